@@ -1,0 +1,1 @@
+"""The harness: the only package that knows methods, metrics and files together."""

@@ -1,0 +1,94 @@
+"""What a loaded data set is: arrays and labels, for the evaluator; methods get the images alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import numpy as np
+
+SplitName = Literal["train", "test"]
+SPLITS: tuple[SplitName, ...] = ("train", "test")
+
+
+@dataclass(frozen=True)
+class Split:
+    """The images of one domain and split, in an order that does not betray the class (sorted by content hash)."""
+
+    images: np.ndarray
+    """uint8 (N, 3, H, W), usually memory-mapped, read only."""
+    labels: np.ndarray
+    """int64 (N,), an index into `TaskData.classes`. Never handed to a method."""
+    ids: tuple[str, ...]
+    """N content hashes (hex): sha256 of the prepared uint8 image, so an image has one name everywhere."""
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+@dataclass(frozen=True)
+class TaskData:
+    """Both domains of a task, prepared at one size."""
+
+    kind: str
+    """`embedded`, `mnist-drawn` or `real`; stands in every record and table."""
+    version: str
+    """Hash over source files (or drawing version), preparation and split version: the data's identity."""
+    classes: tuple[str, ...]
+    domains: tuple[str, str]
+    splits: dict[tuple[int, SplitName], Split]
+    """(domain index, split) -> images and labels."""
+    size: int
+    """Side of the images in pixels."""
+    note: str
+    """One line: what was taken and, if embedded data was taken, what was missing."""
+
+
+@dataclass(frozen=True)
+class Item:
+    """One image as a source yields it: already decoded to RGB, of any size."""
+
+    pixels: np.ndarray
+    """uint8 (h, w, 3)."""
+    label: int
+    split: SplitName
+    name: str
+    """Where it comes from (a file's path, or `train-images#123`), for error messages."""
+
+
+class Source(Protocol):
+    """One domain of a data set before it is decoded: what `bench/data/<source>.py` files provide."""
+
+    @property
+    def domain(self) -> str:
+        """The domain's name."""
+        ...
+
+    @property
+    def classes(self) -> Sequence[str]:
+        """Class names in label order."""
+        ...
+
+    @property
+    def resample(self) -> Literal["lanczos", "nearest"]:
+        """How an image is brought to the task's size (Lanczos for pictures, nearest for 28 -> 32 MNIST)."""
+        ...
+
+    def fingerprint(self) -> str:
+        """A hash of everything that decides the content: the files' bytes (or the drawing version), split version."""
+        ...
+
+    def count(self) -> int:
+        """How many items `items` yields, known before decoding: for the progress bar and for allocation."""
+        ...
+
+    def items(self) -> Iterator[Item]:
+        """Every image once. Raises BenchError with the file's name for one that cannot be decoded."""
+        ...
+
+
+class Progress(Protocol):
+    """Something that shows the advance over an iterable (`bench.progress.track`); a plain pass-through in tests."""
+
+    def __call__(self, items: Iterable[Item], total: int, label: str) -> Iterable[Item]: ...

@@ -1,0 +1,35 @@
+"""The exceptions that end a command: one that a user can mend, and one for a user who wants to stop."""
+
+import signal
+
+
+class BenchError(Exception):
+    """Something the user can mend: `what` went wrong and where, and the `remedy`, what to type or change next.
+
+    The command line prints it as two lines and exits with status 2; nothing was written half.
+    """
+
+    def __init__(self, what: str, remedy: str) -> None:
+        super().__init__(what, remedy)
+        self.what = what
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        return f"{self.what}\n  {self.remedy}"
+
+
+class Interrupted(Exception):
+    """SIGTERM or SIGINT arrived in mid-training; the state was saved."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(f"interrupted by {signal.Signals(number).name}; saved: the same command resumes")
+        self.number = number
+
+
+def nearest(name: str, valid: list[str]) -> str:
+    """The part of an "unknown name" error that helps: the closest valid name, and all of them."""
+    from difflib import get_close_matches
+
+    close = get_close_matches(name, valid, n=1, cutoff=0.5)
+    listing = ", ".join(valid) if valid else "(none)"
+    return (f"did you mean '{close[0]}'? " if close else "") + f"valid: {listing}"
