@@ -1,0 +1,59 @@
+"""What every metric asks of its inputs, and the thread pinning of the linear algebra."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+
+def as_features(features: np.ndarray, name: str, at_least: int = 2) -> np.ndarray:
+    """`features` as float64 (n, d). ValueError that names `name` unless 2-D, real, n >= `at_least`, d >= 1, finite."""
+    array = np.asarray(features)
+    if array.ndim != 2 or array.shape[1] == 0:
+        raise ValueError(f"{name}: features of shape (n, d) with d >= 1 wanted, got {array.shape}")
+    if len(array) < at_least:
+        raise ValueError(f"{name}: at least {at_least} feature vectors wanted, got {len(array)}")
+    return as_finite(array, name)
+
+
+def as_feature_pair(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Both as by `as_features`; ValueError if their widths differ."""
+    x, y = as_features(x, "x"), as_features(y, "y")
+    if x.shape[1] != y.shape[1]:
+        raise ValueError(f"x and y: features of equal width wanted, got {x.shape[1]} and {y.shape[1]}")
+    return x, y
+
+
+def as_finite(values: np.ndarray, name: str) -> np.ndarray:
+    """`values` as float64 of the same shape. ValueError unless they are real numbers without NaN and infinities."""
+    array = np.asarray(values)
+    if not (np.issubdtype(array.dtype, np.floating) or np.issubdtype(array.dtype, np.integer)):
+        raise ValueError(f"{name}: real numbers wanted, got dtype {array.dtype}")
+    array = array.astype(np.float64)
+    if not np.isfinite(array).all():
+        raise ValueError(f"{name}: {int((~np.isfinite(array)).sum())} of {array.size} values are NaN or infinite")
+    return array
+
+
+def as_labels(labels: np.ndarray, name: str, count: int | None = None) -> np.ndarray:
+    """`labels` as (n,) integers (booleans count as 0 and 1). ValueError unless 1-D, integer, and `count` of them."""
+    array = np.asarray(labels)
+    if array.ndim != 1 or not (np.issubdtype(array.dtype, np.integer) or array.dtype == np.bool_):
+        raise ValueError(f"{name}: integer labels of shape (n,) wanted, got {array.dtype} {array.shape}")
+    if count is not None and len(array) != count:
+        raise ValueError(f"{name}: {count} labels wanted, got {len(array)}")
+    return array.astype(np.int64)
+
+
+@contextmanager
+def pinned_blas(threads: int = 1) -> Iterator[None]:
+    """Inside: BLAS runs on `threads` threads.
+
+    With other work on the machine more threads wait for each other, and the linear algebra of a metric takes several
+    times as long; and their number decides the order of sums, so the last digits.
+    """
+    with threadpool_limits(limits=threads, user_api="blas"):
+        yield

@@ -1,0 +1,166 @@
+"""The Fréchet distance between two sets of features (Heusel et al. 2017), exactly and without a matrix square root.
+
+    d² = |m_x - m_y|² + tr S_x + tr S_y - 2 tr (S_x S_y)^(1/2),   S with divisor n - 1.
+
+If S_x = AᵀA and S_y = BᵀB, the last trace is the nuclear norm (sum of singular values) of A Bᵀ, for *any* such A and B.
+With the centred features over sqrt(n - 1) themselves as A and B it costs an n x m matrix, nothing is squared, and no
+value can turn complex or NaN. Where both n and m reach the width d, covariances are smaller: then the trace is the sum
+of sqrt(eigenvalues of Rᵀ S_x R) with S_y = R Rᵀ, and R belongs to the reference and is kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from metrics.checks import as_feature_pair, as_features, as_finite, as_labels
+
+EPSILON = float(np.finfo(np.float64).eps)
+
+
+class Moments(NamedTuple):
+    """Mean and covariance of a set of features."""
+
+    mean: np.ndarray
+    """(d,) float64."""
+    covariance: np.ndarray
+    """(d, d) float64, divisor n - 1."""
+    n: int
+    """Number of feature vectors."""
+
+
+@dataclass(frozen=True)
+class ReferenceMoments:
+    """What is computed once for a reference set that many sets are compared with."""
+
+    mean: np.ndarray
+    """(d,) float64."""
+    root: np.ndarray
+    """(d, r) float64 with root @ root.T = covariance; r is at most min(n, d)."""
+    n: int
+    """Number of feature vectors."""
+
+    @classmethod
+    def from_features(cls, features: np.ndarray) -> ReferenceMoments:
+        """Of features (n, d), n >= 2. ValueError if they are not finite or of another shape."""
+        features = as_features(features, "reference")
+        if len(features) >= features.shape[1]:
+            return cls.from_moments(moments(features))
+        mean, factor = _centred(features)
+        return cls(mean, factor.T, len(features))
+
+    @classmethod
+    def from_moments(cls, given: Moments) -> ReferenceMoments:
+        """Of a mean and a covariance, for instance published ones. ValueError if it is not a covariance."""
+        mean, covariance = as_finite(given.mean, "mean"), as_finite(given.covariance, "covariance")
+        if mean.ndim != 1 or covariance.shape != (len(mean), len(mean)):
+            raise ValueError(f"mean (d,) and covariance (d, d) wanted, got {mean.shape} and {covariance.shape}")
+        return cls(mean, _root(covariance), given.n)
+
+
+def moments(features: np.ndarray) -> Moments:
+    """Mean and covariance of features (n, d), n >= 2. ValueError if they are not finite or of another shape."""
+    features = as_features(features, "features")
+    mean, factor = _centred(features)
+    return Moments(mean, factor.T @ factor, len(features))
+
+
+def frechet_distance(x: np.ndarray, y: np.ndarray) -> float:
+    """The Fréchet distance of features x (n, d) and y (m, d), any real dtype, n and m >= 2; >= 0, symmetric, float64.
+
+    At n below d most of the value is bias: show n, and the distance between two real sets of that n, beside it.
+    ValueError for features that are not 2-D, finite, at least two, or of unequal width.
+    """
+    x, y = as_feature_pair(x, y)
+    if len(x) < len(y):  # the smaller set as reference: below d vectors its root is the set itself
+        x, y = y, x
+    return frechet_to_reference(x, ReferenceMoments.from_features(y))
+
+
+def frechet_to_reference(x: np.ndarray, reference: ReferenceMoments) -> float:
+    """As `frechet_distance`, with the reference's part done before. x (n, d). Takes about n x r x 8 bytes."""
+    x = as_features(x, "x")
+    if x.shape[1] != len(reference.mean):
+        raise ValueError(f"x: features of the reference's width {len(reference.mean)} wanted, got {x.shape[1]}")
+    if min(len(x), reference.root.shape[1]) >= x.shape[1]:
+        return frechet_between_moments(moments(x), reference)
+    mean, factor = _centred(x)
+    trace = float((factor**2).sum() + (reference.root**2).sum())
+    return _combine(mean, reference.mean, trace, _nuclear_norm(factor @ reference.root))
+
+
+def frechet_between_moments(x: Moments, reference: ReferenceMoments) -> float:
+    """As `frechet_distance`, for features of which only the moments are kept. ValueError for unequal widths."""
+    if x.mean.shape != reference.mean.shape:
+        raise ValueError(f"x: the reference's width {len(reference.mean)} wanted, got {len(x.mean)}")
+    root = reference.root
+    trace = float(np.trace(x.covariance) + (root**2).sum())
+    squares = np.linalg.eigvalsh(root.T @ x.covariance @ root) if root.size else np.zeros(1)
+    # Where x has collapsed, null directions leave sqrt(rounding) each: measured, at most 7e-8 of the traces (d = 2048).
+    cross = float(np.sqrt(squares.clip(min=0)).sum())
+    return _combine(x.mean, reference.mean, trace, cross)
+
+
+@dataclass(frozen=True)
+class ClassDistance:
+    """The distance within one class."""
+
+    value: float | None
+    """None where it is not defined."""
+    n: int
+    """Feature vectors of this class in x."""
+    m: int
+    """Feature vectors of this class in y."""
+    reason: str = ""
+    """Why there is no value; empty if there is one."""
+
+
+def per_class_frechet(
+    x: np.ndarray, x_labels: np.ndarray, y: np.ndarray, y_labels: np.ndarray, classes: Iterable[int]
+) -> dict[int, ClassDistance]:
+    """Label -> distance between the features of x and of y that have it, for each of `classes`.
+
+    x (n, d), y (m, d), integer labels (n,) and (m,). A class with fewer than 2 vectors on a side gets a reason, and the
+    others their value. ValueError for features or labels of a wrong kind.
+    """
+    x, y = as_feature_pair(x, y)
+    x_labels, y_labels = as_labels(x_labels, "x_labels", len(x)), as_labels(y_labels, "y_labels", len(y))
+    result = {}
+    for label in classes:
+        ours, theirs = x[x_labels == label], y[y_labels == label]
+        n, m = len(ours), len(theirs)
+        if min(n, m) < 2:
+            reason = f"class {label}: at least 2 feature vectors on each side wanted, got {n} and {m}"
+            result[label] = ClassDistance(None, n, m, reason)
+        else:
+            result[label] = ClassDistance(frechet_distance(ours, theirs), n, m)
+    return result
+
+
+def _centred(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The mean (d,) and the factor A (n, d) with AᵀA = covariance."""
+    mean = features.mean(axis=0)
+    return mean, (features - mean) / np.sqrt(len(features) - 1)
+
+
+def _root(covariance: np.ndarray) -> np.ndarray:
+    """R (d, r) with R Rᵀ = `covariance`, r its numerical rank. ValueError if it is not positive semi-definite."""
+    values, vectors = np.linalg.eigh(covariance)
+    rounding = len(values) * EPSILON * max(values[-1], 0.0)
+    if values[0] < -max(1e-6 * values[-1], 0.0):
+        raise ValueError(f"covariance: eigenvalues >= 0 wanted, got {values[0]:.3g}")
+    kept = values > rounding  # what is below is rounding, and its square root would not be small
+    return vectors[:, kept] * np.sqrt(values[kept])
+
+
+def _nuclear_norm(matrix: np.ndarray) -> float:
+    """Sum of the singular values; 0 for a matrix without columns."""
+    return float(np.linalg.svd(matrix, compute_uv=False).sum()) if matrix.size else 0.0
+
+
+def _combine(mean_x: np.ndarray, mean_y: np.ndarray, trace: float, cross: float) -> float:
+    """The distance from its parts. Rounding may leave -1e-13 of the trace for equal sets: that is 0."""
+    return max(0.0, float(((mean_x - mean_y) ** 2).sum()) + trace - 2 * cross)

@@ -1,0 +1,41 @@
+"""Fixtures that every test file may use."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import tiny
+import torch
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test reads or writes the user's cache folder."""
+    monkeypatch.setenv("UDT_BENCH_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def no_real_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine without data or weights."""
+    monkeypatch.delenv("UDT_BENCH_FILES", raising=False)
+
+
+@pytest.fixture
+def tiny_preset(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The quick preset is tiny in this test."""
+    from bench import presets
+
+    monkeypatch.setitem(presets.PRESETS, "quick", {"pictures": tiny.TINY, "digits": tiny.TINY})
+
+
+@pytest.fixture(scope="session")
+def shapes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with two domains and two classes."""
+    return tiny.make_folder(tmp_path_factory.mktemp("shapes"))
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> None:
+    """Small convolutions on several threads collapse when other processes use the cores."""
+    torch.set_num_threads(1)

@@ -1,0 +1,59 @@
+"""The whole harness in seconds: tiny images, judges and networks in place of the quick preset's.
+
+`python tests/tiny.py run ...` is the real command line with these settings; tests that kill a process use it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from bench import presets
+from bench.presets import EvaluationSize, JudgeSettings, KindPreset
+
+METHODS = {
+    "cyclegan": {
+        "width": 4, "blocks": 1, "discriminator_width": 4, "discriminator_layers": 1, "pool_size": 4, "batch_size": 2,
+    },
+    "stargan_v2": {"base_width": 4, "max_width": 8, "mapping_width": 16, "style_dim": 8, "batch_size": 4},
+}  # fmt: skip
+
+TINY = KindPreset(
+    images=24,
+    judge=JudgeSettings(10, 1, 0.0, steps=8, batch_size=16, learning_rate=0.05, augment=True),
+    evaluation=EvaluationSize(sources_per_class=3, reference_per_class=8),
+    methods=METHODS,
+)
+
+
+def install() -> None:
+    """Put TINY in place of the quick preset, in this process."""
+    presets.PRESETS["quick"] = {"pictures": TINY, "digits": TINY}
+
+
+def make_folder(root: Path, domains: tuple[str, ...] = ("ink", "paint"), per_class: int = 12, size: int = 32) -> Path:
+    """`root/<domain>/<class>/*.png`: grey discs and crosses in the first domain, coloured ones in the others."""
+    rng = np.random.default_rng(0)
+    y, x = np.mgrid[:size, :size] / size - 0.5
+    for number, domain in enumerate(domains):
+        for label in ("cross", "disc"):
+            folder = root / domain / label
+            folder.mkdir(parents=True)
+            for index in range(per_class):
+                cx, cy = rng.uniform(-0.15, 0.15, 2)
+                near, bar = np.hypot(x - cx, y - cy) < 0.25, np.minimum(abs(x - cx), abs(y - cy)) < 0.08
+                shape = near if label == "disc" else bar
+                colour = rng.integers(60, 255, 3) if number else np.zeros(3)
+                background = rng.integers(0, 60, 3) if number else np.full(3, 255)
+                pixels = np.where(shape[..., None], colour, background) + rng.normal(0, 4, (size, size, 3))
+                Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(folder / f"{index:03d}.png")
+    return root
+
+
+if __name__ == "__main__":
+    from bench.cli import main
+
+    install()
+    main()
