@@ -1,0 +1,232 @@
+"""MNIST, SVHN and USPS as sources, read from the formats in which they are distributed."""
+
+from __future__ import annotations
+
+import bz2
+import hashlib
+import zlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from bench.data import files
+from bench.data.contract import SPLITS, Item, SplitName
+from bench.tasks import DIGITS
+
+MNIST_NAMES: dict[SplitName, str] = {"train": "train", "test": "t10k"}
+
+
+class _Digits:
+    """What the three have in common: one file (or two) per split, decoded to an array when it is its turn."""
+
+    domain: str
+    classes = DIGITS
+    resample: Literal["lanczos", "nearest"]
+    paths: dict[SplitName, tuple[Path, ...]]
+
+    def _load(self, split: SplitName) -> tuple[np.ndarray, np.ndarray]:
+        """(images uint8 (N, h, w) or (N, h, w, 3), labels int64 (N,)). Raises BenchError naming the damaged file."""
+        raise NotImplementedError
+
+    def fingerprint(self) -> str:
+        """sha256 over the domain and the files' bytes (unpacked, where they are .gz), train then test."""
+        whole = hashlib.sha256(f"{self.domain}-1".encode())
+        for split in SPLITS:
+            for path in self.paths[split]:
+                whole.update(bytes.fromhex(files.digest(path, path.suffix == ".gz")[1]))
+        return whole.hexdigest()
+
+    def count(self) -> int:
+        """Number of images in both splits."""
+        return sum(len(self._load(split)[1]) for split in SPLITS)
+
+    def items(self) -> Iterator[Item]:
+        """Every image, grey ones as three equal channels: train in the file's order, then test."""
+        for split in SPLITS:
+            images, labels = self._load(split)
+            for index, (pixels, label) in enumerate(zip(images, labels, strict=True)):
+                rgb = pixels if pixels.ndim == 3 else np.repeat(pixels[:, :, None], 3, axis=2)  # (h, w, 3)
+                yield Item(rgb, int(label), split, f"{self.paths[split][0]}#{index}")
+
+
+class Mnist(_Digits):
+    """MNIST's four idx files, as .gz or unpacked: 60,000 + 10,000 grey images of 28x28."""
+
+    domain = "mnist"
+    resample = "nearest"  # as CatS-UDT brings it to 32 px
+
+    def __init__(self, paths: Mapping[str, Path]) -> None:
+        """`paths`: `train-images`, `train-labels`, `t10k-images`, `t10k-labels` -> file."""
+        self.paths = {split: (paths[f"{name}-images"], paths[f"{name}-labels"]) for split, name in MNIST_NAMES.items()}
+
+    @classmethod
+    def locate(cls) -> Mnist:
+        """The files found by `files.require`, verified; raises BenchError if one is missing or damaged."""
+        found = files.require("mnist")
+        return cls({entry.removeprefix("mnist/").rpartition("-idx")[0]: path for entry, path in found.items()})
+
+    def _load(self, split: SplitName) -> tuple[np.ndarray, np.ndarray]:
+        images = read_idx(self.paths[split][0], dims=3)
+        labels = read_idx(self.paths[split][1], dims=1).astype(np.int64)
+        if len(images) != len(labels):
+            raise files.damaged(self.paths[split][1], f"{len(labels)} labels for {len(images)} images")
+        if images.shape[1:] != (28, 28):
+            raise files.damaged(self.paths[split][0], f"images of {images.shape[1]}x{images.shape[2]}, 28x28 expected")
+        _check_labels(self.paths[split][1], labels)
+        return images, labels
+
+    def count(self) -> int:
+        """Number of images in both splits, from the label files."""
+        return sum(len(read_idx(self.paths[split][1], dims=1)) for split in SPLITS)
+
+
+def read_idx(path: Path, dims: int) -> np.ndarray:
+    """An idx file of bytes, plain or .gz -> uint8 array with `dims` axes.
+
+    Raises BenchError naming the file if its magic number, dimensions or length are not those of such a file.
+    """
+    try:
+        with files.open_file(path, path.suffix == ".gz") as file:
+            data = file.read()
+    except (OSError, EOFError, zlib.error) as error:
+        raise files.damaged(path, str(error)) from error
+    header = 4 + 4 * dims
+    magic = 0x0800 + dims  # 0x08: unsigned bytes, then the number of dimensions
+    if len(data) < header or int.from_bytes(data[:4], "big") != magic:
+        raise files.damaged(path, f"does not begin like an idx file of {dims} dimensions (magic number {magic})")
+    shape = [int.from_bytes(data[4 + 4 * axis : 8 + 4 * axis], "big") for axis in range(dims)]
+    expected = header + int(np.prod(shape, dtype=object))
+    if len(data) != expected:
+        raise files.damaged(path, f"{expected} bytes expected for shape {tuple(shape)}, got {len(data)}")
+    return np.frombuffer(data, np.uint8, offset=header).reshape(shape)
+
+
+class Svhn(_Digits):
+    """SVHN's cropped digits (`train_32x32.mat`, `test_32x32.mat`): 73,257 + 26,032 colour images of 32x32."""
+
+    domain = "svhn"
+    resample = "lanczos"
+
+    def __init__(self, train: Path, test: Path) -> None:
+        self.paths = {"train": (train,), "test": (test,)}
+
+    @classmethod
+    def locate(cls) -> Svhn:
+        """The files found by `files.require`, verified; raises BenchError if one is missing or damaged."""
+        found = files.require("svhn")
+        return cls(found["svhn/train"], found["svhn/test"])
+
+    def _load(self, split: SplitName) -> tuple[np.ndarray, np.ndarray]:
+        path = self.paths[split][0]
+        content = read_mat(path)
+        if "X" not in content or "y" not in content:
+            raise files.damaged(path, "no variables X and y in it")
+        images, labels = content["X"], content["y"].ravel().astype(np.int64)  # (32, 32, 3, N)
+        if images.shape != (32, 32, 3, len(labels)) or images.dtype != np.uint8:
+            raise files.damaged(path, f"X is {images.dtype} {images.shape}, expected uint8 (32, 32, 3, {len(labels)})")
+        labels[labels == 10] = 0  # the publisher writes the digit 0 as 10
+        _check_labels(path, labels)
+        return images.transpose(3, 0, 1, 2), labels
+
+    def count(self) -> int:
+        """Number of images in both splits, from the arrays' headers."""
+        return sum(_mat_shape(self.paths[split][0], "y")[0] for split in SPLITS)
+
+
+class Usps(_Digits):
+    """USPS digits, grey 16x16, from either of two distributions:
+
+    - all 9,298 in `usps_all.mat`: a uint8 array (9298, 257), rows of 256 pixels and digit + 1 (so 1 means 0); rows
+      0-7290 are train and 7291-9297 test;
+    - LIBSVM's text files `usps.bz2` (7,291 train) and `usps.t.bz2` (2,007 test): digit + 1, then `index:value` with
+      values in [-1, 1], brought to bytes as torchvision does.
+
+    Enlarged by Lanczos: at 32 px blocks of four equal pixels would tell a USPS digit from any other by the blocks.
+    (The file `usps_all.mat` of cs.nyu.edu/~roweis holds another selection, an array (256, 1100, 10) of 1,100 images
+    of each digit 1, ..., 9, 0 without a split; it is refused with that explanation.)
+    """
+
+    domain = "usps"
+    resample = "lanczos"
+    train_count = 7291
+    total = 9298
+
+    def __init__(self, train: Path, test: Path) -> None:
+        """Both may be the same `usps_all.mat`."""
+        self.paths = {"train": (train,), "test": (test,)}
+
+    @classmethod
+    def locate(cls) -> Usps:
+        """The files found by `files.require`, verified; raises BenchError if one is missing or damaged."""
+        found = files.require("usps")
+        return cls(found["usps/train"], found["usps/test"])
+
+    def _load(self, split: SplitName) -> tuple[np.ndarray, np.ndarray]:
+        path = self.paths[split][0]
+        pixels, labels = self._read_all(path, split) if path.suffix == ".mat" else read_libsvm(path)
+        expected = self.train_count if split == "train" else self.total - self.train_count
+        if len(labels) != expected:
+            raise files.damaged(path, f"{len(labels)} {split} images, {expected} expected")
+        _check_labels(path, labels)
+        return pixels.reshape(-1, 16, 16), labels
+
+    def _read_all(self, path: Path, split: SplitName) -> tuple[np.ndarray, np.ndarray]:
+        """(pixels uint8 (N, 256), labels int64 (N,)) of one split."""
+        arrays = [value for name, value in read_mat(path).items() if not name.startswith("__")]
+        shapes = [getattr(value, "shape", None) for value in arrays]
+        if (256, 1100, 10) in shapes:
+            raise files.damaged(
+                path, "this is the selection of 1,100 images per digit without a train/test split, not the 9,298 digits"
+            )
+        if shapes != [(self.total, 257)] or arrays[0].dtype != np.uint8:
+            raise files.damaged(path, f"expected one uint8 array ({self.total}, 257), got {shapes}")
+        rows = arrays[0][: self.train_count] if split == "train" else arrays[0][self.train_count :]
+        return rows[:, :256], rows[:, 256].astype(np.int64) - 1
+
+    def count(self) -> int:
+        """9,298: `items` raises if the files hold another number."""
+        return self.total
+
+
+def read_libsvm(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """A .bz2 text file of `digit+1 index:value ...` lines, values in [-1, 1] -> (uint8 (N, 256), int64 (N,))."""
+    try:
+        lines = bz2.decompress(path.read_bytes()).decode("ascii").splitlines()
+        rows = [line.split() for line in lines]
+        values = np.array([[field.partition(":")[2] for field in row[1:]] for row in rows], dtype=np.float32)
+        labels = np.array([int(row[0]) for row in rows], dtype=np.int64) - 1
+    except (OSError, EOFError, ValueError, IndexError) as error:
+        raise files.damaged(path, str(error)) from error
+    if values.ndim != 2 or values.shape[1] != 256 or not (np.abs(values) <= 1.0).all():
+        raise files.damaged(path, f"256 values in [-1, 1] a line expected, got an array {values.shape}")
+    return ((values + 1) / 2 * 255).astype(np.uint8), labels
+
+
+def read_mat(path: Path) -> dict[str, np.ndarray]:
+    """The variables of a MATLAB v5 file. Raises BenchError naming the file if it cannot be read."""
+    from scipy.io import loadmat  # half a second of imports that only these files need
+
+    try:
+        return loadmat(path)
+    except Exception as error:  # scipy's reader raises whatever it stumbles over: zlib, struct, Type, Value, OS errors
+        raise files.damaged(path, f"{type(error).__name__}: {error}") from error
+
+
+def _mat_shape(path: Path, name: str) -> tuple[int, ...]:
+    from scipy.io import whosmat
+
+    try:
+        shapes = {variable: shape for variable, shape, _ in whosmat(path)}
+    except Exception as error:  # see read_mat
+        raise files.damaged(path, f"{type(error).__name__}: {error}") from error
+    if name not in shapes:
+        raise files.damaged(path, f"no variable {name} in it")
+    return shapes[name]
+
+
+def _check_labels(path: Path, labels: np.ndarray) -> None:
+    if len(labels) == 0 or labels.min() < 0 or labels.max() > 9:
+        span = f"{labels.min()} to {labels.max()}" if len(labels) else "none"
+        raise files.damaged(path, f"labels of the digits 0 to 9 expected, got {span}")

@@ -1,0 +1,312 @@
+"""`udt-bench fetch`: the only module that opens a socket. Downloads or copies files, verifies them, puts them in place.
+
+Everything is written under `files.cache_folder()`: to `<name>.part` first, verified there, then `os.replace`d. A
+download that broke is resumed; a file with the wrong checksum never gets its name.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterable
+from contextlib import nullcontext
+from dataclasses import dataclass
+from http.client import HTTPException, HTTPResponse
+from pathlib import Path
+from typing import Literal
+
+from filelock import FileLock
+
+from bench import progress as bars
+from bench.atomic import write_json
+from bench.data import files
+from bench.data.manifest import ENTRIES, Entry, Form
+from bench.data.unpack import extract
+from bench.errors import BenchError
+
+TIMEOUT = 30.0  # seconds without a byte
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of `fetch --list`."""
+
+    name: str
+    group: str
+    path: Path | None
+    """Where it is; None: missing."""
+    size: int | None
+    """Bytes, unpacked for MNIST; None where not known beforehand."""
+    licence: str
+    checksum: str
+    """Which checksum is known beforehand, or how it is obtained."""
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """What was done for one entry."""
+
+    name: str
+    path: Path
+    action: Literal["present", "downloaded", "copied", "unpacked"]
+    check: files.Check
+
+
+# ------------------------------------------------------------------------------------------------ the commands
+
+
+def listing(names: Iterable[str] = ()) -> list[Row]:
+    """Every entry of the manifest (or of the groups, tasks or entries named), present or not."""
+    chosen = list(names)
+    rows = []
+    for entry in files.select(chosen) if chosen else ENTRIES:
+        place = files.locate(entry)
+        form = entry.forms[0]
+        if form.verifiable:
+            known = "sha256" if form.sha256 else "sha256 prefix" if form.sha256_prefix else "md5"
+        else:
+            known = "none published" + (", recorded at the first download" if entry.urls else "")
+        rows.append(Row(entry.name, entry.group, place[1] if place else None, form.size, entry.licence, known))
+    return rows
+
+
+def missing(names: Iterable[str] = ()) -> list[Row]:
+    """The entries that are in no root."""
+    return [row for row in listing(names) if row.path is None]
+
+
+def fetch(
+    names: Iterable[str],
+    from_dir: Path | None = None,
+    show: Callable[[str], None] = bars.say,
+) -> list[Fetched]:
+    """Get every entry of the groups, tasks or entries named: download, or copy from `from_dir` (searched by name).
+
+    Each is verified before it gets its name. Goes on with the others when one fails, and raises one BenchError at the
+    end that names all failures; what succeeded stays.
+    """
+    done: list[Fetched] = []
+    failures: list[BenchError] = []
+    if from_dir is not None and not from_dir.is_dir():
+        raise BenchError(f"--from {from_dir}: no such folder", "name the folder that holds the files")
+    for entry in files.select(list(names)):
+        try:
+            result = _fetch_entry(entry, from_dir)
+        except BenchError as error:
+            failures.append(error)
+            continue
+        done.append(result)
+        show(_line(result, entry))
+    if len(failures) == 1:
+        raise failures[0]
+    if failures:
+        remedies = dict.fromkeys(error.remedy for error in failures)
+        raise BenchError("\n".join(error.what for error in failures), "; ".join(remedies))
+    return done
+
+
+def _line(result: Fetched, entry: Entry) -> str:
+    notes = {
+        "verified": "checksum verified",
+        "recorded": "equal to the digest recorded at its first download",
+        "unverified": "could NOT be verified: no checksum is known; the digest is kept to recognise later changes",
+    }
+    licence = "" if result.action == "present" else f"; licence: {entry.licence}"
+    return f"{result.name}: {result.action} ({notes[result.check]}{licence}): {result.path}"
+
+
+def _fetch_entry(entry: Entry, from_dir: Path | None) -> Fetched:
+    root = files.cache_folder()
+    present = _present(entry, root)
+    if present is not None:
+        return present
+    target = root / entry.forms[0].path
+    files.make_folder(target.parent)
+    with FileLock(target.with_name(f".{target.name}.lock")):  # a second `fetch` waits instead of writing the same .part
+        present = _present(entry, root)
+        if present is not None:
+            return present
+        if from_dir is not None:
+            return _copy(entry, from_dir, root)
+        if not entry.urls:
+            raise BenchError(f"{entry.name} cannot be downloaded", entry.how)
+        return _download(entry, target)
+
+
+def _present(entry: Entry, root: Path) -> Fetched | None:
+    """What is there already, checked; None: absent, or damaged in the cache folder and so to be replaced."""
+    place = files.locate(entry)
+    if place is None:
+        return None
+    try:
+        return Fetched(entry.name, place[1], "present", files.check(*place))
+    except BenchError:
+        if place[1].is_relative_to(root):
+            return None
+        raise  # in a folder of $UDT_BENCH_FILES: never written to, and it would hide a good copy
+
+
+# ------------------------------------------------------------------------------------------------- downloading
+
+
+class _TransferError(Exception):
+    """One address did not deliver; the next may."""
+
+
+def _download(entry: Entry, target: Path) -> Fetched:
+    form = entry.forms[0]
+    part = target.with_name(f"{target.name}.part")
+    broken: list[str] = []
+    wrong: BenchError | None = None
+    for url in entry.urls:
+        try:
+            _transfer(url, part, entry.name)
+            return Fetched(entry.name, target, "downloaded", _put_in_place(part, target, form))
+        except _TransferError as error:
+            broken.append(f"{url}: {error}")
+        except BenchError as error:  # the address delivered something else
+            wrong = BenchError(f"{error.what} (from {url})", error.remedy)
+    if wrong is not None:
+        raise wrong
+    raise BenchError(
+        f"could not download {entry.name} ({' or '.join(_accepted_names(entry))}): {'; '.join(broken)}",
+        "run the same command again to resume, or copy the files to a folder by hand and type "
+        f"`udt-bench fetch {entry.group} --from THAT_FOLDER`",
+    )
+
+
+def _transfer(url: str, part: Path, name: str) -> None:
+    """Bring `part` to the whole content of `url`, continuing what is there. Raises _TransferError."""
+    note = part.with_name(f"{part.name}.json")
+    offset, validator = _resumable(part, note, url)
+    try:
+        with _open(url, offset, validator) as response:
+            offset = _begins_at(response, offset)
+            length = response.headers.get("Content-Length")
+            total = None if length is None else offset + int(length)
+            files.check_space(part.parent, (total or 0) - offset)
+            write_json(note, {"url": url, "validator": _validator(response)})
+            bar = bars.progress(name, total, "bytes", offset) if total else nullcontext(lambda count: None)
+            with part.open("ab" if offset else "wb") as file, bar as advance:
+                for chunk in files.chunks(response):
+                    file.write(chunk)
+                    advance(len(chunk))
+    except (OSError, HTTPException, ValueError) as error:
+        raise _TransferError(_reason(error)) from error
+    got = part.stat().st_size
+    if total is not None and got != total:
+        raise _TransferError(f"the connection ended after {got} of {total} bytes")
+    note.unlink(missing_ok=True)
+
+
+def _begins_at(response: HTTPResponse, asked: int) -> int:
+    """Where the body starts: 206 continues at `asked`; 200 sends all of it, whatever was asked."""
+    if response.status != 206:
+        return 0
+    answered = response.headers.get("Content-Range") or ""
+    if not answered.startswith(f"bytes {asked}-"):
+        raise ValueError(f"asked for the bytes from {asked}, the server sent '{answered}'")
+    return asked
+
+
+def _resumable(part: Path, note: Path, url: str) -> tuple[int, str | None]:
+    """(bytes to keep, validator): only what came from the same address, and only if the server can confirm that its
+    file is still the same."""
+    try:
+        kept = json.loads(note.read_text())
+        size = part.stat().st_size
+    except (OSError, ValueError):
+        return 0, None
+    if kept.get("url") != url or not kept.get("validator"):
+        return 0, None
+    return size, kept["validator"]
+
+
+def _validator(response: HTTPResponse) -> str | None:
+    etag = response.headers.get("ETag")
+    if etag and not etag.startswith("W/"):  # a weak ETag may not be used with If-Range
+        return etag
+    return response.headers.get("Last-Modified")
+
+
+def _open(url: str, offset: int, validator: str | None) -> HTTPResponse:
+    request = urllib.request.Request(url, headers={"User-Agent": "udt-bench", "Accept-Encoding": "identity"})
+    if offset and validator:
+        request.add_header("Range", f"bytes={offset}-")
+        request.add_header("If-Range", validator)
+    try:
+        return urllib.request.urlopen(request, timeout=TIMEOUT)
+    except urllib.error.HTTPError as error:
+        if error.code != 416:
+            raise
+        error.close()  # the part is as long as the file or longer: begin anew
+        return _open(url, 0, None)
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, urllib.error.HTTPError):
+        return f"the server answered {error.code} {error.reason}"
+    if isinstance(error, urllib.error.URLError):
+        return f"no connection ({error.reason})"
+    return f"{type(error).__name__}: {error}"
+
+
+def _put_in_place(part: Path, target: Path, form: Form) -> files.Check:
+    """Verify `part` and give it its name; record its digest where none is published. A bad part is removed."""
+    try:
+        result = files.check(form, part)
+    except BenchError as error:
+        part.unlink(missing_ok=True)
+        raise BenchError(error.what.replace(str(part), str(target)), error.remedy) from error
+    record = None if form.verifiable else files.make_record(part)
+    os.replace(part, target)
+    if record is not None:
+        write_json(files.record_path(target), record)
+    return result
+
+
+# ---------------------------------------------------------------------------------------- files copied by hand
+
+
+def _accepted_names(entry: Entry) -> list[str]:
+    return [Path(form.path).name for form in entry.forms if not form.folder] + list(entry.archives)
+
+
+def _copy(entry: Entry, from_dir: Path, root: Path) -> Fetched:
+    """The first file under `from_dir` with an accepted name that verifies, copied to its place under `root`."""
+    wrong: list[BenchError] = []
+    for form in entry.forms:
+        if form.folder:
+            continue
+        for source in sorted(path for path in from_dir.rglob(Path(form.path).name) if path.is_file()):
+            try:
+                files.check(form, source)
+                return _copy_file(entry, form, source, root / form.path)
+            except BenchError as error:
+                wrong.append(error)
+    for name in entry.archives:
+        for source in sorted(path for path in from_dir.rglob(name) if path.is_file()):
+            target = root / entry.forms[0].path
+            extract(source, target, entry.forms[0].holds)
+            return Fetched(entry.name, target, "unpacked", files.check(entry.forms[0], target))
+    if wrong:
+        raise wrong[0]
+    names = ", ".join(_accepted_names(entry))
+    raise BenchError(f"{entry.name}: none of {names} is under {from_dir}", "check the folder given with --from")
+
+
+def _copy_file(entry: Entry, form: Form, source: Path, target: Path) -> Fetched:
+    files.make_folder(target.parent)
+    files.check_space(target.parent, source.stat().st_size)
+    part = target.with_name(f"{target.name}.part")
+    try:
+        shutil.copyfile(source, part)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise BenchError(
+            f"could not copy {source} to {target}: {error.strerror}", "see that both can be used"
+        ) from error
+    return Fetched(entry.name, target, "copied", _put_in_place(part, target, form))

@@ -1,0 +1,252 @@
+"""Where files are, and whether they are the right ones. `fetch.py` is what downloads and puts them there.
+
+Roots are searched in this order: each folder of `$UDT_BENCH_FILES` (joined by os.pathsep, never written to), then the
+user's cache folder (`$UDT_BENCH_CACHE` if set). Under each root the layout is the manifest's: `datasets/...`,
+`weights/...`.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+import os
+import shutil
+import zipfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Literal, cast
+
+import platformdirs
+
+from bench.data.manifest import ENTRIES, TASK_GROUPS, Entry, Form
+from bench.errors import BenchError, nearest
+
+Check = Literal["verified", "recorded", "unverified"]
+"""Against a published checksum; against the digest recorded at the first download; against nothing but structure."""
+
+CHUNK = 1 << 20
+SPARE = 64 << 20  # bytes that are left free on a disk
+
+
+def cache_folder() -> Path:
+    """The user's cache folder: where `fetch` writes and prepared data sets lie. Not created here."""
+    chosen = os.environ.get("UDT_BENCH_CACHE")
+    return Path(chosen).expanduser() if chosen else Path(platformdirs.user_cache_dir("udt-bench"))
+
+
+def search_paths() -> list[Path]:
+    """The roots in the order in which they are searched."""
+    given = os.environ.get("UDT_BENCH_FILES", "").split(os.pathsep)
+    return [*(Path(folder).expanduser() for folder in given if folder), cache_folder()]
+
+
+def select(names: list[str]) -> list[Entry]:
+    """The manifest's entries of groups, tasks or entry names, each once, in the manifest's order."""
+    valid = sorted({entry.group for entry in ENTRIES} | set(TASK_GROUPS) | {entry.name for entry in ENTRIES})
+    wanted: set[str] = set()
+    for name in names:
+        if name not in valid:
+            raise BenchError(f"unknown file or group '{name}'", nearest(name, valid))
+        wanted.update(TASK_GROUPS.get(name, (name,)))
+    return [entry for entry in ENTRIES if entry.group in wanted or entry.name in wanted]
+
+
+def find(name: str) -> Path | None:
+    """The path of an entry (in any of its forms) or of a path relative to a root; None where it is absent."""
+    for entry in ENTRIES:
+        if entry.name == name:
+            found = locate(entry)
+            return found[1] if found else None
+    return next((root / name for root in search_paths() if (root / name).exists()), None)
+
+
+def locate(entry: Entry) -> tuple[Form, Path] | None:
+    """The first form of `entry` that is there, and where: roots first, then forms."""
+    for root in search_paths():
+        for form in entry.forms:
+            path = root / form.path
+            if path.is_dir() and all((path / part).is_dir() for part in form.holds) if form.folder else path.is_file():
+                return form, path
+    return None
+
+
+def missing_files(name: str) -> list[str]:
+    """Relative paths (as downloaded) of what is absent of a group, task or entry; empty: every file is there."""
+    return [entry.forms[0].path for entry in select([name]) if locate(entry) is None]
+
+
+def require(name: str, verify: bool = True) -> dict[str, Path]:
+    """Entry name -> path for every entry of a group or task, each checked (`check`) unless `verify` is False.
+
+    Raises BenchError naming what is missing and the command that fetches it, or the file that is damaged.
+    """
+    found: dict[str, Path] = {}
+    absent: list[Entry] = []
+    for entry in select([name]):
+        place = locate(entry)
+        if place is None:
+            absent.append(entry)
+            continue
+        if verify:
+            check(*place)
+        found[entry.name] = place[1]
+    if absent:
+        raise BenchError(f"missing: {', '.join(entry.forms[0].path for entry in absent)}", _how_to_get(absent))
+    return found
+
+
+def _how_to_get(absent: list[Entry]) -> str:
+    by_hand = [entry.how for entry in absent if not entry.urls]
+    groups = " ".join(dict.fromkeys(entry.group for entry in absent if entry.urls))
+    command = [f"udt-bench fetch {groups} (with --from DIR for files copied by hand)"] if groups else []
+    return "; ".join([*command, *dict.fromkeys(by_hand)])
+
+
+def find_weights(name: str) -> Path | None:
+    """The file of a pretrained network (`inception`, `alexnet`, `vgg19`, `moco`, `efficientnet`) under any of its
+    accepted names, unchecked: protocols identify weights by their tensors."""
+    return find(f"weights/{name}")
+
+
+# ------------------------------------------------------------------------------------------------- is it right?
+
+
+def check(form: Form, path: Path) -> Check:
+    """Compare `path` with what is known of `form`. Raises BenchError naming the file, the expected and the found."""
+    if form.folder:
+        _check_folder(form, path)
+        return "unverified"
+    if form.verifiable or form.size is not None:
+        _compare(form, path)
+    if form.holds:
+        _check_members(form, path)
+    if form.verifiable:
+        return "verified"
+    return "recorded" if matches_record(path) else "unverified"
+
+
+def _compare(form: Form, path: Path) -> None:
+    size, sha256 = digest(path, form.unpacked)
+    md5 = digest(path, form.unpacked, "md5")[1] if form.md5 else ""
+    what = "unpacked " if form.unpacked else ""
+    known = (
+        (f"{what}size", None if form.size is None else str(form.size), str(size)),
+        (f"{what}sha256", form.sha256, sha256),
+        ("start of the sha256", form.sha256_prefix, sha256[: len(form.sha256_prefix or "")]),
+        ("md5", form.md5, md5),
+    )
+    for label, expected, got in known:
+        if expected is not None and expected != got:
+            raise damaged(path, f"{label}: expected {expected}, got {got}")
+
+
+def damaged(path: Path | str, detail: str) -> BenchError:
+    """The error for a file that is not what it should be."""
+    return BenchError(
+        f"{path} is damaged or another file: {detail}",
+        "remove it and run `udt-bench fetch` again, or put a good copy in its place with `udt-bench fetch --from DIR`",
+    )
+
+
+def digest(path: Path, unpacked: bool = False, algorithm: Literal["sha256", "md5"] = "sha256") -> tuple[int, str]:
+    """(bytes, hex digest) of a file, or of what a .gz file holds. Raises BenchError if it cannot be read."""
+    size, state = 0, hashlib.new(algorithm, usedforsecurity=False)
+    try:
+        with open_file(path, unpacked) as file:
+            for chunk in chunks(file):
+                size += len(chunk)
+                state.update(chunk)
+    except (OSError, EOFError, zlib.error) as error:
+        raise damaged(path, str(error)) from error
+    return size, state.hexdigest()
+
+
+def open_file(path: Path, unpacked: bool) -> IO[bytes]:
+    """The file's bytes, or what its gzip stream holds."""
+    if unpacked:
+        return cast(IO[bytes], gzip.open(path, "rb"))
+    return path.open("rb")
+
+
+def chunks(file: IO[bytes]) -> Iterator[bytes]:
+    """The rest of `file` in pieces of 1 MiB."""
+    while chunk := file.read(CHUNK):
+        yield chunk
+
+
+def _check_folder(form: Form, path: Path) -> None:
+    for part in form.holds:
+        if not (path / part).is_dir():
+            raise damaged(path, f"the folder '{part}' is missing")
+
+
+def _check_members(form: Form, path: Path) -> None:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            present = {name.rpartition("/")[0] for name in archive.namelist() if not name.endswith("/")}
+    except (OSError, zipfile.BadZipFile) as error:
+        raise damaged(path, str(error)) from error
+    absent = [part for part in form.holds if part not in present]
+    if absent:
+        raise damaged(path, f"nothing in {', '.join(absent)}")
+
+
+# ------------------------------------------------------- files without a published checksum: trust on first use
+
+
+def record_path(path: Path) -> Path:
+    """Where the digest of a file without a published checksum is kept: beside it."""
+    return path.with_name(f"{path.name}.sha256.json")
+
+
+def make_record(path: Path) -> dict[str, str | int]:
+    """The digest of `path` with the size and time by which an unchanged file is recognised without reading it."""
+    status = path.stat()
+    return {"sha256": digest(path)[1], "size": status.st_size, "mtime_ns": status.st_mtime_ns}
+
+
+def matches_record(path: Path) -> bool:
+    """True: equal to the digest recorded at the first download; False: none was recorded. Raises if it differs.
+
+    An archive of gigabytes is read again only when its size or time has changed since the record.
+    """
+    record = record_path(path)
+    if not record.is_file():
+        return False
+    try:
+        kept = json.loads(record.read_text())
+        expected, size, mtime = kept["sha256"], kept["size"], kept["mtime_ns"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise damaged(record, f"not a record of a digest ({error})") from error
+    status = path.stat()
+    if (status.st_size, status.st_mtime_ns) == (size, mtime):
+        return True
+    got = digest(path)[1]
+    if got != expected:
+        raise damaged(path, f"sha256 recorded at the first download: expected {expected}, got {got}")
+    return True
+
+
+# -------------------------------------------------------------------------------------------------------- writing
+
+
+def make_folder(folder: Path) -> None:
+    """`folder` and its parents; raises BenchError where that is not allowed."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BenchError(
+            f"cannot write to {folder}: {error.strerror}", "set UDT_BENCH_CACHE to another folder"
+        ) from error
+
+
+def check_space(folder: Path, needed: int) -> None:
+    """Raise BenchError if `needed` bytes do not fit on the disk of `folder`, which must exist."""
+    free = shutil.disk_usage(folder).free
+    if needed + SPARE > free:
+        raise BenchError(
+            f"{folder}: {needed / 1e6:.0f} MB are needed and {free / 1e6:.0f} MB are free",
+            "free some space, or set UDT_BENCH_CACHE to a folder on another disk",
+        )

@@ -1,0 +1,214 @@
+"""Any `ROOT/<domain>/<class>/*.{png,jpg,jpeg,webp,bmp}` tree as a pair of sources.
+
+What is a class folder's content: image files by their suffix (any case). Hidden files, `__MACOSX`, `Thumbs.db` and
+`desktop.ini` are ignored anywhere, and so are plain files beside the domain or class folders (a README, lists). Any
+other file or folder inside a class folder is an error: skipping, say, a `.gif` in silence would change the data set.
+
+The split does not depend on names: per class and domain, files sorted by the sha256 of their bytes, the first 20 %
+(at least 2) are test.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import struct
+import warnings
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from bench.data.contract import Item, SplitName
+from bench.errors import BenchError, nearest
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP")
+IGNORED = ("__MACOSX", "Thumbs.db", "desktop.ini")
+MINIMUM = 4  # per class and domain: 2 to train on, 2 to test on
+SPLIT_VERSION = "sha256-first-fifth-1"
+
+
+# ------------------------------------------------------------------------------------------- one image to RGB
+
+
+def decode_rgb(data: bytes, name: str) -> np.ndarray:
+    """An encoded image -> uint8 (h, w, 3). Raises BenchError naming `name` if it cannot be decoded.
+
+    EXIF orientation is applied. Transparency (alpha, palette or colour key) is composited on white. Grey is repeated,
+    CMYK converted by Pillow without a colour profile, 16-bit grey reduced to its upper 8 bits (a colour key of it is
+    ignored). Of an animation the first frame is taken.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # damaged EXIF blocks and the like: the pixels are what counts
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(io.BytesIO(data), formats=FORMATS) as opened:
+                opened.load()
+                return np.asarray(_to_rgb(ImageOps.exif_transpose(opened)))
+    except (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, _BOMB, _BOMB_WARNING) as error:
+        raise BenchError(
+            f"{name} cannot be decoded: {error}", "repair or remove this image and run the same command again"
+        ) from error
+
+
+_BOMB = Image.DecompressionBombError
+_BOMB_WARNING = Image.DecompressionBombWarning
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I"):  # 16-bit grey: "I;16", or "I" with values up to 65535
+        values = np.asarray(image).astype(np.int64)
+        image = Image.fromarray((values.clip(0, 65535) >> 8).astype(np.uint8))
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        white = Image.new("RGBA", image.size, "white")
+        return Image.alpha_composite(white, image).convert("RGB")
+    return image.convert("RGB")
+
+
+# --------------------------------------------------------------------------------------------------- the tree
+
+
+def _visible(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if not path.name.startswith(".") and path.name not in IGNORED)
+
+
+def _folders(folder: Path) -> list[str]:
+    return [path.name for path in _visible(folder) if path.is_dir()]
+
+
+def discover(
+    root: Path, domains: Sequence[str] | None = None, known_domains: Sequence[str] | None = None
+) -> tuple[tuple[str, str], tuple[str, ...]]:
+    """The two domains under `root` and their classes (sorted by name).
+
+    `domains` is the user's choice (`--domains a,b`: the order is domain 0, domain 1); otherwise `known_domains` (of the
+    task, for example sketch and photo) if both are there; otherwise there must be exactly two, in name order.
+    Raises BenchError for another number of domains, an empty domain, or a class in one domain only.
+    """
+    if not root.is_dir():
+        raise BenchError(f"{root} is not a folder", "give a folder ROOT with ROOT/<domain>/<class>/<image>")
+    pair = _choose(root, _folders(root), domains, known_domains)
+    classes = {domain: set(_folders(root / domain)) for domain in pair}
+    for domain, names in classes.items():
+        if not names:
+            raise BenchError(f"{root / domain} has no class folders", f"put images into {root / domain}/<class>/")
+    first, second = pair
+    for name in sorted(classes[first] ^ classes[second]):
+        has, lacks = (first, second) if name in classes[first] else (second, first)
+        raise BenchError(
+            f"class '{name}' is in {root / has} but not in {root / lacks}",
+            f"add {root / lacks / name}/ with images, or remove {root / has / name}",
+        )
+    return pair, tuple(sorted(classes[first]))
+
+
+def _choose(
+    root: Path, present: list[str], domains: Sequence[str] | None, known: Sequence[str] | None
+) -> tuple[str, str]:
+    if domains is not None:
+        if len(domains) != 2 or len(set(domains)) != 2:
+            raise BenchError(f"two different domains are needed, got {', '.join(domains)}", "type --domains a,b")
+        for name in domains:
+            if name not in present:
+                raise BenchError(f"{root} has no domain '{name}'", nearest(name, present))
+        return domains[0], domains[1]
+    if known is not None and all(name in present for name in known):
+        return known[0], known[1]
+    if len(present) < 2:
+        what = f"only the domain '{present[0]}'" if present else "no domains"
+        raise BenchError(f"{root} holds {what}; two are needed", "the layout is ROOT/<domain>/<class>/<image>")
+    if len(present) > 2:
+        raise BenchError(
+            f"{root} holds {len(present)} domains: {', '.join(present)}",
+            f"choose two: --domains {present[0]},{present[1]}",
+        )
+    return present[0], present[1]
+
+
+def image_files(folder: Path) -> list[Path]:
+    """The images of one class folder, sorted by name. Raises BenchError for anything else that is not ignored."""
+    found = _visible(folder)
+    for path in found:
+        if path.is_dir():
+            raise BenchError(f"{path} is a folder inside a class folder", f"move its images to {folder} or remove it")
+        if path.suffix.lower() not in SUFFIXES:
+            raise BenchError(
+                f"{path} is not an image of a known type", f"convert it ({', '.join(SUFFIXES)}) or remove it"
+            )
+    return found
+
+
+@dataclass(frozen=True)
+class _File:
+    path: Path
+    label: int
+    split: SplitName
+    sha256: str
+
+
+class FolderDomain:
+    """One domain of such a tree."""
+
+    resample: Literal["lanczos", "nearest"] = "lanczos"
+
+    def __init__(self, root: Path, domain: str, classes: Sequence[str]) -> None:
+        """Looks at names only. Raises BenchError for a class that is absent, empty or too small."""
+        self.root = root
+        self.domain = domain
+        self.classes = tuple(classes)
+        self._images = {name: self._class_files(root / domain / name) for name in self.classes}
+
+    @staticmethod
+    def _class_files(folder: Path) -> list[Path]:
+        if not folder.is_dir():
+            raise BenchError(f"{folder} is missing", "every domain needs a folder for every class")
+        images = image_files(folder)
+        if not images:
+            raise BenchError(f"the class folder {folder} is empty", "put images into it or remove it in both domains")
+        if len(images) < MINIMUM:
+            raise BenchError(
+                f"{folder} has {len(images)} images; at least {MINIMUM} are needed (2 to train on, 2 to test on)",
+                "add images or remove the class in both domains",
+            )
+        return images
+
+    @cached_property
+    def _files(self) -> list[_File]:
+        """Every file with its digest and split."""
+        listed = []
+        for label, paths in enumerate(self._images.values()):
+            hashed = sorted((hashlib.sha256(read_file(path)).hexdigest(), path) for path in paths)
+            tests = max(2, round(0.2 * len(hashed)))
+            for rank, (sha256, path) in enumerate(hashed):
+                listed.append(_File(path, label, "test" if rank < tests else "train", sha256))
+        return listed
+
+    def fingerprint(self) -> str:
+        """sha256 over domain, classes, split version and each file's (class, split, sha256); names do not count."""
+        lines = [self.domain, *self.classes, SPLIT_VERSION]
+        lines += [f"{file.label} {file.split} {file.sha256}" for file in self._files]
+        return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+    def count(self) -> int:
+        """Number of image files."""
+        return sum(len(paths) for paths in self._images.values())
+
+    def items(self) -> Iterator[Item]:
+        """Every image once, class by class. Raises BenchError with the file's name for one that cannot be decoded."""
+        for file in self._files:
+            yield Item(decode_rgb(read_file(file.path), str(file.path)), file.label, file.split, str(file.path))
+
+
+def read_file(path: Path) -> bytes:
+    """The file's bytes; raises BenchError naming it if it cannot be read."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise BenchError(f"{path} cannot be read: {error.strerror}", "check the file and its permissions") from error

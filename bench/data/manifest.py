@@ -1,0 +1,204 @@
+"""The files that `udt-bench fetch` can get: addresses, sizes, checksums, licences. Facts only, no code that acts.
+
+Where each checksum comes from is said beside it, because not every publisher states one:
+- MNIST: sha256 of the *unpacked* idx files (the same whatever gzip made of them), computed from a copy whose counts,
+  mean and label counts were checked.
+- SVHN: sha256 and sizes as published with the common data set catalogues.
+- USPS: the md5 that torchvision states for the LIBSVM files; `usps_all.mat` has none (see below).
+- Weights: the first 8 hex digits of the sha256, which the publisher puts into the file's name.
+- DomainNet, MoCo: none is published. `fetch` records the digest of the first download beside the file, says that it
+  could not be verified, and later uses are checked against the record.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Form:
+    """One form in which an entry may lie on disk."""
+
+    path: str
+    """Relative to a root of `files.search_paths()`, with forward slashes."""
+    size: int | None = None
+    """Bytes; of the unpacked content where `unpacked`."""
+    sha256: str | None = None
+    """Of the file, or of the unpacked content where `unpacked`."""
+    sha256_prefix: str | None = None
+    """The first hex digits, where the publisher states no more."""
+    md5: str | None = None
+    """Where the publisher states only this."""
+    unpacked: bool = False
+    """A .gz file whose size and checksum are those of its content."""
+    holds: tuple[str, ...] = ()
+    """Folders (in the archive, or under the folder `path`) that must hold something: the structure's check."""
+    folder: bool = False
+    """`path` is a folder."""
+
+    @property
+    def verifiable(self) -> bool:
+        """Whether any checksum is known beforehand."""
+        return bool(self.sha256 or self.sha256_prefix or self.md5)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One thing to have. The first form is the one that `urls` deliver; every form serves the loaders."""
+
+    name: str
+    group: str
+    licence: str
+    forms: tuple[Form, ...]
+    urls: tuple[str, ...] = ()
+    """Tried in order; empty: cannot be downloaded, `how` says where it comes from."""
+    archives: tuple[str, ...] = ()
+    """Names of an archive that `fetch --from DIR` unpacks into the (folder) form."""
+    how: str = ""
+    """What a person has to do where there is no address."""
+
+
+def _mnist(name: str, size: int, sha256: str) -> Entry:
+    form = Form(f"datasets/mnist/{name}.gz", size=size, sha256=sha256, unpacked=True)
+    plain = Form(f"datasets/mnist/{name}", size=size, sha256=sha256)
+    mirrors = ("https://ossci-datasets.s3.amazonaws.com/mnist/", "https://storage.googleapis.com/cvdf-datasets/mnist/")
+    return Entry(
+        name=f"mnist/{name}",
+        group="mnist",
+        licence="CC BY-SA 3.0",
+        forms=(form, plain),
+        urls=tuple(f"{mirror}{name}.gz" for mirror in mirrors),
+    )
+
+
+def _svhn(group: str, part: str, size: int, sha256: str) -> Entry:
+    return Entry(
+        name=f"svhn/{part}",
+        group=group,
+        licence="non-commercial use only",
+        forms=(Form(f"datasets/svhn/{part}_32x32.mat", size=size, sha256=sha256),),
+        urls=(f"http://ufldl.stanford.edu/housenumbers/{part}_32x32.mat",),
+    )
+
+
+# All 9,298 digits in one MATLAB array. Exports of the same digits differ in their bytes (header, compression), so no
+# checksum is demanded: the loader checks structure and label counts, and the file's zlib stream has its own checksum.
+# The copy this project was checked with has sha256 6808d327acc6a5d9335acf4647ad64b2285490dcab053a32509caacb7fbf0303.
+_USPS_ALL = Form("datasets/usps/usps_all.mat")
+
+
+def _usps(part: str, file: str, md5: str) -> Entry:
+    # Not https://cs.nyu.edu/~roweis/data/usps_all.mat: that file holds another selection (1,100 of each digit, no
+    # train/test split). The loader reads it when it is there, but it is not the 7,291 + 2,007 of this benchmark.
+    return Entry(
+        name=f"usps/{part}",
+        group="usps",
+        licence="research use",
+        forms=(Form(f"datasets/usps/{file}", md5=md5), _USPS_ALL),
+        urls=(f"https://www.csie.ntu.edu.tw/~cjlin/libsvmtools/datasets/multiclass/{file}",),
+    )
+
+
+DOMAINNET_CLASSES = ("bird", "dog", "flower", "speedboat", "tiger")
+
+
+def _domainnet(domain: str) -> Entry:
+    holds = tuple(f"{domain}/{name}" for name in DOMAINNET_CLASSES)
+    return Entry(
+        name=f"domainnet/{domain}",
+        group="domainnet",
+        licence="non-commercial research (fair use notice of the authors)",
+        forms=(
+            Form(f"datasets/domainnet/{domain}.zip", holds=holds),
+            Form(f"datasets/domainnet/{domain}", holds=DOMAINNET_CLASSES, folder=True),
+        ),
+        urls=(f"http://csr.bu.edu/ftp/visda/2019/multi-source/{domain}.zip",),
+    )
+
+
+def _weights(group: str, licence: str, forms: tuple[Form, ...], url: str = "", how: str = "") -> Entry:
+    urls = (url,) if url else ()
+    return Entry(name=f"weights/{group}", group=group, licence=licence, forms=forms, urls=urls, how=how)
+
+
+ENTRIES: tuple[Entry, ...] = (
+    _mnist("train-images-idx3-ubyte", 47_040_016, "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db"),
+    _mnist("train-labels-idx1-ubyte", 60_008, "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5"),
+    _mnist("t10k-images-idx3-ubyte", 7_840_016, "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7"),
+    _mnist("t10k-labels-idx1-ubyte", 10_008, "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2"),
+    _svhn("svhn", "train", 182_040_794, "435e94d69a87fde4fd4d7f3dd208dfc32cb6ae8af2240d066de1df7508d083b8"),
+    _svhn("svhn", "test", 64_275_384, "cdce80dfb2a2c4c6160906d0bd7c68ec5a99d7ca4831afa54f09182025b6a75b"),
+    # Not used by any task (the paper trains on the 73,257); here for those who want it.
+    _svhn("svhn-extra", "extra", 1_329_278_602, "a133a4beb38a00fcdda90c9489e0c04f900b660ce8a316a5e854838379a71eb3"),
+    _usps("train", "usps.bz2", "ec16c51db3855ca6c91edd34d0e9b197"),
+    _usps("test", "usps.t.bz2", "8ea070ee2aca1ac39742fdd1ef5ed118"),
+    _domainnet("sketch"),
+    _domainnet("real"),
+    Entry(
+        name="pacs",
+        group="pacs",
+        licence="research use",
+        forms=(Form("datasets/pacs", holds=("sketch", "photo"), folder=True),),
+        archives=("PACS.zip", "pacs.zip", "pacs_data.zip", "kfold.zip"),
+        how="download PACS from its authors (it has no fixed address), then `udt-bench fetch pacs --from DIR` with the "
+        "zip in DIR, or point UDT_BENCH_FILES at a folder that holds datasets/pacs/{sketch,photo}/<class>/",
+    ),
+    _weights(
+        "inception",
+        "Apache-2.0",
+        (
+            Form("weights/weights-inception-2015-12-05-6726825d.pth", sha256_prefix="6726825d"),
+            # The same network with a zero-filled last layer: features, FID and KID are equal, logits are not.
+            Form(
+                "weights/weights-inception-2015-12-05-nofc.pth",
+                sha256="64b50247a3c58452be46b0518baeeb1d7fa52fb74fa2e1d8beed4ede3031e51b",
+            ),
+        ),
+        "https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/weights-inception-2015-12-05-6726825d.pth",
+    ),
+    _weights(
+        "alexnet",
+        "BSD-3-Clause (torchvision)",
+        (
+            Form("weights/alexnet-owt-7be5be79.pth", sha256_prefix="7be5be79"),
+            # The convolution layers alone (`features.*`), which is all that LPIPS uses.
+            Form(
+                "weights/alexnet-features.pth",
+                sha256="32f45cf71e6147af08382a6a04e5f8255c3da364697454151048598d3031dc08",
+            ),
+        ),
+        "https://download.pytorch.org/models/alexnet-owt-7be5be79.pth",
+    ),
+    _weights(
+        "vgg19",
+        "BSD-3-Clause (torchvision)",
+        (Form("weights/vgg19-dcbb9e9d.pth", sha256_prefix="dcbb9e9d"),),
+        "https://download.pytorch.org/models/vgg19-dcbb9e9d.pth",
+    ),
+    _weights(
+        "moco",
+        "CC BY-NC 4.0",
+        (Form("weights/moco_v2_800ep_pretrain.pth.tar"),),
+        "https://dl.fbaipublicfiles.com/moco/moco_checkpoints/moco_v2_800ep/moco_v2_800ep_pretrain.pth.tar",
+    ),
+    _weights(
+        "efficientnet",
+        "Apache-2.0",
+        (
+            Form(
+                "weights/efficientnet-lite0-57934424.pth",
+                size=18_826_032,
+                sha256="579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+            ),
+        ),
+        how="no address is known to this project: put the file into weights/ of a folder in UDT_BENCH_FILES",
+    ),
+)
+
+TASK_GROUPS: dict[str, tuple[str, ...]] = {
+    "mnist2svhn": ("mnist", "svhn"),
+    "mnist2usps": ("mnist", "usps"),
+    "sketch2real": ("domainnet",),
+    "pacs": ("pacs",),
+}
+"""Task -> the groups of which every file must be there for its real data."""

@@ -1,0 +1,233 @@
+"""Decode once: a pair of sources becomes one uint8 array per domain on disk, memory-mapped from then on.
+
+`<cache>/prepared/<version>/` holds `domain0.npy`, `domain1.npy` (uint8 (N, 3, size, size), train rows before test rows,
+each sorted by content hash), their labels and hashes in `domain0.npz`, `domain1.npz`, and `prepared.json`. The folder
+is built beside its place under a lock and renamed when complete, so that it is there whole or not at all.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import zipfile
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from filelock import FileLock
+from PIL import Image
+
+from bench.atomic import write_atomically, write_json
+from bench.data import files
+from bench.data.contract import SPLITS, Item, Progress, Source, Split, SplitName, TaskData
+from bench.errors import BenchError
+
+PREPARATION = 1
+"""Raised when `resized` or the order of the rows changes: part of the data's version."""
+
+
+def prepare(
+    sources: tuple[Source, Source],
+    size: int,
+    cache: Path,
+    kind: str,
+    note: str,
+    progress: Progress | None = None,
+) -> TaskData:
+    """Both domains at `size` x `size`, from the cache where they were prepared before.
+
+    The version is a hash over both sources' fingerprints, classes and resampling, the size and PREPARATION. Images are
+    streamed: memory does not grow with their number (except 40 bytes each). Two processes at once are safe: one
+    prepares, the other waits. If a test image is also a training image, `note` says how often.
+
+    Raises BenchError, with nothing left behind, if an image cannot be decoded, the disk is too small, a class is
+    without images in a split, or the sources' classes differ.
+    """
+    if tuple(sources[0].classes) != tuple(sources[1].classes):
+        raise BenchError(
+            f"{sources[0].domain} has the classes {', '.join(sources[0].classes)}; "
+            f"{sources[1].domain} has {', '.join(sources[1].classes)}",
+            "both domains need the same classes",
+        )
+    version = data_version(sources, size)
+    folder = cache / "prepared" / version
+    if not folder.is_dir():
+        files.make_folder(folder.parent)
+        with FileLock(folder.with_name(f".{version}.lock")):
+            if not folder.is_dir():
+                _build(sources, size, folder, progress or _plain)
+    splits, duplicates = _open(folder, size)
+    return TaskData(
+        kind=kind,
+        version=version,
+        classes=tuple(sources[0].classes),
+        domains=(sources[0].domain, sources[1].domain),
+        splits=splits,
+        size=size,
+        note="; ".join([note, *duplicates] if note else duplicates),
+    )
+
+
+def data_version(sources: tuple[Source, Source], size: int) -> str:
+    """16 hex digits that name the data's content and preparation. Reads the files, decodes nothing."""
+    described = [[s.domain, list(s.classes), s.resample, s.fingerprint()] for s in sources]
+    text = json.dumps([PREPARATION, size, described])
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def resized(pixels: np.ndarray, size: int, resample: Literal["lanczos", "nearest"]) -> np.ndarray:
+    """uint8 (h, w, 3) -> uint8 (3, size, size) by Pillow; the aspect ratio is not kept, as in the paper's code.
+
+    An image that has the size already is not touched. `nearest` holds for enlarging only (MNIST 28 -> 32): shrinking
+    by it drops pixels, so thin strokes break (MNIST at 16 px), and Lanczos is used instead.
+    """
+    height, width = pixels.shape[:2]
+    if (height, width) != (size, size):
+        enlarging = size >= max(height, width)
+        method = Image.Resampling.NEAREST if resample == "nearest" and enlarging else Image.Resampling.LANCZOS
+        pixels = np.asarray(Image.fromarray(np.ascontiguousarray(pixels)).resize((size, size), method))
+    return np.ascontiguousarray(pixels.transpose(2, 0, 1))
+
+
+def _plain(items: Iterable[Item], total: int, label: str) -> Iterable[Item]:
+    return items
+
+
+# ----------------------------------------------------------------------------------------------------- building
+
+
+@dataclass
+class _Rows:
+    """What is known of a domain's decoded images, in the order in which they came."""
+
+    digests: list[bytes] = field(default_factory=list)
+    labels: list[int] = field(default_factory=list)
+    splits: list[SplitName] = field(default_factory=list)
+
+    def order(self, split: SplitName) -> list[int]:
+        """The rows of `split`, sorted by content (and label, for equal images)."""
+        rows = [row for row, name in enumerate(self.splits) if name == split]
+        return sorted(rows, key=lambda row: (self.digests[row], self.labels[row]))
+
+    def contents(self, split: SplitName | None = None) -> set[bytes]:
+        """The different images of a split, or of both."""
+        return {digest for digest, name in zip(self.digests, self.splits, strict=True) if split in (None, name)}
+
+
+def _build(sources: tuple[Source, Source], size: int, folder: Path, progress: Progress) -> None:
+    counts = [source.count() for source in sources]
+    row_bytes = 3 * size * size
+    files.check_space(folder.parent, (sum(counts) + max(counts)) * row_bytes)  # one domain also lies unsorted
+    temporary = folder.with_name(f".{folder.name}.part")
+    shutil.rmtree(temporary, ignore_errors=True)  # of a process that was killed: the lock is ours now
+    try:
+        temporary.mkdir()
+        rows = []
+        for index, (source, count) in enumerate(zip(sources, counts, strict=True)):
+            unsorted = temporary / "unsorted"
+            rows.append(_decode(source, count, size, unsorted, progress))
+            _check_classes(source, rows[-1])
+            _write_sorted(rows[-1], unsorted, temporary / f"domain{index}", size)
+            unsorted.unlink()
+        description = {
+            "domains": [source.domain for source in sources],
+            "fingerprints": [source.fingerprint() for source in sources],
+            "duplicates": _duplicates(sources, rows),
+        }
+        write_json(temporary / "prepared.json", description)
+        os.replace(temporary, folder)
+    except OSError as error:
+        raise BenchError(
+            f"could not write the prepared images to {folder}: {error.strerror or error}",
+            "free some space, or set UDT_BENCH_CACHE to a folder on another disk",
+        ) from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _decode(source: Source, count: int, size: int, unsorted: Path, progress: Progress) -> _Rows:
+    """Append every image to the file `unsorted`. Plain writes, not a memory map: its pages would count as memory."""
+    rows = _Rows()
+    with unsorted.open("wb") as file:
+        for item in progress(source.items(), count, f"preparing {source.domain}"):
+            content = resized(item.pixels, size, source.resample).tobytes()
+            file.write(content)
+            rows.digests.append(hashlib.sha256(content).digest())
+            rows.labels.append(item.label)
+            rows.splits.append(item.split)
+    if len(rows.labels) != count:
+        raise RuntimeError(f"source {source.domain} announced {count} images and gave {len(rows.labels)}")
+    return rows
+
+
+def _check_classes(source: Source, rows: _Rows) -> None:
+    present = set(zip(rows.splits, rows.labels, strict=True))
+    for split in SPLITS:
+        for label, name in enumerate(source.classes):
+            if (split, label) not in present:
+                raise BenchError(
+                    f"{source.domain}: class '{name}' has no {split} images", "complete the data set and run again"
+                )
+
+
+def _write_sorted(rows: _Rows, unsorted: Path, target: Path, size: int) -> None:
+    """`<target>.npy` with the images, `<target>.npz` with labels, hashes and the number of training rows."""
+    train = rows.order("train")
+    order = train + rows.order("test")
+    row_bytes = 3 * size * size
+    header = {"descr": "|u1", "fortran_order": False, "shape": (len(order), 3, size, size)}
+    with unsorted.open("rb") as source, target.with_suffix(".npy").open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, header)
+        for row in order:
+            source.seek(row * row_bytes)
+            file.write(source.read(row_bytes))
+        file.flush()
+        os.fsync(file.fileno())
+    labels = np.array([rows.labels[row] for row in order], np.int64)
+    digests = np.frombuffer(b"".join(rows.digests[row] for row in order), np.uint8).reshape(-1, 32)
+    write_atomically(
+        target.with_suffix(".npz"), lambda file: np.savez(file, labels=labels, ids=digests, train=np.int64(len(train)))
+    )
+
+
+def _duplicates(sources: tuple[Source, Source], rows: list[_Rows]) -> list[str]:
+    """A line for each way in which equal images are on both sides of a comparison."""
+    lines = []
+    for source, known in zip(sources, rows, strict=True):
+        leaked = known.contents("train") & known.contents("test")
+        if leaked:
+            lines.append(f"{source.domain}: {len(leaked)} test images are equal to training images")
+    shared = rows[0].contents() & rows[1].contents()
+    if shared:
+        lines.append(f"{len(shared)} images are in both domains")
+    return lines
+
+
+# ------------------------------------------------------------------------------------------------------ opening
+
+
+def _open(folder: Path, size: int) -> tuple[dict[tuple[int, SplitName], Split], list[str]]:
+    """The splits, memory-mapped read only, and the lines about duplicates."""
+    splits: dict[tuple[int, SplitName], Split] = {}
+    try:
+        for index in (0, 1):
+            images = np.load(folder / f"domain{index}.npy", mmap_mode="r")
+            with np.load(folder / f"domain{index}.npz", allow_pickle=False) as kept:
+                labels, digests, train = kept["labels"], kept["ids"], int(kept["train"])
+            if images.shape != (len(labels), 3, size, size) or digests.shape != (len(labels), 32):
+                raise ValueError(f"domain{index}: {images.shape} images and {len(labels)} labels")
+            labels.setflags(write=False)
+            ids = tuple(row.tobytes().hex() for row in digests)
+            splits[index, "train"] = Split(images[:train], labels[:train], ids[:train])
+            splits[index, "test"] = Split(images[train:], labels[train:], ids[train:])
+        duplicates = json.loads((folder / "prepared.json").read_text())["duplicates"]
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise BenchError(
+            f"the prepared images in {folder} are damaged: {error}",
+            "remove that folder; they are prepared again at the next run",
+        ) from error
+    return splits, duplicates
