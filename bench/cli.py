@@ -1,0 +1,142 @@
+"""The commands. Nothing heavy is imported before a command runs, so that every --help answers at once."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bench.errors import BenchError, Interrupted, nearest
+
+app = typer.Typer(
+    help="udt-bench: train, measure and compare unsupervised image domain translation methods.",
+    no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False,
+)  # fmt: skip
+
+TaskOption = Annotated[str, typer.Option("--task", help="Task name; see: list tasks.")]
+ResultsOption = Annotated[Path, typer.Option("--results", help="Folder of all results.")]
+MethodsOption = Annotated[
+    str, typer.Option("--methods", "--method", help="Names joined by commas, or package.module:Class; default: all.")
+]
+PresetOption = Annotated[str, typer.Option("--preset", help="quick or paper; see: list presets.")]
+DataOption = Annotated[
+    str, typer.Option("--data", help="auto (real if complete, else embedded), embedded, mnist-drawn, or a folder.")
+]
+DomainsOption = Annotated[str, typer.Option("--domains", help="source,target: two of a folder's domains.")]
+SetOption = Annotated[list[str] | None, typer.Option("--set", help="method.key=value; may be repeated.")]
+DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")]
+
+DEFAULT_RESULTS = Path("results")
+
+
+@app.command()
+def run(
+    task: TaskOption,
+    methods: MethodsOption = "",
+    preset: PresetOption = "quick",
+    data: DataOption = "auto",
+    domains: DomainsOption = "",
+    seeds: Annotated[str, typer.Option(help="Seeds joined by commas: one cell per method and seed.")] = "0",
+    overrides: SetOption = None,
+    budget: Annotated[str, typer.Option(help="images=N per domain, or seconds=S; default: the preset's.")] = "",
+    device: DeviceOption = "auto",
+    results: ResultsOption = DEFAULT_RESULTS,
+) -> None:
+    """Train and score methods on a task, and print the leaderboard. Finished cells are skipped, others resume."""
+    from bench.launch import Request, run
+
+    request = Request(
+        task, _split(methods), preset, data, domains, _seeds(seeds), overrides or [], budget, device, results
+    )
+    raise typer.Exit(run(request))
+
+
+@app.command()
+def evaluate(
+    task: TaskOption,
+    methods: MethodsOption = "",
+    style: Annotated[str, typer.Option(help="noise or exemplar; default: each method's own.")] = "",
+    preset: PresetOption = "quick",
+    data: DataOption = "auto",
+    domains: DomainsOption = "",
+    batch_size: Annotated[int, typer.Option(min=1, help="Translations held on the device at once.")] = 256,
+    device: DeviceOption = "auto",
+    results: ResultsOption = DEFAULT_RESULTS,
+) -> None:
+    """Score trained cells again, without training: after fetching weights, or with another style source."""
+    from bench.rescore import RescoreRequest, rescore
+
+    request = RescoreRequest(task, _split(methods), style, preset, data, domains, batch_size, device, results)
+    raise typer.Exit(rescore(request))
+
+
+@app.command()
+def table(task: TaskOption, results: ResultsOption = DEFAULT_RESULTS) -> None:
+    """Print the leaderboard of everything measured on a task, as Markdown."""
+    from bench.leaderboard import leaderboards
+    from bench.tasks import get_task
+
+    texts = leaderboards(results, get_task(task).name)
+    if not texts:
+        raise BenchError(f"no results of {task} in {results}", f"python -m bench run --task {task}")
+    print("\n\n".join(texts))
+
+
+@app.command("list")
+def list_names(what: Annotated[str, typer.Argument(help="tasks, methods, metrics, presets or protocols.")]) -> None:
+    """List what there is."""
+    from bench.listing import LISTINGS
+
+    if what not in LISTINGS:
+        raise BenchError(f"cannot list '{what}'", nearest(what, list(LISTINGS)))
+    print(LISTINGS[what]())
+
+
+@app.command()
+def fetch(
+    names: Annotated[list[str] | None, typer.Argument(help="Groups, tasks or files; see --list.")] = None,
+    from_dir: Annotated[Path | None, typer.Option("--from", help="Take the files from this folder instead.")] = None,
+    listing: Annotated[bool, typer.Option("--list", help="List every file with size, state and licence.")] = False,
+    missing: Annotated[bool, typer.Option("--missing", help="List only the files that are not there.")] = False,
+) -> None:
+    """Get data and weights: the only command that uses the network."""
+    from bench.data import fetch as fetching
+    from bench.listing import file_table
+
+    if listing or missing:
+        print(file_table(fetching.missing(names or []) if missing else fetching.listing(names or [])))
+    elif not names:
+        raise BenchError("nothing named to fetch", "name groups, tasks or files: fetch inception; see fetch --list")
+    else:
+        fetching.fetch(names, from_dir)
+
+
+def _split(names: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in names.split(",") if name.strip())
+
+
+def _seeds(text: str) -> tuple[int, ...]:
+    parts = _split(text)
+    if not parts or not all(part.isdecimal() for part in parts):
+        raise BenchError(f"--seeds {text!r} is not understood", "write whole numbers joined by commas: --seeds 0,1,2")
+    if len(set(parts)) < len(parts):
+        raise BenchError(f"--seeds {text!r} names a seed twice", "each seed is one cell: name it once")
+    return tuple(int(part) for part in parts)
+
+
+def main() -> None:
+    """Entry point: turns errors meant for the user into two lines and exit status 2."""
+    # OpenMP threads that spin while they wait make small convolutions 20 times slower as soon as another process
+    # wants the same cores. Read once, when torch is loaded, so it is set before; the user's own choice stands.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    try:
+        app()
+    except BenchError as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+    except Interrupted as stop:
+        print(str(stop), file=sys.stderr)
+        raise SystemExit(128 + stop.number) from None

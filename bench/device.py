@@ -1,0 +1,82 @@
+"""Where and in which precision arithmetic runs, through Lightning Fabric."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+
+from bench.errors import BenchError, nearest
+
+DEVICES = ["auto", "cpu", "cuda", "mps"]
+
+
+class Runtime:
+    """One device, one precision, a thread count."""
+
+    def __init__(self, device: str = "auto") -> None:
+        """`device`: one of DEVICES. bf16 autocast on CUDA cards that have it, float32 elsewhere.
+
+        Raises BenchError for an unknown device or one that is not there.
+        """
+        if device not in DEVICES:
+            raise BenchError(f"unknown device '{device}'", nearest(device, DEVICES))
+        chosen = _best_device() if device == "auto" else device
+        if chosen not in _available():
+            raise BenchError(f"device '{chosen}' is not available here", f"valid: {', '.join(['auto', *_available()])}")
+        bf16 = chosen == "cuda" and torch.cuda.is_bf16_supported()
+        self.fabric = Fabric(accelerator=chosen, devices=1, precision="bf16-mixed" if bf16 else "32-true")
+        self.device: torch.device = self.fabric.device
+        self.precision = "bf16-mixed" if bf16 else "32-true"
+        self.threads = torch.get_num_threads()  # the cores, or $OMP_NUM_THREADS
+
+    def autocast(self) -> AbstractContextManager[Any]:
+        """Context of the forward arithmetic."""
+        return self.fabric.autocast()
+
+    def synchronise(self) -> None:
+        """Wait until the device has finished, for timings."""
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+
+    @contextmanager
+    def threads_pinned(self, threads: int) -> Iterator[None]:
+        """torch uses `threads` CPU threads inside: their number decides the order of sums, and so the bytes."""
+        before = torch.get_num_threads()
+        torch.set_num_threads(threads)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(before)
+
+    def check_can_resume(self, device: str, precision: str, version: str, cell: Path) -> None:
+        """Refuse another device or precision in mid-run (BenchError); warn about another torch version."""
+        if (device, precision) != (self.device.type, self.precision):
+            raise BenchError(
+                f"{cell} was begun on {device} in {precision}, this run is on {self.device.type} in {self.precision}",
+                f"add --device {device}, or remove the folder to begin anew",
+            )
+        if version != torch.__version__:
+            warnings.warn(
+                f"{cell} was begun with torch {version}: resumed with {torch.__version__}, bytes may differ",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+
+
+def _available() -> list[str]:
+    found = ["cpu"]
+    if torch.cuda.is_available():
+        found.append("cuda")
+    if torch.backends.mps.is_available():
+        found.append("mps")
+    return found
+
+
+def _best_device() -> str:
+    return "cuda" if "cuda" in _available() else "mps" if "mps" in _available() else "cpu"

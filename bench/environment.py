@@ -1,0 +1,56 @@
+"""What a result was made with: versions, hardware, source revision."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+PACKAGES = (
+    "udt-bench", "torch", "torchvision", "numpy", "scipy", "scikit-learn", "Pillow", "torch-fidelity", "lpips",
+    "lightning-fabric", "omegaconf", "pandas",
+)  # fmt: skip
+
+
+def describe(device: str) -> dict[str, Any]:
+    """A JSON value for the cell's record."""
+    import torch
+
+    return {
+        "python": platform.python_version(),
+        "system": platform.platform(),
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "device": torch.cuda.get_device_name() if device == "cuda" else device,
+        "packages": {name: _version(name) for name in PACKAGES},
+        "source": _revision(Path(__file__).resolve().parent.parent),
+    }
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:  # run from a checkout that was not installed
+        return None
+
+
+def _processor() -> str:
+    cpuinfo = Path("/proc/cpuinfo")
+    names = (
+        [line for line in cpuinfo.read_text().splitlines() if line.startswith("model name")] if cpuinfo.exists() else []
+    )
+    return names[0].partition(":")[2].strip() if names else platform.processor()
+
+
+def _revision(folder: Path) -> dict[str, Any] | None:
+    if not (folder / ".git").exists():
+        return None
+
+    def git(*arguments: str) -> str:
+        command = ["git", "-C", str(folder), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+
+    return {"revision": git("rev-parse", "HEAD"), "changed": bool(git("status", "--porcelain", "--untracked-files=no"))}

@@ -1,0 +1,143 @@
+"""The judges: evaluation classifiers, one per (task, data version, domain), shared by all methods and seeds."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from filelock import FileLock
+from safetensors.torch import load_file, save
+from torch import Tensor
+from torch.nn import functional as F
+
+from bench.atomic import write_atomically, write_json
+from bench.data.contract import TaskData
+from bench.device import Runtime
+from bench.presets import JudgeSettings
+from bench.progress import progress, say
+from bench.randomness import generator, seeded
+from metrics.accuracy import accuracy
+from metrics.encoders import JudgeEncoder
+from metrics.wide_resnet import WideResNet
+
+JUDGE_VERSION = 1
+"""Raised when a change of this file alters a judge."""
+
+
+@dataclass(frozen=True)
+class Judge:
+    """A trained classifier of one domain's images."""
+
+    encoder: JudgeEncoder
+    """Images -> features and logits; `encoder.identity` is the hash of the weights."""
+    accuracy: float
+    """On the domain's own real test images, in [0, 1]."""
+    per_class: dict[str, float]
+    """The same for each class."""
+    test_images: int
+    """How many test images that is."""
+
+
+def get_judge(root: Path, data: TaskData, domain: int, settings: JudgeSettings, runtime: Runtime) -> Judge:
+    """The judge of `domain`: read from `root/judges`, or trained now from a seed that is its own.
+
+    It is fitted on the domain's training images and labels; its accuracy is that on the test images.
+    """
+    key = _key(data, domain, settings)
+    folder = root / "judges" / f"{data.domains[domain]}-{key}"
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder / ".lock"):
+        if not (folder / "judge.json").exists():
+            _train_and_store(folder, data, domain, settings, runtime)
+    record = json.loads((folder / "judge.json").read_text())
+    network = _network(len(data.classes), settings)
+    network.load_state_dict(load_file(folder / "weights.safetensors"))
+    encoder = JudgeEncoder(network.to(runtime.device))
+    return Judge(encoder, record["accuracy"], record["per_class"], record["test_images"])
+
+
+def _key(data: TaskData, domain: int, settings: JudgeSettings) -> str:
+    parts = [JUDGE_VERSION, data.version, data.domains[domain], len(data.classes), asdict(settings)]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:12]
+
+
+def _network(classes: int, settings: JudgeSettings) -> WideResNet:
+    return WideResNet(depth=settings.depth, widen=settings.widen, classes=classes, dropout=settings.dropout)
+
+
+def _train_and_store(folder: Path, data: TaskData, domain: int, settings: JudgeSettings, runtime: Runtime) -> None:
+    train, test = data.splits[domain, "train"], data.splits[domain, "test"]
+    images = torch.from_numpy(np.array(train.images)).to(runtime.device)
+    labels = torch.from_numpy(np.array(train.labels)).to(runtime.device)
+    name = data.domains[domain]
+    with runtime.threads_pinned(runtime.threads):
+        network = _fit(
+            images, labels, len(data.classes), settings, runtime, f"judge of {name}", f"{data.version}/{name}"
+        )
+        encoder = JudgeEncoder(network)
+        predicted = encoder.predict(np.array(test.images))
+    per_class = {
+        label: accuracy(predicted[test.labels == index], test.labels[test.labels == index])
+        for index, label in enumerate(data.classes)
+    }
+    overall = accuracy(predicted, test.labels)
+    weights = save({key: value.contiguous().cpu() for key, value in network.state_dict().items()})
+    write_atomically(folder / "weights.safetensors", lambda file: file.write(weights))
+    write_json(
+        folder / "judge.json",
+        {
+            "version": JUDGE_VERSION,
+            "domain": name,
+            "data_version": data.version,
+            "settings": asdict(settings),
+            "identity": encoder.identity,
+            "accuracy": overall,
+            "per_class": per_class,
+            "test_images": len(test),
+        },
+    )
+    say(f"judge of {name}: {100 * overall:.1f} % of {len(test)} real test images right")
+
+
+def _fit(
+    images: Tensor, labels: Tensor, classes: int, settings: JudgeSettings, runtime: Runtime, label: str, stream: str
+) -> WideResNet:
+    """SGD with Nesterov momentum and a cosine schedule, as CatS-UDT's evaluation classifier (spec 6.1)."""
+    with seeded("judge", "init", stream), torch.random.fork_rng(devices=[]):
+        network = _network(classes, settings).to(runtime.device).train()
+        optimizer = torch.optim.SGD(
+            network.parameters(), lr=settings.learning_rate, momentum=0.9, nesterov=True, weight_decay=5e-4
+        )
+        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, settings.steps)
+        with progress(label, settings.steps, "steps") as advance:
+            for step in range(settings.steps):
+                rng = generator("judge", stream, step)
+                torch.manual_seed(rng.initial_seed())  # dropout draws from the global generator, forked above
+                index = torch.randint(len(labels), (settings.batch_size,), generator=rng).to(images.device)
+                x = images[index].float() / 255  # (B, 3, H, W) in [0, 1]
+                if settings.augment:
+                    x = _flip_and_shift(x, rng)
+                optimizer.zero_grad(set_to_none=True)
+                F.cross_entropy(network(x), labels[index]).backward()
+                optimizer.step()
+                schedule.step()
+                advance(1)
+    return network.eval()
+
+
+def _flip_and_shift(x: Tensor, rng: torch.Generator) -> Tensor:
+    """Each image flipped with probability 1/2 and shifted by up to an eighth of its side, borders reflected."""
+    size = x.shape[-1]
+    margin = size // 8
+    flip = torch.rand(len(x), generator=rng) < 0.5
+    x = torch.where(flip.to(x.device)[:, None, None, None], x.flip(-1), x)
+    padded = F.pad(x, (margin,) * 4, mode="reflect")
+    tops, lefts = torch.randint(2 * margin + 1, (2, len(x)), generator=rng).tolist()
+    crops = [
+        padded[i, :, t : t + size, left : left + size] for i, (t, left) in enumerate(zip(tops, lefts, strict=True))
+    ]
+    return torch.stack(crops)

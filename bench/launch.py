@@ -1,0 +1,279 @@
+"""From a request to finished cells: everything is checked first, then cell after cell in this process."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from safetensors.torch import load_file, save
+
+from bench.atomic import write_atomically, write_json
+from bench.data.contract import TaskData
+from bench.data.files import find_weights
+from bench.data.select import load_data
+from bench.device import Runtime
+from bench.environment import describe
+from bench.errors import BenchError, Interrupted, nearest
+from bench.evaluation import Instruments, Missing, evaluate_cell, style_name
+from bench.features import FeatureCache
+from bench.judge import get_judge
+from bench.leaderboard import leaderboards, write_leaderboards
+from bench.presets import KindPreset, get_preset
+from bench.progress import say
+from bench.protocol import PROTOCOLS
+from bench.randomness import seeded
+from bench.results import Cell
+from bench.spec import Budget, RunSpec, check_override_methods, config_values, parse_overrides, resolve_config
+from bench.tasks import Task, get_task
+from bench.training import TrainingFailed, train
+from methods.base import Context, Domains, Translator
+from methods.registry import BUILT_IN, load, registered
+from metrics.encoders import InceptionEncoder, LpipsAlexNet
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the user asked for, as typed."""
+
+    task: str
+    """Task name."""
+    methods: Sequence[str]
+    """Names, or `package.module:Class`; empty: every built-in method."""
+    preset: str
+    """`quick` or `paper`."""
+    data: str
+    """`auto`, `embedded`, `mnist-drawn` or a folder."""
+    domains: str
+    """`a,b` for a folder with more than two domains, else empty."""
+    seeds: Sequence[int]
+    """One cell per method and seed."""
+    overrides: Sequence[str]
+    """`method.key=value`."""
+    budget: str
+    """`images=N`, `seconds=S` or empty: the preset's."""
+    device: str
+    """`auto`, `cpu`, `cuda`, `mps`."""
+    results: Path
+    """The results folder."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """A cell to be made: its specification and how to build its method."""
+
+    spec: RunSpec
+    build: Callable[[], Translator]
+
+
+def run(request: Request) -> int:
+    """Train and score everything asked for, write and print the leaderboard.
+
+    Returns the exit status: 0, or 1 if any cell failed. Raises BenchError before anything is trained if the request
+    cannot be met, and Interrupted (state saved) on SIGTERM and SIGINT.
+    """
+    task = get_task(request.task)
+    preset = get_preset(request.preset, task.kind)
+    runtime = Runtime(request.device)
+    classes, broken = resolve_methods(request.methods)
+    overrides = parse_overrides(request.overrides)
+    check_override_methods(overrides, list(classes))
+    configs = {name: resolve_config(cls, name, *_layers(cls, name, preset, overrides)) for name, cls in classes.items()}
+    budget = Budget.parse(request.budget) if request.budget else Budget("images", preset.images)
+    data = load_data(task, request.data, task.sizes[request.preset], request.domains)
+    say(data.note)
+    jobs = [
+        make_job(task, data, request.preset, name, cls, configs[name], budget, seed)
+        for name, cls in classes.items()
+        for seed in request.seeds
+    ]
+    for job in jobs[:: len(request.seeds)]:
+        _check_buildable(job)
+    tools = make_instruments(request.results, task, data, preset, runtime)
+    domains = training_domains(data, runtime)
+    outcomes = [run_cell(job, task, data, domains, tools, request.results, runtime) for job in jobs]
+    path = write_leaderboards(request.results, task.name)
+    print("\n\n".join(leaderboards(request.results, task.name)))
+    say(f"leaderboard: {path}")
+    for name, reason in broken.items():
+        print(f"\nfailed: {name}: {reason}")
+    return 1 if broken or not all(outcomes) else 0
+
+
+# ------------------------------------------------------------------------------------------------- before training
+
+
+def resolve_methods(names: Sequence[str]) -> tuple[dict[str, type[Translator]], dict[str, str]]:
+    """({name: class}, {name: why it cannot be imported}).
+
+    Raises BenchError for a name that is neither registered nor `package.module:Class`. A plug-in that fails to import
+    is a warned line and a failed method; the others go on.
+    """
+    known = registered()
+    classes: dict[str, type[Translator]] = {}
+    broken: dict[str, str] = {}
+    for name in names or list(BUILT_IN):
+        base, _, rest = name.partition(":")
+        if name not in known and base in known:
+            raise BenchError(f"{base} has no variant '{rest}'", f"write --methods {base}")
+        if name not in known and not rest:
+            raise BenchError(f"unknown method '{name}'", nearest(name, list(known)) + ", or package.module:Class")
+        target = known[name].target if name in known else name
+        try:
+            classes[name] = load(target)
+        except Exception as error:  # other people's code may raise anything while it is imported
+            if name in BUILT_IN:
+                raise
+            broken[name] = f"{type(error).__name__}: {error}"
+            say(f"warning: method {name} ({target}) cannot be imported: {broken[name]}")
+    return classes, broken
+
+
+def _layers(
+    cls: type[Translator], name: str, preset: KindPreset, overrides: Mapping[str, Mapping[str, Any]]
+) -> Iterator[Mapping[str, Any]]:
+    """Settings over the method's defaults: the preset's, then the user's."""
+    yield preset.methods.get(name, cls.quick if name not in BUILT_IN else {})
+    yield overrides.get(name, {})
+
+
+def make_job(
+    task: Task, data: TaskData, preset: str, name: str, cls: type[Translator], config: Any, budget: Budget, seed: int
+) -> Job:
+    """The resolved specification and the constructor call of one cell."""
+    spec = RunSpec(
+        task=task.name, domains=data.domains, data_kind=data.kind, data_version=data.version, image_size=data.size,
+        preset=preset, method=name, method_version=cls.version, config=config_values(config), budget=budget, seed=seed,
+    )  # fmt: skip
+    constructor: Callable[..., Translator] = cls
+    return Job(spec, lambda: constructor(config, data.size))
+
+
+def _check_buildable(job: Job) -> None:
+    """Refuse a setting that the method's constructor refuses, before any cell is trained."""
+    try:
+        with torch.device("meta"):
+            job.build()
+    except ValueError as error:
+        raise BenchError(
+            f"{job.spec.method} at {job.spec.image_size} px: {error}",
+            f"change it with --set {job.spec.method}.key=value",
+        ) from error
+
+
+def training_domains(data: TaskData, runtime: Runtime) -> Domains:
+    """The training images alone, on the device: all that a method ever sees."""
+    first, second = (torch.tensor(data.splits[domain, "train"].images[:], device=runtime.device) for domain in (0, 1))
+    return Domains((first, second))
+
+
+def make_instruments(results: Path, task: Task, data: TaskData, preset: KindPreset, runtime: Runtime) -> Instruments:
+    """Judges of every target domain (trained now if need be) and the encoders whose weights are there."""
+    targets = sorted({target for _, target in task.directions})
+    return Instruments(
+        judges={target: get_judge(results, data, target, preset.judge, runtime) for target in targets},
+        inception=_encoder("inception", InceptionEncoder, runtime),
+        alexnet=_encoder("alexnet", LpipsAlexNet, runtime),
+        cache=FeatureCache(results / "features"),
+        size=preset.evaluation,
+    )
+
+
+def _encoder(name: str, make: Callable[[Path, torch.device], T], runtime: Runtime) -> T | Missing:
+    path = find_weights(name)
+    if path is None:
+        return Missing(f"needs: bench fetch {name}")
+    try:
+        return make(path, runtime.device)
+    except ValueError as error:
+        raise BenchError(f"damaged or other weights: {error}", f"remove {path}, then: bench fetch {name}") from error
+
+
+def fetched_weights(name: str) -> Mapping[str, torch.Tensor]:
+    """`Context.weights`: the state dict of a fetched network; raises LookupError with the remedy if it is absent."""
+    path = find_weights(name)
+    if path is None:
+        raise LookupError(f"no weights called '{name}': bench fetch {name}")
+    return torch.load(path, map_location="cpu", weights_only=True)
+
+
+# ------------------------------------------------------------------------------------------------------- one cell
+
+
+def run_cell(
+    job: Job, task: Task, data: TaskData, domains: Domains, tools: Instruments, results: Path, runtime: Runtime
+) -> bool:
+    """Bring one cell to its end from wherever it stands; True unless it failed."""
+    cell = Cell(results, job.spec)
+    label = f"{job.spec.method} seed {job.spec.seed}"
+    with cell.locked():
+        status = cell.status()
+        if status["state"] == "failed" and "step" in status:
+            say(f"{label}: failed before ({status['reason']}); remove {cell.folder} to try again")
+            return False
+        try:
+            if status["state"] not in ("trained", "done"):
+                _train(job, cell, domains, runtime)
+            method = load_trained(job, cell, runtime)
+            style = style_name(method)
+            if cell.state() == "done" and not _scorable(cell, style, tools):
+                say(f"{label}: finished before, skipped ({cell.folder.name})")
+                return True
+            evaluate_cell(method, data, task.directions, cell, tools, style)
+            cell.set_state("done")
+            return True
+        except TrainingFailed as error:
+            cell.set_state("failed", reason=error.reason, step=error.step)
+            say(f"{label}: FAILED: {error}")
+            return False
+        except (BenchError, Interrupted):
+            raise
+        except Exception as error:  # one method's crash costs one row; the trace stays in its folder
+            write_atomically(cell.folder / "crash.txt", lambda file: file.write(traceback.format_exc().encode()))
+            cell.set_state("failed", reason=f"{type(error).__name__}: {error}")
+            say(f"{label}: CRASHED: {type(error).__name__}: {error} (trace: {cell.folder / 'crash.txt'})")
+            return False
+
+
+def _train(job: Job, cell: Cell, domains: Domains, runtime: Runtime) -> None:
+    cell.begin()
+    write_json(cell.environment, describe(runtime.device.type))
+    method, cost = train(job.build, domains, Context(fetched_weights), job.spec, cell, runtime)
+    store_weights(method, cell)
+    write_json(cell.cost, asdict(cost))
+    cell.set_state("trained")
+    cell.checkpoints.clear()
+
+
+def store_weights(method: Translator, cell: Cell) -> None:
+    """All of the method's state as one safetensors file: equal weights give equal bytes."""
+    tensors = {name: value.detach().cpu().contiguous() for name, value in method.state_dict().items()}
+    payload = save(tensors)
+    write_atomically(cell.weights, lambda file: file.write(payload))
+
+
+def load_trained(job: Job, cell: Cell, runtime: Runtime) -> Translator:
+    """The cell's method with its stored weights, on the device, in eval mode."""
+    with seeded(job.spec.seed, "init"):
+        method = job.build()
+    method.load_state_dict(load_file(cell.weights))
+    return method.to(runtime.device).eval()
+
+
+def _scorable(cell: Cell, style: str, tools: Instruments) -> bool:
+    """Whether scoring anew would add something: no metrics yet, or an encoder that was missing is there now."""
+    import json
+
+    path = cell.metrics(style)
+    if not path.exists():
+        return True
+    records = json.loads(path.read_text())["records"]
+    present = {record["protocol"] for record in records}
+    missing = {record["protocol"] for record in records if record["missing"].startswith("needs:")}
+    wanted = missing | (set(PROTOCOLS) - present)
+    return any(PROTOCOLS[name].encoder in tools.available() for name in wanted)

@@ -1,0 +1,189 @@
+"""From the long table of results to a Markdown leaderboard. Nothing in it was typed by hand."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bench.atomic import write_text
+from bench.protocol import PROTOCOLS
+from bench.results import frame
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SAME_SETTING = ["data_kind", "data_version", "image_size", "preset", "budget"]
+"""Cells that differ in one of these never share a table."""
+DATA_WARNING = {
+    "embedded": "drawn by code, not real images: not comparable with the paper or with any other data",
+    "mnist-drawn": "real MNIST against drawn house numbers: not comparable with the paper",
+    "real": "real images",
+}
+PRESET_WARNING = {
+    "quick": "small networks, short training: not comparable with the paper",
+    "paper": "published settings",
+}
+
+
+def leaderboards(root: Path, task: str) -> list[str]:
+    """One Markdown text per setting (data, size, preset, budget) that `task` was run in; empty if it never was."""
+    cells = frame(root, task)
+    if cells.empty:
+        return []
+    return [_leaderboard(task, group) for _, group in cells.groupby(SAME_SETTING, sort=True)]
+
+
+def write_leaderboards(root: Path, task: str) -> Path:
+    """`root/leaderboards/<task>.md` with every leaderboard of `task`; returns its path."""
+    path = root / "leaderboards" / f"{task}.md"
+    write_text(path, "\n\n".join(leaderboards(root, task)) + "\n")
+    return path
+
+
+def _leaderboard(task: str, cells: pd.DataFrame) -> str:
+    first = cells.iloc[0]
+    cells = cells.assign(row=_row_names(cells))
+    lines = [
+        f"# {task}: {first.data_kind} data at {first.image_size} px, preset {first.preset}",
+        "",
+        f"- data: {first.data_kind} ({DATA_WARNING.get(first.data_kind, '')}), version {first.data_version}",
+        f"- preset: {first.preset} ({PRESET_WARNING.get(first.preset, '')}), budget {first.budget} per domain",
+        "- columns: metric protocol, direction of better; n = translated images (or sources) / real images",
+    ]
+    scored = cells[cells["metric"].notna()] if "metric" in cells else cells.iloc[:0]
+    lines += _failed(cells)
+    for direction in dict.fromkeys(scored["direction"]) if len(scored) else ():
+        part = scored[scored["direction"] == direction]
+        lines += ["", f"## {direction}", "", _overview(part, cells), ""]
+        for protocol in [name for name in PROTOCOLS if PROTOCOLS[name].metric in ("fid", "accuracy")]:
+            lines += _per_class(part[part["protocol"] == protocol], protocol)
+    lines += [
+        "",
+        "Values are means over seeds ± the sample standard deviation between them; k/n: seeds finished / begun.",
+    ]
+    return "\n".join(lines)
+
+
+def _row_names(cells: pd.DataFrame) -> list[str]:
+    """Method names; where one method was run with several settings, those that differ stand behind it."""
+    names = {}
+    for method, group in cells.groupby("method"):
+        configs = {text: json.loads(text) for text in group["config"].unique()}
+        differing = {
+            key
+            for config in configs.values()
+            for key in config
+            if len({json.dumps(other.get(key)) for other in configs.values()}) > 1
+        }
+        for text, config in configs.items():
+            shown = ", ".join(f"{key}={config[key]}" for key in sorted(differing) if key in config)
+            names[method, text] = f"{method} [{shown}]" if shown else str(method)
+    return [names[row.method, row.config] for row in cells.itertuples()]
+
+
+def _failed(cells: pd.DataFrame) -> list[str]:
+    import pandas as pd
+
+    failed = cells[cells["state"] == "failed"].drop_duplicates("identity")
+    return [
+        f"- **failed**: {row.row} seed {row.seed}: {row.reason}"
+        + (f" (step {int(row.step)})" if pd.notna(row.step) else "")
+        for row in failed.itertuples()
+    ]
+
+
+def _table(rows: Sequence[Sequence[str]], headers: Sequence[str]) -> str:
+    from tabulate import tabulate
+
+    align = ["left", *["right"] * (len(headers) - 1)]
+    return tabulate(rows, headers=headers, tablefmt="github", disable_numparse=True, colalign=align)
+
+
+def _columns(part: pd.DataFrame) -> list[tuple[str, str]]:
+    """(protocol, encoder) of each column: numbers of different protocols or different weights never share one.
+
+    A protocol whose encoder is missing in every cell has one column; one that is missing in some joins the others'.
+    """
+    found = []
+    for protocol in PROTOCOLS:
+        encoders = sorted(set(part.loc[part["protocol"] == protocol, "encoder"]))
+        found += [(protocol, encoder) for encoder in encoders if encoder or encoders == [""]]
+    return found
+
+
+def _overview(part: pd.DataFrame, cells: pd.DataFrame) -> str:
+    pooled = part[part["label"] == "all"]
+    columns = _columns(pooled)
+    seen = [protocol for protocol, _ in columns]
+    headers = ["method", "styles", "seeds k/n"]
+    for protocol, encoder in columns:
+        arrow = "↑" if PROTOCOLS[protocol].higher_is_better else "↓"
+        unit = f" {PROTOCOLS[protocol].unit}" if PROTOCOLS[protocol].unit else ""
+        which = f" [{encoder}]" if seen.count(protocol) > 1 else ""
+        values = pooled[(pooled["protocol"] == protocol) & pooled["value"].notna()]
+        headers.append(f"{protocol}{which}{unit} {arrow}{_counts(values)}")
+    headers += ["parameters", "train s", "TFLOP"]
+    rows = []
+    for (name, style), group in pooled.groupby(["row", "style"], sort=False):
+        begun = cells[cells["row"] == name]["identity"].nunique()
+        single = group.drop_duplicates("identity")
+        row = [str(name), str(style), f"{len(single)}/{begun}"]
+        for protocol, encoder in columns:
+            own = group[(group["protocol"] == protocol) & group["encoder"].isin([encoder, ""])]
+            row.append(_value(own, show_n=not _equal_counts(pooled[pooled["protocol"] == protocol])))
+        row += [f"{int(single['parameters'].iloc[0]):,}", f"{single['seconds'].mean():.0f}"]
+        flops = single["flops"].dropna()
+        row.append(f"{flops.mean() / 1e12:.1f}" if len(flops) else "?")
+        rows.append(row)
+    return _table(rows, headers)
+
+
+def _per_class(part: pd.DataFrame, protocol: str) -> list[str]:
+    """A heading and a table with one column per class; nothing where the protocol has no value."""
+    if part.empty or part["value"].isna().all():
+        return []
+    classes = list(dict.fromkeys(part["label"]))
+    lines = []
+    for encoder in sorted(set(part.loc[part["value"].notna(), "encoder"])):
+        own = part[part["encoder"] == encoder]
+        headers = ["method", "styles"] + [f"{label}{_counts(own[own['label'] == label])}" for label in classes]
+        rows = [
+            [str(name), str(style)]
+            + [
+                _value(group[group["label"] == label], show_n=not _equal_counts(own[own["label"] == label]))
+                for label in classes
+            ]
+            for (name, style), group in own.groupby(["row", "style"], sort=False)
+        ]
+        unit = f", {PROTOCOLS[protocol].unit}" if PROTOCOLS[protocol].unit else ""
+        lines += [f"{protocol} per class{unit} (encoder {encoder})", "", _table(rows, headers), ""]
+    return lines
+
+
+def _equal_counts(values: pd.DataFrame) -> bool:
+    measured = values[values["value"].notna()]
+    return len(measured[["n", "n_reference"]].drop_duplicates()) <= 1
+
+
+def _counts(values: pd.DataFrame) -> str:
+    """` (n = 250/950)` for a column's header; nothing where rows differ, for then each value bears its own."""
+    measured = values[values["value"].notna()]
+    if measured.empty or not _equal_counts(measured):
+        return ""
+    n, real = int(measured["n"].iloc[0]), int(measured["n_reference"].iloc[0])
+    return f" (n = {n}/{real})" if real else f" (n = {n})"
+
+
+def _value(records: pd.DataFrame, show_n: bool) -> str:
+    """Mean ± standard deviation over seeds; or why there is no value."""
+    measured = records[records["value"].notna()]
+    if measured.empty:
+        reasons = [reason for reason in dict.fromkeys(records["missing"]) if reason] if len(records) else []
+        return "; ".join(reasons) or "-"
+    values = measured["value"]
+    text = f"{values.mean():.3g}" if abs(values.mean()) < 1 else f"{values.mean():.2f}"
+    if len(values) > 1:
+        text += f" ± {values.std(ddof=1):.2g}"
+    return text + (_counts(measured) if show_n else "")

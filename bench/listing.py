@@ -1,0 +1,89 @@
+"""What `list` and `fetch --list` print. No torch here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from bench.presets import PRESETS, SUMMARIES
+from bench.protocol import PROTOCOLS, TRANSLATION
+from bench.tasks import TASKS
+from methods.registry import registered
+
+if TYPE_CHECKING:
+    from bench.data.fetch import Row
+
+
+def _columns(rows: Sequence[Sequence[str]]) -> str:
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    )
+
+
+def tasks() -> str:
+    """Name, sizes, summary."""
+    return _columns(
+        [
+            (task.name, ", ".join(f"{preset} {size} px" for preset, size in task.sizes.items()), task.summary)
+            for task in TASKS.values()
+        ]
+    )
+
+
+def methods() -> str:
+    """Name and summary, plug-ins included."""
+    return _columns([(name, entry.summary) for name, entry in sorted(registered().items())])
+
+
+def metrics() -> str:
+    """Metric, direction, and the protocols it is measured by."""
+    found: dict[str, list[str]] = {}
+    for protocol in PROTOCOLS.values():
+        found.setdefault(f"{protocol.metric} {'↑' if protocol.higher_is_better else '↓'}", []).append(protocol.name)
+    return _columns([(metric, ", ".join(names)) for metric, names in found.items()])
+
+
+def presets() -> str:
+    """Name, budgets, summary."""
+    return _columns(
+        [
+            (name, ", ".join(f"{kind} {sizes.images:,}" for kind, sizes in kinds.items()), SUMMARIES[name])
+            for name, kinds in PRESETS.items()
+        ]
+    )
+
+
+def protocols() -> str:
+    """Every protocol in full: it is what a number means."""
+    blocks = [
+        f"{TRANSLATION.name}: {TRANSLATION.sources} images of the source domain, up to {TRANSLATION.styles} styles "
+        f"each, batches of {TRANSLATION.batch} (padded), one generator per (source image, style), rounded to uint8"
+    ]
+    for protocol in PROTOCOLS.values():
+        lines = [
+            protocol.name
+            + ("" if protocol.comparable else " (comparable within one task, data version and preset only)"),
+            f"  computes:  {protocol.formula}",
+            f"  input:     {protocol.preparation}; {protocol.styles} style(s) per source",
+        ]
+        if protocol.reference:
+            lines.append(f"  reference: {protocol.reference}")
+        blocks.append("\n".join(lines))
+    return "\n\n".join(blocks)
+
+
+def file_table(rows: Sequence[Row]) -> str:
+    """One line per file of the manifest."""
+    if not rows:
+        return "nothing is missing"
+    lines = [("file", "group", "size", "checksum", "licence", "where")]
+    for row in rows:
+        size = f"{row.size / 1e6:.1f} MB" if row.size is not None else "?"
+        lines.append((row.name, row.group, size, row.checksum, row.licence, str(row.path) if row.path else "missing"))
+    return _columns(lines)
+
+
+LISTINGS: dict[str, Callable[[], str]] = {
+    "tasks": tasks, "methods": methods, "metrics": metrics, "presets": presets, "protocols": protocols,
+}  # fmt: skip

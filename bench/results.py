@@ -1,0 +1,169 @@
+"""results/ on disk: one folder per cell, atomic files, a lock, states; and all of it as one long table."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from bench.atomic import write_json, write_text
+from bench.errors import BenchError
+from bench.spec import RunSpec
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from bench.checkpoints import CheckpointFolder
+
+State = Literal["new", "running", "trained", "done", "failed"]
+SCHEMA = 1
+
+
+class Cell:
+    """The folder of one cell: `runs/<task>/<data>-<preset>/<method>-seed<k>-<identity>/`."""
+
+    def __init__(self, root: Path, spec: RunSpec) -> None:
+        self.spec = spec
+        name = f"{spec.slug.replace('.', '_')}-seed{spec.seed}-{spec.identity()}"
+        self.folder = root / "runs" / spec.task / f"{spec.data_kind}-{spec.preset}" / name
+        self.plan = self.folder / "plan.json"
+        self.log = self.folder / "log.jsonl"
+        self.weights = self.folder / "weights.safetensors"
+        self.cost = self.folder / "cost.json"
+        self.environment = self.folder / "environment.json"
+
+    @property
+    def checkpoints(self) -> CheckpointFolder:
+        """The cell's checkpoints."""
+        from bench.checkpoints import CheckpointFolder
+
+        return CheckpointFolder(self.folder / "checkpoints")
+
+    def metrics(self, style: str) -> Path:
+        """Where the metrics made with styles from `style` (`noise`, `exemplar`, `none`) are."""
+        return self.folder / f"metrics-{style}.json"
+
+    def translations(self, direction: str, style: str) -> Path:
+        """The stored uint8 translations (S, K, 3, H, W) of a direction."""
+        return self.folder / f"translations-{_file_part(direction)}-{style}.npy"
+
+    def grid(self, direction: str, style: str) -> Path:
+        """The sample grid of a direction."""
+        return self.folder / f"samples-{_file_part(direction)}-{style}.png"
+
+    # --------------------------------------------------------------------------------------------------- states
+
+    def state(self) -> State:
+        """`new` if nothing was ever begun."""
+        return self.status()["state"]
+
+    def status(self) -> dict[str, Any]:
+        """`{"state": ..., "reason": ..., "step": ...}`; the last two for failed cells only."""
+        path = self.folder / "status.json"
+        return json.loads(path.read_text()) if path.exists() else {"state": "new"}
+
+    def begin(self) -> None:
+        """Record the specification and that work is going on."""
+        write_json(self.folder / "spec.json", {"schema": SCHEMA, "identity": self.spec.identity(), **asdict(self.spec)})
+        self.set_state("running")
+
+    def set_state(self, state: State, **details: Any) -> None:
+        """Replace the recorded state."""
+        write_json(self.folder / "status.json", {"state": state, **details})
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the cell. The operating system frees the lock of a dead process.
+
+        Raises BenchError, naming the holder, if another process has it.
+        """
+        from filelock import FileLock, Timeout
+
+        self.folder.mkdir(parents=True, exist_ok=True)
+        owner = self.folder / "owner.json"
+        lock = FileLock(self.folder / ".lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout as error:
+            holder = json.loads(owner.read_text()) if owner.exists() else {"pid": "?", "host": "?"}
+            raise BenchError(
+                f"{self.folder} is being worked on by process {holder['pid']} on {holder['host']}",
+                "wait for it to end, or choose another --results folder",
+            ) from error
+        try:
+            write_json(owner, {"pid": os.getpid(), "host": socket.gethostname()})
+            yield
+            owner.unlink(missing_ok=True)
+        finally:
+            lock.release()
+
+    def truncate_log(self, step: int) -> None:
+        """Drop log lines after `step` (made by a killed run) and a torn last line."""
+        if not self.log.exists():
+            return
+        kept = [line for line in self.log.read_text().splitlines() if _logged_step(line) <= step]
+        write_text(self.log, "".join(f"{line}\n" for line in kept))
+
+
+def _logged_step(line: str) -> float:
+    try:
+        return json.loads(line)["step"]
+    except json.JSONDecodeError:  # torn by a kill in mid-write: treated as after every checkpoint
+        return float("inf")
+
+
+def _file_part(direction: str) -> str:
+    return direction.replace("->", "2").replace("/", "_")
+
+
+def read_cells(root: Path, task: str) -> Iterator[dict[str, Any]]:
+    """Every cell of `task` as `{spec, status, cost, scores: {style: metrics}, folder}`, in order of folder name."""
+    for path in sorted((root / "runs" / task).glob("*/*/spec.json")):
+        folder = path.parent
+        yield {
+            "folder": folder,
+            "spec": json.loads(path.read_text()),
+            "status": _read(folder / "status.json"),
+            "cost": _read(folder / "cost.json"),
+            "scores": {
+                metrics.stem.removeprefix("metrics-"): json.loads(metrics.read_text())
+                for metrics in sorted(folder.glob("metrics-*.json"))
+            },
+        }
+
+
+def _read(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text()) if path.exists() else {}
+
+
+def frame(root: Path, task: str) -> pd.DataFrame:
+    """One row per cell x style source x metric x direction x class; one without value for a cell without metrics."""
+    import pandas as pd
+
+    rows: list[dict[str, Any]] = []
+    for cell in read_cells(root, task):
+        spec, status, cost = cell["spec"], cell["status"], cell["cost"]
+        common = {
+            **{
+                key: spec[key]
+                for key in ("task", "data_kind", "data_version", "image_size", "preset", "method", "seed")
+            },
+            "budget": f"{spec['budget']['kind']}={spec['budget']['amount']}",
+            "config": json.dumps(spec["config"], sort_keys=True),
+            "identity": spec["identity"],
+            "state": status.get("state", "new"),
+            "reason": status.get("reason", ""),
+            "step": status.get("step"),
+            "seconds": cost.get("seconds"),
+            "parameters": cost.get("parameters"),
+            "flops": cost.get("flops"),
+            "peak_memory_bytes": cost.get("peak_memory_bytes"),
+        }
+        records = [{"style": style, **record} for style, score in cell["scores"].items() for record in score["records"]]
+        rows.extend({**common, **record} for record in records or [{}])
+    return pd.DataFrame(rows)

@@ -1,0 +1,253 @@
+"""The contract between a translation method and the harness.
+
+A method is a `Translator`. The harness calls, in this order: the constructor, `prepare` once, then for every step
+`draw` and `training_step` (through `run_step`), and at the end `translate`. A method sees images only: labels and
+files are not reachable from here.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+StyleSource = Literal["noise", "exemplar"]
+
+
+# ------------------------------------------------------------------------------------------------ what goes in
+
+
+@dataclass(frozen=True)
+class Noise:
+    """Style from a random vector."""
+
+    z: Tensor
+    """(B, noise_dim), standard normal."""
+
+
+@dataclass(frozen=True)
+class Exemplar:
+    """Style of a given image of the target domain."""
+
+    image: Tensor
+    """(B, 3, H, W) in [-1, 1]."""
+
+
+@dataclass(frozen=True)
+class Code:
+    """Style as the method's own code, for interpolation."""
+
+    s: Tensor
+    """(B, style_dim)."""
+
+
+Style = Noise | Exemplar | Code | None
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a training stands."""
+
+    step: int
+    """Iterations done before this one."""
+    total: int
+    """Iterations of the whole training."""
+
+    @property
+    def fraction(self) -> float:
+        """Share of the training done before this step, in [0, 1)."""
+        return self.step / self.total
+
+
+class Domains:
+    """Both domains' training images, unlabelled, on the training device."""
+
+    def __init__(self, images: tuple[Tensor, Tensor]) -> None:
+        """`images`: per domain uint8 (N, 3, H, W), ordered by content hash."""
+        for domain, stack in enumerate(images):
+            if stack.dtype != torch.uint8 or stack.ndim != 4 or stack.shape[1] != 3 or len(stack) == 0:
+                raise ValueError(f"domain {domain}: uint8 (N, 3, H, W) wanted, got {stack.dtype} {tuple(stack.shape)}")
+        self.images = images
+
+    @property
+    def sizes(self) -> tuple[int, int]:
+        """Number of training images of each domain."""
+        return len(self.images[0]), len(self.images[1])
+
+    @property
+    def device(self) -> torch.device:
+        """Where the images are."""
+        return self.images[0].device
+
+    def sample(self, domain: int, count: int, rng: torch.Generator) -> Tensor:
+        """`count` images of `domain`, uniform with replacement: (count, 3, H, W) float32 in [-1, 1]."""
+        index = torch.randint(self.sizes[domain], (count,), generator=rng)
+        return to_model_range(self.images[domain][index.to(self.device)])
+
+
+def to_model_range(images: Tensor) -> Tensor:
+    """uint8 0..255 -> float32 [-1, 1]. The one place where data enters a model's range."""
+    return images.float().div_(127.5).sub_(1.0)
+
+
+def to_uint8(images: Tensor) -> Tensor:
+    """float [-1, 1] (clamped) -> uint8 0..255, rounded to nearest. The one place where it leaves it."""
+    return images.float().clamp(-1.0, 1.0).add(1.0).mul(127.5).round().to(torch.uint8)
+
+
+@dataclass(frozen=True)
+class Context:
+    """What the harness offers to `prepare`."""
+
+    weights: Callable[[str], Mapping[str, Tensor]]
+    """Name of a pretrained network -> its state dict. Raises LookupError if it is not to be had."""
+
+
+# ---------------------------------------------------------------------------------------------- what comes out
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One optimiser step inside a training iteration."""
+
+    trains: tuple[str, ...]
+    """Names of the networks (attributes of the method) that are stepped; no other weight gets a gradient."""
+    losses: Mapping[str, Tensor]
+    """Name -> 0-d, already weighted; their sum is back-propagated, each is logged."""
+    clip_norm: float | None = None
+    """Upper limit of the gradient norm over `trains`; None: not clipped."""
+
+
+class Translator(nn.Module):
+    """A method: its networks, its optimisers and what it can do.
+
+    Networks are attributes (plain `nn.Module`s), and `optimizers` maps the name of each trained one to its optimiser.
+    All state lives in `state_dict()` (networks, EMA copies, buffers such as image pools) and in `optimizers`.
+    """
+
+    Config: ClassVar[type]
+    """Frozen dataclass of settings; the defaults are the published ones."""
+    version: ClassVar[int] = 1
+    """Raised when a change alters results; part of a run's identity."""
+    supervision: ClassVar[Literal["none", "weak"]] = "none"
+    """`weak`: uses a network trained on other people's labels; tables mark it *."""
+    style_sources: ClassVar[tuple[StyleSource, ...]] = ()
+    """What `translate` accepts as style, the default first; () = deterministic."""
+    quick: ClassVar[Mapping[str, Any]] = {}
+    """For methods outside this project: Config values of the `quick` preset (ours stand in bench/presets.py)."""
+
+    noise_dim: int = 0
+    """Width of `Noise.z`."""
+    ema_decay: float = 0.999
+    """Decay of the exponential moving average of the networks in `ema`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.optimizers: dict[str, Optimizer] = {}
+        self.ema = nn.ModuleDict()
+
+    # ------------------------------------------------------------------------------------------------ training
+
+    @property
+    def images_per_step(self) -> int:
+        """Source images per domain that one iteration consumes: what `budget images=N` counts."""
+        raise NotImplementedError
+
+    def prepare(self, domains: Domains, context: Context) -> None:
+        """Optional unsupervised stages before training. Default: none."""
+
+    def draw(self, domains: Domains, rng: torch.Generator, progress: Progress) -> Any:
+        """Every input of one iteration as the method's own frozen Batch of tensors; the only place that draws."""
+        raise NotImplementedError
+
+    def training_step(self, batch: Any) -> Iterator[Phase]:
+        """The algorithm, in the paper's order: yields a phase, resumes after its networks were stepped.
+
+        A function of the listed state and `batch`; draws nothing; its control flow depends on the config only.
+        Nothing is yielded inside a context manager, and no tensor made before a `yield` is back-propagated through
+        weights updated since.
+        """
+        raise NotImplementedError
+
+    def learning_rates(self, progress: Progress) -> Mapping[str, float]:
+        """Network name -> learning rate of this step, for every optimiser."""
+        raise NotImplementedError
+
+    # ----------------------------------------------------------------------------------------------- inference
+
+    def translate(self, x: Tensor, source: int, target: int, style: Style) -> Tensor:
+        """`x` (B, 3, H, W) in [-1, 1] of domain `source` -> (B, 3, H, W) of domain `target`, clamped to [-1, 1].
+
+        Uses the EMA networks where the method has them. Changes no state; row i depends on row i alone.
+        """
+        raise NotImplementedError
+
+    def load_official(self, state_dicts: Mapping[str, Mapping[str, Tensor]]) -> None:
+        """Load the original implementation's checkpoint: its network name -> its state dict, by its own keys.
+
+        Raises ValueError naming the keys that are missing, unexpected or of another shape.
+        """
+        raise NotImplementedError
+
+    # --------------------------------------------------------------------------------------- for all methods
+
+    def track_ema(self, *names: str) -> None:
+        """Keep an EMA copy of each named network in `self.ema`, starting as an exact copy of it."""
+        for name in names:
+            self.ema[name] = copy.deepcopy(getattr(self, name)).requires_grad_(False)
+
+    @torch.no_grad()
+    def update_ema(self) -> None:
+        """ema <- decay * ema + (1 - decay) * live, for parameters; buffers are copied."""
+        for name, average in self.ema.items():
+            live = getattr(self, name)
+            torch._foreach_lerp_(list(average.parameters()), list(live.parameters()), 1.0 - self.ema_decay)
+            for kept, current in zip(average.buffers(), live.buffers(), strict=True):
+                kept.copy_(current)
+
+    def parameter_counts(self) -> dict[str, int]:
+        """Network name -> number of parameters, EMA copies not counted."""
+        return {name: sum(p.numel() for p in net.parameters()) for name, net in self.named_children() if name != "ema"}
+
+    def check_style(self, style: Style) -> None:
+        """Raise TypeError if `style` is of a kind that this method did not declare."""
+        kinds: dict[type, str] = {Noise: "noise", Exemplar: "exemplar"}
+        given = kinds.get(type(style))
+        accepted = (style is None) == (not self.style_sources)
+        if not accepted or (given is not None and given not in self.style_sources):
+            raise TypeError(f"{type(self).__name__} takes style {self.style_sources or 'None'}, got {style!r:.60}")
+
+
+def run_step(
+    method: Translator, batch: Any, autocast: Callable[[], AbstractContextManager[Any]] = nullcontext
+) -> dict[str, Tensor]:
+    """One training iteration: every phase's backward and optimiser step, then the EMA.
+
+    Returns `<phase index>:<networks>.<loss name>` (`0:discriminator.real`) -> detached 0-d tensor, still on the device
+    (no synchronisation here), and `... .grad_norm` where a phase clips.
+    """
+    logged: dict[str, Tensor] = {}
+    phases = method.training_step(batch)
+    for index in range(1_000):  # a bound, not a setting: a generator that never ends is a defect
+        with autocast():
+            phase = next(phases, None)
+        if phase is None:
+            break
+        parameters = [p for name in phase.trains for p in getattr(method, name).parameters()]
+        for parameter in parameters:
+            parameter.grad = None
+        torch.stack([loss.float() for loss in phase.losses.values()]).sum().backward(inputs=parameters)
+        prefix = f"{index}:{'+'.join(phase.trains)}"
+        if phase.clip_norm is not None:
+            logged[f"{prefix}.grad_norm"] = nn.utils.clip_grad_norm_(parameters, phase.clip_norm)
+        for name in phase.trains:
+            method.optimizers[name].step()
+        logged.update({f"{prefix}.{name}": loss.detach() for name, loss in phase.losses.items()})
+    method.update_ema()
+    return logged

@@ -1,0 +1,99 @@
+"""A run's identity, its settings and the errors for wrong ones."""
+
+from __future__ import annotations
+
+import dataclasses
+import subprocess
+import sys
+
+import pytest
+
+from bench.errors import BenchError
+from bench.spec import Budget, RunSpec, check_override_methods, config_values, parse_overrides, resolve_config
+from methods.cyclegan import CycleGAN
+from methods.stargan_v2 import StarGANv2
+
+SPEC = RunSpec(
+    task="pacs", domains=("sketch", "photo"), data_kind="real", data_version="abc", image_size=32, preset="quick",
+    method="cyclegan", method_version=1, config={"width": 8, "betas": [0.5, 0.999]},
+    budget=Budget("images", 100), seed=0,
+)  # fmt: skip
+
+
+def test_identity_is_the_same_in_another_process() -> None:
+    code = (
+        "from bench.spec import *; print(RunSpec(task='pacs', domains=('sketch', 'photo'), data_kind='real',"
+        "data_version='abc', image_size=32, preset='quick', method='cyclegan', method_version=1,"
+        "config={'betas': [0.5, 0.999], 'width': 8}, budget=Budget('images', 100), seed=0).identity())"
+    )
+    other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
+    assert other == SPEC.identity()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"task": "folder"}, {"data_version": "abd"}, {"image_size": 64}, {"preset": "paper"}, {"method": "stargan_v2"},
+        {"method_version": 2}, {"config": {"width": 9, "betas": [0.5, 0.999]}}, {"budget": Budget("seconds", 100)},
+        {"seed": 1},
+    ],
+)  # fmt: skip
+def test_every_setting_changes_the_identity(change: dict[str, object]) -> None:
+    assert dataclasses.replace(SPEC, **change).identity() != SPEC.identity()  # type: ignore[arg-type]
+
+
+def test_layers_override_in_order_and_strings_are_converted() -> None:
+    config = resolve_config(CycleGAN, "cyclegan", {"width": 8, "flip": False}, {"width": "16", "betas": "[0.0,0.9]"})
+    assert (config.width, config.flip, config.betas) == (16, False, (0.0, 0.9))
+    assert config_values(config)["betas"] == [0.0, 0.9]
+    assert config.lambda_cycle == 10.0  # the published default
+
+
+def test_a_whole_number_serves_as_a_float() -> None:
+    assert resolve_config(StarGANv2, "stargan_v2", {"lambda_ds": "2"}).lambda_ds == 2.0
+
+
+def test_unknown_key_names_the_nearest() -> None:
+    with pytest.raises(BenchError, match="cyclegan has no setting 'lambda_cycel'") as caught:
+        resolve_config(CycleGAN, "cyclegan", {"lambda_cycel": "1"})
+    assert "did you mean 'lambda_cycle'" in caught.value.remedy
+
+
+@pytest.mark.parametrize(("key", "value"), [("width", "wide"), ("width", "1.5"), ("flip", "maybe"), ("betas", "0.5")])
+def test_wrong_type(key: str, value: str) -> None:
+    with pytest.raises(BenchError, match=rf"cyclegan\.{key}={value} is of the wrong type"):
+        resolve_config(CycleGAN, "cyclegan", {key: value})
+
+
+def test_value_out_of_range() -> None:
+    with pytest.raises(BenchError, match="width >= 1"):
+        resolve_config(CycleGAN, "cyclegan", {"width": "0"})
+
+
+def test_overrides_are_parsed() -> None:
+    assert parse_overrides(["a.x=1", "a.y=[1,2]", "pkg.mod:Cls.z=b=c"]) == {
+        "a": {"x": "1", "y": "[1,2]"},
+        "pkg.mod:Cls": {"z": "b=c"},
+    }
+
+
+@pytest.mark.parametrize("text", ["width=3", "cyclegan.width", "cyclegan.=3", ".width=3"])
+def test_override_of_another_shape(text: str) -> None:
+    with pytest.raises(BenchError, match="not understood"):
+        parse_overrides([text])
+
+
+def test_override_of_a_method_that_is_not_run() -> None:
+    with pytest.raises(BenchError, match="not among this run's methods"):
+        check_override_methods({"munit": {}}, ["cyclegan"])
+
+
+@pytest.mark.parametrize("text", ["images", "images=0", "images=-3", "epochs=3", "images=1.5", "=3"])
+def test_budget_of_another_shape(text: str) -> None:
+    with pytest.raises(BenchError, match="not understood"):
+        Budget.parse(text)
+
+
+def test_budget() -> None:
+    assert Budget.parse("seconds=12") == Budget("seconds", 12)
+    assert str(Budget.parse("images=7")) == "images=7"
