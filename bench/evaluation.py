@@ -91,6 +91,8 @@ class Record:
     """First 12 digits of the encoder's identity; empty if it is missing."""
     missing: str = ""
     """Why there is no value."""
+    on_real: float | None = None
+    """The same measure on the target domain's own test images, where it has one (accuracy: the judge's)."""
 
 
 def style_name(method: Translator, wanted: str | None = None) -> str:
@@ -197,8 +199,19 @@ def styles_for(
             torch.stack([torch.randn(method.noise_dim, generator=generator("z", *key)) for key in keys]).to(device)
         )
     exemplars = data.splits[target, "train"]
-    rows = [int(torch.randint(len(exemplars), (), generator=generator("exemplar", *key))) for key in keys]
+    rows = [exemplar_row(identifier, k, len(exemplars)) for identifier, k in keys]
     return Exemplar(to_model_range(torch.from_numpy(exemplars.images[rows]).to(device)))
+
+
+def exemplar_row(identifier: str, k: int, count: int) -> int:
+    """Which of `count` training images is exemplar `k` of a source: another one for every k below `count`."""
+    rng = generator("exemplar", identifier)
+    drawn: list[int] = []
+    while len(drawn) <= k % count:
+        row = int(torch.randint(count, (), generator=rng))
+        if row not in drawn:
+            drawn.append(row)
+    return drawn[-1]
 
 
 # ----------------------------------------------------------------------------------------------------------- score
@@ -230,13 +243,15 @@ def _encoded(encoder: Any, images: np.ndarray, tools: Instruments) -> np.ndarray
 
 
 def _accuracy(data: TaskData, made: Translations, base: Record, encoder: Any, tools: Instruments) -> list[Record]:
+    judge = tools.judges[made.target]
     predicted = encoder.classify(_encoded(encoder, made.images[:, 0], tools))
-    pooled = replace(base, value=100 * accuracy(predicted, made.labels), n=len(predicted))
-    records = [pooled]
+    pooled = 100 * accuracy(predicted, made.labels)
+    records = [replace(base, value=pooled, n=len(predicted), on_real=100 * judge.accuracy)]
     for index, own in per_class_accuracy(predicted, made.labels, range(len(data.classes))).items():
         value = None if own.value is None else 100 * own.value
         missing = "no source" if value is None else ""
-        records.append(replace(base, label=data.classes[index], value=value, n=own.n, missing=missing))
+        name, on_real = data.classes[index], 100 * judge.per_class[data.classes[index]]
+        records.append(replace(base, label=name, value=value, n=own.n, missing=missing, on_real=on_real))
     return records
 
 

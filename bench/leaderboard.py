@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 SAME_SETTING = ["data_kind", "data_version", "image_size", "preset", "budget"]
 """Cells that differ in one of these never share a table."""
+REAL_ROW = "(real test images)"
 DATA_WARNING = {
     "embedded": "drawn by code, not real images: not comparable with the paper or with any other data",
     "mnist-drawn": "real MNIST against drawn house numbers: not comparable with the paper",
@@ -53,14 +54,13 @@ def _leaderboard(task: str, cells: pd.DataFrame) -> str:
         "- columns: metric protocol, direction of better; n = translated images (or sources) / real images",
     ]
     scored = cells[cells["metric"].notna()] if "metric" in cells else cells.iloc[:0]
-    lines += _failed(cells)
+    lines += [*_failed(cells), ""]
     for direction in dict.fromkeys(scored["direction"]) if len(scored) else ():
         part = scored[scored["direction"] == direction]
-        lines += ["", f"## {direction}", "", _overview(part, cells), ""]
+        lines += [f"## {direction}", "", _overview(part, cells), ""]
         for protocol in [name for name in PROTOCOLS if PROTOCOLS[name].metric in ("fid", "accuracy")]:
             lines += _per_class(part[part["protocol"] == protocol], protocol)
     lines += [
-        "",
         "Values are means over seeds ± the sample standard deviation between them; k/n: seeds finished / begun.",
     ]
     return "\n".join(lines)
@@ -137,7 +137,15 @@ def _overview(part: pd.DataFrame, cells: pd.DataFrame) -> str:
         flops = single["flops"].dropna()
         row.append(f"{flops.mean() / 1e12:.1f}" if len(flops) else "?")
         rows.append(row)
+    on_real = [_on_real(pooled[(pooled["protocol"] == name) & (pooled["encoder"] == code)]) for name, code in columns]
+    rows.append([REAL_ROW, "", "", *on_real, "", "", ""])
     return _table(rows, headers)
+
+
+def _on_real(records: pd.DataFrame) -> str:
+    """What the same encoder says of the target domain's own test images: the ceiling of a translation accuracy."""
+    values = records["on_real"].dropna().unique() if "on_real" in records else []
+    return f"{values[0]:.2f}" if len(values) == 1 else ""
 
 
 def _per_class(part: pd.DataFrame, protocol: str) -> list[str]:
@@ -157,6 +165,9 @@ def _per_class(part: pd.DataFrame, protocol: str) -> list[str]:
             ]
             for (name, style), group in own.groupby(["row", "style"], sort=False)
         ]
+        on_real = [_on_real(own[own["label"] == label]) for label in classes]
+        if any(on_real):
+            rows.append([REAL_ROW, "", *on_real])
         unit = f", {PROTOCOLS[protocol].unit}" if PROTOCOLS[protocol].unit else ""
         lines += [f"{protocol} per class{unit} (encoder {encoder})", "", _table(rows, headers), ""]
     return lines

@@ -1,0 +1,111 @@
+"""The table: what may share a column, a row and a table; and what it says of failures."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from bench.leaderboard import leaderboards, write_leaderboards
+from bench.results import Cell
+from bench.spec import Budget, RunSpec
+
+ENCODER = "aaaaaaaaaaaa"
+
+
+def record(value: float | None, n: int = 10, encoder: str = ENCODER, label: str = "all", **more: Any) -> dict[str, Any]:
+    return {
+        "metric": "fid", "protocol": "fid-judge-v1", "direction": "ink->paint", "label": label, "value": value, "n": n,
+        "n_reference": 20, "encoder": encoder, "missing": "", "on_real": None, **more,
+    }  # fmt: skip
+
+
+def add(root: Path, records: list[dict[str, Any]], state: str = "done", **changes: Any) -> None:
+    values: dict[str, Any] = {
+        "task": "folder", "domains": ("ink", "paint"), "data_kind": "real", "data_version": "v1", "image_size": 32,
+        "preset": "quick", "method": "cyclegan", "method_version": 1, "config": {"width": 8},
+        "budget": Budget("images", 100), "seed": 0,
+    }  # fmt: skip
+    cell = Cell(root, RunSpec(**{**values, **changes}))
+    cell.begin()
+    details = {"reason": "loss is not finite", "step": 7} if state == "failed" else {}
+    cell.set_state(state, **details)  # type: ignore[arg-type]
+    if state == "done":
+        cell.cost.write_text(json.dumps({"seconds": 61.6, "parameters": 1234567, "flops": 2.5e12}))
+        cell.metrics("none").write_text(json.dumps({"records": records}))
+
+
+GOLDEN = """\
+# folder: real data at 32 px, preset quick
+
+- data: real (real images), version v1
+- preset: quick (small networks, short training: not comparable with the paper), budget images=100 per domain
+- columns: metric protocol, direction of better; n = translated images (or sources) / real images
+- **failed**: cyclegan seed 2: loss is not finite (step 7)
+
+## ink->paint
+
+| method             |   styles |   seeds k/n |   fid-judge-v1 ↓ (n = 10/20) |   parameters |   train s |   TFLOP |
+|--------------------|----------|-------------|------------------------------|--------------|-----------|---------|
+| cyclegan           |     none |         2/3 |                  11.00 ± 1.4 |    1,234,567 |        62 |     2.5 |
+| (real test images) |          |             |                              |              |           |         |
+
+fid-judge-v1 per class (encoder aaaaaaaaaaaa)
+
+| method   |   styles |   all (n = 10/20) |   disc (n = 5/20) |
+|----------|----------|-------------------|-------------------|
+| cyclegan |     none |       11.00 ± 1.4 |         20.00 ± 0 |
+
+Values are means over seeds ± the sample standard deviation between them; k/n: seeds finished / begun.
+"""
+
+
+def test_golden(tmp_path: Path) -> None:
+    for seed, value in enumerate((10.0, 12.0)):
+        add(tmp_path, [record(value), record(20.0, n=5, label="disc")], seed=seed)
+    add(tmp_path, [], state="failed", seed=2)
+    assert write_leaderboards(tmp_path, "folder").read_text() == GOLDEN
+
+
+def test_nothing_measured_is_no_table(tmp_path: Path) -> None:
+    assert leaderboards(tmp_path, "folder") == []
+
+
+def test_other_data_preset_or_budget_never_shares_a_table(tmp_path: Path) -> None:
+    add(tmp_path, [record(1.0)])
+    add(tmp_path, [record(2.0)], data_version="v2")
+    add(tmp_path, [record(3.0)], data_kind="embedded")
+    add(tmp_path, [record(4.0)], preset="paper")
+    add(tmp_path, [record(5.0)], budget=Budget("images", 200))
+    texts = leaderboards(tmp_path, "folder")
+    assert len(texts) == 5
+    assert all(text.count("| cyclegan") == 2 for text in texts)
+    assert any("drawn by code, not real images" in text for text in texts)
+
+
+def test_other_weights_never_share_a_column(tmp_path: Path) -> None:
+    add(tmp_path, [record(1.0)])
+    add(tmp_path, [record(2.0, encoder="bbbbbbbbbbbb")], method="stargan_v2")
+    (text,) = leaderboards(tmp_path, "folder")
+    assert "fid-judge-v1 [aaaaaaaaaaaa]" in text
+    assert "fid-judge-v1 [bbbbbbbbbbbb]" in text
+    row = next(line for line in text.splitlines() if line.startswith("| stargan_v2"))
+    assert [cell.strip() for cell in row.split("|")][4:6] == ["-", "2.00"]
+
+
+def test_unequal_n_stands_beside_each_value(tmp_path: Path) -> None:
+    add(tmp_path, [record(1.0, n=10)])
+    add(tmp_path, [record(2.0, n=30)], method="stargan_v2")
+    (text,) = leaderboards(tmp_path, "folder")
+    assert "1.00 (n = 10/20)" in text
+    assert "2.00 (n = 30/20)" in text
+    assert "fid-judge-v1 ↓ |" in text
+
+
+def test_a_missing_encoder_says_what_to_type(tmp_path: Path) -> None:
+    more = {"protocol": "fid-inception-v1", "missing": "needs: bench fetch inception"}
+    add(tmp_path, [record(1.0), record(None, n=0, encoder="", **more)])
+    (text,) = leaderboards(tmp_path, "folder")
+    row = next(line for line in text.splitlines() if line.startswith("| cyclegan"))
+    assert "needs: bench fetch inception" in row
+    assert "fid-inception-v1 per class" not in text
