@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -43,13 +42,14 @@ def run(
     overrides: SetOption = None,
     budget: Annotated[str, typer.Option(help="images=N per domain, or seconds=S; default: the preset's.")] = "",
     device: DeviceOption = "auto",
+    jobs: Annotated[int, typer.Option(min=0, help="Cells at once; 0: as many as fill the machine.")] = 0,
     results: ResultsOption = DEFAULT_RESULTS,
 ) -> None:
     """Train and score methods on a task, and print the leaderboard. Finished cells are skipped, others resume."""
     from bench.launch import Request, run
 
     request = Request(
-        task, _split(methods), preset, data, domains, _seeds(seeds), overrides or [], budget, device, results
+        task, _split(methods), preset, data, domains, _seeds(seeds), overrides or [], budget, device, results, jobs
     )
     raise typer.Exit(run(request))
 
@@ -129,9 +129,6 @@ def _seeds(text: str) -> tuple[int, ...]:
 
 def main() -> None:
     """Entry point: turns errors meant for the user into two lines and exit status 2."""
-    # OpenMP threads that spin while they wait make small convolutions 20 times slower as soon as another process
-    # wants the same cores. Read once, when torch is loaded, so it is set before; the user's own choice stands.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         app()
     except BenchError as error:

@@ -22,8 +22,11 @@ class Interrupted(Exception):
     """SIGTERM or SIGINT arrived in mid-training; the state was saved."""
 
     def __init__(self, number: int) -> None:
-        super().__init__(f"interrupted by {signal.Signals(number).name}; saved: the same command resumes")
+        super().__init__(number)
         self.number = number
+
+    def __str__(self) -> str:
+        return f"interrupted by {signal.Signals(self.number).name}; saved: the same command resumes"
 
 
 def nearest(name: str, valid: list[str]) -> str:

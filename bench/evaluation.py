@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -43,8 +43,8 @@ class Missing:
 class Instruments:
     """What is needed to score cells of one task; made once, shared by all methods and seeds."""
 
-    judges: Mapping[int, Judge]
-    """Domain index -> the judge of that domain, for every target domain."""
+    judge: Callable[[int], Judge]
+    """Domain index -> the judge of that domain."""
     inception: InceptionEncoder | Missing
     """For FID."""
     alexnet: LpipsAlexNet | Missing
@@ -117,7 +117,7 @@ def evaluate_cell(
         write_array(cell.translations(name, style), made.images)
         sample_grid(cell.grid(name, style), data, made)
         images[name] = hashlib.sha256(made.images.tobytes()).hexdigest()
-        judge = tools.judges[target]
+        judge = tools.judge(target)
         judges[name] = {"identity": judge.encoder.identity, "accuracy": judge.accuracy, "n": judge.test_images}
         records += score_direction(data, made, name, tools)
     write_json(
@@ -222,7 +222,7 @@ def score_direction(data: TaskData, made: Translations, direction: str, tools: I
     records: list[Record] = []
     for protocol in PROTOCOLS.values():
         base = Record(protocol.metric, protocol.name, direction, ALL, None, 0, 0, "")
-        encoder = tools.judges[made.target].encoder if protocol.encoder == "judge" else getattr(tools, protocol.encoder)
+        encoder = tools.judge(made.target).encoder if protocol.encoder == "judge" else getattr(tools, protocol.encoder)
         if isinstance(encoder, Missing):
             records.append(replace(base, missing=encoder.remedy))
             continue
@@ -243,7 +243,7 @@ def _encoded(encoder: Any, images: np.ndarray, tools: Instruments) -> np.ndarray
 
 
 def _accuracy(data: TaskData, made: Translations, base: Record, encoder: Any, tools: Instruments) -> list[Record]:
-    judge = tools.judges[made.target]
+    judge = tools.judge(made.target)
     predicted = encoder.classify(_encoded(encoder, made.images[:, 0], tools))
     pooled = 100 * accuracy(predicted, made.labels)
     records = [replace(base, value=pooled, n=len(predicted), on_real=100 * judge.accuracy)]
@@ -256,9 +256,9 @@ def _accuracy(data: TaskData, made: Translations, base: Record, encoder: Any, to
 
 
 def _fid(data: TaskData, made: Translations, base: Record, encoder: Any, tools: Instruments) -> list[Record]:
+    fake = _encoded(encoder, made.images[:, 0], tools)  # first: another process may be encoding the real ones
     real_images, real_labels = reference(data, made.target, tools.size.reference_per_class)
     real = _encoded(encoder, real_images, tools)
-    fake = _encoded(encoder, made.images[:, 0], tools)
     with pinned_blas():
         records = [replace(base, value=frechet_distance(fake, real), n=len(fake), n_reference=len(real))]
         classes = per_class_frechet(fake, made.labels, real, real_labels, range(len(data.classes)))

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from filelock import FileLock
 
 from bench.atomic import write_array
 
@@ -23,13 +24,15 @@ class FeatureCache:
         A stored file that cannot be read (damaged) is made again.
         """
         path = self.root / preparation / f"{content_key(images, identity, preparation)}.npy"
-        if path.exists():
-            try:
-                return np.load(path, allow_pickle=False)
-            except (ValueError, EOFError):
-                path.unlink()
-        features = encode().astype(np.float32, copy=False)
-        write_array(path, features)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(path.with_suffix(".lock")):  # a second process waits for the first one's features
+            if path.exists():
+                try:
+                    return np.load(path, allow_pickle=False)
+                except (ValueError, EOFError):
+                    path.unlink()
+            features = encode().astype(np.float32, copy=False)
+            write_array(path, features)
         return features
 
 

@@ -54,7 +54,8 @@ def get_judge(root: Path, data: TaskData, domain: int, settings: JudgeSettings, 
         if not (folder / "judge.json").exists():
             _train_and_store(folder, data, domain, settings, runtime)
     record = json.loads((folder / "judge.json").read_text())
-    network = _network(len(data.classes), settings)
+    with seeded("judge", "load"):  # the constructor draws weights, which the next line replaces
+        network = _network(len(data.classes), settings)
     network.load_state_dict(load_file(folder / "weights.safetensors"))
     encoder = JudgeEncoder(network.to(runtime.device))
     return Judge(encoder, record["accuracy"], record["per_class"], record["test_images"])
@@ -108,7 +109,8 @@ def _fit(
 ) -> WideResNet:
     """SGD with Nesterov momentum and a cosine schedule, as CatS-UDT's evaluation classifier (spec 6.1)."""
     with seeded("judge", "init", stream), torch.random.fork_rng(devices=[]):
-        network = _network(classes, settings).to(runtime.device).train()
+        network = _network(classes, settings).train()
+        network.to(runtime.device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # 1.2 x as fast
         optimizer = torch.optim.SGD(
             network.parameters(), lr=settings.learning_rate, momentum=0.9, nesterov=True, weight_decay=5e-4
         )

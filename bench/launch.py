@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from functools import cache
+from multiprocessing import parent_process
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -22,6 +24,7 @@ from bench.evaluation import Instruments, Missing, evaluate_cell, style_name
 from bench.features import FeatureCache
 from bench.judge import get_judge
 from bench.leaderboard import leaderboards, write_leaderboards
+from bench.parallel import run_in_processes
 from bench.presets import KindPreset, get_preset
 from bench.progress import say
 from bench.protocol import PROTOCOLS
@@ -61,6 +64,8 @@ class Request:
     """`auto`, `cpu`, `cuda`, `mps`."""
     results: Path
     """The results folder."""
+    jobs: int = 0
+    """Cells at once, each in a process of its own; 0: as many as fill the machine."""
 
 
 @dataclass(frozen=True)
@@ -71,22 +76,32 @@ class Job:
     build: Callable[[], Translator]
 
 
-def run(request: Request) -> int:
-    """Train and score everything asked for, write and print the leaderboard.
+@dataclass(frozen=True)
+class Session:
+    """A request that was checked, with everything its cells need."""
 
-    Returns the exit status: 0, or 1 if any cell failed. Raises BenchError before anything is trained if the request
-    cannot be met, and Interrupted (state saved) on SIGTERM and SIGINT.
-    """
+    task: Task
+    data: TaskData
+    jobs: Sequence[Job]
+    broken: Mapping[str, str]
+    """Methods that cannot be imported, and why."""
+    preset: KindPreset
+    runtime: Runtime
+
+
+def open_session(request: Request) -> Session:
+    """Check everything and load the data. Raises BenchError before anything is trained."""
     task = get_task(request.task)
     preset = get_preset(request.preset, task.kind)
-    runtime = Runtime(request.device)
+    runtime = Runtime(request.device, task.sizes[request.preset])
     classes, broken = resolve_methods(request.methods)
     overrides = parse_overrides(request.overrides)
     check_override_methods(overrides, list(classes))
     configs = {name: resolve_config(cls, name, *_layers(cls, name, preset, overrides)) for name, cls in classes.items()}
     budget = Budget.parse(request.budget) if request.budget else Budget("images", preset.images)
     data = load_data(task, request.data, task.sizes[request.preset], request.domains)
-    say(data.note)
+    if parent_process() is None:
+        say(data.note)
     jobs = [
         make_job(task, data, request.preset, name, cls, configs[name], budget, seed)
         for name, cls in classes.items()
@@ -94,15 +109,47 @@ def run(request: Request) -> int:
     ]
     for job in jobs[:: len(request.seeds)]:
         _check_buildable(job)
-    tools = make_instruments(request.results, task, data, preset, runtime)
-    domains = training_domains(data, runtime)
-    outcomes = [run_cell(job, task, data, domains, tools, request.results, runtime) for job in jobs]
-    path = write_leaderboards(request.results, task.name)
-    print("\n\n".join(leaderboards(request.results, task.name)))
+    return Session(task, data, jobs, broken, preset, runtime)
+
+
+def run(request: Request) -> int:
+    """Train and score everything asked for, write and print the leaderboard.
+
+    Returns the exit status: 0, or 1 if any cell failed. Raises BenchError before anything is trained if the request
+    cannot be met, and Interrupted (state saved) on SIGTERM and SIGINT.
+    """
+    session = open_session(request)
+    at_once = min(len(session.jobs), request.jobs or session.runtime.cells_at_once)
+    if at_once > 1:
+        good = run_in_processes([_one_cell(request, job) for job in session.jobs], run_alone, at_once)
+    else:
+        good = run_here(request, session)
+    path = write_leaderboards(request.results, session.task.name)
+    print("\n\n".join(leaderboards(request.results, session.task.name)))
     say(f"leaderboard: {path}")
-    for name, reason in broken.items():
+    for name, reason in session.broken.items():
         print(f"\nfailed: {name}: {reason}")
-    return 1 if broken or not all(outcomes) else 0
+    return 0 if good and not session.broken else 1
+
+
+def _one_cell(request: Request, job: Job) -> Request:
+    """The request for `job` alone."""
+    own = [text for text in request.overrides if text.startswith(f"{job.spec.method}.")]
+    return replace(request, methods=(job.spec.method,), seeds=(job.spec.seed,), overrides=own)
+
+
+def run_alone(request: Request) -> bool:
+    """The one cell of `request`, in a process of its own; True unless it failed."""
+    return run_here(request, open_session(request))
+
+
+def run_here(request: Request, session: Session) -> bool:
+    """Every cell of `session`, one after the other in this process; True unless one failed."""
+    tools = make_instruments(request.results, session.data, session.preset, session.runtime)
+    domains = training_domains(session.data, session.runtime)
+    with session.runtime.threads_pinned(session.runtime.threads):
+        outcomes = [run_cell(job, session, domains, tools, request.results) for job in session.jobs]
+    return all(outcomes)
 
 
 # ------------------------------------------------------------------------------------------------- before training
@@ -172,11 +219,10 @@ def training_domains(data: TaskData, runtime: Runtime) -> Domains:
     return Domains((first, second))
 
 
-def make_instruments(results: Path, task: Task, data: TaskData, preset: KindPreset, runtime: Runtime) -> Instruments:
-    """Judges of every target domain (trained now if need be) and the encoders whose weights are there."""
-    targets = sorted({target for _, target in task.directions})
+def make_instruments(results: Path, data: TaskData, preset: KindPreset, runtime: Runtime) -> Instruments:
+    """The judges (trained when a cell first asks, by one process, for all) and the encoders whose weights are there."""
     return Instruments(
-        judges={target: get_judge(results, data, target, preset.judge, runtime) for target in targets},
+        judge=cache(lambda target: get_judge(results, data, target, preset.judge, runtime)),
         inception=_encoder("inception", InceptionEncoder, runtime),
         alexnet=_encoder("alexnet", LpipsAlexNet, runtime),
         cache=FeatureCache(results / "features"),
@@ -205,11 +251,9 @@ def fetched_weights(name: str) -> Mapping[str, torch.Tensor]:
 # ------------------------------------------------------------------------------------------------------- one cell
 
 
-def run_cell(
-    job: Job, task: Task, data: TaskData, domains: Domains, tools: Instruments, results: Path, runtime: Runtime
-) -> bool:
+def run_cell(job: Job, session: Session, domains: Domains, tools: Instruments, results: Path) -> bool:
     """Bring one cell to its end from wherever it stands; True unless it failed."""
-    cell = Cell(results, job.spec)
+    cell, runtime = Cell(results, job.spec), session.runtime
     label = f"{job.spec.method} seed {job.spec.seed}"
     with cell.locked():
         status = cell.status()
@@ -224,7 +268,7 @@ def run_cell(
             if cell.state() == "done" and not _scorable(cell, style, tools):
                 say(f"{label}: finished before, skipped ({cell.folder.name})")
                 return True
-            evaluate_cell(method, data, task.directions, cell, tools, style)
+            evaluate_cell(method, session.data, session.task.directions, cell, tools, style)
             cell.set_state("done")
             return True
         except TrainingFailed as error:

@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from multiprocessing import parent_process
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -24,7 +25,7 @@ def say(text: str) -> None:
 @contextmanager
 def progress(label: str, total: int, unit: str, done: int = 0) -> Iterator[Advance]:
     """Yields `advance(count)`; `done` of `total` were finished by an earlier run."""
-    if sys.stderr.isatty():
+    if sys.stderr.isatty() and parent_process() is None:  # bars of several processes would overwrite each other
         with _bar(label, total, unit, done) as advance:
             yield advance
     else:

@@ -52,7 +52,7 @@ def rescore(request: RescoreRequest) -> int:
     """
     task = get_task(request.task)
     preset = get_preset(request.preset, task.kind)
-    runtime = Runtime(request.device)
+    runtime = Runtime(request.device, task.sizes[request.preset])
     data = load_data(task, request.data, task.sizes[request.preset], request.domains)
     say(data.note)
     jobs = list(_stored_jobs(request, task, data))
@@ -61,10 +61,10 @@ def rescore(request: RescoreRequest) -> int:
             f"no trained cell of {task.name} with this data and preset in {request.results}",
             f"python -m bench run --task {task.name} --preset {request.preset} --data {request.data}",
         )
-    tools = make_instruments(request.results, task, data, preset, runtime)
+    tools = make_instruments(request.results, data, preset, runtime)
     for job in jobs:
         cell = Cell(request.results, job.spec)
-        with cell.locked():
+        with cell.locked(), runtime.threads_pinned(runtime.threads):
             method = load_trained(job, cell, runtime)
             try:
                 style = style_name(method, request.style or None)

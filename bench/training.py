@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-import signal
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from types import FrameType
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -21,6 +17,7 @@ from bench.errors import Interrupted
 from bench.progress import progress, say
 from bench.randomness import generator, seeded
 from bench.results import Cell
+from bench.signals import stop_signals
 from bench.spec import RunSpec
 from methods.base import Context, Domains, Exemplar, Noise, Progress, Style, Translator, run_step, to_uint8
 
@@ -136,7 +133,7 @@ class _Loop:
         label = f"{self.spec.method} seed {self.spec.seed}"
         with (
             progress(label, self.plan.steps, "steps", done=self.step) as advance,
-            _stop_signals() as stop,
+            stop_signals() as stop,
         ):
             while self.step < self.plan.steps:
                 self._one_step()
@@ -273,27 +270,3 @@ def spread_of_outputs(method: Translator, domains: Domains, source: int, target:
     elif "exemplar" in method.style_sources:
         style = Exemplar(domains.sample(target, 1, rng).expand(count, -1, -1, -1))
     return float(to_uint8(method.translate(x, source, target, style)).float().std(dim=0).mean())
-
-
-@contextmanager
-def _stop_signals() -> Iterator[list[int]]:
-    """A list that holds the number of a SIGTERM or SIGINT once one has arrived; a second one acts at once."""
-    received: list[int] = []
-    previous: dict[int, Any] = {}
-
-    def note(number: int, frame: FrameType | None) -> None:
-        received.append(number)
-        for noted, handler in previous.items():
-            signal.signal(noted, handler)
-
-    try:
-        for number in (int(signal.SIGTERM), int(signal.SIGINT)):
-            previous[number] = signal.signal(number, note)
-    except ValueError:  # not in the main thread: whoever runs us there handles signals
-        yield received
-        return
-    try:
-        yield received
-    finally:
-        for restored, handler in previous.items():
-            signal.signal(restored, handler)

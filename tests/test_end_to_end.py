@@ -24,7 +24,7 @@ pytestmark = pytest.mark.usefixtures("tiny_preset", "no_real_files")
 def request(shapes: Path, results: Path, **changes: object) -> Request:
     values: dict[str, object] = {
         "task": "folder", "methods": ("toys:Toy",), "preset": "quick", "data": str(shapes), "domains": "",
-        "seeds": (0,), "overrides": (), "budget": "", "device": "cpu", "results": results,
+        "seeds": (0,), "overrides": (), "budget": "", "device": "cpu", "results": results, "jobs": 1,
     }  # fmt: skip
     return Request(**{**values, **changes})  # type: ignore[arg-type]
 

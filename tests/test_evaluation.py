@@ -55,7 +55,7 @@ def tools(tmp_path: Path) -> Instruments:
     torch.manual_seed(0)
     judge = Judge(JudgeEncoder(WideResNet(10, 1, 2, 0.0)), 0.9, {"a": 0.8, "b": 1.0}, 40)
     missing = Missing("needs: bench fetch x")
-    return Instruments({0: judge, 1: judge}, missing, missing, FeatureCache(tmp_path), SIZE)
+    return Instruments(lambda domain: judge, missing, missing, FeatureCache(tmp_path), SIZE)
 
 
 @pytest.mark.parametrize("style", ["noise", "exemplar"])
@@ -114,7 +114,7 @@ def test_records_equal_the_metrics_computed_by_hand(toy: Toy, tools: Instruments
     data = make_data()
     made = translate_test_images(toy, data, 0, 1, SIZE, "noise")
     records = {(r.protocol, r.label): r for r in score_direction(data, made, "one->two", tools)}
-    encoder = tools.judges[1].encoder
+    encoder = tools.judge(1).encoder
     fake = encoder(made.images[:, 0])
     real_images, real_labels = reference(data, 1, None)
     real = encoder(real_images)

@@ -52,8 +52,10 @@ def make_folder(root: Path, domains: tuple[str, ...] = ("ink", "paint"), per_cla
     return root
 
 
+if __name__ in ("__main__", "__mp_main__"):  # the second: a process that the first one started for a cell
+    install()
+
 if __name__ == "__main__":
     from bench.cli import main
 
-    install()
     main()

@@ -1,0 +1,87 @@
+"""The judges: one per data version and domain, whatever the cell."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from bench.data.contract import Split, TaskData
+from bench.device import Runtime
+from bench.judge import _flip_and_shift, get_judge
+from bench.presets import JudgeSettings
+from bench.randomness import generator
+
+SETTINGS = JudgeSettings(10, 1, 0.1, steps=30, batch_size=32, learning_rate=0.1, augment=True)
+
+
+def make_data(seed: int = 0) -> TaskData:
+    """Class 0 is dark, class 1 is bright: a judge that learns anything tells them apart."""
+    rng = np.random.default_rng(seed)
+    splits = {}
+    for domain in (0, 1):
+        for name, count in (("train", 64), ("test", 20)):
+            labels = rng.permutation(np.arange(count) % 2)
+            images = rng.integers(0, 100, (count, 3, 8, 8)) + 150 * labels[:, None, None, None]
+            ids = tuple(f"{domain}{name}{row:03d}" for row in range(count))
+            splits[domain, name] = Split(images.astype(np.uint8), labels, ids)
+    return TaskData("real", f"v{seed}", ("dark", "bright"), ("one", "two"), splits, 8, "")  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def runtime() -> Runtime:
+    return Runtime("cpu", 8)
+
+
+def test_it_learns_and_reports_its_own_test_accuracy(tmp_path: Path, runtime: Runtime) -> None:
+    data = make_data()
+    judge = get_judge(tmp_path, data, 1, SETTINGS, runtime)
+    test = data.splits[1, "test"]
+    right = judge.encoder.predict(test.images) == test.labels
+    assert judge.accuracy == right.mean() > 0.9
+    assert judge.per_class == {"dark": right[test.labels == 0].mean(), "bright": right[test.labels == 1].mean()}
+    assert judge.test_images == 20
+
+
+def test_it_is_trained_once_and_named_by_its_weights(tmp_path: Path, runtime: Runtime) -> None:
+    first = get_judge(tmp_path / "a", make_data(), 0, SETTINGS, runtime)
+    (record,) = (tmp_path / "a").rglob("judge.json")
+    written = record.stat().st_mtime_ns
+    again = get_judge(tmp_path / "a", make_data(), 0, SETTINGS, runtime)
+    assert record.stat().st_mtime_ns == written
+    torch.manual_seed(99)  # whatever happened before in the process: the same judge
+    elsewhere = get_judge(tmp_path / "b", make_data(), 0, SETTINGS, runtime)
+    assert first.encoder.identity == again.encoder.identity == elsewhere.encoder.identity
+    assert json.loads(record.read_text())["identity"] == first.encoder.identity
+
+
+def test_other_data_domain_or_settings_make_another_judge(tmp_path: Path, runtime: Runtime) -> None:
+    data = make_data()
+    judges = [
+        get_judge(tmp_path, data, 0, SETTINGS, runtime),
+        get_judge(tmp_path, data, 1, SETTINGS, runtime),
+        get_judge(tmp_path, make_data(1), 0, SETTINGS, runtime),
+        get_judge(tmp_path, data, 0, replace(SETTINGS, steps=29), runtime),
+    ]
+    assert len({judge.encoder.identity for judge in judges}) == 4
+
+
+def test_training_leaves_the_global_generator_alone(tmp_path: Path, runtime: Runtime) -> None:
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    get_judge(tmp_path, make_data(), 0, SETTINGS, runtime)
+    torch.testing.assert_close(torch.rand(3), expected, rtol=0, atol=0)
+
+
+def test_augmentation_moves_by_an_eighth_at_most() -> None:
+    x = torch.zeros(64, 1, 16, 16)
+    x[:, :, 8, 8] = 1
+    moved = _flip_and_shift(x, generator("test")).nonzero()[:, 2:]
+    offsets = {tuple(place) for place in moved.tolist()}
+    assert len(offsets) > 20
+    assert all(6 <= row <= 10 and 5 <= column <= 10 for row, column in offsets)
