@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from math import sqrt
 
 import numpy as np
 
@@ -44,16 +43,3 @@ def per_class_accuracy(predicted: np.ndarray, labels: np.ndarray, classes: Itera
         own = right[labels == label]
         result[label] = ClassAccuracy(float(own.mean()) if len(own) else None, len(own))
     return result
-
-
-def wilson_interval(right: int, n: int, z: float = 1.959964) -> tuple[float, float]:
-    """Wilson's score interval of a fraction `right` / `n` (Wilson 1927), within [0, 1]; `z` = 1.959964 gives 95 %.
-
-    It covers the sampling of images only, not the spread between trainings. ValueError unless 0 <= right <= n, n >= 1.
-    """
-    if n < 1 or not 0 <= right <= n:
-        raise ValueError(f"right: 0 <= right <= n with n >= 1 wanted, got right={right}, n={n}")
-    centre = (right + z * z / 2) / (n + z * z)
-    half = z / (n + z * z) * sqrt(right * (n - right) / n + z * z / 4)
-    # At right = 0 and right = n the exact bounds are 0 and 1; rounding may miss them by 1e-17.
-    return (0.0 if right == 0 else centre - half), (1.0 if right == n else centre + half)

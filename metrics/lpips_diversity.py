@@ -22,18 +22,9 @@ def within_source_diversity(distances: np.ndarray) -> float:
     styles = (1 + isqrt(1 + 8 * pairs)) // 2
     if comb(styles, 2) != pairs:
         raise ValueError(f"distances: {pairs} is not the number of pairs of any number of styles")
-    return _mean_distance(distances)
-
-
-def across_source_diversity(distances: np.ndarray) -> float:
-    """Mean distance between outputs of different sources (what a published LPIPS of a deterministic method must be).
-
-    `distances`: (P,), P >= 1 pairs of outputs, each >= 0. ValueError otherwise.
-    """
-    distances = as_finite(distances, "distances")
-    if distances.ndim != 1 or len(distances) == 0:
-        raise ValueError(f"distances: shape (pairs >= 1,) wanted, got {distances.shape}")
-    return _mean_distance(distances)
+    if (distances < 0).any():
+        raise ValueError(f"distances: values >= 0 wanted, got {distances.min()}")
+    return float(distances.mean())
 
 
 def cosine_diversity(features: np.ndarray) -> float:
@@ -59,9 +50,3 @@ def cosine_diversity(features: np.ndarray) -> float:
     # K terms instead of K(K-1)/2, and no cancellation for nearly equal styles.
     centred = unit - unit.mean(axis=1, keepdims=True)
     return float(np.mean((centred**2).sum(axis=(1, 2)) / (features.shape[1] - 1)))
-
-
-def _mean_distance(distances: np.ndarray) -> float:
-    if (distances < 0).any():
-        raise ValueError(f"distances: values >= 0 wanted, got {distances.min()}")
-    return float(distances.mean())

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scipy.stats import binomtest
 
-from metrics.accuracy import ClassAccuracy, accuracy, per_class_accuracy, wilson_interval
+from metrics.accuracy import ClassAccuracy, accuracy, per_class_accuracy
 
 
 def test_share_of_equal_labels() -> None:
@@ -42,15 +41,3 @@ def test_per_class() -> None:
 def test_wrong_labels_are_named(predicted: np.ndarray, labels: np.ndarray, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         accuracy(predicted, labels)
-
-
-@pytest.mark.parametrize(("right", "n"), [(0, 1), (1, 1), (0, 75), (3, 75), (40, 75), (75, 75), (9876, 10000)])
-def test_interval_equals_scipys(right: int, n: int) -> None:
-    expected = binomtest(right, n).proportion_ci(0.95, method="wilson")
-    assert wilson_interval(right, n) == pytest.approx((expected.low, expected.high), abs=1e-7)
-
-
-@pytest.mark.parametrize(("right", "n"), [(0, 0), (-1, 5), (6, 5)])
-def test_interval_of_impossible_counts(right: int, n: int) -> None:
-    with pytest.raises(ValueError, match="0 <= right <= n"):
-        wilson_interval(right, n)

@@ -16,7 +16,7 @@ from real_files import real_file
 from test_frechet import pacs
 
 from metrics.encoders import LpipsAlexNet
-from metrics.lpips_diversity import across_source_diversity, cosine_diversity, within_source_diversity
+from metrics.lpips_diversity import cosine_diversity, within_source_diversity
 
 
 @pytest.fixture(scope="module")
@@ -155,7 +155,6 @@ def test_identity_is_that_of_the_tensors_in_use(encoder: LpipsAlexNet, random_we
 def test_within_source_diversity() -> None:
     assert within_source_diversity(np.array([[1, 2, 3], [0, 0, 6]])) == 2.0
     assert within_source_diversity(np.zeros((4, 1), np.float32)) == 0.0
-    assert across_source_diversity(np.array([1.0, 2.0, 6.0])) == 3.0
 
 
 @pytest.mark.parametrize(
