@@ -261,7 +261,7 @@ def run_cell(job: Job, session: Session, domains: Domains, tools: Instruments, r
             say(f"{label}: failed before ({status['reason']}); remove {cell.folder} to try again")
             return False
         try:
-            if status["state"] not in ("trained", "done"):
+            if not cell.is_trained():
                 _train(job, cell, domains, runtime)
             method = load_trained(job, cell, runtime)
             style = style_name(method)

@@ -58,6 +58,10 @@ class Cell:
 
     # --------------------------------------------------------------------------------------------------- states
 
+    def is_trained(self) -> bool:
+        """Whether nothing is left to train, whatever happened afterwards: a crash while scoring costs no training."""
+        return self.weights.exists() and self.cost.exists()
+
     def state(self) -> State:
         """`new` if nothing was ever begun."""
         return self.status()["state"]

@@ -113,6 +113,25 @@ def test_a_failing_cell_is_a_row_and_the_others_go_on(shapes: Path, tmp_path: Pa
     assert run(wanted) == 1  # a second run does not turn it into a success
 
 
+def test_a_crash_while_scoring_costs_no_training(
+    shapes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def crash(*arguments: object) -> None:
+        raise RuntimeError("out of memory")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("bench.launch.evaluate_cell", crash)
+        assert run(request(shapes, tmp_path)) == 1
+    (cell,) = cells(tmp_path).values()
+    folder = Path(str(cell["folder"]))
+    assert cell["status"] == {"state": "failed", "reason": "RuntimeError: out of memory"}
+    assert "out of memory" in (folder / "crash.txt").read_text()
+    before = (folder / "weights.safetensors").stat().st_mtime_ns
+    assert run(request(shapes, tmp_path)) == 0
+    assert (folder / "weights.safetensors").stat().st_mtime_ns == before
+    assert "**failed**" not in capsys.readouterr().out.rpartition("# folder")[2]
+
+
 def test_a_discriminator_that_has_won_for_long_fails_the_cell(shapes: Path, tmp_path: Path) -> None:
     wanted = request(shapes, tmp_path, overrides=("toys:Toy.fault=zero",), budget="images=1400")
     assert run(wanted) == 1
