@@ -132,7 +132,7 @@ def _overview(part: pd.DataFrame, cells: pd.DataFrame) -> str:
         row = [str(name), str(style), f"{len(single)}/{begun}"]
         for protocol, encoder in columns:
             own = group[(group["protocol"] == protocol) & group["encoder"].isin([encoder, ""])]
-            row.append(_value(own, show_n=not _equal_counts(pooled[pooled["protocol"] == protocol])))
+            row.append(_value(own, len(single), show_n=not _equal_counts(pooled[pooled["protocol"] == protocol])))
         row += [f"{int(single['parameters'].iloc[0]):,}", f"{single['seconds'].mean():.0f}"]
         flops = single["flops"].dropna()
         row.append(f"{flops.mean() / 1e12:.1f}" if len(flops) else "?")
@@ -160,7 +160,11 @@ def _per_class(part: pd.DataFrame, protocol: str) -> list[str]:
         rows = [
             [str(name), str(style)]
             + [
-                _value(group[group["label"] == label], show_n=not _equal_counts(own[own["label"] == label]))
+                _value(
+                    group[group["label"] == label],
+                    group["identity"].nunique(),
+                    show_n=not _equal_counts(own[own["label"] == label]),
+                )
                 for label in classes
             ]
             for (name, style), group in own.groupby(["row", "style"], sort=False)
@@ -187,8 +191,8 @@ def _counts(values: pd.DataFrame) -> str:
     return f" (n = {n}/{real})" if real else f" (n = {n})"
 
 
-def _value(records: pd.DataFrame, show_n: bool) -> str:
-    """Mean ± standard deviation over seeds; or why there is no value."""
+def _value(records: pd.DataFrame, cells: int, show_n: bool) -> str:
+    """Mean ± standard deviation over seeds, with k/n if only k of `cells` have a value; or why there is none."""
     measured = records[records["value"].notna()]
     if measured.empty:
         reasons = [reason for reason in dict.fromkeys(records["missing"]) if reason] if len(records) else []
@@ -197,4 +201,6 @@ def _value(records: pd.DataFrame, show_n: bool) -> str:
     text = f"{values.mean():.3g}" if abs(values.mean()) < 1 else f"{values.mean():.2f}"
     if len(values) > 1:
         text += f" ± {values.std(ddof=1):.2g}"
+    if len(values) < cells:
+        text += f" [{len(values)}/{cells}]"
     return text + (_counts(measured) if show_n else "")

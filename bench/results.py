@@ -158,7 +158,8 @@ def frame(root: Path, task: str) -> pd.DataFrame:
                 for key in ("task", "data_kind", "data_version", "image_size", "preset", "method", "seed")
             },
             "budget": f"{spec['budget']['kind']}={spec['budget']['amount']}",
-            "config": json.dumps(spec["config"], sort_keys=True),
+            # With the version: results of two versions of a method are two rows, never one mean.
+            "config": json.dumps({**spec["config"], "method_version": spec["method_version"]}, sort_keys=True),
             "identity": spec["identity"],
             "state": status.get("state", "new"),
             "reason": status.get("reason", ""),

@@ -83,6 +83,23 @@ def test_other_data_preset_or_budget_never_shares_a_table(tmp_path: Path) -> Non
     assert any("drawn by code, not real images" in text for text in texts)
 
 
+def test_other_settings_or_versions_never_share_a_row(tmp_path: Path) -> None:
+    add(tmp_path, [record(1.0)])
+    add(tmp_path, [record(2.0)], config={"width": 16})
+    add(tmp_path, [record(3.0)], method_version=2)
+    (text,) = leaderboards(tmp_path, "folder")
+    for row in ("[method_version=1, width=8]", "[method_version=1, width=16]", "[method_version=2, width=8]"):
+        assert text.count(f"| cyclegan {row}") == 2, text
+
+
+def test_a_mean_over_some_of_the_seeds_says_so(tmp_path: Path) -> None:
+    add(tmp_path, [record(1.0)])
+    add(tmp_path, [record(3.0)], seed=1)
+    add(tmp_path, [record(None, encoder="", missing="needs: x")], seed=2)
+    (text,) = leaderboards(tmp_path, "folder")
+    assert "2.00 ± 1.4 [2/3]" in text
+
+
 def test_other_weights_never_share_a_column(tmp_path: Path) -> None:
     add(tmp_path, [record(1.0)])
     add(tmp_path, [record(2.0, encoder="bbbbbbbbbbbb")], method="stargan_v2")
