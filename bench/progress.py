@@ -1,4 +1,7 @@
-"""Progress: a bar with rate and time left on a terminal, plain lines otherwise. Rich is imported only for a bar."""
+"""Progress: bars with rate and time left on a terminal, plain lines otherwise. Rich is imported only for a bar.
+
+Work in a process of its own hands its progress to the process that shows it (`handed_to`, `shown`).
+"""
 
 from __future__ import annotations
 
@@ -6,11 +9,17 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from multiprocessing import parent_process
-from typing import TypeVar
+from contextvars import ContextVar
+from typing import Literal, TypeVar
 
 T = TypeVar("T")
 Advance = Callable[[int], None]
+
+Message = tuple[Literal["say"], str] | tuple[Literal["begin"], str, int, str, int] | tuple[Literal["advance"], str, int]
+"""`say` text; `begin` label, total, unit, done; `advance` label, count."""
+Listener = Callable[[Message], None]
+
+_listener: ContextVar[Listener | None] = ContextVar("listener", default=None)
 
 SECONDS_BETWEEN_LINES = 15.0
 SHORTEST_REPORTED = 2.0
@@ -19,15 +28,24 @@ SHORTEST_REPORTED = 2.0
 
 def say(text: str) -> None:
     """One plain line to standard error, at once. Standard output is kept for results."""
-    print(text, file=sys.stderr, flush=True)
+    listener = _listener.get()
+    if listener is not None:
+        listener(("say", text))
+    else:
+        print(text, file=sys.stderr, flush=True)
 
 
 @contextmanager
 def progress(label: str, total: int, unit: str, done: int = 0) -> Iterator[Advance]:
     """Yields `advance(count)`; `done` of `total` were finished by an earlier run."""
-    if sys.stderr.isatty() and parent_process() is None:  # bars of several processes would overwrite each other
-        with _bar(label, total, unit, done) as advance:
-            yield advance
+    listener = _listener.get()
+    if listener is not None:
+        listener(("begin", label, total, unit, done))
+        yield lambda count: listener(("advance", label, count))
+    elif sys.stderr.isatty():
+        with shown() as show:
+            show(("begin", label, total, unit, done))
+            yield lambda count: show(("advance", label, count))
     else:
         yield _lines(label, total, unit, done)
 
@@ -40,21 +58,42 @@ def track(items: Iterable[T], total: int, label: str) -> Iterator[T]:
             advance(1)
 
 
+def handed_to(listener: Listener) -> None:
+    """From now on this context's progress and lines go to `listener` instead of standard error."""
+    _listener.set(listener)
+
+
 @contextmanager
-def _bar(label: str, total: int, unit: str, done: int) -> Iterator[Advance]:
+def shown() -> Iterator[Listener]:
+    """Bars on the terminal: yields what shows a message; one bar a label."""
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
-    from rich.progress import Task as RichTask
-    from rich.text import Text
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-    class Rate(ProgressColumn):
-        def render(self, task: RichTask) -> Text:
-            return Text(f"{task.speed:.1f} {unit}/s" if task.speed else f"- {unit}/s")
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TimeRemainingColumn(),
+    )
+    tasks: dict[str, TaskID] = {}
+    units: dict[str, str] = {}
+    with Progress(*columns, console=Console(stderr=True)) as bars:
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Rate(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True)) as shown:
-        task = shown.add_task(label, total=total, completed=done)
-        yield lambda count: shown.advance(task, count)
+        def show(message: Message) -> None:
+            if message[0] == "say":
+                bars.console.print(message[1], markup=False, highlight=False)
+            elif message[0] == "begin":
+                _, label, total, unit, done = message
+                if label in tasks:
+                    bars.remove_task(tasks[label])
+                tasks[label], units[label] = bars.add_task(label, total=total, completed=done, rate=""), unit
+            else:
+                _, label, count = message
+                speed = bars.tasks[bars.task_ids.index(tasks[label])].speed
+                bars.update(tasks[label], advance=count, rate=f"{speed:.1f} {units[label]}/s" if speed else "")
+
+        yield show
 
 
 def _lines(label: str, total: int, unit: str, done: int) -> Advance:

@@ -11,7 +11,10 @@ from typing import Any
 
 @contextmanager
 def stop_signals() -> Iterator[list[int]]:
-    """A list that holds the number of a SIGTERM or SIGINT once one has arrived; a second one acts at once."""
+    """A list that holds the number of a SIGTERM or SIGINT once one has arrived; a second one acts at once.
+
+    A signal that is ignored stays ignored.
+    """
     received: list[int] = []
     previous: dict[int, Any] = {}
 
@@ -22,7 +25,8 @@ def stop_signals() -> Iterator[list[int]]:
 
     try:
         for number in (int(signal.SIGTERM), int(signal.SIGINT)):
-            previous[number] = signal.signal(number, note)
+            if signal.getsignal(number) != signal.SIG_IGN:
+                previous[number] = signal.signal(number, note)
     except ValueError:  # not in the main thread: whoever runs us there handles signals
         yield received
         return

@@ -41,6 +41,33 @@ def test_two_processes_give_the_bytes_of_one(shapes: Path, tmp_path: Path) -> No
     assert one == two
 
 
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_on_a_terminal_one_process_draws_the_bars_of_all(shapes: Path, tmp_path: Path, jobs: str) -> None:
+    import pty
+
+    environment = {**os.environ, "UDT_BENCH_CACHE": str(tmp_path / "cache"), "OMP_NUM_THREADS": "1", "COLUMNS": "120"}
+    environment.pop("UDT_BENCH_FILES", None)
+    command = [
+        sys.executable, str(SCRIPT), "run", "--task", "folder", "--data", str(shapes), "--results", str(tmp_path / "r"),
+        "--methods", "cyclegan", "--seeds", "0,1", "--jobs", jobs,
+    ]  # fmt: skip
+    ours, theirs = pty.openpty()
+    with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=theirs) as process:
+        os.close(theirs)
+        drawn = b""
+        while True:
+            try:
+                part = os.read(ours, 65536)
+            except OSError:  # how Linux says that the other side of a terminal was closed
+                break
+            drawn += part
+    os.close(ours)
+    text = drawn.decode(errors="replace")
+    assert process.returncode == 0, text
+    for wanted in ("cyclegan seed 0", "cyclegan seed 1", "12/12", "steps/s", "judge of paint: ", "━"):
+        assert wanted in text, text[-3000:]
+
+
 @pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGKILL])
 def test_when_the_parent_ends_the_children_save_and_end(shapes: Path, tmp_path: Path, ending: signal.Signals) -> None:
     results = tmp_path / "results"
