@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from bench.data.contract import TaskData
 from bench.data.select import load_data
 from bench.device import Runtime
-from bench.errors import BenchError
+from bench.errors import BenchError, nearest
 from bench.evaluation import evaluate_cell, style_name
 from bench.launch import Job, load_trained, make_instruments, make_job, resolve_methods
 from bench.leaderboard import leaderboards, write_leaderboards
@@ -19,6 +19,9 @@ from bench.progress import say
 from bench.results import Cell, read_cells
 from bench.spec import Budget
 from bench.tasks import Task, get_task
+from methods.base import StyleSource
+
+STYLES: tuple[StyleSource, ...] = get_args(StyleSource)
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,8 @@ def rescore(request: RescoreRequest) -> int:
     Raises BenchError if no cell fits.
     """
     task = get_task(request.task)
+    if request.style not in ("", *STYLES):
+        raise BenchError(f"unknown style '{request.style}'", nearest(request.style, list(STYLES)))
     preset = get_preset(request.preset, task.kind)
     runtime = Runtime(request.device, task.sizes[request.preset])
     data = load_data(task, request.data, task.sizes[request.preset], request.domains)

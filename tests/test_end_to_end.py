@@ -227,6 +227,7 @@ def test_rescore_without_cells(shapes: Path, tmp_path: Path) -> None:
         (["run", "--task", "mnist2usps", "--data", "embedded"], "no embedded data"),
         (["run", "--task", "mnist2svhn", "--data", "somewhere"], "does not read a folder"),
         (["table", "--task", "folder"], "no results of folder"),
+        (["evaluate", "--task", "folder", "--style", "nois"], "unknown style 'nois'\n  did you mean 'noise'"),
         (["list", "task"], "cannot list 'task'\n  did you mean 'tasks'"),
         (["fetch"], "nothing named to fetch"),
         (["fetch", "inceptoin"], "did you mean 'inception'"),
