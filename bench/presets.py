@@ -78,7 +78,7 @@ STARGAN_V2_DIGITS = {"flip": False, "crop_probability": 0.0}
 PRESETS: dict[str, dict[str, KindPreset]] = {
     "quick": {
         "pictures": KindPreset(
-            images=4_000,
+            images=3_500,
             judge=QUICK_JUDGE,
             evaluation=EvaluationSize(sources_per_class=100, reference_per_class=100),
             methods={"cyclegan": QUICK_CYCLEGAN, "stargan_v2": QUICK_STARGAN_V2},
