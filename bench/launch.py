@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -311,8 +312,6 @@ def load_trained(job: Job, cell: Cell, runtime: Runtime) -> Translator:
 
 def _scorable(cell: Cell, style: str, tools: Instruments) -> bool:
     """Whether scoring anew would add something: no metrics yet, or an encoder that was missing is there now."""
-    import json
-
     path = cell.metrics(style)
     if not path.exists():
         return True

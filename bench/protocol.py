@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from bench.errors import BenchError, nearest
-
 
 @dataclass(frozen=True)
 class TranslationProtocol:
@@ -114,10 +112,3 @@ PROTOCOLS: dict[str, Protocol] = {
         ),
     )
 }
-
-
-def get_protocol(name: str) -> Protocol:
-    """The protocol called `name`; raises BenchError with the nearest valid name."""
-    if name not in PROTOCOLS:
-        raise BenchError(f"unknown protocol '{name}'", nearest(name, list(PROTOCOLS)))
-    return PROTOCOLS[name]
