@@ -74,6 +74,35 @@ def evaluate(
 
 
 @app.command()
+def semantics(
+    task: TaskOption,
+    stage: Annotated[str, typer.Option(help="Last stage: imsat, moco, features, spectral, adaptation.")] = "",
+    method: Annotated[str, typer.Option("--method", help="Whose chain: cats_udt or a variant of it.")] = "cats_udt",
+    preset: PresetOption = "quick",
+    data: DataOption = "auto",
+    domains: DomainsOption = "",
+    seeds: Annotated[str, typer.Option(help="Seeds joined by commas: one chain each.")] = "0",
+    overrides: SetOption = None,
+    map_from: Annotated[str, typer.Option(help="Label the clusters by: clusterer or adapted; default: original.")] = "",
+    map_split: Annotated[str, typer.Option(help="train or test images; default: as the original.")] = "",
+    assignment: Annotated[str, typer.Option(help="majority (eq. 14) or hungarian.")] = "majority",
+    device: DeviceOption = "auto",
+    results: ResultsOption = DEFAULT_RESULTS,
+) -> None:
+    """Learn categories without labels, stage by stage, and print how well they align with the classes."""
+    from bench.semantics import SemanticsRequest, run_semantics
+
+    request = SemanticsRequest(
+        task, stage, method, preset, data, domains, _seeds(seeds), overrides or [],
+        _one_of("--map-from", map_from, ("", "clusterer", "adapted")),
+        _one_of("--map-split", map_split, ("", "train", "test")),
+        _one_of("--assignment", assignment, ("majority", "hungarian")),
+        device, results,
+    )  # fmt: skip
+    raise typer.Exit(run_semantics(request))
+
+
+@app.command()
 def table(task: TaskOption, results: ResultsOption = DEFAULT_RESULTS) -> None:
     """Print the leaderboard of everything measured on a task, as Markdown."""
     from bench.leaderboard import leaderboards
@@ -112,6 +141,12 @@ def fetch(
         raise BenchError("nothing named to fetch", "name groups, tasks or files: fetch inception; see fetch --list")
     else:
         fetching.fetch(names, from_dir)
+
+
+def _one_of(option: str, value: str, valid: tuple[str, ...]) -> str:
+    if value not in valid:
+        raise BenchError(f"{option} {value!r} is not understood", nearest(value, [name for name in valid if name]))
+    return value
 
 
 def _split(names: str) -> tuple[str, ...]:

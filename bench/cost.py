@@ -21,6 +21,8 @@ class Cost:
 
     seconds: float
     """Wall clock of the training loop, summed over resumed runs."""
+    stage_seconds: dict[str, float]
+    """Semantic stage -> wall clock of its training, whichever cell paid it; not part of `seconds`."""
     peak_memory_bytes: int | None
     """Peak of this process (CPU) or of the device's allocations (CUDA) while training, in the last run of the cell."""
     parameters: int

@@ -25,6 +25,7 @@ from bench.evaluation import Instruments, Missing, evaluate_cell, style_name
 from bench.features import FeatureCache
 from bench.judge import get_judge
 from bench.leaderboard import leaderboards, write_leaderboards
+from bench.loop import TrainingFailed
 from bench.parallel import run_in_processes
 from bench.presets import KindPreset, get_preset
 from bench.progress import say
@@ -33,8 +34,8 @@ from bench.randomness import seeded
 from bench.results import Cell
 from bench.spec import Budget, RunSpec, check_override_methods, config_values, parse_overrides, resolve_config
 from bench.tasks import Task, get_task
-from bench.training import TrainingFailed, train
-from methods.base import Context, Domains, Translator
+from bench.training import train
+from methods.base import Domains, Translator
 from methods.registry import BUILT_IN, load, registered
 from metrics.encoders import InceptionEncoder, LpipsAlexNet
 
@@ -98,11 +99,12 @@ def open_session(request: Request) -> Session:
     classes, broken = resolve_methods(request.methods)
     overrides = parse_overrides(request.overrides)
     check_override_methods(overrides, list(classes))
-    configs = {name: resolve_config(cls, name, *_layers(cls, name, preset, overrides)) for name, cls in classes.items()}
+    configs = {name: resolve_config(cls, name, *layers(cls, name, preset, overrides)) for name, cls in classes.items()}
     budget = Budget.parse(request.budget) if request.budget else Budget("images", preset.images)
     data = load_data(task, request.data, task.sizes[request.preset], request.domains)
     if parent_process() is None:
         say(data.note)
+    configs = {name: with_clusters(config, data) for name, config in configs.items()}
     jobs = [
         make_job(task, data, request.preset, name, cls, configs[name], budget, seed)
         for name, cls in classes.items()
@@ -168,7 +170,8 @@ def resolve_methods(names: Sequence[str]) -> tuple[dict[str, type[Translator]], 
     for name in names or list(BUILT_IN):
         base, _, rest = name.partition(":")
         if name not in known and base in known:
-            raise BenchError(f"{base} has no variant '{rest}'", f"write --methods {base}")
+            variants = [other for other in known if other.startswith(f"{base}:")]
+            raise BenchError(f"{base} has no variant '{rest}'", nearest(name, [base, *variants]))
         if name not in known and not rest:
             raise BenchError(f"unknown method '{name}'", nearest(name, list(known)) + ", or package.module:Class")
         target = known[name].target if name in known else name
@@ -182,12 +185,23 @@ def resolve_methods(names: Sequence[str]) -> tuple[dict[str, type[Translator]], 
     return classes, broken
 
 
-def _layers(
+def layers(
     cls: type[Translator], name: str, preset: KindPreset, overrides: Mapping[str, Mapping[str, Any]]
 ) -> Iterator[Mapping[str, Any]]:
-    """Settings over the method's defaults: the preset's, then the user's."""
-    yield preset.methods.get(name, cls.quick if name not in BUILT_IN else {})
+    """Settings over the method's defaults: the preset's, then the variant's, then the user's."""
+    base = name if name in BUILT_IN else name.partition(":")[0]
+    yield preset.methods.get(base, {}) if base in BUILT_IN else cls.quick
+    known = registered()
+    yield known[name].settings if name in known else {}
     yield overrides.get(name, {})
+
+
+def with_clusters(config: Any, data: TaskData) -> Any:
+    """`config` with as many clusters as the task has classes, where it leaves their number open (0).
+
+    The number is all that a method learns of the classes; the paper gives it too.
+    """
+    return replace(config, clusters=len(data.classes)) if getattr(config, "clusters", None) == 0 else config
 
 
 def make_job(
@@ -286,9 +300,11 @@ def run_cell(job: Job, session: Session, domains: Domains, tools: Instruments, r
 
 
 def _train(job: Job, cell: Cell, domains: Domains, runtime: Runtime) -> None:
-    cell.begin()
+    with torch.device("meta"):
+        supervision = job.build().supervision
+    cell.begin(supervision)
     write_json(cell.environment, describe(runtime.device.type))
-    method, cost = train(job.build, domains, Context(fetched_weights), job.spec, cell, runtime)
+    method, cost = train(job.build, domains, fetched_weights, job.spec, cell, runtime)
     store_weights(method, cell)
     write_json(cell.cost, asdict(cost))
     cell.set_state("trained")

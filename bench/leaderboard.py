@@ -10,12 +10,15 @@ from typing import TYPE_CHECKING
 from bench.atomic import write_text
 from bench.protocol import PROTOCOLS
 from bench.results import frame
+from bench.spec import flat_values
 
 if TYPE_CHECKING:
     import pandas as pd
 
 SAME_SETTING = ["data_kind", "data_version", "image_size", "preset", "budget"]
 """Cells that differ in one of these never share a table."""
+WEAK = " \\*"
+"""Behind the name of a weakly supervised method."""
 REAL_ROW = "(real test images)"
 DATA_WARNING = {
     "embedded": "drawn by code, not real images: not comparable with the paper or with any other data",
@@ -62,7 +65,10 @@ def _leaderboard(task: str, cells: pd.DataFrame) -> str:
             lines += _per_class(part[part["protocol"] == protocol], protocol)
     lines += [
         "Values are means over seeds ± the sample standard deviation between them; k/n: seeds finished / begun.",
+        "train s: the method's own training; + the semantic stages before it, which methods and seeds may share.",
     ]
+    if (cells["supervision"] == "weak").any():
+        lines.append(f"{WEAK.strip()} weakly supervised: uses a network that was trained on other people's labels.")
     return "\n".join(lines)
 
 
@@ -70,7 +76,7 @@ def _row_names(cells: pd.DataFrame) -> list[str]:
     """Method names; where one method was run with several settings, those that differ stand behind it."""
     names = {}
     for method, group in cells.groupby("method"):
-        configs = {text: json.loads(text) for text in group["config"].unique()}
+        configs = {text: flat_values(json.loads(text)) for text in group["config"].unique()}
         differing = {
             key
             for config in configs.values()
@@ -79,7 +85,8 @@ def _row_names(cells: pd.DataFrame) -> list[str]:
         }
         for text, config in configs.items():
             shown = ", ".join(f"{key}={config[key]}" for key in sorted(differing) if key in config)
-            names[method, text] = f"{method} [{shown}]" if shown else str(method)
+            weak = WEAK if (group.loc[group["config"] == text, "supervision"] == "weak").any() else ""
+            names[method, text] = (f"{method} [{shown}]" if shown else str(method)) + weak
     return [names[row.method, row.config] for row in cells.itertuples()]
 
 
@@ -133,7 +140,9 @@ def _overview(part: pd.DataFrame, cells: pd.DataFrame) -> str:
         for protocol, encoder in columns:
             own = group[(group["protocol"] == protocol) & group["encoder"].isin([encoder, ""])]
             row.append(_value(own, len(single), show_n=not _equal_counts(pooled[pooled["protocol"] == protocol])))
-        row += [f"{int(single['parameters'].iloc[0]):,}", f"{single['seconds'].mean():.0f}"]
+        stages = single["stage_seconds"].mean()
+        seconds = f"{single['seconds'].mean():.0f}" + (f" + {stages:.0f}" if stages else "")
+        row += [f"{int(single['parameters'].iloc[0]):,}", seconds]
         flops = single["flops"].dropna()
         row.append(f"{flops.mean() / 1e12:.1f}" if len(flops) else "?")
         rows.append(row)

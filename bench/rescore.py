@@ -17,7 +17,7 @@ from bench.leaderboard import leaderboards, write_leaderboards
 from bench.presets import get_preset
 from bench.progress import say
 from bench.results import Cell, read_cells
-from bench.spec import Budget
+from bench.spec import Budget, config_from_values
 from bench.tasks import Task, get_task
 from methods.base import StyleSource
 
@@ -97,6 +97,6 @@ def _stored_jobs(request: RescoreRequest, task: Task, data: TaskData) -> Iterato
             why = broken.get(spec["method"], "made by another version of the method")
             say(f"{stored['folder'].name}: passed over: {why}")
             continue
-        config = cls.Config(**{key: tuple(v) if isinstance(v, list) else v for key, v in spec["config"].items()})
+        config = config_from_values(cls.Config, spec["config"])
         budget = Budget(spec["budget"]["kind"], spec["budget"]["amount"])
         yield make_job(task, data, request.preset, spec["method"], cls, config, budget, spec["seed"])

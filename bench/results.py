@@ -11,7 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from bench.atomic import write_json, write_text
+from bench.atomic import write_json
 from bench.errors import BenchError
 from bench.spec import RunSpec
 
@@ -36,6 +36,7 @@ class Cell:
         self.weights = self.folder / "weights.safetensors"
         self.cost = self.folder / "cost.json"
         self.environment = self.folder / "environment.json"
+        self.semantics = root / "semantics" / spec.task
 
     @property
     def checkpoints(self) -> CheckpointFolder:
@@ -71,9 +72,10 @@ class Cell:
         path = self.folder / "status.json"
         return json.loads(path.read_text()) if path.exists() else {"state": "new"}
 
-    def begin(self) -> None:
-        """Record the specification and that work is going on."""
-        write_json(self.folder / "spec.json", {"schema": SCHEMA, "identity": self.spec.identity(), **asdict(self.spec)})
+    def begin(self, supervision: str = "none") -> None:
+        """Record the specification and that work is going on. `supervision`: the method's, see Translator."""
+        known = {"schema": SCHEMA, "identity": self.spec.identity(), "supervision": supervision}
+        write_json(self.folder / "spec.json", {**known, **asdict(self.spec)})
         self.set_state("running")
 
     def set_state(self, state: State, **details: Any) -> None:
@@ -105,20 +107,6 @@ class Cell:
             owner.unlink(missing_ok=True)
         finally:
             lock.release()
-
-    def truncate_log(self, step: int) -> None:
-        """Drop log lines after `step` (made by a killed run) and a torn last line."""
-        if not self.log.exists():
-            return
-        kept = [line for line in self.log.read_text().splitlines() if _logged_step(line) <= step]
-        write_text(self.log, "".join(f"{line}\n" for line in kept))
-
-
-def _logged_step(line: str) -> float:
-    try:
-        return json.loads(line)["step"]
-    except json.JSONDecodeError:  # torn by a kill in mid-write: treated as after every checkpoint
-        return float("inf")
 
 
 def _file_part(direction: str) -> str:
@@ -161,10 +149,12 @@ def frame(root: Path, task: str) -> pd.DataFrame:
             # With the version: results of two versions of a method are two rows, never one mean.
             "config": json.dumps({**spec["config"], "method_version": spec["method_version"]}, sort_keys=True),
             "identity": spec["identity"],
+            "supervision": spec.get("supervision", "none"),
             "state": status.get("state", "new"),
             "reason": status.get("reason", ""),
             "step": status.get("step"),
             "seconds": cost.get("seconds"),
+            "stage_seconds": sum(cost.get("stage_seconds", {}).values()),
             "parameters": cost.get("parameters"),
             "flops": cost.get("flops"),
             "peak_memory_bytes": cost.get("peak_memory_bytes"),

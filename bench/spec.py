@@ -7,7 +7,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_type_hints
 
 from bench.errors import BenchError, nearest
 
@@ -81,7 +81,9 @@ def parse_overrides(texts: Sequence[str]) -> dict[str, dict[str, str]]:
     found: dict[str, dict[str, str]] = {}
     for text in texts:
         left, equals, value = text.partition("=")
-        method, dot, key = left.rpartition(".")
+        module, colon, rest = left.rpartition(":")  # dots before a colon belong to package.module:Class
+        name, dot, key = rest.partition(".")
+        method = module + colon + name if name else ""
         if not (equals and dot and method and key):
             raise BenchError(f"--set {text!r} is not understood", "write --set method.key=value")
         found.setdefault(method, {})[key] = value
@@ -98,40 +100,77 @@ def check_override_methods(overrides: Mapping[str, object], methods: Sequence[st
 def resolve_config(cls: type[Translator], name: str, *layers: Mapping[str, Any]) -> Any:
     """The method's Config with `layers` of values laid over its defaults, later ones last.
 
-    Strings (from the command line) are converted to the field's type. Raises BenchError for an unknown key (nearest
-    valid one named), a value of the wrong type, and a value that the Config itself refuses.
+    Keys of nested settings are joined by dots (`semantics.imsat.width`). Strings (from the command line) are converted
+    to the field's type. Raises BenchError for an unknown key (nearest valid one named), a value of the wrong type, and
+    a value that the Config itself refuses.
     """
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
-    fields = {field.name: field for field in dataclasses.fields(cls.Config)}
+    defaults = flat_values(cls.Config())
     merged = OmegaConf.structured(cls.Config)
-    OmegaConf.set_readonly(merged, False)  # a frozen dataclass gives a read-only one
+    _make_writable(merged)
     for layer in layers:
         for key, value in layer.items():
-            if key not in fields:
-                raise BenchError(f"{name} has no setting '{key}'", nearest(key, list(fields)))
+            if key not in defaults:
+                raise BenchError(f"{name} has no setting '{key}'", nearest(key, list(defaults)))
             try:
-                parsed = OmegaConf.from_dotlist([f"{key}={value}"])[key] if isinstance(value, str) else value
+                parsed = OmegaConf.from_dotlist([f"value={value}"])["value"] if isinstance(value, str) else value
                 OmegaConf.update(merged, key, parsed, merge=False)
             except (OmegaConfBaseException, ValueError) as error:
-                wanted = getattr(fields[key].type, "__name__", fields[key].type)
                 raise BenchError(
-                    f"{name}.{key}={value} is of the wrong type: {wanted} wanted",
-                    f"for example --set {name}.{key}={_plain(getattr(cls.Config(), key))}",
+                    f"{name}.{key}={value} is of the wrong type: {_type_name(cls.Config, key)} wanted",
+                    f"for example --set {name}.{key}={defaults[key]}",
                 ) from error
     values = OmegaConf.to_container(merged)
     assert isinstance(values, dict)
     try:
-        return cls.Config(**{str(k): tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+        return config_from_values(cls.Config, {str(key): value for key, value in values.items()})
     except ValueError as error:
         raise BenchError(f"{name}: {error}", f"choose another value: --set {name}.key=value") from error
 
 
+def _make_writable(node: Any) -> None:
+    """Frozen dataclasses give read-only nodes, nested ones each for itself."""
+    from omegaconf import DictConfig, OmegaConf
+
+    OmegaConf.set_readonly(node, False)
+    for key in node:
+        if isinstance(node[key], DictConfig):
+            _make_writable(node[key])
+
+
 def config_values(config: Any) -> dict[str, Any]:
-    """A Config as JSON values (tuples become lists)."""
-    return {key: _plain(value) for key, value in dataclasses.asdict(config).items()}
+    """A Config as JSON values (tuples become lists, nested settings dictionaries)."""
+    values: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(config)))
+    return values
 
 
-def _plain(value: Any) -> Any:
-    return list(value) if isinstance(value, tuple) else value
+def config_from_values(config: type, values: Mapping[str, Any]) -> Any:
+    """The inverse of `config_values`. Raises what the Config raises."""
+    hints = get_type_hints(config)
+
+    def restored(key: str, value: Any) -> Any:
+        if dataclasses.is_dataclass(hints[key]):
+            return config_from_values(hints[key], value)
+        return tuple(value) if isinstance(value, list) else value
+
+    return config(**{key: restored(key, value) for key, value in values.items()})
+
+
+def flat_values(config: Any) -> dict[str, Any]:
+    """Dotted key -> JSON value, of a Config or of `config_values`."""
+
+    def flatten(values: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for key, value in values.items():
+            found.update(flatten(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value})
+        return found
+
+    return flatten(config if isinstance(config, dict) else config_values(config), "")
+
+
+def _type_name(config: type, key: str) -> str:
+    first, _, rest = key.partition(".")
+    hint = get_type_hints(config)[first]
+    return _type_name(hint, rest) if rest else getattr(hint, "__name__", str(hint))

@@ -11,13 +11,17 @@ import copy
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+if TYPE_CHECKING:
+    from methods.semantics.stage import Stage
+
 StyleSource = Literal["noise", "exemplar"]
+S = TypeVar("S", bound="Stage")
 
 
 # ------------------------------------------------------------------------------------------------ what goes in
@@ -90,6 +94,14 @@ class Domains:
         index = torch.randint(self.sizes[domain], (count,), generator=rng)
         return to_model_range(self.images[domain][index.to(self.device)])
 
+    def gather(self, domain: Tensor, row: Tensor) -> Tensor:
+        """Image `row[i]` of domain `domain[i]`: int64 (B,) on the CPU each -> (B, 3, H, W) float32 in [-1, 1]."""
+        found = self.images[0].new_empty((len(row), *self.images[0].shape[1:]))
+        for number, images in enumerate(self.images):
+            place = (domain == number).nonzero()[:, 0]
+            found[place.to(self.device)] = images[row[place].to(self.device)]
+        return to_model_range(found)
+
 
 def to_model_range(images: Tensor) -> Tensor:
     """uint8 0..255 -> float32 [-1, 1]. The one place where data enters a model's range."""
@@ -107,6 +119,14 @@ class Context:
 
     weights: Callable[[str], Mapping[str, Tensor]]
     """Name of a pretrained network -> its state dict. Raises LookupError if it is not to be had."""
+    run_stage: StageRunner
+    """Brings a semantic stage to its end: trained now, resumed, or as stored by an earlier cell."""
+
+
+class StageRunner(Protocol):
+    """Runs the stage that `build` makes and returns it, in eval mode, on the device of its images."""
+
+    def __call__(self, build: Callable[[], S]) -> S: ...
 
 
 # ---------------------------------------------------------------------------------------------- what comes out
@@ -135,8 +155,8 @@ class Translator(nn.Module):
     """Frozen dataclass of settings; the defaults are the published ones."""
     version: ClassVar[int] = 1
     """Raised when a change alters results; part of a run's identity."""
-    supervision: ClassVar[Literal["none", "weak"]] = "none"
-    """`weak`: uses a network trained on other people's labels; tables mark it *."""
+    supervision: Literal["none", "weak"] = "none"
+    """`weak`: uses a network trained on other people's labels; tables mark it *. May depend on the settings."""
     style_sources: ClassVar[tuple[StyleSource, ...]] = ()
     """What `translate` accepts as style, the default first; () = deterministic."""
     quick: ClassVar[Mapping[str, Any]] = {}
@@ -212,8 +232,8 @@ class Translator(nn.Module):
                 kept.copy_(current)
 
     def parameter_counts(self) -> dict[str, int]:
-        """Network name -> number of parameters, EMA copies not counted."""
-        return {name: sum(p.numel() for p in net.parameters()) for name, net in self.named_children() if name != "ema"}
+        """Trained network's name -> number of parameters; EMA copies and frozen networks are not counted."""
+        return {name: sum(p.numel() for p in getattr(self, name).parameters()) for name in self.optimizers}
 
     def check_style(self, style: Style) -> None:
         """Raise TypeError if `style` is of a kind that this method did not declare."""
@@ -224,10 +244,22 @@ class Translator(nn.Module):
             raise TypeError(f"{type(self).__name__} takes style {self.style_sources or 'None'}, got {style!r:.60}")
 
 
+class Trainable(Protocol):
+    """What `run_step` needs: a Translator, or a stage of `methods.semantics`."""
+
+    optimizers: dict[str, Optimizer]
+
+    def training_step(self, batch: Any) -> Iterator[Phase]: ...
+
+    def update_ema(self) -> None: ...
+
+
 def run_step(
-    method: Translator, batch: Any, autocast: Callable[[], AbstractContextManager[Any]] = nullcontext
+    method: Trainable, batch: Any, autocast: Callable[[], AbstractContextManager[Any]] = nullcontext
 ) -> dict[str, Tensor]:
     """One training iteration: every phase's backward and optimiser step, then the EMA.
+
+    `batch` is what `training_step` takes: a Translator's Batch, or a semantic stage's generator.
 
     Returns `<phase index>:<networks>.<loss name>` (`0:discriminator.real`) -> detached 0-d tensor, still on the device
     (no synchronisation here), and `... .grad_norm` where a phase clips.

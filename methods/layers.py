@@ -133,6 +133,11 @@ def pick(outputs: Tensor, index: Tensor) -> Tensor:
     return outputs[torch.arange(len(index), device=index.device), index]
 
 
+def pooled(features: Tensor) -> Tensor:
+    """Feature maps (B, R, h, w) averaged to (B, R); vectors as they are."""
+    return features.mean(dim=(2, 3)) if features.ndim == 4 else features
+
+
 def he_init(module: nn.Module) -> None:
     """For `apply`: Kaiming normal (fan_in, gain sqrt(2)) weights, zero biases, in convolutions and linear layers."""
     if isinstance(module, nn.Conv2d | nn.Linear):

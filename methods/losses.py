@@ -10,24 +10,24 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
-def _wide(x: Tensor) -> Tensor:
+def wide(x: Tensor) -> Tensor:
     """Half precisions to float32; float32 and float64 as they are."""
     return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
 
 
 def l1(a: Tensor, b: Tensor) -> Tensor:
     """Mean absolute difference over all elements."""
-    return F.l1_loss(_wide(a), _wide(b))
+    return F.l1_loss(wide(a), wide(b))
 
 
 def least_squares(prediction: Tensor, target: float) -> Tensor:
     """LSGAN (Mao et al. 2017): mean squared distance of an unbounded `prediction` of any shape to `target`."""
-    return (_wide(prediction) - target).square().mean()
+    return (wide(prediction) - target).square().mean()
 
 
 def logistic(logits: Tensor, real: bool) -> Tensor:
     """Binary cross-entropy of `logits` (any shape) with the constant label 1 (`real`) or 0."""
-    return F.softplus(-_wide(logits) if real else _wide(logits)).mean()
+    return F.softplus(-wide(logits) if real else wide(logits)).mean()
 
 
 def r1_penalty(logits: Tensor, images: Tensor) -> Tensor:
@@ -37,4 +37,4 @@ def r1_penalty(logits: Tensor, images: Tensor) -> Tensor:
     over the pixels of an image, not averaged. The graph is kept, so that the penalty can be differentiated.
     """
     (gradient,) = torch.autograd.grad(logits.sum(), images, create_graph=True)
-    return 0.5 * _wide(gradient).square().sum(dim=(1, 2, 3)).mean()
+    return 0.5 * wide(gradient).square().sum(dim=(1, 2, 3)).mean()

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
 from importlib.metadata import entry_points
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from methods.base import Translator
@@ -22,21 +22,64 @@ class MethodEntry:
     """`package.module:Class`."""
     summary: str
     """One line for `list methods`."""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """What distinguishes a variant: Config values over the preset's, under the user's."""
 
 
 BUILT_IN: Mapping[str, MethodEntry] = {
     "cyclegan": MethodEntry("methods.cyclegan:CycleGAN", "Zhu et al., ICCV 2017; deterministic, image pool"),
     "stargan_v2": MethodEntry("methods.stargan_v2:StarGANv2", "Choi et al., CVPR 2020; noise and exemplar styles"),
+    "cats_udt": MethodEntry("methods.cats_udt:CatsUDT", "Lavoie et al., ICLR 2021; style conditioned on clusters"),
 }
 
 
+def _cats(summary: str, **settings: Any) -> MethodEntry:
+    """A comparison of the paper: CatS-UDT with other settings."""
+    return MethodEntry(BUILT_IN["cats_udt"].target, summary, settings)
+
+
+VARIANTS: Mapping[str, MethodEntry] = {
+    "cats_udt:no_sem": _cats("Table 3a: lambda_sem = 0", lambda_sem=0.0),
+    "cats_udt:no_sty": _cats("Table 3a: lambda_sty = 0, also the code's command for sketches", lambda_sty=0.0),
+    "cats_udt:no_cyc": _cats("Table 3a: lambda_cyc = 0", lambda_cyc=0.0),
+    "cats_udt:no_ds": _cats("Table 3a: lambda_SD = 0", lambda_ds=0.0),
+    "cats_udt:none": _cats("Table 3b: clusters in the losses and exemplars alone", conditioning="none"),
+    "cats_udt:content": _cats("Table 3b: clusters condition the content", conditioning="content"),
+    "cats_udt:content_vgg": _cats(
+        "Table 3b: VGG-19 features condition the content (our reading; weak supervision)",
+        categories="features",
+        conditioning="content_features",
+        semantic_loss="features",
+        **{"semantics.encoder": "vgg19"},
+    ),
+    "cats_udt:vgg": _cats(
+        "Fig. 3b: VGG-19 features condition the style (weak supervision)",
+        categories="features",
+        conditioning="style_features",
+        semantic_loss="features",
+        **{"semantics.encoder": "vgg19"},
+    ),
+    "cats_udt:moco": _cats(
+        "Fig. 3b: MoCo features condition the style",
+        categories="features",
+        conditioning="style_features",
+        semantic_loss="features",
+        **{"semantics.encoder": "moco"},
+    ),
+    "cats_udt:not_adapted": _cats("Fig. 3b, 8c: clusters of one domain, not adapted", categories="clustered"),
+    "cats_udt:frozen_h": _cats("the paper's semantic loss, eq. 8, with the frozen h", semantic_loss="frozen_h"),
+    "cats_udt:map4": _cats("Fig. 11a: content map of 4x4", content_size=4),
+}
+"""Variants of built-in methods: trained only when named, as `name:variant`."""
+
+
 def registered() -> dict[str, MethodEntry]:
-    """Name -> entry of the built-in methods and of the plug-ins installed in `udt_bench.methods`.
+    """Name -> entry of the built-in methods, their variants, and the plug-ins installed in `udt_bench.methods`.
 
     A plug-in cannot take a built-in method's name.
     """
     found = {point.name: MethodEntry(point.value, "plug-in") for point in entry_points(group=ENTRY_POINT_GROUP)}
-    return {**found, **BUILT_IN}
+    return {**found, **BUILT_IN, **VARIANTS}
 
 
 def load(target: str) -> type[Translator]:

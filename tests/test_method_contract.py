@@ -13,8 +13,12 @@ import torch
 from determined import domains, numbers
 from torch import Tensor
 
-from methods.base import Code, Exemplar, Noise, Progress, Style, Translator, run_step
+from methods.base import Code, Context, Exemplar, Noise, Progress, Style, Translator, run_step
 from methods.registry import BUILT_IN, load
+from methods.semantics.adaptation import AdaptationConfig
+from methods.semantics.categories import SemanticsConfig
+from methods.semantics.imsat import IMSATConfig
+from methods.semantics.stage import run_stage
 
 SIZE = 32
 SMALL: dict[str, dict[str, Any]] = {
@@ -25,6 +29,14 @@ SMALL: dict[str, dict[str, Any]] = {
         "max_width": 8, "base_width": 4, "content_size": 8, "bottleneck_blocks": 1, "style_dim": 8, "mapping_width": 8,
         "batch_size": 4,
     },
+    "cats_udt": {
+        "max_width": 8, "base_width": 4, "content_size": 8, "bottleneck_blocks": 1, "style_dim": 8, "mapping_width": 8,
+        "batch_size": 4, "clusters": 2,
+        "semantics": SemanticsConfig(
+            imsat=IMSATConfig(width=4, critic_width=4, steps=2, batch_size=4),
+            adaptation=AdaptationConfig(width=4, discriminator_width=4, steps=2, batch_size=4),
+        ),
+    },
 }  # fmt: skip
 """Settings for these tests, for each built-in method (a new one must be added here)."""
 
@@ -34,7 +46,21 @@ every_method = pytest.mark.parametrize("name", list(BUILT_IN))
 def build(name: str, seed: int = 0) -> Translator:
     torch.manual_seed(seed)
     kind = load(BUILT_IN[name].target)
-    return kind(kind.Config(**SMALL[name]), SIZE)  # type: ignore[call-arg]
+    method = kind(kind.Config(**SMALL[name]), SIZE)  # type: ignore[call-arg]
+    method.prepare(domains(SIZE), Context(_no_weights, _run))
+    return method
+
+
+def _run(build: Any) -> Any:
+    """A semantic stage, trained in this process."""
+    torch.manual_seed(0)
+    stage = build()
+    run_stage(stage, seed=0)
+    return stage
+
+
+def _no_weights(name: str) -> Any:
+    raise LookupError(name)
 
 
 def steps(method: Translator, first: int, last: int, total: int = 6) -> list[dict[str, Tensor]]:

@@ -1,0 +1,159 @@
+"""What every training of the harness shares: steps, log, failure detection, checkpoints, exact resume, polite stop."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from bench.atomic import write_text
+from bench.checkpoints import CheckpointFolder
+from bench.cost import Meter
+from bench.device import Runtime
+from bench.errors import Interrupted
+from bench.progress import progress, say
+from bench.signals import stop_signals
+
+STEPS_PER_READ = 10
+"""Losses stay on the device and are read back, checked and logged once per this many steps."""
+CHECKPOINTS = 20
+"""How many checkpoints a training writes."""
+
+
+class TrainingFailed(Exception):
+    """The training itself went wrong (not the machine): a result, which the table shows."""
+
+    def __init__(self, reason: str, step: int) -> None:
+        super().__init__(f"{reason} (step {step})")
+        self.reason = reason
+        self.step = step
+
+
+class LossLog:
+    """JSON lines `{"step": ..., "losses": {...}}`, one per read-back."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def append(self, step: int, means: Mapping[str, float]) -> None:
+        """Add a line."""
+        with self.path.open("a") as log:
+            log.write(json.dumps({"step": step, "losses": means}) + "\n")
+
+    def truncate(self, step: int) -> None:
+        """Drop lines after `step` (made by a killed run) and a torn last line."""
+        if not self.path.exists():
+            return
+        kept = [line for line in self.path.read_text().splitlines() if _logged_step(line) <= step]
+        write_text(self.path, "".join(f"{line}\n" for line in kept))
+
+
+def _logged_step(line: str) -> float:
+    try:
+        return json.loads(line)["step"]
+    except json.JSONDecodeError:  # torn by a kill in mid-write: treated as after every checkpoint
+        return float("inf")
+
+
+class Loop:
+    """The state of one running training; what a step is, and what is saved, is the subclass's."""
+
+    def __init__(self, label: str, steps: int, checkpoints: CheckpointFolder, log: LossLog, runtime: Runtime) -> None:
+        self.label, self.steps = label, steps
+        self.checkpoints, self.log, self.runtime = checkpoints, log, runtime
+        self.step = 0
+        self.seconds_before = 0.0
+        self.pending: list[dict[str, Tensor]] = []
+        self.meter = Meter(runtime.device)
+
+    def run(self) -> None:
+        """Resume, train to the end, save. Raises TrainingFailed, and Interrupted (state saved)."""
+        self._restore()
+        every = max(1, self.steps // CHECKPOINTS // STEPS_PER_READ) * STEPS_PER_READ
+        with progress(self.label, self.steps, "steps", done=self.step) as advance, stop_signals() as stop:
+            while self.step < self.steps:
+                self.pending.append(self.one_step())
+                self.step += 1
+                advance(1)
+                if self.step % STEPS_PER_READ == 0 or self.step == self.steps:
+                    self._read_losses()
+                if stop:
+                    self._read_losses()
+                    self._save()
+                    raise Interrupted(stop[0])
+                if self.step % every == 0 or self.step == self.steps:
+                    self.check_outputs()
+                    self._save()
+
+    def seconds(self) -> float:
+        """Wall clock so far, summed over resumed runs."""
+        return self.seconds_before + self.meter.seconds()
+
+    # ------------------------------------------------------------------------------------ what a subclass says
+
+    def one_step(self) -> dict[str, Tensor]:
+        """Step number `self.step`; returns its losses, still on the device."""
+        raise NotImplementedError
+
+    def check_losses(self, means: Mapping[str, float]) -> None:
+        """May raise TrainingFailed for the means of the last read-back."""
+
+    def check_outputs(self) -> None:
+        """May raise TrainingFailed; called before every checkpoint."""
+
+    def state(self) -> dict[str, Any]:
+        """Everything that the next step depends on."""
+        raise NotImplementedError
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """The inverse of `state`."""
+        raise NotImplementedError
+
+    # --------------------------------------------------------------------------------------- log, save, restore
+
+    def _read_losses(self) -> None:
+        if not self.pending:
+            return
+        names = list(self.pending[0])
+        values = torch.stack([torch.stack([step[name].float() for name in names]) for step in self.pending]).cpu()
+        first = self.step - len(self.pending)
+        self.pending = []
+        bad = (~torch.isfinite(values)).nonzero()
+        if len(bad):
+            row, column = bad[0].tolist()
+            raise TrainingFailed(f"loss {names[column]} is not finite", first + row)
+        means = dict(zip(names, values.mean(0).tolist(), strict=True))
+        self.log.append(self.step, means)
+        self.check_losses(means)
+
+    def _save(self) -> None:
+        self.checkpoints.save(self.step, {**self.state(), "seconds": self.seconds()})
+
+    def _restore(self) -> None:
+        found = self.checkpoints.load_latest()
+        if found is not None:
+            self.step, state = found
+            self.seconds_before = state["seconds"]
+            self.load_state(state)
+            if self.step < self.steps:
+                say(f"{self.label}: resuming at step {self.step}")
+        self.log.truncate(self.step)
+
+
+def module_state(trained: Any) -> dict[str, Any]:
+    """Networks, buffers and optimisers of a Translator or a Stage."""
+    return {
+        "module": trained.state_dict(),
+        "optimizers": {name: optimizer.state_dict() for name, optimizer in trained.optimizers.items()},
+    }
+
+
+def load_module_state(trained: Any, state: Mapping[str, Any]) -> None:
+    """The inverse of `module_state`."""
+    trained.load_state_dict(state["module"])
+    for name, optimizer in trained.optimizers.items():
+        optimizer.load_state_dict(state["optimizers"][name])

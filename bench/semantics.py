@@ -1,0 +1,243 @@
+"""The semantic stages on their own: train (or resume) one chain up to a stage and say how well its clusters align."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bench.atomic import write_json
+from bench.data.contract import SPLITS, SplitName, TaskData
+from bench.data.select import load_data
+from bench.device import Runtime
+from bench.errors import BenchError, nearest
+from bench.launch import fetched_weights, layers, training_domains, with_clusters
+from bench.loop import TrainingFailed
+from bench.presets import get_preset
+from bench.progress import say
+from bench.spec import check_override_methods, parse_overrides, resolve_config
+from bench.stages import StageStore
+from bench.tasks import get_task
+from methods.base import Context
+from methods.registry import load, registered
+from methods.semantics.categories import Categories, build_categories
+from methods.semantics.imsat import IMSAT, cluster_of
+from methods.semantics.spectral import Spectral, encode
+from methods.semantics.stage import Stage
+from metrics.alignment import alignment_accuracy, cluster_map
+
+Where = tuple[int, SplitName]
+"""Domain and split."""
+CHAINED = "cats_udt"
+"""The method whose settings (`cats_udt.semantics....`) the chain takes."""
+
+
+@dataclass(frozen=True)
+class SemanticsRequest:
+    """What the user asked for, as typed."""
+
+    task: str
+    """Task name."""
+    stage: str
+    """The stage to end with, or empty: the last one."""
+    method: str
+    """`cats_udt` or a variant of it."""
+    preset: str
+    """`quick` or `paper`."""
+    data: str
+    """As for `run`."""
+    domains: str
+    """As for `run`."""
+    seeds: Sequence[int]
+    """One chain per seed."""
+    overrides: Sequence[str]
+    """`cats_udt.semantics.key=value`."""
+    map_from: str
+    """`clusterer` or `adapted`: whose predictions make the map from clusters to labels; empty: as the original."""
+    map_split: str
+    """`train` or `test`: of which images; empty: as the original."""
+    assignment: str
+    """`majority` (eq. 14) or `hungarian`."""
+    device: str
+    """As for `run`."""
+    results: Path
+    """The results folder: stages are shared with `run`."""
+
+
+@dataclass(frozen=True)
+class Alignment:
+    """Cluster-alignment accuracy of one set of images."""
+
+    stage: str
+    seed: int
+    domain: str
+    split: str
+    n: int
+    accuracy: float
+    """In [0, 1]."""
+    map_from: str
+    """Which predictions the map from clusters to labels was made of."""
+
+
+def run_semantics(request: SemanticsRequest) -> int:
+    """Run the chain for every seed, print the alignment table. Returns 0, or 1 if a training failed.
+
+    Raises BenchError before anything is trained if the request cannot be met.
+    """
+    task = get_task(request.task)
+    preset = get_preset(request.preset, task.kind)
+    runtime = Runtime(request.device, task.sizes[request.preset])
+    overrides = parse_overrides(request.overrides)
+    check_override_methods(overrides, [request.method])
+    config = _config(request, preset, overrides)
+    data = load_data(task, request.data, task.sizes[request.preset], request.domains)
+    say(data.note)
+    config = with_clusters(config, data)
+    make = lambda: build_categories(config.categories, config.semantics, data.size, config.clusters)  # noqa: E731
+    names = make().stage_names
+    wanted = request.stage or names[-1]
+    if wanted not in names:
+        raise BenchError(f"{request.method} on {task.name} has no stage '{wanted}'", f"its stages: {', '.join(names)}")
+    rows: list[Alignment] = []
+    failed = False
+    with runtime.threads_pinned(runtime.threads):
+        for seed in request.seeds:
+            try:
+                rows += _one_seed(make(), wanted, data, seed, runtime, request)
+            except TrainingFailed as error:
+                say(f"{wanted} seed {seed}: FAILED: {error}")
+                failed = True
+    print(alignment_table(rows))
+    return 1 if failed else 0
+
+
+def _config(request: SemanticsRequest, preset: Any, overrides: Any) -> Any:
+    known = registered()
+    if request.method not in known or request.method.partition(":")[0] != CHAINED:
+        chained = [name for name in known if name.partition(":")[0] == CHAINED]
+        raise BenchError(f"'{request.method}' has no semantic stages", nearest(request.method, chained))
+    cls = load(known[request.method].target)
+    return resolve_config(cls, request.method, *layers(cls, request.method, preset, overrides))
+
+
+def _one_seed(
+    categories: Categories, wanted: str, data: TaskData, seed: int, runtime: Runtime, request: SemanticsRequest
+) -> list[Alignment]:
+    store = StageStore(request.results / "semantics" / request.task, data.version, seed, runtime)
+    categories.to(runtime.device)
+    domains = training_domains(data, runtime)
+    passed: list[Stage] = []
+    for stage in categories.stages(domains, Context(fetched_weights, store)):
+        passed.append(stage)
+        if stage.name == wanted:
+            break
+    found = predictions(categories, passed, data, runtime.device)
+    mapped, where, origin = _reference(categories, passed, found, data, runtime.device, request)
+    labels = data.splits[where].labels
+    mapping = cluster_map(mapped, labels, categories.category_dim, len(data.classes), request.assignment)
+    rows = [
+        Alignment(
+            stage=wanted,
+            seed=seed,
+            domain=data.domains[domain],
+            split=split,
+            n=len(clusters),
+            accuracy=alignment_accuracy(clusters, data.splits[domain, split].labels, mapping),
+            map_from=origin,
+        )
+        for (domain, split), clusters in found.items()
+    ]
+    record = [vars(row) for row in rows]
+    write_json(store.folder(passed[-1]) / "alignment.json", {"assignment": request.assignment, "alignment": record})
+    return rows
+
+
+# --------------------------------------------------------------------------------------------------- predictions
+
+
+def predictions(
+    categories: Categories, passed: Sequence[Stage], data: TaskData, device: torch.device
+) -> dict[Where, np.ndarray]:
+    """Clusters of all images by the last of the `passed` stages: {(domain, split): int64 (N,)}.
+
+    The last stage of a chain answers with h. Before it, IMSAT answers with its network; encoders and spectral clusters,
+    which have no answer for new images, with the nearest centre in feature space (of k-means, or of the clusters).
+    """
+    answer = _answer(categories, passed, data, device)
+    found = {}
+    for domain in (0, 1):
+        for split in SPLITS:
+            images = torch.from_numpy(np.array(data.splits[domain, split].images)).to(device)
+            found[domain, split] = answer(images).cpu().numpy()
+    return found
+
+
+def _answer(
+    categories: Categories, passed: Sequence[Stage], data: TaskData, device: torch.device
+) -> Callable[[Tensor], Tensor]:
+    last = passed[-1]
+    if last.name == categories.stage_names[-1] and categories.discrete:
+        return categories.of_all
+    if isinstance(last, IMSAT):
+        return lambda images: cluster_of(last.encoder, images)
+    source = categories.config.clustered_domain
+    encoder = categories.encoder()
+    own = encode(encoder, torch.from_numpy(np.array(data.splits[source, "train"].images)).to(device))
+    labels = last.labels if isinstance(last, Spectral) else _k_means(own, categories.clusters)
+    centres = torch.stack([_unit(own[labels == k]).mean(0) for k in range(categories.clusters)])
+    return lambda images: (_unit(encode(encoder, images)) @ _unit(centres).T).argmax(1)
+
+
+def _unit(vectors: Tensor) -> Tensor:
+    return torch.nn.functional.normalize(vectors, dim=1)
+
+
+def _k_means(features: Tensor, k: int) -> Tensor:
+    """int64 (N,): k-means of unit-length features; for encoders alone."""
+    from sklearn.cluster import KMeans
+
+    return torch.from_numpy(KMeans(k, n_init=10, random_state=0).fit_predict(_unit(features).cpu().numpy())).long()
+
+
+def _reference(
+    categories: Categories,
+    passed: Sequence[Stage],
+    found: dict[Where, np.ndarray],
+    data: TaskData,
+    device: torch.device,
+    request: SemanticsRequest,
+) -> tuple[np.ndarray, Where, str]:
+    """Predictions that make the map, which images they are of, and a name for both.
+
+    Default as in the original: IMSAT on the clustered domain's test images; in feature space h on the clustered
+    domain's training images. With `clusterer` in feature space: the spectral clusters, which exist on those alone.
+    """
+    images = categories.config.space == "images"
+    split: SplitName = "train" if (request.map_split or ("test" if images else "train")) == "train" else "test"
+    where: Where = (categories.config.clustered_domain, split)
+    place = f"on {data.domains[where[0]]} {split}"
+    clusterers = [index for index, stage in enumerate(passed) if isinstance(stage, IMSAT | Spectral)]
+    last = passed[-1].name
+    if (request.map_from or ("clusterer" if images else "adapted")) == "adapted" or not clusterers:
+        return found[where], where, f"{'adapted' if last == 'adaptation' else last} {place}"
+    clusterer = passed[clusterers[0]]
+    if isinstance(clusterer, Spectral):
+        if split == "test":
+            raise BenchError("spectral clusters exist for training images alone", "use --map-split train")
+        return clusterer.labels.cpu().numpy(), where, f"clusterer {place}"
+    own = found if last == clusterer.name else predictions(categories, passed[: clusterers[0] + 1], data, device)
+    return own[where], where, f"clusterer {place}"
+
+
+def alignment_table(rows: Sequence[Alignment]) -> str:
+    """Markdown: one row per stage, seed, domain and split."""
+    from tabulate import tabulate
+
+    headers = ["stage", "seed", "domain", "split", "n", "cluster-alignment accuracy %", "map from"]
+    body = [[r.stage, r.seed, r.domain, r.split, r.n, f"{100 * r.accuracy:.2f}", r.map_from] for r in rows]
+    return tabulate(body, headers=headers, tablefmt="github", disable_numparse=True)

@@ -1,0 +1,98 @@
+"""Semantic stages on disk: trained once per (data, settings, seed), resumed after a kill, shared by all cells."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from filelock import FileLock
+from safetensors.torch import load_file, save
+from torch import Tensor
+
+from bench.atomic import write_atomically, write_json
+from bench.checkpoints import CheckpointFolder
+from bench.device import Runtime
+from bench.loop import Loop, LossLog, load_module_state, module_state
+from bench.progress import say
+from bench.randomness import generator, seeded
+from methods.base import run_step
+from methods.semantics.stage import Stage
+
+S = TypeVar("S", bound=Stage)
+
+
+class StageStore:
+    """Runs stages (`Context.run_stage`), each in a folder `<root>/<name>-seed<k>-<key>/` of its own.
+
+    The key covers the data version, the stage with its version and `identity` (settings, and digests of what earlier
+    stages made) and the seed. A finished stage is read from its folder; an unfinished one resumes from its last
+    checkpoint. Of several processes that want the same stage, one trains it and the others wait.
+    """
+
+    def __init__(self, root: Path, data_version: str, seed: int, runtime: Runtime) -> None:
+        self.root, self.data_version, self.seed, self.runtime = root, data_version, seed, runtime
+        self.seconds: dict[str, float] = {}
+        """Stage -> seconds that its training took, whoever trained it."""
+
+    def __call__(self, build: Callable[[], S]) -> S:
+        """The stage that `build` makes, finished, in eval mode. Raises TrainingFailed, Interrupted."""
+        with seeded(self.seed, "stage"):
+            stage = build()
+        stage.to(self.runtime.device)
+        folder = self.folder(stage)
+        folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder / ".lock"):
+            if not (folder / "stage.json").exists():
+                self._run(stage, folder)
+        stage.load_state_dict(load_file(folder / "weights.safetensors"))
+        self.seconds[stage.name] = json.loads((folder / "stage.json").read_text())["seconds"]
+        return stage.eval()
+
+    def folder(self, stage: Stage) -> Path:
+        """Where `stage` is stored."""
+        described = [self.data_version, stage.name, stage.version, stage.identity(), self.seed]
+        key = hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:12]
+        return self.root / f"{stage.name}-seed{self.seed}-{key}"
+
+    def _run(self, stage: Stage, folder: Path) -> None:
+        loop = _StageLoop(stage, self.seed, folder, self.runtime)
+        stage.train()
+        loop.run()
+        stage.eval()
+        with seeded(self.seed, "finish", stage.name), torch.no_grad():
+            stage.finish()
+        tensors = {name: value.detach().cpu().contiguous() for name, value in stage.state_dict().items()}
+        payload = save(tensors)
+        write_atomically(folder / "weights.safetensors", lambda file: file.write(payload))
+        seconds = round(loop.seconds(), 2)
+        record = {"name": stage.name, "version": stage.version, "seed": self.seed, "seconds": seconds}
+        write_json(folder / "stage.json", {**record, "steps": stage.steps, "identity": stage.identity()})
+        loop.checkpoints.clear()
+        say(f"{loop.label}: done in {seconds:.0f} s")
+
+
+class _StageLoop(Loop):
+    """The training of one stage."""
+
+    def __init__(self, stage: Stage, seed: int, folder: Path, runtime: Runtime) -> None:
+        files = CheckpointFolder(folder / "checkpoints"), LossLog(folder / "log.jsonl")
+        super().__init__(f"{stage.name} seed {seed}", stage.steps, *files, runtime)
+        self.stage, self.seed = stage, seed
+
+    def one_step(self) -> dict[str, Tensor]:
+        """Minibatches from a generator of the step; dropout from the global one, seeded for the step."""
+        rng = generator(self.seed, self.stage.name, self.step)
+        with seeded(self.seed, self.stage.name, "layers", self.step):
+            return run_step(self.stage, rng, self.runtime.autocast)
+
+    def state(self) -> dict[str, Any]:
+        """Networks, buffers, optimisers."""
+        return module_state(self.stage)
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """The inverse of `state`."""
+        load_module_state(self.stage, state)

@@ -1,0 +1,317 @@
+"""Frozen encoders whose weights other people trained: ResNet-50 (MoCo-v2), VGG-19, EfficientNet-Lite0.
+
+Written from the papers: He et al. 2016 (ResNet, with the stride in the 3x3 convolution), Simonyan & Zisserman 2015
+(VGG), Tan & Le 2019 (EfficientNet; the "Lite" variant has no squeeze-and-excitation, ReLU6 for swish, and a stem and
+head that are not scaled). Module names equal the keys of the published files, so that these load as they are:
+torchvision's for ResNet-50 and VGG-19. Every network takes (B, 3, H, W) in [0, 1] and normalises inside; weights come
+as state dicts from the caller, and no file is read here.
+
+Deliberate differences from the original CatS-UDT code:
+- the mean and standard deviation of the training are an option (`..._imagenet` in BACKBONES); as in the original,
+  ResNet-50 and VGG-19 get [0, 1] by default, although they were trained on normalised images.
+- VGG-19 keeps its pretrained weights; the original overwrote them by random ones before training, by mistake.
+- EfficientNet-Lite0 is ours: MoCo-v2's and VGG's files may not be at hand. **Its supervision is weak**: it was trained
+  on labelled ImageNet, as VGG-19 was; MoCo-v2 was not.
+
+Traps: batch norm must be in eval mode (these are frozen; whoever holds one calls `eval()`); VGG's features end *before*
+the ReLU of conv5_1; EfficientNet pads as TensorFlow does ("same": the odd pixel at the right and the bottom) and its
+batch norm has eps 1e-3.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from methods.checks import load_networks
+
+NORMS: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
+    "none": ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0)),
+    "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+    "lite": ((127 / 255,) * 3, (128 / 255,) * 3),
+}
+"""Name -> mean and standard deviation of R, G, B in [0, 1]; `lite` is EfficientNet-Lite's."""
+
+
+class Normalise(nn.Module):
+    """(x - mean) / std per colour. Has no entry in a state dict."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, norm: str) -> None:
+        """`norm`: a key of NORMS; raises ValueError for another."""
+        super().__init__()
+        if norm not in NORMS:
+            raise ValueError(f"norm is one of {', '.join(NORMS)}, got {norm!r}")
+        self.norm = norm
+        for name, values in zip(("mean", "std"), NORMS[norm], strict=True):
+            self.register_buffer(name, torch.tensor(values)[:, None, None], persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, 3, H, W) in [0, 1] -> (B, 3, H, W)."""
+        return (x - self.mean) / self.std
+
+    def extra_repr(self) -> str:
+        """The name of the normalisation, so that a printed encoder says what it does."""
+        return self.norm
+
+
+class Backbone(nn.Module):
+    """What the encoders have in common: the width of their features, and strict loading."""
+
+    width: ClassVar[int]
+    """Channels of the features."""
+    ignored: ClassVar[tuple[str, ...]] = ()
+    """Prefixes of keys in the published file that belong to layers after the features."""
+
+    def load(self, state_dict: Mapping[str, Tensor]) -> None:
+        """Load the published file's state dict.
+
+        Raises ValueError, with nothing loaded, naming the keys that are missing, unexpected or of another shape.
+        """
+        kept = {key: value for key, value in state_dict.items() if not key.startswith(self.ignored)}
+        name = type(self).__name__
+        load_networks({name: [self]}, {name: kept})
+
+
+# -------------------------------------------------------------------------------------------------- ResNet-50
+
+
+class Bottleneck(nn.Module):
+    """1x1 to `planes`, 3x3 (with the stride), 1x1 to 4 `planes`: (B, c_in, H, W) -> (B, 4 planes, H/s, W/s)."""
+
+    expansion = 4
+
+    def __init__(self, c_in: int, planes: int, stride: int = 1) -> None:
+        super().__init__()
+        c_out = planes * self.expansion
+        self.conv1 = nn.Conv2d(c_in, planes, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(planes)
+        self.conv2 = nn.Conv2d(planes, planes, 3, stride, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(planes)
+        self.conv3 = nn.Conv2d(planes, c_out, 1, bias=False)
+        self.bn3 = nn.BatchNorm2d(c_out)
+        self.downsample: nn.Sequential | None = None
+        if stride != 1 or c_in != c_out:
+            self.downsample = nn.Sequential(nn.Conv2d(c_in, c_out, 1, stride, bias=False), nn.BatchNorm2d(c_out))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """ReLU of shortcut + residual."""
+        residual = F.relu(self.bn1(self.conv1(x)))
+        residual = F.relu(self.bn2(self.conv2(residual)))
+        shortcut = x if self.downsample is None else self.downsample(x)
+        return F.relu(shortcut + self.bn3(self.conv3(residual)))
+
+
+class ResNet50(Backbone):
+    """ResNet-50 without its last layer: 2048 globally averaged channels, not negative, not of unit length."""
+
+    width = 2048
+    ignored = ("fc.",)
+
+    def __init__(self, norm: str = "none") -> None:
+        """`norm`: a key of NORMS."""
+        super().__init__()
+        self.normalise = Normalise(norm)
+        self.conv1 = nn.Conv2d(3, 64, 7, 2, padding=3, bias=False)
+        self.bn1 = nn.BatchNorm2d(64)
+        self.layer1 = _stage(64, 64, 3, stride=1)
+        self.layer2 = _stage(256, 128, 4, stride=2)
+        self.layer3 = _stage(512, 256, 6, stride=2)
+        self.layer4 = _stage(1024, 512, 3, stride=2)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, 3, H, W) in [0, 1] -> (B, 2048)."""
+        x = F.relu(self.bn1(self.conv1(self.normalise(x))))
+        x = F.max_pool2d(x, 3, 2, padding=1)  # (B, 64, H/4, W/4)
+        for stage in (self.layer1, self.layer2, self.layer3, self.layer4):
+            x = stage(x)
+        return x.mean(dim=(2, 3))  # of (B, 2048, H/32, W/32)
+
+
+def _stage(c_in: int, planes: int, blocks: int, stride: int) -> nn.Sequential:
+    """The first block has the stride."""
+    rest = [Bottleneck(planes * Bottleneck.expansion, planes) for _ in range(blocks - 1)]
+    return nn.Sequential(Bottleneck(c_in, planes, stride), *rest)
+
+
+MOCO_PREFIX = "module.encoder_q."
+
+
+def moco_v2_state(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
+    """State dict for `ResNet50` out of the published MoCo-v2 checkpoint, or out of its `state_dict`.
+
+    Kept are the keys `module.encoder_q.*` except the projection head `module.encoder_q.fc.*`; the key encoder and the
+    queue are not. Raises ValueError if there is none.
+    """
+    state = checkpoint.get("state_dict", checkpoint)
+    kept = {key.removeprefix(MOCO_PREFIX): value for key, value in state.items() if key.startswith(MOCO_PREFIX)}
+    if not kept:
+        found = ", ".join(sorted(map(str, state))[:3]) or "nothing"
+        raise ValueError(f"MoCo-v2 checkpoint: keys {MOCO_PREFIX}* wanted (in `state_dict`), found {found}, ...")
+    return {key: value for key, value in kept.items() if not key.startswith("fc.")}
+
+
+# ----------------------------------------------------------------------------------------------------- VGG-19
+
+VGG19_LAYOUT = (64, 64, "pool", 128, 128, "pool", 256, 256, 256, 256, "pool", 512, 512, 512, 512, "pool", 512)
+"""Channels of the 3x3 convolutions up to conv5_1, and 2x2 max poolings."""
+
+
+class VGG19Features(Backbone):
+    """VGG-19 up to conv5_1, before its ReLU (the index 28 of torchvision's `features`): 512 channels, stride 16."""
+
+    width = 512
+    ignored = ("classifier.", "features.30.", "features.32.", "features.34.")
+
+    def __init__(self, norm: str = "none") -> None:
+        """`norm`: a key of NORMS."""
+        super().__init__()
+        self.normalise = Normalise(norm)
+        layers: list[nn.Module] = []
+        channels = 3
+        for item in VGG19_LAYOUT:
+            if isinstance(item, int):
+                layers += [nn.Conv2d(channels, item, 3, padding=1), nn.ReLU()]
+                channels = item
+            else:
+                layers.append(nn.MaxPool2d(2))
+        self.features = nn.Sequential(*layers[:-1])
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, 3, H, W) in [0, 1] -> (B, 512, H/16, W/16), of either sign."""
+        return self.features(self.normalise(x))
+
+
+# -------------------------------------------------------------------------------------------- EfficientNet-Lite0
+
+LITE_EPS = 1e-3
+LITE_BLOCKS = (
+    # kernel, stride of the first, expansion, channels, repeats
+    (3, 1, 1, 16, 1),
+    (3, 2, 6, 24, 2),
+    (5, 2, 6, 40, 2),
+    (3, 2, 6, 80, 3),
+    (5, 1, 6, 112, 3),
+    (5, 2, 6, 192, 4),
+    (3, 1, 6, 320, 1),
+)
+
+
+class SameConv2d(nn.Conv2d):
+    """Convolution without bias, padded as TensorFlow's "same": output ceil(H / stride), the odd pixel at the end."""
+
+    def __init__(self, c_in: int, c_out: int, kernel: int, stride: int = 1, groups: int = 1) -> None:
+        super().__init__(c_in, c_out, kernel, stride, groups=groups, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, c_in, H, W) -> (B, c_out, ceil(H/s), ceil(W/s))."""
+        sides = zip(x.shape[2:], self.kernel_size, self.stride, strict=True)
+        across, down = (max((-(-n // s) - 1) * s + k - n, 0) for n, k, s in reversed(list(sides)))
+        pads = (across // 2, across - across // 2, down // 2, down - down // 2)
+        return super().forward(F.pad(x, pads))
+
+
+class InvertedResidual(nn.Module):
+    """1x1 expansion, depthwise k x k, linear 1x1 projection; a shortcut where the shape stays."""
+
+    def __init__(self, c_in: int, c_out: int, kernel: int, stride: int, expansion: int) -> None:
+        super().__init__()
+        inner = c_in * expansion
+        self.expands = expansion != 1
+        self.shortcut = stride == 1 and c_in == c_out
+        if self.expands:
+            self._expand_conv = SameConv2d(c_in, inner, 1)
+            self._bn0 = nn.BatchNorm2d(inner, eps=LITE_EPS)
+        self._depthwise_conv = SameConv2d(inner, inner, kernel, stride, groups=inner)
+        self._bn1 = nn.BatchNorm2d(inner, eps=LITE_EPS)
+        self._project_conv = SameConv2d(inner, c_out, 1)
+        self._bn2 = nn.BatchNorm2d(c_out, eps=LITE_EPS)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, c_in, H, W) -> (B, c_out, H/s, W/s), of either sign."""
+        inner = F.relu6(self._bn0(self._expand_conv(x))) if self.expands else x
+        inner = F.relu6(self._bn1(self._depthwise_conv(inner)))
+        out = self._bn2(self._project_conv(inner))
+        return x + out if self.shortcut else out
+
+
+class EfficientNetLite0(Backbone):
+    """EfficientNet-Lite0 without its last layer: 1280 globally averaged channels in [0, 6]. Weak supervision.
+
+    Module names are the keys of the file `efficientnet-lite0-57934424.pth`.
+    """
+
+    width = 1280
+    ignored = ("_fc.",)
+
+    def __init__(self, enlarge_to: int = 224, norm: str = "lite") -> None:
+        """Images with a side below `enlarge_to` are enlarged to that square, bilinearly; 0: never.
+
+        The network was trained at 224 pixels and says little about 32. `norm`: a key of NORMS.
+        """
+        super().__init__()
+        self.enlarge_to = enlarge_to
+        self.normalise = Normalise(norm)
+        self._conv_stem = SameConv2d(3, 32, 3, 2)
+        self._bn0 = nn.BatchNorm2d(32, eps=LITE_EPS)
+        blocks, channels = [], 32
+        for kernel, stride, expansion, c_out, repeats in LITE_BLOCKS:
+            for repeat in range(repeats):
+                blocks.append(InvertedResidual(channels, c_out, kernel, 1 if repeat else stride, expansion))
+                channels = c_out
+        self._blocks = nn.ModuleList(blocks)
+        self._conv_head = SameConv2d(channels, self.width, 1)
+        self._bn1 = nn.BatchNorm2d(self.width, eps=LITE_EPS)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, 3, H, W) in [0, 1] -> (B, 1280)."""
+        if min(x.shape[2:]) < self.enlarge_to:
+            x = F.interpolate(x, size=(self.enlarge_to,) * 2, mode="bilinear", align_corners=False)
+        x = self.normalise(x).contiguous(memory_format=torch.channels_last)  # depthwise layers: a third faster so
+        x = F.relu6(self._bn0(self._conv_stem(x)))  # (B, 32, H/2, W/2)
+        for block in self._blocks:
+            x = block(x)
+        return F.relu6(self._bn1(self._conv_head(x))).mean(dim=(2, 3))  # of (B, 1280, H/32, W/32)
+
+    def extra_repr(self) -> str:
+        """The setting that changes features without changing weights."""
+        return f"enlarge_to={self.enlarge_to}"
+
+
+# ------------------------------------------------------------------------------------------------ by name
+
+BACKBONES: dict[str, tuple[Callable[[], Backbone], str]] = {
+    "moco_v2": (ResNet50, "moco"),
+    "moco_v2_imagenet": (lambda: ResNet50("imagenet"), "moco"),
+    "vgg19": (VGG19Features, "vgg19"),
+    "vgg19_imagenet": (lambda: VGG19Features("imagenet"), "vgg19"),
+    "efficientnet": (EfficientNetLite0, "efficientnet"),
+}
+"""Name of an encoder -> how it is made, and the name of its weights. `_imagenet`: with ImageNet's mean and std."""
+
+
+def build_backbone(name: str) -> Backbone:
+    """The network of BACKBONES[name], not yet loaded."""
+    return BACKBONES[name][0]()
+
+
+def load_backbone(name: str, network: nn.Module, weights: Callable[[str], Mapping[str, Any]]) -> None:
+    """Fill `network`, made by `build_backbone(name)`, with published weights.
+
+    `weights`: name -> what the published file holds (`Context.weights`). Raises ValueError if it does not fit, and
+    whatever `weights` raises if it is not to be had.
+    """
+    if not isinstance(network, Backbone):
+        raise TypeError(f"{name}: a network made by build_backbone wanted, got {type(network).__name__}")
+    weights_name = BACKBONES[name][1]
+    found = weights(weights_name)
+    network.load(moco_v2_state(found) if weights_name == "moco" else found)

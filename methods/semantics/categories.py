@@ -1,0 +1,333 @@
+"""h: from an image to its cluster, learned without labels by a chain of stages (paper section 3.1).
+
+Each class below is one way to learn it; CatS-UDT picks one at construction. All of them cluster one domain, and all but
+the "not adapted" ones then adapt the clusters to the other domain:
+
+    images    IMSAT on the images                                      -> VMT + VADA on the images     (MNIST -> SVHN)
+    features  MoCo, or a given encoder; spectral clusters of features  -> VMT on the features          (real -> sketch)
+
+A category network takes images (B, 3, H, W) in [0, 1], is frozen, stays in eval mode whatever its owner does, and can
+be built without data, so that a stored method can be loaded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+
+from methods.backbones import BACKBONES, build_backbone, load_backbone
+from methods.base import Domains
+from methods.checks import require
+from methods.layers import pooled
+from methods.semantics.adaptation import AdaptationConfig, FeatureAdaptation, ImageAdaptation
+from methods.semantics.classifiers import FeatureClassifier, ImageClassifier
+from methods.semantics.imsat import IMSAT, ClusterNetwork, IMSATConfig, cluster_of
+from methods.semantics.moco import MoCo, MoCoConfig, build_encoder
+from methods.semantics.spectral import Features, Spectral, SpectralConfig
+from methods.semantics.stage import Stage
+
+if TYPE_CHECKING:
+    from methods.base import Context
+
+TRAINED = "moco"
+"""Name of the encoder that is trained here and not given."""
+LABELLED = ("vgg19", "vgg19_imagenet", "efficientnet")
+"""Encoders that were trained on ImageNet's labels: weak supervision."""
+
+
+@dataclass(frozen=True)
+class SemanticsConfig:
+    """How categories are learned. The defaults are those of MNIST -> SVHN."""
+
+    space: str = "images"
+    """`images` (IMSAT, adaptation of images) or `features` (an encoder, spectral clusters, adaptation of features)."""
+    clustered_domain: int = 0
+    """The domain whose images are clustered: 0 or 1 (MNIST; the real images)."""
+    encoder: str = TRAINED
+    """Encoder of `features`: `moco` is trained on both domains' images; else the name of given weights."""
+    imsat: IMSATConfig = field(default_factory=IMSATConfig)
+    """Clustering of images."""
+    moco: MoCoConfig = field(default_factory=MoCoConfig)
+    """The encoder that is trained on both domains' images."""
+    spectral: SpectralConfig = field(default_factory=SpectralConfig)
+    """Clustering of features."""
+    adaptation: AdaptationConfig = field(default_factory=AdaptationConfig)
+    """Adaptation to the other domain."""
+
+    def __post_init__(self) -> None:
+        require(
+            "semantics",
+            {
+                "space `images` or `features`": self.space in ("images", "features"),
+                "clustered_domain 0 or 1": self.clustered_domain in (0, 1),
+                f"encoder {TRAINED} or one of {', '.join(BACKBONES)}": self.encoder in (TRAINED, *BACKBONES),
+            },
+        )
+
+
+class Categories(nn.Module):
+    """h, frozen. `network` takes images in [0, 1]."""
+
+    chain: ClassVar[tuple[str, ...]]
+    """What `stages` runs, in order, if the encoder is trained here."""
+    discrete: ClassVar[bool] = True
+    """Whether a category is a cluster, and not a feature."""
+    network: nn.Module
+
+    def __init__(self, config: SemanticsConfig, image_size: int, clusters: int) -> None:
+        super().__init__()
+        self.config, self.image_size, self.clusters = config, image_size, clusters
+
+    @property
+    def category_dim(self) -> int:
+        """Number of clusters, or channels of the features."""
+        return self.clusters
+
+    @property
+    def stage_names(self) -> tuple[str, ...]:
+        """What `stages` runs, in order."""
+        return tuple(name for name in self.chain if name != TRAINED or self.config.encoder == TRAINED)
+
+    @property
+    def supervision(self) -> Literal["none", "weak"]:
+        """`weak` if the encoder was trained on somebody's labels."""
+        return "none"
+
+    def stages(self, domains: Domains, context: Context) -> Iterator[Stage]:
+        """Run the stages one after the other, yielding each when it has ended; after the last one h is learned."""
+        raise NotImplementedError
+
+    def learn(self, domains: Domains, context: Context) -> None:
+        """Run every stage."""
+        for _ in self.stages(domains, context):
+            pass
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, 3, H, W) in [0, 1] -> logits (B, C), or features."""
+        return self.network(x)
+
+    @torch.no_grad()
+    def of(self, x: Tensor) -> Tensor:
+        """(B, 3, H, W) in [-1, 1] -> category: int64 (B,), or features."""
+        return self((x + 1) / 2).argmax(dim=1)
+
+    def of_all(self, images: Tensor) -> Tensor:
+        """uint8 (N, 3, H, W) -> cluster int64 (N,)."""
+        return cluster_of(self, images)
+
+    def describe(self, x: Tensor, cluster: Tensor) -> Tensor:
+        """Category of images (B, 3, H, W) in [-1, 1] whose clusters (B,) are known."""
+        return cluster
+
+    def train(self, mode: bool = True) -> Categories:
+        """Stays in eval mode: h is frozen."""
+        return super().train(False)
+
+    def encoder(self) -> nn.Module:
+        """The network whose features are clustered; raises AttributeError where images themselves are."""
+        raise AttributeError(f"{type(self).__name__} has no encoder")
+
+
+# ----------------------------------------------------------------------------------------------- in image space
+
+
+class ClusteredImages(Categories):
+    """IMSAT's clusters of one domain, applied to both as they are (Fig. 3b, "not adapted")."""
+
+    chain = ("imsat",)
+
+    def __init__(self, config: SemanticsConfig, image_size: int, clusters: int) -> None:
+        super().__init__(config, image_size, clusters)
+        self.network = ClusterNetwork(image_size, clusters, config.imsat.width)
+
+    def stages(self, domains: Domains, context: Context) -> Iterator[Stage]:
+        """IMSAT."""
+        images = domains.images[self.config.clustered_domain]
+        imsat = context.run_stage(lambda: IMSAT(self.config.imsat, images, self.clusters))
+        self.network.load_state_dict(imsat.encoder.state_dict())
+        yield imsat
+
+
+class AdaptedImages(Categories):
+    """IMSAT's clusters of one domain, adapted to the other by VMT and VADA on the images (MNIST -> SVHN)."""
+
+    chain = ("imsat", "adaptation")
+
+    def __init__(self, config: SemanticsConfig, image_size: int, clusters: int) -> None:
+        super().__init__(config, image_size, clusters)
+        adaptation = config.adaptation
+        self.network = ImageClassifier(image_size, clusters, adaptation.width, adaptation.bn_momentum)
+
+    def stages(self, domains: Domains, context: Context) -> Iterator[Stage]:
+        """IMSAT, adaptation."""
+        source = self.config.clustered_domain
+        images, others = domains.images[source], domains.images[1 - source]
+        imsat = context.run_stage(lambda: IMSAT(self.config.imsat, images, self.clusters))
+        yield imsat
+        labels = cluster_of(imsat.encoder, images)
+        adaptation = context.run_stage(
+            lambda: ImageAdaptation(self.config.adaptation, images, others, labels, self.clusters)
+        )
+        self.network.load_state_dict(adaptation.classifier.state_dict())
+        yield adaptation
+
+
+# --------------------------------------------------------------------------------------------- in feature space
+
+
+class SemanticEncoder(nn.Module):
+    """A frozen encoder of images in [0, 1]: given weights, or MoCo trained on the task's images."""
+
+    def __init__(self, config: SemanticsConfig, image_size: int) -> None:
+        super().__init__()
+        self.config, self.image_size = config, image_size
+        trained = config.encoder == TRAINED
+        self.network = build_encoder(config.moco) if trained else build_backbone(config.encoder)
+
+    @property
+    def supervision(self) -> Literal["none", "weak"]:
+        """MoCo's encoders have seen no label."""
+        return "weak" if self.config.encoder in LABELLED else "none"
+
+    @property
+    def width(self) -> int:
+        """Channels of the features."""
+        return int(self.network.width)
+
+    def stages(self, domains: Domains, context: Context) -> Iterator[Stage]:
+        """MoCo on both domains' images, or nothing but the loading of the weights."""
+        if self.config.encoder != TRAINED:
+            load_backbone(self.config.encoder, self.network, context.weights)
+            return
+        moco = context.run_stage(lambda: MoCo(self.config.moco, domains.images))
+        self.network.load_state_dict(moco.encoder.state_dict())
+        yield moco
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, 3, H, W) in [0, 1] -> (B, width), or (B, width, h, w)."""
+        return self.network(x)
+
+
+class EncodedClassifier(nn.Module):
+    """A classifier of an encoder's features."""
+
+    def __init__(self, encoder: SemanticEncoder, classifier: FeatureClassifier) -> None:
+        super().__init__()
+        self.encoder, self.classifier = encoder, classifier
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, 3, H, W) in [0, 1] -> logits (B, C)."""
+        return self.classifier(pooled(self.encoder(x)))
+
+
+class AdaptedFeatures(Categories):
+    """Spectral clusters of one domain's features, adapted to the other domain's features (real -> sketch)."""
+
+    chain = ("moco", "features", "spectral", "adaptation")
+    network: EncodedClassifier
+
+    def __init__(self, config: SemanticsConfig, image_size: int, clusters: int) -> None:
+        super().__init__(config, image_size, clusters)
+        encoder = SemanticEncoder(config, image_size)
+        classifier = FeatureClassifier(encoder.width, clusters, config.adaptation.width)
+        self.network = EncodedClassifier(encoder, classifier)
+
+    def encoder(self) -> nn.Module:
+        """Images -> features."""
+        return self.network.encoder
+
+    @property
+    def supervision(self) -> Literal["none", "weak"]:
+        """That of the encoder."""
+        return self.network.encoder.supervision
+
+    def stages(self, domains: Domains, context: Context) -> Iterator[Stage]:
+        """MoCo (unless the encoder is given), features, spectral clusters, adaptation."""
+        source, encoder = self.config.clustered_domain, self.network.encoder
+        yield from encoder.stages(domains, context)
+        features = context.run_stage(lambda: Features(encoder, domains.images))
+        yield features
+        own, other = features.of(source), features.of(1 - source)
+        spectral = context.run_stage(lambda: Spectral(self.config.spectral, own, self.clusters))
+        yield spectral
+        adaptation = context.run_stage(
+            lambda: FeatureAdaptation(self.adaptation(), own, other, spectral.labels, self.clusters)
+        )
+        self.network.classifier.load_state_dict(adaptation.classifier.state_dict())
+        yield adaptation
+
+    def adaptation(self) -> AdaptationConfig:
+        """Settings of the last stage."""
+        return self.config.adaptation
+
+
+class ClusteredFeatures(AdaptedFeatures):
+    """As `AdaptedFeatures`, but h is fitted to the spectral clusters of the clustered domain alone."""
+
+    def adaptation(self) -> AdaptationConfig:
+        """Without the terms that look at the other domain."""
+        return replace(
+            self.config.adaptation, lambda_entropy=0.0, lambda_confusion=0.0, lambda_vat_target=0.0,
+            lambda_mixup_target=0.0,
+        )  # fmt: skip
+
+
+class FeatureCategories(Categories):
+    """No clusters: the category of an image is its feature by a frozen encoder (Fig. 3b: VGG, MoCo)."""
+
+    chain = ("moco",)
+    discrete = False
+    network: SemanticEncoder
+
+    def __init__(self, config: SemanticsConfig, image_size: int, clusters: int) -> None:
+        super().__init__(config, image_size, clusters)
+        self.network = SemanticEncoder(config, image_size)
+
+    @property
+    def category_dim(self) -> int:
+        """Channels of the features."""
+        return self.network.width
+
+    def encoder(self) -> nn.Module:
+        """Images -> features."""
+        return self.network
+
+    @property
+    def supervision(self) -> Literal["none", "weak"]:
+        """That of the encoder."""
+        return self.network.supervision
+
+    def stages(self, domains: Domains, context: Context) -> Iterator[Stage]:
+        """MoCo, unless the encoder is given."""
+        yield from self.network.stages(domains, context)
+
+    @torch.no_grad()
+    def of(self, x: Tensor) -> Tensor:
+        """(B, 3, H, W) in [-1, 1] -> (B, R) or (B, R, h, w)."""
+        return self((x + 1) / 2)
+
+    def of_all(self, images: Tensor) -> Tensor:
+        """One cluster for all: exemplars are any images of the target domain."""
+        return torch.zeros(len(images), dtype=torch.int64)
+
+    def describe(self, x: Tensor, cluster: Tensor) -> Tensor:
+        """The features of what is shown."""
+        return self.of(x)
+
+
+CATEGORIES: dict[str, dict[str, type[Categories]]] = {
+    "adapted": {"images": AdaptedImages, "features": AdaptedFeatures},
+    "clustered": {"images": ClusteredImages, "features": ClusteredFeatures},
+    "features": {"images": FeatureCategories, "features": FeatureCategories},
+}
+"""CatS-UDT's setting `categories` -> `SemanticsConfig.space` -> class."""
+
+
+def build_categories(kind: str, config: SemanticsConfig, image_size: int, clusters: int) -> Categories:
+    """The frozen, not yet learned h. `kind`: a key of CATEGORIES."""
+    categories = CATEGORIES[kind][config.space](config, image_size, clusters)
+    return categories.requires_grad_(False).eval()

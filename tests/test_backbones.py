@@ -1,0 +1,263 @@
+"""The frozen encoders: layouts and sizes of the published files, torchvision's outputs, real photographs."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from determined import numbers, uniform
+from real_files import real_file
+from torch import Tensor, nn
+
+from methods.backbones import (
+    BACKBONES,
+    LITE_BLOCKS,
+    NORMS,
+    EfficientNetLite0,
+    Normalise,
+    ResNet50,
+    SameConv2d,
+    VGG19Features,
+    build_backbone,
+    load_backbone,
+    moco_v2_state,
+)
+
+
+def fill(network: nn.Module) -> nn.Module:
+    """Determined values in every floating tensor, running statistics near those of untouched batch norm."""
+    state = network.state_dict()
+    for key, name in enumerate(sorted(name for name, value in state.items() if value.is_floating_point())):
+        old = state[name]
+        values = torch.from_numpy(uniform(old.numel(), key)).reshape(old.shape)
+        if old.ndim >= 2:
+            values = values * math.sqrt(6 / math.prod(old.shape[1:]))
+        else:
+            values = 0.1 * values + (1.0 if name.endswith(("weight", "running_var")) else 0.0)
+        state[name] = values.to(old.dtype)
+    network.load_state_dict(state)
+    return network
+
+
+def images(count: int, size: int) -> Tensor:
+    """(count, 3, size, size) in [0, 1)."""
+    return (numbers(7, count, 3, size, size, dtype=torch.float32) + 1) / 2
+
+
+def count(network: nn.Module) -> int:
+    return sum(p.numel() for p in network.parameters())
+
+
+# --------------------------------------------------------------------------------------------- sizes and layouts
+
+
+def test_parameter_counts_are_the_published_ones() -> None:
+    """Specification section 10; EfficientNet-Lite0 has 4,652,008 with its last layer of 1280 x 1000 + 1000."""
+    assert count(ResNet50()) == 23_508_032
+    assert count(VGG19Features()) == 12_944_960
+    assert count(EfficientNetLite0()) == 4_652_008 - 1_281_000
+
+
+def resnet50_keys() -> set[str]:
+    """Written out by hand: torchvision's layout without `fc`."""
+    norm = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
+    keys = {"conv1.weight", *(f"bn1.{k}" for k in norm)}
+    for layer, blocks in ((1, 3), (2, 4), (3, 6), (4, 3)):
+        for block in range(blocks):
+            at = f"layer{layer}.{block}"
+            for i in (1, 2, 3):
+                keys |= {f"{at}.conv{i}.weight", *(f"{at}.bn{i}.{k}" for k in norm)}
+        keys |= {f"layer{layer}.0.downsample.0.weight", *(f"layer{layer}.0.downsample.1.{k}" for k in norm)}
+    return keys
+
+
+def test_resnet50_has_the_keys_of_the_published_file() -> None:
+    state = ResNet50().state_dict()
+    assert set(state) == resnet50_keys()
+    assert state["layer3.0.downsample.0.weight"].shape == (1024, 512, 1, 1)
+    assert state["layer4.2.conv2.weight"].shape == (512, 512, 3, 3)
+
+
+def test_vgg19_has_the_keys_of_the_published_file() -> None:
+    state = VGG19Features().state_dict()
+    indices = (0, 2, 5, 7, 10, 12, 14, 16, 19, 21, 23, 25, 28)
+    assert set(state) == {f"features.{i}.{k}" for i in indices for k in ("weight", "bias")}
+    assert state["features.10.weight"].shape == (256, 128, 3, 3)
+    assert state["features.28.weight"].shape == (512, 512, 3, 3)
+
+
+def test_efficientnet_has_sixteen_blocks_and_its_own_layout() -> None:
+    state = EfficientNetLite0().state_dict()
+    assert sum(repeats for *_, repeats in LITE_BLOCKS) == 16
+    assert "_blocks.0._expand_conv.weight" not in state
+    assert state["_blocks.5._depthwise_conv.weight"].shape == (240, 1, 3, 3)
+    assert state["_blocks.15._project_conv.weight"].shape == (320, 1152, 1, 1)
+    assert len(state) == 296 - 2  # the published file, without the last layer
+
+
+# ------------------------------------------------------------------------------------------ against torchvision
+
+
+def test_resnet50_equals_torchvisions() -> None:
+    torchvision = pytest.importorskip("torchvision")
+    theirs = fill(torchvision.models.resnet50(weights=None)).eval()
+    ours = ResNet50().eval()
+    ours.load(theirs.state_dict())
+    theirs.fc = nn.Identity()
+    x = images(2, 64)
+    with torch.no_grad():
+        expected = theirs(x)
+        found = ours(x)
+    assert found.shape == (2, 2048)
+    assert found.min() >= 0
+    assert expected.std() > 0.1
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5 * expected.abs().max().item())
+
+
+def test_vgg19_equals_torchvisions_layers_to_28() -> None:
+    torchvision = pytest.importorskip("torchvision")
+    layout = [64, 64, "M", 128, 128, "M", 256, 256, 256, 256, "M", 512, 512, 512, 512, "M", 512, 512, 512, 512, "M"]
+    features = torchvision.models.vgg.make_layers(layout)  # all 37 layers, without the 120 million of the classifier
+    theirs = fill(nn.ModuleDict({"features": features})).eval()
+    ours = VGG19Features().eval()
+    ours.load({**theirs.state_dict(), "classifier.0.weight": torch.zeros(1)})
+    x = images(2, 32)
+    with torch.no_grad():
+        expected = features[:29](x)
+        found = ours(x)
+    assert found.shape == (2, 512, 2, 2)
+    assert found.min() < 0  # before the ReLU
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5 * expected.abs().max().item())
+
+
+@pytest.mark.parametrize(("size", "kernel", "stride"), [(9, 3, 2), (8, 3, 2), (8, 5, 2), (7, 5, 1), (6, 1, 1)])
+def test_same_padding_is_tensorflows(size: int, kernel: int, stride: int) -> None:
+    """Output i is the sum over a window that starts at i * stride - (all padding // 2)."""
+    layer = SameConv2d(1, 1, kernel, stride)
+    nn.init.ones_(layer.weight)
+    x = numbers(3, 1, 1, size, 1, dtype=torch.float32).expand(1, 1, size, size)  # constant along the rows
+    out = -(-size // stride)
+    before = max((out - 1) * stride + kernel - size, 0) // 2
+    starts = [i * stride - before for i in range(out)]
+    column = [x[0, 0, max(s, 0) : s + kernel, 0].sum() for s in starts]
+    across = [min(s + kernel, size) - max(s, 0) for s in starts]
+    expected = torch.stack(column)[:, None] * torch.tensor(across)[None]
+    torch.testing.assert_close(layer(x)[0, 0], expected, rtol=1e-5, atol=1e-5)
+
+
+# -------------------------------------------------------------------------------------------------- preparation
+
+
+def test_normalisation_is_in_the_network_and_not_in_its_state() -> None:
+    x = images(1, 32)
+    plain, normalised = (fill(VGG19Features(norm)).eval() for norm in ("none", "imagenet"))
+    assert plain.state_dict().keys() == normalised.state_dict().keys()
+    by_hand = torch.stack([(x[:, c] - m) / s for c, (m, s) in enumerate(zip(*NORMS["imagenet"], strict=True))], dim=1)
+    with torch.no_grad():
+        torch.testing.assert_close(normalised(x), plain(by_hand))
+    assert str(plain) != str(normalised)
+    with pytest.raises(ValueError, match="norm is one of none, imagenet, lite"):
+        Normalise("imagnet")
+
+
+def test_efficientnet_enlarges_small_images_only() -> None:
+    network = fill(EfficientNetLite0(enlarge_to=64)).eval()
+    as_it_is = fill(EfficientNetLite0(enlarge_to=0)).eval()
+    small, large = images(1, 32), images(1, 96)
+    with torch.no_grad():
+        enlarged = F.interpolate(small, size=(64, 64), mode="bilinear", align_corners=False)
+        assert torch.equal(network(small), as_it_is(enlarged))
+        assert torch.equal(network(large), as_it_is(large))
+        assert network(small).shape == (1, 1280)
+        assert not torch.allclose(network(small), as_it_is(small))
+
+
+# ------------------------------------------------------------------------------------------------------- loading
+
+
+@pytest.mark.parametrize("make", [ResNet50, VGG19Features, EfficientNetLite0])
+def test_loading_is_strict_and_all_or_nothing(make: type[ResNet50]) -> None:
+    network = make()
+    state = {key: value + 1 for key, value in network.state_dict().items()}
+    first, *_, last = state
+    before = network.state_dict()[first].clone()
+    with pytest.raises(ValueError, match=f"missing {last}"):
+        network.load({key: value for key, value in state.items() if key != last})
+    with pytest.raises(ValueError, match=r"unexpected layer9\.weight"):
+        network.load({**state, "layer9.weight": torch.zeros(1)})
+    with pytest.raises(ValueError, match=rf"{first} is \(1, 2\), not"):
+        network.load({**state, first: torch.zeros(1, 2)})
+    assert torch.equal(network.state_dict()[first], before)
+    network.load({**state, f"{network.ignored[0]}weight": torch.zeros(1)})
+    assert torch.equal(network.state_dict()[first], before + 1)
+
+
+def moco_checkpoint() -> dict[str, object]:
+    """The published file's layout: the query encoder with its two-layer head among other things."""
+    encoder = fill(ResNet50()).state_dict()
+    state = {f"module.encoder_q.{key}": value for key, value in encoder.items()}
+    state |= {f"module.encoder_q.fc.{i}.{k}": torch.zeros(1) for i in (0, 2) for k in ("weight", "bias")}
+    state |= {f"module.encoder_k.{key}": value + 5 for key, value in encoder.items()}
+    state |= {"module.queue": torch.zeros(2, 2), "module.queue_ptr": torch.zeros(1)}
+    return {"epoch": 800, "arch": "resnet50", "state_dict": state, "optimizer": {}}
+
+
+def test_moco_layout_is_found_in_the_checkpoint_and_in_its_state_dict() -> None:
+    checkpoint = moco_checkpoint()
+    expected = fill(ResNet50()).state_dict()
+    for given in (checkpoint, checkpoint["state_dict"]):
+        found = moco_v2_state(given)  # type: ignore[arg-type]
+        assert found.keys() == expected.keys()
+        assert all(torch.equal(found[key], value) for key, value in expected.items())
+    with pytest.raises(ValueError, match=r"module\.encoder_q\.\* wanted .*, found conv1\.weight, fc\.bias"):
+        moco_v2_state({"conv1.weight": torch.zeros(1), "fc.bias": torch.zeros(1)})
+
+
+def test_encoders_are_made_and_loaded_by_name() -> None:
+    asked: list[str] = []
+
+    def weights(name: str) -> dict[str, object]:
+        asked.append(name)
+        return moco_checkpoint()
+
+    for name in ("moco_v2", "moco_v2_imagenet"):
+        network = build_backbone(name)
+        load_backbone(name, network, weights)
+        assert torch.equal(network.state_dict()["conv1.weight"], fill(ResNet50()).state_dict()["conv1.weight"])
+    assert asked == ["moco", "moco"]
+    with pytest.raises(TypeError, match="a network made by build_backbone wanted, got Linear"):
+        load_backbone("moco_v2", nn.Linear(1, 1), weights)
+    assert {name: build_backbone(name).width for name in BACKBONES} == {
+        "moco_v2": 2048, "moco_v2_imagenet": 2048, "vgg19": 512, "vgg19_imagenet": 512, "efficientnet": 1280,
+    }  # fmt: skip
+
+
+# --------------------------------------------------------------------------------------------------- real photos
+
+IMAGENET = {"dog": set(range(151, 269)), "elephant": {101, 385, 386}, "guitar": {402, 546}, "horse": {339}}
+"""Classes of ImageNet that show the animal or thing; it has no giraffe, and of horses one colour only."""
+
+
+def test_efficientnet_classifies_real_photographs() -> None:
+    """With the file's own last layer: 12 photographs of each kind. Measured: 11, 11, 12 and 6 right."""
+    from PIL import Image
+
+    state = torch.load(real_file("weights/efficientnet-lite0-57934424.pth"), map_location="cpu", weights_only=True)
+    folder = real_file("datasets/pacs/photo")
+    network = EfficientNetLite0().eval()
+    network.load(state)
+    right = {}
+    for name, wanted in IMAGENET.items():
+        paths = sorted((folder / name).iterdir())[:12]
+        photos = [np.array(Image.open(p).convert("RGB").resize((224, 224), Image.Resampling.BICUBIC)) for p in paths]
+        x = torch.from_numpy(np.stack(photos)).permute(0, 3, 1, 2).float() / 255
+        with torch.no_grad():
+            logits = network(x) @ state["_fc.weight"].T + state["_fc.bias"]
+        right[name] = sum(int(k) in wanted for k in logits.argmax(1))
+    assert right["dog"] >= 10
+    assert right["elephant"] >= 9
+    assert right["guitar"] >= 10
+    assert right["horse"] >= 3
