@@ -20,6 +20,7 @@ batch norm has eps 1e-3.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
@@ -287,6 +288,39 @@ class EfficientNetLite0(Backbone):
         return f"enlarge_to={self.enlarge_to}"
 
 
+# -------------------------------------------------------------------------------- oriented gradients, untrained
+
+
+class OrientedGradients(Backbone):
+    """Histograms of oriented gradients (Dalal and Triggs, CVPR 2005): no weights, no training, no colours.
+
+    Drawings and photographs of a thing have little in common but the directions of its edges, and small encoders that
+    are trained on both tell the two apart first of all. Simplified: 4 x 4 cells, 8 unsigned directions with linear
+    votes, one normalisation over the image (mean square 1) and none over blocks.
+    """
+
+    cells, directions = 4, 8
+    width = cells**2 * directions
+    sobel: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        across = torch.tensor([[-1.0, 0.0, 1.0], [-2.0, 0.0, 2.0], [-1.0, 0.0, 1.0]])
+        self.register_buffer("sobel", torch.stack([across, across.T])[:, None], persistent=False)  # (2, 1, 3, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, 3, H, W) in [0, 1] -> (B, 128), not negative; 0 for an image without edges."""
+        luma = torch.einsum("j,bjhw->bhw", x.new_tensor((0.299, 0.587, 0.114)), x)[:, None]
+        dx, dy = F.conv2d(F.pad(luma, (1, 1, 1, 1), mode="replicate"), self.sobel.to(x)).unbind(1)  # (B, H, W) each
+        strength = (dx.square() + dy.square() + 1e-12).sqrt()  # with a finite slope at 0
+        turn = torch.atan2(dy, dx + 1e-12) / math.pi * self.directions  # one turn of a line is `directions`
+        centres = torch.arange(self.directions, device=x.device)[:, None, None, None]
+        apart = (turn - centres) % self.directions  # (directions, B, H, W)
+        votes = (1 - torch.minimum(apart, self.directions - apart)).clamp_min(0) * strength
+        histogram = F.adaptive_avg_pool2d(votes.transpose(0, 1), self.cells).flatten(1)
+        return F.normalize(histogram, dim=1, eps=1e-4) * self.width**0.5
+
+
 # ------------------------------------------------------------------------------------------------ by name
 
 BACKBONES: dict[str, tuple[Callable[[], Backbone], str]] = {
@@ -295,8 +329,10 @@ BACKBONES: dict[str, tuple[Callable[[], Backbone], str]] = {
     "vgg19": (VGG19Features, "vgg19"),
     "vgg19_imagenet": (lambda: VGG19Features("imagenet"), "vgg19"),
     "efficientnet": (EfficientNetLite0, "efficientnet"),
+    "gradients": (OrientedGradients, ""),
 }
-"""Name of an encoder -> how it is made, and the name of its weights. `_imagenet`: with ImageNet's mean and std."""
+"""Name of an encoder -> how it is made, and the name of its weights if it has any. `_imagenet`: with ImageNet's mean
+and standard deviation."""
 
 
 def build_backbone(name: str) -> Backbone:
@@ -313,5 +349,7 @@ def load_backbone(name: str, network: nn.Module, weights: Callable[[str], Mappin
     if not isinstance(network, Backbone):
         raise TypeError(f"{name}: a network made by build_backbone wanted, got {type(network).__name__}")
     weights_name = BACKBONES[name][1]
+    if not weights_name:
+        return
     found = weights(weights_name)
     network.load(moco_v2_state(found) if weights_name == "moco" else found)

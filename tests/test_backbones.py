@@ -18,6 +18,7 @@ from methods.backbones import (
     NORMS,
     EfficientNetLite0,
     Normalise,
+    OrientedGradients,
     ResNet50,
     SameConv2d,
     VGG19Features,
@@ -232,6 +233,7 @@ def test_encoders_are_made_and_loaded_by_name() -> None:
         load_backbone("moco_v2", nn.Linear(1, 1), weights)
     assert {name: build_backbone(name).width for name in BACKBONES} == {
         "moco_v2": 2048, "moco_v2_imagenet": 2048, "vgg19": 512, "vgg19_imagenet": 512, "efficientnet": 1280,
+        "gradients": 128,
     }  # fmt: skip
 
 
@@ -261,3 +263,42 @@ def test_efficientnet_classifies_real_photographs() -> None:
     assert right["elephant"] >= 9
     assert right["guitar"] >= 10
     assert right["horse"] >= 3
+
+
+# ------------------------------------------------------------------------------------------- oriented gradients
+
+
+def stripes(angle: float, size: int = 32) -> Tensor:
+    """(1, 3, S, S) in [0, 1]: a wave whose gradient has the direction `angle` (radians)."""
+    y, x = torch.meshgrid(torch.arange(size), torch.arange(size), indexing="ij")
+    wave = torch.sin((x * math.cos(angle) + y * math.sin(angle)) * 0.7)
+    return (0.5 + 0.4 * wave).expand(1, 3, size, size)
+
+
+@pytest.mark.parametrize("direction", range(8))
+def test_gradients_vote_for_the_direction_of_stripes(direction: int) -> None:
+    found = OrientedGradients()(stripes(direction * math.pi / 8)).reshape(8, 16).sum(1)
+    assert int(found.argmax()) == direction
+    assert found[direction] > 0.7 * found.sum()
+
+
+def test_gradients_do_not_see_colours_polarity_or_contrast_but_do_see_place() -> None:
+    network = OrientedGradients()
+    x = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    for other in (1 - x, 0.25 + 0.5 * x, grey(x)):
+        torch.testing.assert_close(network(other), network(x), rtol=0, atol=1e-3)
+    assert not torch.allclose(network(x.roll(8, dims=3)), network(x), atol=0.1)
+    torch.testing.assert_close(network(x).square().mean(1), torch.ones(2), rtol=0, atol=1e-3)
+
+
+def grey(x: Tensor) -> Tensor:
+    return torch.einsum("j,bjhw->bhw", torch.tensor((0.299, 0.587, 0.114)), x)[:, None].expand_as(x)
+
+
+def test_gradients_of_a_flat_image_are_nothing_and_differentiable() -> None:
+    x = torch.full((1, 3, 16, 16), 0.5, requires_grad=True)
+    features = OrientedGradients()(x)
+    assert features.shape == (1, OrientedGradients.width)
+    assert features.abs().max() < 0.2
+    features.sum().backward()
+    assert torch.isfinite(x.grad).all()

@@ -498,21 +498,21 @@ def test_images_and_clusters_that_do_not_fit_are_refused(pixels: Tensor, cluster
 
 
 QUICK = IMSATConfig(
-    width=32, critic_width=64, steps=2_400, batch_size=32, critic_steps=2, lambda_transform=3.0, learning_rate=3e-3,
-    rotation=20.0, scale=(0.7, 1.3), shear=25.0,
+    width=32, critic_width=128, steps=2_000, batch_size=32, critic_steps=2, lambda_transform=5.0, learning_rate=2e-3,
+    rotation=25.0, scale=(0.7, 1.3), shear=35.0,
 )  # fmt: skip
 
 
 @pytest.mark.slow
 def test_real_mnist_is_clustered_by_digit() -> None:
-    """The 10,000 test images at 16 px; labels for the purity alone. Published: 98.24 % by 512 channels at 32 px."""
+    """The 10,000 test images; labels for the purity alone. Published: 98.24 %, by 512 channels and 50,001 steps."""
     for name in ("mnist/train-images-idx3-ubyte.gz", "usps/usps_all.mat"):
         real_file(f"datasets/{name}")
-    splits = load_data(get_task("mnist2usps"), "auto", 16).splits
+    splits = load_data(get_task("mnist2usps"), "auto", 32).splits
     train, test = splits[(0, "train")], splits[(0, "test")]
     torch.manual_seed(0)
     method = IMSAT(QUICK, torch.tensor(train.images), 10)
     run_stage(method, 0)
     found = cluster_of(method.encoder, torch.tensor(test.images))
     assert len(found) == 10_000
-    assert purity(found, torch.tensor(test.labels)) > 0.85
+    assert purity(found, torch.tensor(test.labels)) > 0.9

@@ -48,7 +48,9 @@ class SemanticsConfig:
     clustered_domain: int = 0
     """The domain whose images are clustered: 0 or 1 (MNIST; the real images)."""
     encoder: str = TRAINED
-    """Encoder of `features`: `moco` is trained on both domains' images; else the name of given weights."""
+    """Encoder whose features are clustered: `moco` is trained on both domains' images; else one of given weights."""
+    transfer_encoder: str = ""
+    """Encoder whose features are adapted, and seen by h; empty: the same one (published)."""
     imsat: IMSATConfig = field(default_factory=IMSATConfig)
     """Clustering of images."""
     moco: MoCoConfig = field(default_factory=MoCoConfig)
@@ -65,6 +67,7 @@ class SemanticsConfig:
                 "space `images` or `features`": self.space in ("images", "features"),
                 "clustered_domain 0 or 1": self.clustered_domain in (0, 1),
                 f"encoder {TRAINED} or one of {', '.join(BACKBONES)}": self.encoder in (TRAINED, *BACKBONES),
+                f"transfer_encoder empty or one of {', '.join(BACKBONES)}": self.transfer_encoder in ("", *BACKBONES),
             },
         )
 
@@ -225,37 +228,49 @@ class EncodedClassifier(nn.Module):
 
 
 class AdaptedFeatures(Categories):
-    """Spectral clusters of one domain's features, adapted to the other domain's features (real -> sketch)."""
+    """Spectral clusters of one domain's features, adapted to the other domain's features (real -> sketch).
+
+    With a `transfer_encoder`, clusters are found in one encoder's features and adapted in another's. The original has
+    one encoder for both, trained on a million photographs; one that is trained on a thousand small images finds
+    clusters of colourful ones, but nothing in common with drawings.
+    """
 
     chain = ("moco", "features", "spectral", "adaptation")
     network: EncodedClassifier
 
     def __init__(self, config: SemanticsConfig, image_size: int, clusters: int) -> None:
         super().__init__(config, image_size, clusters)
-        encoder = SemanticEncoder(config, image_size)
-        classifier = FeatureClassifier(encoder.width, clusters, config.adaptation.width)
-        self.network = EncodedClassifier(encoder, classifier)
+        own = SemanticEncoder(config, image_size)
+        seen = own
+        if config.transfer_encoder:
+            seen = SemanticEncoder(replace(config, encoder=config.transfer_encoder), image_size)
+        self._clustered = (own,)  # in a tuple: a part of h only where h sees its features
+        self.network = EncodedClassifier(seen, FeatureClassifier(seen.width, clusters, config.adaptation.width))
 
-    def encoder(self) -> nn.Module:
-        """Images -> features."""
-        return self.network.encoder
+    def encoder(self) -> SemanticEncoder:
+        """Images -> the features that are clustered."""
+        return self._clustered[0]
 
     @property
     def supervision(self) -> Literal["none", "weak"]:
-        """That of the encoder."""
-        return self.network.encoder.supervision
+        """`weak` if one of the encoders is."""
+        return "weak" if "weak" in (self.encoder().supervision, self.network.encoder.supervision) else "none"
 
     def stages(self, domains: Domains, context: Context) -> Iterator[Stage]:
         """MoCo (unless the encoder is given), features, spectral clusters, adaptation."""
-        source, encoder = self.config.clustered_domain, self.network.encoder
-        yield from encoder.stages(domains, context)
-        features = context.run_stage(lambda: Features(encoder, domains.images))
+        source, own, seen = self.config.clustered_domain, self.encoder().to(domains.device), self.network.encoder
+        yield from own.requires_grad_(False).eval().stages(domains, context)
+        features = context.run_stage(lambda: Features(own, domains.images))
         yield features
-        own, other = features.of(source), features.of(1 - source)
-        spectral = context.run_stage(lambda: Spectral(self.config.spectral, own, self.clusters))
+        spectral = context.run_stage(lambda: Spectral(self.config.spectral, features.of(source), self.clusters))
         yield spectral
+        if seen is not own:
+            yield from seen.stages(domains, context)
+            features = context.run_stage(lambda: Features(seen, domains.images))
         adaptation = context.run_stage(
-            lambda: FeatureAdaptation(self.adaptation(), own, other, spectral.labels, self.clusters)
+            lambda: FeatureAdaptation(
+                self.adaptation(), features.of(source), features.of(1 - source), spectral.labels, self.clusters
+            )
         )
         self.network.classifier.load_state_dict(adaptation.classifier.state_dict())
         yield adaptation

@@ -24,6 +24,7 @@ import hashlib
 import warnings
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -198,7 +199,7 @@ def encode(encoder: nn.Module, images: Tensor, batch: int = 128) -> Tensor:
     The encoder gets (B, 3, H, W) in [0, 1], in eval mode (and is left in the mode it was in); maps are averaged.
     """
     was_training = encoder.training
-    device = next(encoder.parameters()).device
+    device = next(chain(encoder.parameters(), encoder.buffers())).device
     encoder.eval()
     found = []
     for part in images.split(batch):
@@ -233,9 +234,7 @@ class Features(Stage):
     def identity(self) -> dict[str, Any]:
         """The encoder: its layers with their settings as they are printed, and its weights."""
         (encoder,) = self._encoder
-        weights = {
-            key: digest(value.reshape(-1)) for key, value in encoder.state_dict().items()
-        }  # `digest` wants a shape
+        weights = {key: digest(value) for key, value in encoder.state_dict().items()}  # `digest` wants a shape
         text = "\n".join([str(encoder), *(f"{key} {weights[key]}" for key in sorted(weights))])
         return {"encoder": hashlib.sha256(text.encode()).hexdigest()}
 

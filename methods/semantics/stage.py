@@ -61,8 +61,8 @@ class Stage(nn.Module):
 
 def digest(tensor: Tensor) -> str:
     """sha256 (hex) over dtype, shape and bytes of `tensor`: the name of an earlier stage's result."""
-    values = tensor.detach().cpu().contiguous()
-    head = f"{values.dtype}{tuple(values.shape)}".encode()
+    values = tensor.detach().cpu().contiguous().reshape(-1)  # a view of bytes needs a dimension
+    head = f"{tensor.dtype}{tuple(tensor.shape)}".encode()
     return hashlib.sha256(head + values.view(torch.uint8).numpy().tobytes()).hexdigest()
 
 
