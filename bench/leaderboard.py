@@ -65,8 +65,9 @@ def _leaderboard(task: str, cells: pd.DataFrame) -> str:
             lines += _per_class(part[part["protocol"] == protocol], protocol)
     lines += [
         "Values are means over seeds ± the sample standard deviation between them; k/n: seeds finished / begun.",
-        "train s: the method's own training; + the semantic stages before it, which methods and seeds may share.",
     ]
+    if cells["stage_seconds"].any():
+        lines.append("train s: the method's own training + the semantic stages before it, which variants share.")
     if (cells["supervision"] == "weak").any():
         lines.append(f"{WEAK.strip()} weakly supervised: uses a network that was trained on other people's labels.")
     return "\n".join(lines)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,9 +13,15 @@ import torch.nn.functional as F
 from determined import domains, fill, numbers
 from torch import Tensor, nn
 
+from bench.data.select import load_data
+from bench.launch import layers, with_clusters
+from bench.presets import PRESETS
+from bench.spec import flat_values, resolve_config
+from bench.tasks import get_task
 from methods.base import Code, Context, Exemplar, Noise, Progress
 from methods.category_tables import CategoryTables
 from methods.cats_udt import Batch, CatsUDT, CatsUDTConfig
+from methods.registry import VARIANTS, registered
 from methods.semantics.adaptation import AdaptationConfig
 from methods.semantics.categories import SemanticsConfig
 from methods.semantics.imsat import IMSATConfig
@@ -364,3 +371,32 @@ def test_prepare_gives_every_training_image_its_cluster() -> None:
     assert m.tables is not None
     expected = torch.cat([m.semantics(images.float() / 255).argmax(1) for images in stores.images])
     assert torch.equal(m.tables.cluster.long(), expected)
+
+
+# -------------------------------------------------------------------------------------------------- as variants
+
+
+@pytest.mark.parametrize("kind", ["digits", "pictures"])
+@pytest.mark.parametrize("preset", ["quick", "paper"])
+@pytest.mark.parametrize("name", ["cats_udt", *VARIANTS])
+def test_every_variant_can_be_built_from_every_preset(name: str, preset: str, kind: str) -> None:
+    """And differs from the method itself in what it is named for."""
+    known, size = registered(), {"quick": {"digits": 16, "pictures": 32}, "paper": {"digits": 32, "pictures": 256}}
+
+    def config(of: str) -> CatsUDTConfig:
+        base = PRESETS[preset][kind]
+        return resolve_config(CatsUDT, of, *layers(CatsUDT, of, base, {}), {"clusters": 5})
+
+    with torch.device("meta"):
+        built = CatsUDT(config(name), size[preset][kind])
+    assert built.parameter_counts()["generator"] > 0
+    assert built.supervision == ("weak" if name in ("cats_udt:vgg", "cats_udt:content_vgg") else "none")
+    plain, own = (flat_values(config(of)) for of in ("cats_udt", name))
+    assert {key for key in own if own[key] != plain[key]} <= set(known[name].settings)
+    assert (name == "cats_udt") == (own == plain)
+
+
+def test_the_number_of_clusters_is_that_of_the_task_s_classes(shapes: Path) -> None:
+    data = load_data(get_task("folder"), str(shapes), 16)
+    assert with_clusters(CatsUDTConfig(), data).clusters == 2
+    assert with_clusters(CatsUDTConfig(clusters=7), data).clusters == 7

@@ -20,18 +20,22 @@ def record(value: float | None, n: int = 10, encoder: str = ENCODER, label: str 
     }  # fmt: skip
 
 
-def add(root: Path, records: list[dict[str, Any]], state: str = "done", **changes: Any) -> None:
+def add(
+    root: Path, records: list[dict[str, Any]], state: str = "done", supervision: str = "none",
+    stages: dict[str, float] | None = None, **changes: Any,
+) -> None:  # fmt: skip
     values: dict[str, Any] = {
         "task": "folder", "domains": ("ink", "paint"), "data_kind": "real", "data_version": "v1", "image_size": 32,
         "preset": "quick", "method": "cyclegan", "method_version": 1, "config": {"width": 8},
         "budget": Budget("images", 100), "seed": 0,
     }  # fmt: skip
     cell = Cell(root, RunSpec(**{**values, **changes}))
-    cell.begin()
+    cell.begin(supervision)
     details = {"reason": "loss is not finite", "step": 7} if state == "failed" else {}
     cell.set_state(state, **details)  # type: ignore[arg-type]
     if state == "done":
-        cell.cost.write_text(json.dumps({"seconds": 61.6, "parameters": 1234567, "flops": 2.5e12}))
+        cost = {"seconds": 61.6, "parameters": 1234567, "flops": 2.5e12, "stage_seconds": stages or {}}
+        cell.cost.write_text(json.dumps(cost))
         cell.metrics("none").write_text(json.dumps({"records": records}))
 
 
@@ -126,3 +130,28 @@ def test_a_missing_encoder_says_what_to_type(tmp_path: Path) -> None:
     row = next(line for line in text.splitlines() if line.startswith("| cyclegan"))
     assert "needs: bench fetch inception" in row
     assert "fid-inception-v1 per class" not in text
+
+
+def test_weak_supervision_and_the_cost_of_stages_are_shown(tmp_path: Path) -> None:
+    """A mark behind the name and its meaning below; stages stand apart from the training proper."""
+    add(tmp_path, [record(10.0)])
+    add(tmp_path, [record(9.0)], method="cats_udt:vgg", supervision="weak", stages={"moco": 20.4, "spectral": 1.0})
+    (text,) = leaderboards(tmp_path, "folder")
+    assert "| cats_udt:vgg \\*" in text
+    assert "| cyclegan     " in text
+    assert "\\* weakly supervised" in text
+    assert "|   62 + 21 |" in text.replace("       62 + 21", "   62 + 21")
+    assert "semantic stages before it" in text
+    add(tmp_path / "other", [record(10.0)])
+    (plain,) = leaderboards(tmp_path / "other", "folder")
+    assert "weakly" not in plain
+    assert "stages" not in plain
+
+
+def test_nested_settings_that_differ_stand_behind_the_name(tmp_path: Path) -> None:
+    for width in (8, 16):
+        add(tmp_path, [record(10.0)], config={"semantics": {"imsat": {"width": width, "steps": 3}}})
+    (text,) = leaderboards(tmp_path, "folder")
+    assert "cyclegan [semantics.imsat.width=8]" in text
+    assert "cyclegan [semantics.imsat.width=16]" in text
+    assert "steps" not in text.split("##")[1]

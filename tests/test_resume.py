@@ -55,7 +55,7 @@ def contents(results: Path) -> dict[str, bytes]:
     }
 
 
-@pytest.mark.parametrize("method", ["cyclegan", "stargan_v2"])
+@pytest.mark.parametrize("method", ["cyclegan", "stargan_v2", "cats_udt"])
 def test_killed_twice_and_resumed_equals_uninterrupted(method: str, shapes: Path, tmp_path: Path) -> None:
     cache = tmp_path / "cache"
     whole = tmp_path / "whole"

@@ -9,7 +9,17 @@ import sys
 import pytest
 
 from bench.errors import BenchError
-from bench.spec import Budget, RunSpec, check_override_methods, config_values, parse_overrides, resolve_config
+from bench.spec import (
+    Budget,
+    RunSpec,
+    check_override_methods,
+    config_from_values,
+    config_values,
+    flat_values,
+    parse_overrides,
+    resolve_config,
+)
+from methods.cats_udt import CatsUDT
 from methods.cyclegan import CycleGAN
 from methods.stargan_v2 import StarGANv2
 
@@ -49,6 +59,33 @@ def test_layers_override_in_order_and_strings_are_converted() -> None:
     assert config.lambda_cycle == 10.0  # the published default
 
 
+def test_nested_settings_are_reached_by_dots_and_restored_from_json() -> None:
+    layers = {"semantics.imsat.width": 8, "semantics.space": "features"}, {"semantics.imsat.scale": "[0.9,1.1]"}
+    config = resolve_config(CatsUDT, "cats_udt", *layers)
+    assert (config.semantics.imsat.width, config.semantics.imsat.scale) == (8, (0.9, 1.1))
+    assert config.semantics.space == "features"
+    assert config.semantics.adaptation.width == 256  # the published default
+    values = config_values(config)
+    assert values["semantics"]["imsat"]["scale"] == [0.9, 1.1]
+    assert config_from_values(CatsUDT.Config, values) == config
+    assert flat_values(values)["semantics.imsat.width"] == 8
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("semantics.imsat.widht", "3", "did you mean 'semantics.imsat.width'"),
+        ("semantics.imsat.width", "wide", "int wanted"),
+        ("semantics.imsat.width", "0", "width >= 1"),
+        ("semantics.imsat", "3", "no setting 'semantics.imsat'"),
+    ],
+)
+def test_nested_settings_are_checked(key: str, value: str, message: str) -> None:
+    with pytest.raises(BenchError) as caught:
+        resolve_config(CatsUDT, "cats_udt", {key: value})
+    assert message in str(caught.value)
+
+
 def test_a_whole_number_serves_as_a_float() -> None:
     assert resolve_config(StarGANv2, "stargan_v2", {"lambda_ds": "2"}).lambda_ds == 2.0
 
@@ -71,9 +108,11 @@ def test_value_out_of_range() -> None:
 
 
 def test_overrides_are_parsed() -> None:
-    assert parse_overrides(["a.x=1", "a.y=[1,2]", "pkg.mod:Cls.z=b=c"]) == {
-        "a": {"x": "1", "y": "[1,2]"},
-        "pkg.mod:Cls": {"z": "b=c"},
+    texts = ["a.x=1", "a.y=[1,2]", "pkg.mod:Cls.z=b=c", "a.deep.er=3", "a:variant.deep.er=4", "pkg.mod:Cls.deep.er=5"]
+    assert parse_overrides(texts) == {
+        "a": {"x": "1", "y": "[1,2]", "deep.er": "3"},
+        "pkg.mod:Cls": {"z": "b=c", "deep.er": "5"},
+        "a:variant": {"deep.er": "4"},
     }
 
 
