@@ -26,15 +26,18 @@ def numbers(tag: int, *shape: int, dtype: torch.dtype = torch.float64) -> Tensor
 
 
 def fill(network: nn.Module, salt: int = 0) -> nn.Module:
-    """Give every weight a determined value that keeps the activations' scale, other ones for each `salt`."""
+    """Give every floating tensor a determined value that keeps the activations' scale, other ones for each `salt`.
+
+    With salt 0 the rule of the cats_udt spec, section 11.
+    """
     state = network.state_dict()
-    for key, name in enumerate(sorted(state)):
+    for key, name in enumerate(sorted(name for name, value in state.items() if value.is_floating_point())):
         old = state[name]
         values = torch.from_numpy(uniform(old.numel(), key + 10_000 * salt)).reshape(old.shape)
         if old.ndim >= 2:
             values = values * math.sqrt(6 / math.prod(old.shape[1:]))
         else:
-            values = 0.1 * values + (1.0 if name.endswith("weight") else 0.0)
+            values = 0.1 * values + (1.0 if name.endswith(("weight", "running_var")) else 0.0)
         state[name] = values.to(old.dtype)
     network.load_state_dict(state)
     return network

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from determined import numbers, uniform
+from determined import fill, numbers
 from real_files import real_file
 from torch import Tensor, nn
 
@@ -26,21 +26,6 @@ from methods.backbones import (
     load_backbone,
     moco_v2_state,
 )
-
-
-def fill(network: nn.Module) -> nn.Module:
-    """Determined values in every floating tensor, running statistics near those of untouched batch norm."""
-    state = network.state_dict()
-    for key, name in enumerate(sorted(name for name, value in state.items() if value.is_floating_point())):
-        old = state[name]
-        values = torch.from_numpy(uniform(old.numel(), key)).reshape(old.shape)
-        if old.ndim >= 2:
-            values = values * math.sqrt(6 / math.prod(old.shape[1:]))
-        else:
-            values = 0.1 * values + (1.0 if name.endswith(("weight", "running_var")) else 0.0)
-        state[name] = values.to(old.dtype)
-    network.load_state_dict(state)
-    return network
 
 
 def images(count: int, size: int) -> Tensor:

@@ -7,11 +7,12 @@ import json
 import math
 from dataclasses import replace
 
+import determined
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from determined import numbers, uniform
+from determined import numbers
 from PIL import Image
 from real_files import real_file
 from torch import Tensor, nn
@@ -37,17 +38,8 @@ SIZE, CLUSTERS = 16, 4
 
 
 def fill(network: nn.Module) -> nn.Module:
-    """Section 11's rule, which counts the floating-point keys alone; in float64 and eval mode."""
-    state = network.double().eval().state_dict()
-    for key, name in enumerate(sorted(name for name, value in state.items() if value.is_floating_point())):
-        value = state[name]
-        v = torch.from_numpy(uniform(value.numel(), key)).reshape(value.shape)
-        if value.ndim >= 2:
-            v = v * math.sqrt(6 / math.prod(value.shape[1:]))
-        else:
-            v = 0.1 * v + (1.0 if name.endswith(("weight", "running_var")) else 0.0)
-        value.copy_(v)
-    return network
+    """Determined values, in float64 and eval mode."""
+    return determined.fill(network.double().eval())
 
 
 def images(tag: int = 1, count: int = 12) -> Tensor:
