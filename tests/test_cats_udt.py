@@ -22,7 +22,7 @@ from methods.base import Code, Context, Exemplar, Noise, Progress
 from methods.category_tables import CategoryTables
 from methods.cats_udt import Batch, CatsUDT, CatsUDTConfig
 from methods.registry import VARIANTS, registered
-from methods.semantics.adaptation import AdaptationConfig
+from methods.semantics.adaptation import FEATURE_SPACE, AdaptationConfig
 from methods.semantics.categories import SemanticsConfig
 from methods.semantics.imsat import IMSATConfig
 
@@ -394,6 +394,18 @@ def test_every_variant_can_be_built_from_every_preset(name: str, preset: str, ki
     plain, own = (flat_values(config(of)) for of in ("cats_udt", name))
     assert {key for key in own if own[key] != plain[key]} <= set(known[name].settings)
     assert (name == "cats_udt") == (own == plain)
+
+
+def test_the_paper_preset_has_the_published_semantics() -> None:
+    """Presets name the values (they load no torch); they must be those of the module that has the algorithm."""
+
+    def semantics(kind: str) -> SemanticsConfig:
+        base = PRESETS["paper"][kind]
+        return resolve_config(CatsUDT, "cats_udt", *layers(CatsUDT, "cats_udt", base, {})).semantics
+
+    assert semantics("pictures").adaptation == FEATURE_SPACE
+    assert (semantics("pictures").encoder, semantics("pictures").transfer_encoder) == ("moco_v2", "")
+    assert semantics("digits") == SemanticsConfig()
 
 
 def test_the_number_of_clusters_is_that_of_the_task_s_classes(shapes: Path) -> None:

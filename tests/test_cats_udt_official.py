@@ -14,7 +14,6 @@ from determined import fill, numbers
 from torch import Tensor, nn
 
 from methods.cats_udt import Batch, CatsUDT, CatsUDTConfig
-from methods.cats_udt_variants import CONDITIONINGS, SEMANTIC_LOSSES
 
 NETWORKS = ("generator", "mapping_network", "style_encoder", "discriminator")
 
@@ -146,11 +145,6 @@ def test_every_style_head_is_its_own_network() -> None:
     features = encoder.shared(x).flatten(1)
     alone = torch.stack([encoder.unshared[10 * int(d[i]) + int(y[i])](features[i]) for i in range(4)])
     torch.testing.assert_close(encoder(x, y, d), alone, rtol=0, atol=1e-12)
-
-
-def test_tables_name_every_choice() -> None:
-    assert set(CONDITIONINGS) == {"style", "none", "content", "style_features", "content_features"}
-    assert set(SEMANTIC_LOSSES) == {"classifier", "frozen_h", "features"}
 
 
 def test_official_checkpoints_load_into_live_and_averaged_networks() -> None:

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from determined import fill, numbers
 from torch import Tensor
 
+from methods.backbones import build_backbone, load_backbone
 from methods.base import run_step
 from methods.semantics.moco import (
     MoCo,
@@ -19,7 +20,6 @@ from methods.semantics.moco import (
     SmallResNet,
     build_encoder,
     info_nce,
-    moco_v2_encoder,
 )
 from methods.semantics.views import random_blur, random_colours
 
@@ -258,13 +258,13 @@ def test_published_encoder_is_taken_out_of_the_checkpoint() -> None:
     source = build_encoder(MoCoConfig())
     state = {f"module.encoder_q.{key}": value for key, value in source.state_dict().items()}
     state |= {"module.encoder_q.fc.0.weight": torch.zeros(1), "module.queue": torch.zeros(1)}
-    loaded = moco_v2_encoder({"state_dict": state})
-    assert not loaded.training
+    loaded = build_backbone("moco_v2")
+    load_backbone("moco_v2", loaded, lambda name: {"state_dict": state})
     assert loaded.normalise.norm == "none"
     assert all(torch.equal(value, source.state_dict()[key]) for key, value in loaded.state_dict().items())
     del state["module.encoder_q.bn1.bias"]
     with pytest.raises(ValueError, match=r"missing bn1\.bias"):
-        moco_v2_encoder(state, "imagenet")
+        load_backbone("moco_v2", loaded, lambda name: state)
 
 
 # --------------------------------------------------------------------------------------------------------- views

@@ -3,7 +3,7 @@
 He, Fan, Wu, Xie, Girshick, "Momentum Contrast for Unsupervised Visual Representation Learning", CVPR 2020 (eq. 1, 2),
 and Chen, Fan, Girshick, He, "Improved Baselines with Momentum Contrastive Learning", 2020 (MLP head, stronger
 augmentation, cosine schedule). CatS-UDT (eq. 1, 13) takes the encoder that these authors published, trained on
-ImageNet: `moco_v2_encoder`. `MoCo` trains one on the task's own images, for where that file is not at hand.
+ImageNet: `methods.backbones`. `MoCo` trains one on the task's own images, for where that file is not at hand.
 
 Deliberate differences from the published training:
 - minibatches are drawn uniformly with replacement from the union of the domains, not from shuffled epochs;
@@ -24,7 +24,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -34,7 +34,7 @@ from torch import Tensor, nn
 from torch.optim import SGD
 
 from methods.augment import random_flip, random_resized_crop
-from methods.backbones import NORMS, Normalise, ResNet50, moco_v2_state
+from methods.backbones import NORMS, Normalise, ResNet50
 from methods.base import Phase, to_model_range
 from methods.checks import require
 from methods.losses import wide
@@ -174,17 +174,6 @@ ENCODERS = ("resnet50", "small")
 def build_encoder(config: MoCoConfig) -> ResNet50 | SmallResNet:
     """The encoder that `config` names, with random weights; its `width` is the number of its features."""
     return ResNet50(config.norm) if config.encoder == "resnet50" else SmallResNet(config.width, config.norm)
-
-
-def moco_v2_encoder(checkpoint: Mapping[str, Any], moco_norm: str = "none") -> ResNet50:
-    """The published encoder, in eval mode: `checkpoint` as stored (with its `state_dict`), or that state dict.
-
-    `moco_norm`: `none` as in CatS-UDT's code, or `imagenet` as in MoCo's own training. Raises ValueError for another
-    layout, naming what is missing, unexpected or of another shape.
-    """
-    encoder = ResNet50(moco_norm)
-    encoder.load(moco_v2_state(checkpoint))
-    return encoder.eval()
 
 
 # ----------------------------------------------------------------------------------------------------- stage
