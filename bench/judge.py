@@ -123,6 +123,8 @@ def _fit(
                 x = images[index].float() / 255  # (B, 3, H, W) in [0, 1]
                 if settings.augment:
                     x = _flip_and_shift(x, rng)
+                if settings.tolerance > 0:
+                    x = _relevel(x, settings.tolerance, rng)
                 optimizer.zero_grad(set_to_none=True)
                 F.cross_entropy(network(x), labels[index]).backward()
                 optimizer.step()
@@ -143,3 +145,13 @@ def _flip_and_shift(x: Tensor, rng: torch.Generator) -> Tensor:
         padded[i, :, t : t + size, left : left + size] for i, (t, left) in enumerate(zip(tops, lefts, strict=True))
     ]
     return torch.stack(crops)
+
+
+def _relevel(x: Tensor, tolerance: float, rng: torch.Generator) -> Tensor:
+    """Each image (B, 3, H, W) in [0, 1] with a black and a white level and Gaussian noise of its own, clamped.
+
+    Black lies in [0, tolerance / 2), white in (1 - tolerance / 2, 1], the noise's deviation in [0, tolerance / 4).
+    """
+    black, white, deviation = (tolerance * torch.rand(3, len(x), 1, 1, 1, generator=rng)).to(x.device)
+    noise = deviation / 4 * torch.randn(x.shape, generator=rng).to(x.device)
+    return (black / 2 + (1 - white / 2 - black / 2) * x + noise).clamp(0, 1)

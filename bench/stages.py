@@ -29,8 +29,8 @@ class StageStore:
     """Runs stages (`Context.run_stage`), each in a folder `<root>/<name>-seed<k>-<key>/` of its own.
 
     The key covers the data version, the stage with its version and `identity` (settings, and digests of what earlier
-    stages made) and the seed. A finished stage is read from its folder; an unfinished one resumes from its last
-    checkpoint. Of several processes that want the same stage, one trains it and the others wait.
+    stages made), the seed and the attempt. A finished stage is read from its folder; an unfinished one resumes from its
+    last checkpoint. Of several processes that want the same stage, one trains it and the others wait.
     """
 
     def __init__(self, root: Path, data_version: str, seed: int, runtime: Runtime) -> None:
@@ -38,10 +38,11 @@ class StageStore:
         self.seconds: dict[str, float] = {}
         """Stage -> seconds that its training took, whoever trained it."""
 
-    def __call__(self, build: Callable[[], S]) -> S:
+    def __call__(self, build: Callable[[], S], attempt: int = 0) -> S:
         """The stage that `build` makes, finished, in eval mode. Raises TrainingFailed, Interrupted."""
-        with seeded(self.seed, "stage"):
+        with seeded(*_streams(self.seed, attempt), "stage"):
             stage = build()
+        stage.attempt = attempt
         stage.to(self.runtime.device)
         folder = self.folder(stage)
         folder.mkdir(parents=True, exist_ok=True)
@@ -49,12 +50,13 @@ class StageStore:
             if not (folder / "stage.json").exists():
                 self._run(stage, folder)
         stage.load_state_dict(load_file(folder / "weights.safetensors"))
-        self.seconds[stage.name] = json.loads((folder / "stage.json").read_text())["seconds"]
+        self.seconds[_label(stage)] = json.loads((folder / "stage.json").read_text())["seconds"]
         return stage.eval()
 
     def folder(self, stage: Stage) -> Path:
         """Where `stage` is stored."""
-        described = [self.data_version, stage.name, stage.version, stage.identity(), self.seed]
+        streams = _streams(self.seed, stage.attempt)
+        described = [self.data_version, stage.name, stage.version, stage.identity(), *streams]
         key = hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:12]
         return self.root / f"{stage.name}-seed{self.seed}-{key}"
 
@@ -63,7 +65,7 @@ class StageStore:
         stage.train()
         loop.run()
         stage.eval()
-        with seeded(self.seed, "finish", stage.name), torch.no_grad():
+        with seeded(*_streams(self.seed, stage.attempt), "finish", stage.name), torch.no_grad():
             stage.finish()
         tensors = {name: value.detach().cpu().contiguous() for name, value in stage.state_dict().items()}
         payload = save(tensors)
@@ -75,18 +77,28 @@ class StageStore:
         say(f"{loop.label}: done in {seconds:.0f} s")
 
 
+def _streams(seed: int, attempt: int) -> list[int | str]:
+    """What the random numbers of an attempt are derived from; the first one has those of the seed itself."""
+    return [seed, "attempt", attempt] if attempt else [seed]
+
+
+def _label(stage: Stage) -> str:
+    """The stage's name, and from the second attempt on its number, counted from 1."""
+    return f"{stage.name} {stage.attempt + 1}" if stage.attempt else stage.name
+
+
 class _StageLoop(Loop):
     """The training of one stage."""
 
     def __init__(self, stage: Stage, seed: int, folder: Path, runtime: Runtime) -> None:
         files = CheckpointFolder(folder / "checkpoints"), LossLog(folder / "log.jsonl")
-        super().__init__(f"{stage.name} seed {seed}", stage.steps, *files, runtime)
-        self.stage, self.seed = stage, seed
+        super().__init__(f"{_label(stage)} seed {seed}", stage.steps, *files, runtime)
+        self.stage, self.streams = stage, _streams(seed, stage.attempt)
 
     def one_step(self) -> dict[str, Tensor]:
         """Minibatches from a generator of the step; dropout from the global one, seeded for the step."""
-        rng = generator(self.seed, self.stage.name, self.step)
-        with seeded(self.seed, self.stage.name, "layers", self.step):
+        rng = generator(*self.streams, self.stage.name, self.step)
+        with seeded(*self.streams, self.stage.name, "layers", self.step):
             return run_step(self.stage, rng, self.runtime.autocast)
 
     def state(self) -> dict[str, Any]:

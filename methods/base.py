@@ -124,9 +124,12 @@ class Context:
 
 
 class StageRunner(Protocol):
-    """Runs the stage that `build` makes and returns it, in eval mode, on the device of its images."""
+    """Runs the stage that `build` makes and returns it, in eval mode, on the device of its images.
 
-    def __call__(self, build: Callable[[], S]) -> S: ...
+    Each `attempt` at the same stage starts from weights of its own and draws numbers of its own.
+    """
+
+    def __call__(self, build: Callable[[], S], attempt: int = 0) -> S: ...
 
 
 # ---------------------------------------------------------------------------------------------- what comes out

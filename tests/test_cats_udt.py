@@ -360,7 +360,7 @@ def test_prepare_gives_every_training_image_its_cluster() -> None:
     """With a runner that hands back untrained stages: the tables are h's answers on the clean images."""
     stores, m = domains(SIZE), CatsUDT(SMALL, SIZE)
 
-    def untrained(build: Any) -> Any:
+    def untrained(build: Any, attempt: int = 0) -> Any:
         torch.manual_seed(0)
         return build().eval()
 

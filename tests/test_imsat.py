@@ -27,6 +27,7 @@ from methods.semantics.imsat import (
     IMSATConfig,
     cluster_of,
     gradient_penalty,
+    mutual_information,
     random_affine,
 )
 from methods.semantics.stage import run_stage
@@ -267,7 +268,7 @@ def test_autocast_keeps_the_gradients_of_what_is_stepped() -> None:
 def test_defaults_and_optimisers_are_the_published_ones() -> None:
     c = IMSATConfig()
     assert (c.width, c.critic_width, c.steps, c.batch_size, c.critic_steps) == (512, 512, 50_001, 64, 4)
-    assert (c.lambda_transform, c.penalty_weight, c.cluster_output) == (1, 1, "logits")
+    assert (c.lambda_transform, c.penalty_weight, c.cluster_output, c.resampling) == (1, 1, "logits", "nearest")
     assert (c.rotation, c.scale, c.shear) == (30, (0.5, 1.5), 40)
     method = stage(replace(c, width=4, critic_width=4))
     assert method.steps == 50_001
@@ -340,6 +341,24 @@ def test_known_transformations() -> None:
     assert columns.tolist() == [8 - round(0.6 * (row - 8)) for row in range(17)]
 
 
+@pytest.mark.usefixtures("largest_draws")
+def test_bilinear_resampling_mixes_neighbours() -> None:
+    x = numbers(1, 1, 3, 15, 15, dtype=torch.float64)
+    # Two thirds: the middle pixel stays, its neighbours are read one and a half pixels away.
+    moved = random_affine(x, torch.Generator(), 0.0, (0.1, 2 / 3), 0.0, "bilinear")
+    torch.testing.assert_close(moved[..., 7, 7], x[..., 7, 7])
+    torch.testing.assert_close(moved[..., 7, 8], (x[..., 7, 8] + x[..., 7, 9]) / 2)
+    torch.testing.assert_close(moved[..., 6, 8], x[..., 5:7, 8:10].mean(dim=(2, 3)))
+    # The setting reaches the training step: its target differs, nothing else does.
+    method, seen = stage(SMALL).eval(), images(count=8).float() / 255
+    losses = {}
+    for resampling in ("nearest", "bilinear"):
+        method.config = replace(SMALL, resampling=resampling)
+        losses[resampling] = method.encoder_losses(seen, torch.Generator().manual_seed(0))
+    assert losses["nearest"]["distance"] == losses["bilinear"]["distance"]
+    assert losses["nearest"]["transform"] != losses["bilinear"]["transform"]
+
+
 def test_each_image_has_its_own_draw_and_keeps_its_values() -> None:
     x = ((numbers(1, 1, 3, 16, 16, dtype=torch.float32) + 1) / 2).expand(8, 3, 16, 16)
     moved = random_affine(x, torch.Generator().manual_seed(0), 30.0, (0.5, 1.5), 40.0)
@@ -386,6 +405,31 @@ def test_training_finds_the_shapes(seed: int) -> None:
     assert after > 0.9
 
 
+def test_a_run_is_judged_by_what_its_clusters_tell_of_a_transformed_copys() -> None:
+    pixels, _ = shapes(60, 0)
+    torch.manual_seed(0)
+    method = IMSAT(replace(TOY, steps=60), pixels, 3)
+    with torch.no_grad():
+        method.eval().finish()
+    untrained = float(method.stability)  # nearly everything is in one cluster, which is stable but tells nothing
+    run_stage(method, 0)
+    assert untrained < 0.3 < method.stability < math.log(3)
+    # What a transformation that does nothing leaves is the entropy of the clusters; it is stored with the weights.
+    method.config = replace(TOY, rotation=0.0, scale=(1.0, 1.0), shear=0.0)
+    method.finish()
+    shares = cluster_of(method.encoder, pixels).bincount().double() / len(pixels)
+    torch.testing.assert_close(method.state_dict()["stability"], -(shares * shares.log()).sum())
+
+
+def test_mutual_information() -> None:
+    even = torch.ones(2, 2, dtype=torch.float64)
+    assert mutual_information(even).item() == pytest.approx(0, abs=1e-12)
+    assert mutual_information(7 * torch.eye(4, dtype=torch.float64)).item() == pytest.approx(math.log(4))
+    counts = torch.tensor([[3.0, 1.0], [0.0, 4.0]], dtype=torch.float64)
+    by_hand = 3 / 8 * math.log(2) + 1 / 8 * math.log(0.4) + 1 / 2 * math.log(1.6)  # p / (p_row p_column)
+    assert mutual_information(counts).item() == pytest.approx(by_hand)
+
+
 def advance(method: IMSAT, start: int, end: int) -> None:
     method.train()
     for step in range(start, end):
@@ -415,7 +459,7 @@ def test_a_training_that_was_saved_and_restored_ends_with_the_same_bytes() -> No
 
 
 def test_images_are_no_part_of_the_state() -> None:
-    assert all(key.startswith(("encoder.x.", "critic.x.")) for key in stage().state_dict())
+    assert {key.partition(".x.")[0] for key in stage().state_dict()} == {"encoder", "critic", "stability"}
 
 
 def test_clusters_are_those_of_eval_mode_and_do_not_depend_on_the_batch() -> None:
@@ -466,7 +510,7 @@ def test_official_checkpoints_load() -> None:
     [
         {"width": 0}, {"critic_steps": 0}, {"batch_size": 1}, {"lambda_transform": -1.0}, {"penalty_weight": -1.0},
         {"betas": (0.0, 1.0)}, {"rotation": 181.0}, {"scale": (0.0, 1.0)}, {"scale": (1.5, 0.5)}, {"shear": 90.0},
-        {"cluster_output": "hard"}, {"steps": 0},
+        {"cluster_output": "hard"}, {"resampling": "bicubic"}, {"steps": 0},
     ],
 )  # fmt: skip
 def test_a_setting_out_of_range_is_refused_by_name(changes: dict[str, object]) -> None:

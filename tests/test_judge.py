@@ -12,11 +12,11 @@ import torch
 
 from bench.data.contract import Split, TaskData
 from bench.device import Runtime
-from bench.judge import _flip_and_shift, get_judge
+from bench.judge import _flip_and_shift, _relevel, get_judge
 from bench.presets import JudgeSettings
 from bench.randomness import generator
 
-SETTINGS = JudgeSettings(10, 1, 0.1, steps=30, batch_size=32, learning_rate=0.1, augment=True)
+SETTINGS = JudgeSettings(10, 1, 0.1, steps=30, batch_size=32, learning_rate=0.1, augment=True, tolerance=0.0)
 
 
 def make_data(seed: int = 0) -> TaskData:
@@ -85,3 +85,47 @@ def test_augmentation_moves_by_an_eighth_at_most() -> None:
     offsets = {tuple(place) for place in moved.tolist()}
     assert len(offsets) > 20
     assert all(6 <= row <= 10 and 5 <= column <= 10 for row, column in offsets)
+
+
+def test_levels_and_noise_are_each_images_own_and_within_the_tolerance() -> None:
+    x = torch.tensor([0.0, 1.0]).repeat_interleave(128).reshape(1, 1, 16, 16).repeat(400, 3, 1, 1)
+    shaken = _relevel(x, 0.4, generator("test"))
+    assert shaken.min() >= 0
+    assert shaken.max() <= 1
+    black, white = shaken[:, :, :8].mean(dim=(1, 2, 3)), shaken[:, :, 8:].mean(dim=(1, 2, 3))
+    assert 0.17 < black.max() < 0.23
+    assert 0.77 < white.min() < 0.83
+    assert abs(float(torch.corrcoef(torch.stack([black, white]))[0, 1])) < 0.2
+    # Noise of its own per pixel; looked at where the clamp does not reach.
+    deviation = shaken[:, :, :8].std(dim=(1, 2, 3))[black > 0.15]
+    assert deviation.min() < 0.02
+    assert 0.08 < deviation.max() < 0.11
+
+
+def bars(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """White bars on black, lying (0) or standing (1), 16 px: images and labels."""
+    rng = np.random.default_rng(seed)
+    labels, images = rng.permutation(np.arange(count) % 2), np.zeros((count, 3, 16, 16), np.uint8)
+    for image, label in zip(images, labels, strict=True):
+        row, column = rng.integers(4, 10, 2)
+        image[:, row : row + (8 if label else 2), column - 3 : column + (-1 if label else 5)] = 255
+    return images, labels
+
+
+def test_a_tolerant_judge_reads_pictures_whose_ground_is_not_quite_black(tmp_path: Path, runtime: Runtime) -> None:
+    splits = {}
+    for domain in (0, 1):
+        for name, count in (("train", 256), ("test", 100)):
+            images, labels = bars(count, seed=2 * domain + len(name))
+            splits[domain, name] = Split(images, labels, tuple(f"{domain}{name}{row}" for row in range(count)))
+    data = TaskData("real", "bars", ("lying", "standing"), ("one", "two"), splits, 16, "")  # type: ignore[arg-type]
+    images, labels = bars(200, seed=9)
+    noise = np.random.default_rng(0).normal(0, 12, images.shape)
+    greyed = (70 + images * (115 / 255) + noise).clip(0, 255).round().astype(np.uint8)
+    right = {}
+    for tolerance in (0.0, 0.4):
+        settings = replace(SETTINGS, augment=False, steps=60, tolerance=tolerance)
+        judge = get_judge(tmp_path, data, 0, settings, runtime)
+        assert judge.accuracy == 1
+        right[tolerance] = (judge.encoder.predict(greyed) == labels).mean()
+    assert right[0.4] > 0.95 > right[0.0] + 0.2

@@ -51,7 +51,7 @@ def build(name: str, seed: int = 0) -> Translator:
     return method
 
 
-def _run(build: Any) -> Any:
+def _run(build: Any, attempt: int = 0) -> Any:
     """A semantic stage, trained in this process."""
     torch.manual_seed(0)
     stage = build()

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from bench.cli import main
 from bench.data.contract import Split, TaskData
@@ -26,8 +27,9 @@ from bench.tasks import get_task
 from methods.base import Context
 from methods.semantics.adaptation import AdaptationConfig
 from methods.semantics.categories import SemanticsConfig, build_categories
-from methods.semantics.imsat import IMSATConfig
+from methods.semantics.imsat import ClusterNetwork, IMSATConfig, cluster_of
 from methods.semantics.moco import MoCoConfig
+from methods.semantics.stage import digest
 
 TINY = SemanticsConfig(
     imsat=IMSATConfig(width=4, critic_width=8, steps=12, batch_size=8),
@@ -97,6 +99,32 @@ def test_another_seed_setting_or_data_is_another_stage(data: TaskData, tmp_path:
     learn(replace(TINY, adaptation=replace(TINY.adaptation, lambda_entropy=0.5)), data, tmp_path)
     folders = sorted(path.parent.name.rsplit("-", 1)[0] for path in tmp_path.rglob("stage.json"))
     assert folders == ["adaptation-seed0", "adaptation-seed0", "adaptation-seed1", "imsat-seed0", "imsat-seed1"]
+
+
+def test_of_several_attempts_the_most_stable_clusters_are_adapted(data: TaskData, tmp_path: Path) -> None:
+    learn(TINY, data, tmp_path)
+    (single,) = tmp_path.glob("imsat-*/weights.safetensors")
+    before = single.stat().st_mtime_ns
+    learn(replace(TINY, imsat_attempts=4), data, tmp_path)
+    assert single.stat().st_mtime_ns == before  # the first attempt is the one that was there
+    stored = {path.parent: load_file(path) for path in tmp_path.glob("imsat-*/weights.safetensors")}
+    assert len(stored) == 4
+    stability = [float(state["stability"]) for state in stored.values()]
+    assert len({state["encoder.x.0.weight"].sum().item() for state in stored.values()}) == 4  # four starts
+    assert len(set(stability)) > 1
+    # Only the best one's clusters may have been adapted, beside the single one's.
+    best = max(stored, key=lambda folder: float(stored[folder]["stability"]))
+    images = torch.from_numpy(np.array(data.splits[0, "train"].images))
+    network = ClusterNetwork(data.size, 2, TINY.imsat.width)
+    wanted = set()
+    for folder in (single.parent, best):
+        encoder = {key.removeprefix("encoder."): value for key, value in stored[folder].items() if "encoder" in key}
+        network.load_state_dict(encoder)
+        wanted.add(digest(cluster_of(network, images)))
+    adapted = {
+        json.loads(path.read_text())["identity"]["source_clusters"] for path in tmp_path.glob("adaptation-*/stage.json")
+    }
+    assert adapted == wanted
 
 
 @CHAINS

@@ -28,7 +28,7 @@ METHODS = {
 
 TINY = KindPreset(
     images=24,
-    judge=JudgeSettings(10, 1, 0.0, steps=8, batch_size=16, learning_rate=0.05, augment=True),
+    judge=JudgeSettings(10, 1, 0.0, steps=8, batch_size=16, learning_rate=0.05, augment=True, tolerance=0.0),
     evaluation=EvaluationSize(sources_per_class=3, reference_per_class=8),
     methods=METHODS,
 )

@@ -53,6 +53,8 @@ class SemanticsConfig:
     """Encoder whose features are adapted, and seen by h; empty: the same one (published)."""
     imsat: IMSATConfig = field(default_factory=IMSATConfig)
     """Clustering of images."""
+    imsat_attempts: int = 1
+    """Trainings of IMSAT, of which the one with the most stable clusters is used; 1 is published."""
     moco: MoCoConfig = field(default_factory=MoCoConfig)
     """The encoder that is trained on both domains' images."""
     spectral: SpectralConfig = field(default_factory=SpectralConfig)
@@ -66,6 +68,7 @@ class SemanticsConfig:
             {
                 "space `images` or `features`": self.space in ("images", "features"),
                 "clustered_domain 0 or 1": self.clustered_domain in (0, 1),
+                "imsat_attempts >= 1": self.imsat_attempts >= 1,
                 f"encoder {TRAINED} or one of {', '.join(BACKBONES)}": self.encoder in (TRAINED, *BACKBONES),
                 f"transfer_encoder empty or one of {', '.join(BACKBONES)}": self.transfer_encoder in ("", *BACKBONES),
             },
@@ -138,6 +141,19 @@ class Categories(nn.Module):
 # ----------------------------------------------------------------------------------------------- in image space
 
 
+def cluster_images(config: SemanticsConfig, images: Tensor, clusters: int, context: Context) -> IMSAT:
+    """The best of `imsat_attempts` trainings on `images` (uint8 (N, 3, S, S)).
+
+    The best one is that whose clusters withstand its transformations best, which needs no label: from some starts,
+    training ends with two shapes in one cluster or one shape in two, and such clusters change more often.
+    """
+    attempts = [
+        context.run_stage(lambda: IMSAT(config.imsat, images, clusters), attempt)
+        for attempt in range(config.imsat_attempts)
+    ]
+    return max(attempts, key=lambda imsat: float(imsat.stability))
+
+
 class ClusteredImages(Categories):
     """IMSAT's clusters of one domain, applied to both as they are (Fig. 3b, "not adapted")."""
 
@@ -149,8 +165,7 @@ class ClusteredImages(Categories):
 
     def stages(self, domains: Domains, context: Context) -> Iterator[Stage]:
         """IMSAT."""
-        images = domains.images[self.config.clustered_domain]
-        imsat = context.run_stage(lambda: IMSAT(self.config.imsat, images, self.clusters))
+        imsat = cluster_images(self.config, domains.images[self.config.clustered_domain], self.clusters, context)
         self.network.load_state_dict(imsat.encoder.state_dict())
         yield imsat
 
@@ -169,7 +184,7 @@ class AdaptedImages(Categories):
         """IMSAT, adaptation."""
         source = self.config.clustered_domain
         images, others = domains.images[source], domains.images[1 - source]
-        imsat = context.run_stage(lambda: IMSAT(self.config.imsat, images, self.clusters))
+        imsat = cluster_images(self.config, images, self.clusters, context)
         yield imsat
         labels = cluster_of(imsat.encoder, images)
         adaptation = context.run_stage(

@@ -11,7 +11,7 @@ Deliberate differences from the official code:
 - Minibatches are drawn uniformly with replacement; officially shuffled epochs.
 - Other image sizes than 32 px: as many 3x3 layers as bring the map to 1x1.
 - The transformation reads the source pixel under the centre of each pixel as PIL does, but in one batch on the device;
-  where a centre falls on the border of two pixels, the other one may be read.
+  where a centre falls on the border of two pixels, the other one may be read. `resampling=bilinear` mixes pixels.
 - In a critic step the outputs are made without a graph; the encoder's gradients are not used there anyway.
 Deliberate differences of both from the paper: the outputs are unbounded logits (`cluster_output` leads to the soft
 clusters of the paper), R is a mean over components, too (the paper's lambda is 1 / clusters times this one), and the
@@ -43,6 +43,8 @@ from methods.losses import wide
 from methods.semantics.classifiers import classes_of, to_inputs
 from methods.semantics.stage import Stage, digest
 
+SAMPLE = 4096
+"""Number of images, at most, by which a finished run is judged."""
 EPS = 1e-8
 """Added to the variance in every batch norm."""
 
@@ -59,6 +61,8 @@ def as_probabilities(outputs: Tensor) -> Tensor:
     """Their softmax (B, K), in the simplex whose corners are the one-hots: the soft clusters of the paper."""
     return outputs.softmax(dim=1)
 
+
+RESAMPLINGS = ("nearest", "bilinear")
 
 OUTPUTS: Mapping[str, Callable[[Tensor], Tensor]] = {"logits": as_logits, "softmax": as_probabilities}
 
@@ -91,6 +95,8 @@ class IMSATConfig:
     """Smallest and largest magnification."""
     shear: float = 40.0
     """Largest shear along x, in degrees to either side."""
+    resampling: str = "nearest"
+    """How a transformed pixel is read: `nearest` (the official code) or `bilinear`, which spares thin strokes."""
     cluster_output: str = "logits"
     """What the losses see: `logits` (the official code) or `softmax` (the paper)."""
 
@@ -104,6 +110,7 @@ class IMSATConfig:
         rules["rotation in [0, 180]"] = 0 <= self.rotation <= 180
         rules["scale 0 < smallest <= largest"] = 0 < self.scale[0] <= self.scale[1]
         rules["shear in [0, 90)"] = 0 <= self.shear < 90
+        rules[f"resampling one of {', '.join(RESAMPLINGS)}"] = self.resampling in RESAMPLINGS
         rules[f"cluster_output one of {', '.join(OUTPUTS)}"] = self.cluster_output in OUTPUTS
         require("IMSAT", rules)
 
@@ -166,12 +173,18 @@ def cluster_of(network: nn.Module, images: Tensor, batch: int = 512) -> Tensor:
 
 
 def random_affine(
-    images: Tensor, rng: torch.Generator, rotation: float, scale: tuple[float, float], shear: float
+    images: Tensor,
+    rng: torch.Generator,
+    rotation: float,
+    scale: tuple[float, float],
+    shear: float,
+    resampling: str = "nearest",
 ) -> Tensor:
     """T of the paper: shear along x, then rotation, then magnification, about the centre; an own draw for each image.
 
-    (B, C, S, S) of any range -> the same shape; each pixel is one of the image's, or 0 where none lies below it.
-    `rotation` and `shear` are the largest angles in degrees, to either side; all draws are uniform.
+    (B, C, S, S) of any range -> the same shape; each pixel is one of the image's (`nearest`) or mixed of the four
+    around it (`bilinear`), or 0 where none lies below it. `rotation` and `shear` are the largest angles in degrees, to
+    either side; all draws are uniform.
     """
     draws = torch.rand(3, len(images), generator=rng, dtype=torch.float64)
     turn = torch.deg2rad((2 * draws[0] - 1) * rotation)
@@ -186,7 +199,7 @@ def random_affine(
     x = (2 * torch.arange(side, device=images.device, dtype=images.dtype) + 1) / side - 1  # (S,), pixels' centres
     y = x[:, None]
     grid = torch.stack([xx * x + xy * y, yx * x + yy * y], dim=-1)  # (B, S, S, 2)
-    return F.grid_sample(images, grid, mode="nearest", padding_mode="zeros", align_corners=False)
+    return F.grid_sample(images, grid, mode=resampling, padding_mode="zeros", align_corners=False)
 
 
 def gradient_penalty(critic: nn.Module, outputs: Tensor, one_hot: Tensor, alpha: Tensor) -> Tensor:
@@ -201,6 +214,13 @@ def gradient_penalty(critic: nn.Module, outputs: Tensor, one_hot: Tensor, alpha:
     return (wide(gradient).norm(dim=1) - 1).clamp_min(0).square().mean()
 
 
+def mutual_information(counts: Tensor) -> Tensor:
+    """In nats, of two variables whose pairs of values were counted: float64 (K, L) >= 0 with a sum > 0 -> 0-d."""
+    joint = counts / counts.sum()
+    independent = joint.sum(dim=1, keepdim=True) * joint.sum(dim=0, keepdim=True)
+    return torch.xlogy(joint, joint).sum() - torch.xlogy(joint, independent).sum()
+
+
 # ------------------------------------------------------------------------------------------------- the stage
 
 
@@ -208,6 +228,8 @@ class IMSAT(Stage):
     """Clusters the images of one domain."""
 
     name = "imsat"
+    version = 2
+    stability: Tensor
 
     def __init__(self, config: IMSATConfig, images: Tensor, clusters: int) -> None:
         """`images`: uint8 (N, 3, S, S). Raises ValueError if they are not, or for fewer than two clusters."""
@@ -230,6 +252,8 @@ class IMSAT(Stage):
         for name in ("encoder", "critic"):
             parameters = getattr(self, name).parameters()
             self.optimizers[name] = Adam(parameters, lr=config.learning_rate, betas=config.betas, fused=True)
+        self.register_buffer("stability", torch.zeros((), dtype=torch.float64))
+        """How much an image's cluster tells of its transformed copy's, in nats; once training has ended."""
 
     def identity(self) -> dict[str, Any]:
         """Settings, number of clusters, and the images, which tell the domain too."""
@@ -251,6 +275,21 @@ class IMSAT(Stage):
         for _ in range(self.config.critic_steps):
             yield Phase(trains=("critic",), losses=self.critic_losses(self._minibatch(batch), batch))
         yield Phase(trains=("encoder",), losses=self.encoder_losses(self._minibatch(batch), batch))
+
+    def finish(self) -> None:
+        """Judge the run: mutual information of the clusters before and after the transformation, on spaced images.
+
+        It is large if clusters withstand the transformation and are equally large, what eq. 12 asks for. The
+        transformations are the same for every run, so that runs on the same images can be compared.
+        """
+        c, rng = self.config, torch.Generator().manual_seed(0)
+        images = self.images[:: math.ceil(len(self.images) / SAMPLE)]
+        pairs = torch.zeros(self.clusters, self.clusters, dtype=torch.float64)
+        for x in map(to_inputs, images.split(512)):
+            moved = random_affine(x, rng, c.rotation, c.scale, c.shear, c.resampling)
+            before, after = (self.encoder(seen).argmax(dim=1).cpu() for seen in (x, moved))
+            pairs.index_put_((before, after), torch.ones((), dtype=torch.float64), accumulate=True)
+        self.stability.copy_(mutual_information(pairs))
 
     def _minibatch(self, rng: torch.Generator) -> Tensor:
         """Images uniform with replacement: (B, 3, S, S) in [0, 1]."""
@@ -278,7 +317,7 @@ class IMSAT(Stage):
         """Eq. 12: lambda R, differentiable in both outputs, and the distance that the critic measures."""
         c = self.config
         clean = self._outputs(x)
-        transformed = self._outputs(random_affine(x, rng, c.rotation, c.scale, c.shear))
+        transformed = self._outputs(random_affine(x, rng, c.rotation, c.scale, c.shear, c.resampling))
         return {
             "transform": c.lambda_transform * F.mse_loss(transformed, clean),
             "distance": wide(self.critic(clean)).mean(),

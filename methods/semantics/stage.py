@@ -31,6 +31,8 @@ class Stage(nn.Module):
 
     steps: int = 0
     """Training iterations; 0: everything happens in `finish`."""
+    attempt: int = 0
+    """Which of several attempts at the same stage this is; whoever runs it says so, and derives its numbers from it."""
 
     def __init__(self) -> None:
         super().__init__()
