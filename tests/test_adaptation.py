@@ -544,7 +544,7 @@ def test_defaults_are_the_published_ones() -> None:
     assert (*weights, c.lambda_mixup_source, c.lambda_mixup_target) == (1, 0.06, 0.01, 1, 0.06, 1, 0.06)
     assert (c.width, c.discriminator_width, c.steps, c.batch_size) == (256, 100, 50_001, 64)
     assert (c.learning_rate, c.betas, c.vat_radius, c.vat_xi) == (1e-3, (0.5, 0.999), 3.5, 1e-6)
-    assert (c.vat_norm, c.mixup_on, c.bn_momentum) == ("pixel", "logits", 0.99)
+    assert (c.vat_norm, c.mixup_on, c.bn_momentum, c.ema_decay) == ("pixel", "logits", 0.99, 0)
     f = FEATURE_SPACE
     assert {f.lambda_source, f.lambda_entropy, f.lambda_confusion, f.lambda_mixup_source, f.lambda_mixup_target} == {1}
     assert (f.lambda_vat_source, f.lambda_vat_target) == (0, 0)
@@ -558,7 +558,7 @@ def test_defaults_are_the_published_ones() -> None:
     "changes",
     [
         {"width": 0}, {"steps": 0}, {"batch_size": 1}, {"lambda_source": 0.0}, {"lambda_vat_target": -1.0},
-        {"bn_momentum": 0.0}, {"vat_norm": "image"}, {"mixup_on": "features"}, {"betas": (0.5, 1.0)}, {"vat_xi": 0.0},
+        {"bn_momentum": 0.0}, {"ema_decay": 1.0}, {"vat_norm": "image"}, {"mixup_on": "features"}, {"betas": (0.5, 1.0)}, {"vat_xi": 0.0},
     ],
 )  # fmt: skip
 def test_a_setting_out_of_range_is_refused_by_name(changes: dict[str, object]) -> None:
@@ -631,6 +631,23 @@ def test_saved_and_restored_training_gives_the_same_bytes(build: Callable[..., A
     assert all(torch.equal(value, whole.state_dict()[key]) for key, value in resumed.state_dict().items())
     advance(halves, 3, 5)
     assert not all(torch.equal(value, whole.state_dict()[key]) for key, value in halves.state_dict().items())
+
+
+@pytest.mark.parametrize("build", [image_stage, feature_stage])
+def test_the_averaged_classifier_is_the_result(build: Callable[..., Adaptation]) -> None:
+    stage = build(replace(SMALL, ema_decay=0.75)).train()
+    wanted = {key: value.clone() for key, value in stage.classifier.state_dict().items()}
+    for step in range(3):
+        run_step(stage, torch.Generator().manual_seed(step))
+        for key, value in stage.classifier.state_dict().items():
+            wanted[key] = 0.75 * wanted[key] + 0.25 * value if value.is_floating_point() else wanted[key]
+    live = {key: value.clone() for key, value in stage.classifier.state_dict().items()}
+    assert not torch.equal(live["mlp.0.weight"], wanted["mlp.0.weight"])
+    stage.eval().finish()
+    for key, value in stage.classifier.state_dict().items():
+        torch.testing.assert_close(value, wanted[key])
+    assert not any(parameter.requires_grad for parameter in stage.average.parameters())
+    assert "average" not in dict(build().named_children())  # without a decay there is no copy
 
 
 def test_official_checkpoints_load() -> None:

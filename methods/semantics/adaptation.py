@@ -15,7 +15,7 @@ Deliberate differences from the official code:
 Deliberate differences of both from the papers (the options lead back): VAT's perturbation is normalised per pixel
 (`vat_norm`), mixup mixes logits (`mixup_on`), batch norm's momentum is 0.99 (`bn_momentum`), the discriminator sees the
 logits besides the features and is fooled by swapped labels instead of a reversed gradient, VAT is absent in feature
-space, and no averaged copy of the classifier is kept.
+space, and no averaged copy of the classifier is kept (`ema_decay`).
 
 Traps: everything runs in train mode, every term has forward passes (dropout, noise) of its own, and each of them moves
 batch norm's running statistics, so that the order of the passes matters. With momentum 0.99 eval mode stands on the
@@ -25,6 +25,7 @@ targets are detached. Discriminator label 1 is the *source*. VAT's radius 3.5 pe
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -184,6 +185,8 @@ class AdaptationConfig:
     """What mixup mixes into its targets: `logits` (the official code) or `prob` (probabilities; the paper)."""
     bn_momentum: float = 0.99
     """Share of the newest batch in batch norm's running statistics: 0.99 officially, 0.01 in VADA. Images only."""
+    ema_decay: float = 0.0
+    """Decay of an averaged copy of the classifier, which becomes the result (VMT); 0: no copy, as officially."""
 
     def __post_init__(self) -> None:
         weights = ("entropy", "confusion", "vat_source", "vat_target", "mixup_source", "mixup_target")
@@ -194,6 +197,7 @@ class AdaptationConfig:
         rules["batch_size >= 2"] = self.batch_size >= 2
         rules["betas in [0, 1)"] = all(0 <= beta < 1 for beta in self.betas)
         rules["bn_momentum in (0, 1]"] = 0 < self.bn_momentum <= 1
+        rules["ema_decay in [0, 1)"] = 0 <= self.ema_decay < 1
         rules[f"vat_norm one of {', '.join(UNITS)}"] = self.vat_norm in UNITS
         rules[f"mixup_on one of {', '.join(MIXED_TARGETS)}"] = self.mixup_on in MIXED_TARGETS
         require("adaptation", rules)
@@ -225,6 +229,7 @@ class Adaptation(Stage):
 
     classifier: Classifier
     discriminator: Discriminator
+    average: Classifier
 
     def __init__(
         self, config: AdaptationConfig, source: Tensor, target: Tensor, source_clusters: Tensor, clusters: int
@@ -247,7 +252,9 @@ class Adaptation(Stage):
         self._unit, self._mixed_target = UNITS[config.vat_norm], MIXED_TARGETS[config.mixup_on]
 
     def _optimise(self) -> None:
-        """Adam for both networks."""
+        """Adam for both networks, and the averaged copy of the classifier if there is one."""
+        if self.config.ema_decay > 0:
+            self.average = copy.deepcopy(self.classifier).requires_grad_(False)
         for name in ("classifier", "discriminator"):
             parameters = getattr(self, name).parameters()
             self.optimizers[name] = Adam(parameters, lr=self.config.learning_rate, betas=self.config.betas, fused=True)
@@ -262,6 +269,21 @@ class Adaptation(Stage):
             "target": digest(self.target)[:16],
             "source_clusters": digest(self.source_clusters),
         }
+
+    @torch.no_grad()
+    def update_ema(self) -> None:
+        """average <- decay * average + (1 - decay) * classifier, batch norm's statistics included."""
+        if self.config.ema_decay == 0:
+            return
+        live = self.classifier.state_dict()
+        for name, averaged in self.average.state_dict().items():
+            if averaged.is_floating_point():
+                averaged.lerp_(live[name], 1 - self.config.ema_decay)
+
+    def finish(self) -> None:
+        """The averaged copy, if there is one, becomes the classifier."""
+        if self.config.ema_decay > 0:
+            self.classifier.load_state_dict(self.average.state_dict())
 
     def load_official(self, state_dicts: Mapping[str, Mapping[str, Tensor]]) -> None:
         """Load official checkpoints: `classifier`, `discriminator`, or both, by their own keys.
