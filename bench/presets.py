@@ -96,10 +96,12 @@ QUICK_SEMANTICS_DIGITS = {
     "semantics.imsat.critic_steps": 3, "semantics.imsat.lambda_transform": 5.0, "semantics.imsat.learning_rate": 2e-3,
     "semantics.imsat.rotation": 15.0, "semantics.imsat.scale": [0.85, 1.15], "semantics.imsat.shear": 20.0,
     "semantics.imsat.resampling": "bilinear", "semantics.imsat.steps": 2_500, "semantics.imsat_attempts": 3,
-    # VAT costs more than it brings in so few steps; batch norm's statistics are averaged, as VADA means them.
+    # VAT costs more than it brings in so few steps; batch norm's statistics are averaged, as VADA means them, and so is
+    # the classifier, as in VMT.
     "semantics.adaptation.width": 32, "semantics.adaptation.batch_size": 32, "semantics.adaptation.steps": 1_500,
     "semantics.adaptation.learning_rate": 4e-3, "semantics.adaptation.bn_momentum": 0.1,
-    "semantics.adaptation.lambda_entropy": 0.4, "semantics.adaptation.lambda_confusion": 1.0,
+    "semantics.adaptation.ema_decay": 0.99,
+    "semantics.adaptation.lambda_entropy": 0.4, "semantics.adaptation.lambda_confusion": 0.3,
     "semantics.adaptation.lambda_vat_source": 0.0, "semantics.adaptation.lambda_vat_target": 0.0,
     "semantics.adaptation.lambda_mixup_source": 0.0, "semantics.adaptation.lambda_mixup_target": 0.4,
 }  # fmt: skip
