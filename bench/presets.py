@@ -78,11 +78,14 @@ QUICK_STARGAN_V2 = {
 }  # fmt: skip
 
 # Colours are jittered less than for photographs: in pictures of 32 px they carry much of the class.
-QUICK_SEMANTICS_PICTURES = {
+QUICK_MOCO = {
     "semantics.moco.encoder": "small", "semantics.moco.width": 16, "semantics.moco.queue": 512,
     "semantics.moco.batch_size": 64, "semantics.moco.key_splits": 2, "semantics.moco.momentum": 0.99,
     "semantics.moco.learning_rate": 0.06, "semantics.moco.steps": 800, "semantics.moco.hue": 0.15,
     "semantics.moco.grey_probability": 0.1, "semantics.moco.crop_area": [0.35, 1.0],
+}  # fmt: skip
+QUICK_SEMANTICS_PICTURES = {
+    **QUICK_MOCO,
     "semantics.spectral.affinity": "cosine", "semantics.spectral.normalise": "centred",
     "semantics.transfer_encoder": "gradients", "semantics.adaptation.width": 128, "semantics.adaptation.steps": 1_000,
     # At the published weight 1 of the entropy, whole clusters of the few sketches die out.
@@ -92,18 +95,17 @@ QUICK_SEMANTICS_PICTURES = {
 # 16 px are little for transformed digits, and IMSAT finds a good optimum of them from some starts only: hence gentle
 # transformations without loss of strokes, and several starts.
 QUICK_SEMANTICS_DIGITS = {
+    **QUICK_MOCO,
     "semantics.imsat.width": 64, "semantics.imsat.critic_width": 128, "semantics.imsat.batch_size": 24,
     "semantics.imsat.critic_steps": 3, "semantics.imsat.lambda_transform": 5.0, "semantics.imsat.learning_rate": 2e-3,
     "semantics.imsat.rotation": 15.0, "semantics.imsat.scale": [0.85, 1.15], "semantics.imsat.shear": 20.0,
     "semantics.imsat.resampling": "bilinear", "semantics.imsat.steps": 2_500, "semantics.imsat_attempts": 3,
-    # VAT costs more than it brings in so few steps; batch norm's statistics are averaged, as VADA means them, and so is
-    # the classifier, as in VMT.
-    "semantics.adaptation.width": 32, "semantics.adaptation.batch_size": 32, "semantics.adaptation.steps": 1_500,
-    "semantics.adaptation.learning_rate": 4e-3, "semantics.adaptation.bn_momentum": 0.1,
-    "semantics.adaptation.ema_decay": 0.99,
-    "semantics.adaptation.lambda_entropy": 0.4, "semantics.adaptation.lambda_confusion": 0.3,
+    # Adapted in features, where minutes of adaptation on images fail: a digit's polarity is nothing to them.
+    "semantics.space": "mixed", "semantics.transfer_encoder": "gradients_fine",
+    "semantics.adaptation.width": 256, "semantics.adaptation.steps": 1_500,
+    "semantics.adaptation.lambda_entropy": 0.3, "semantics.adaptation.lambda_confusion": 1.0,
     "semantics.adaptation.lambda_vat_source": 0.0, "semantics.adaptation.lambda_vat_target": 0.0,
-    "semantics.adaptation.lambda_mixup_source": 0.0, "semantics.adaptation.lambda_mixup_target": 0.4,
+    "semantics.adaptation.lambda_mixup_target": 1.0,
 }  # fmt: skip
 
 # A flipped or cropped digit may be another digit.

@@ -217,7 +217,7 @@ def _reference(
     Default as in the original: IMSAT on the clustered domain's test images; in feature space h on the clustered
     domain's training images. With `clusterer` in feature space: the spectral clusters, which exist on those alone.
     """
-    images = categories.config.space == "images"
+    images = categories.config.space != "features"
     split: SplitName = "train" if (request.map_split or ("test" if images else "train")) == "train" else "test"
     where: Where = (categories.config.clustered_domain, split)
     place = f"on {data.domains[where[0]]} {split}"

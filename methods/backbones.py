@@ -295,21 +295,23 @@ class OrientedGradients(Backbone):
     """Histograms of oriented gradients (Dalal and Triggs, CVPR 2005): no weights, no training, no colours.
 
     Drawings and photographs of a thing have little in common but the directions of its edges, and small encoders that
-    are trained on both tell the two apart first of all. Simplified: 4 x 4 cells, 8 unsigned directions with linear
-    votes, one normalisation over the image (mean square 1) and none over blocks.
+    are trained on both tell the two apart first of all. Dark on light and light on dark are the same here. Simplified:
+    square cells, 8 unsigned directions with linear votes, one normalisation over the image (mean square 1) and none
+    over blocks.
     """
 
-    cells, directions = 4, 8
-    width = cells**2 * directions
+    directions = 8
     sobel: Tensor
 
-    def __init__(self) -> None:
+    def __init__(self, cells: int = 4) -> None:
+        """`cells`: in each row and column of the image."""
         super().__init__()
+        self.cells, self.width = cells, cells**2 * self.directions
         across = torch.tensor([[-1.0, 0.0, 1.0], [-2.0, 0.0, 2.0], [-1.0, 0.0, 1.0]])
         self.register_buffer("sobel", torch.stack([across, across.T])[:, None], persistent=False)  # (2, 1, 3, 3)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, 3, H, W) in [0, 1] -> (B, 128), not negative; 0 for an image without edges."""
+        """(B, 3, H, W) in [0, 1] -> (B, 8 cells^2), not negative; 0 for an image without edges."""
         luma = torch.einsum("j,bjhw->bhw", x.new_tensor((0.299, 0.587, 0.114)), x)[:, None]
         dx, dy = F.conv2d(F.pad(luma, (1, 1, 1, 1), mode="replicate"), self.sobel.to(x)).unbind(1)  # (B, H, W) each
         strength = (dx.square() + dy.square() + 1e-12).sqrt()  # with a finite slope at 0
@@ -319,6 +321,10 @@ class OrientedGradients(Backbone):
         votes = (1 - torch.minimum(apart, self.directions - apart)).clamp_min(0) * strength
         histogram = F.adaptive_avg_pool2d(votes.transpose(0, 1), self.cells).flatten(1)
         return F.normalize(histogram, dim=1, eps=1e-4) * self.width**0.5
+
+    def extra_repr(self) -> str:
+        """Tells it from one with other cells, which has the same (that is, no) weights."""
+        return f"cells={self.cells}"
 
 
 # ------------------------------------------------------------------------------------------------ by name
@@ -330,6 +336,7 @@ BACKBONES: dict[str, tuple[Callable[[], Backbone], str]] = {
     "vgg19_imagenet": (lambda: VGG19Features("imagenet"), "vgg19"),
     "efficientnet": (EfficientNetLite0, "efficientnet"),
     "gradients": (OrientedGradients, ""),
+    "gradients_fine": (lambda: OrientedGradients(8), ""),
 }
 """Name of an encoder -> how it is made, and the name of its weights if it has any. `_imagenet`: with ImageNet's mean
 and standard deviation."""

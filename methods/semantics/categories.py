@@ -5,6 +5,7 @@ the "not adapted" ones then adapt the clusters to the other domain:
 
     images    IMSAT on the images                                      -> VMT + VADA on the images     (MNIST -> SVHN)
     features  MoCo, or a given encoder; spectral clusters of features  -> VMT on the features          (real -> sketch)
+    mixed     IMSAT on the images                                      -> VMT on an encoder's features (ours)
 
 A category network takes images (B, 3, H, W) in [0, 1], is frozen, stays in eval mode whatever its owner does, and can
 be built without data, so that a stored method can be loaded.
@@ -44,7 +45,8 @@ class SemanticsConfig:
     """How categories are learned. The defaults are those of MNIST -> SVHN."""
 
     space: str = "images"
-    """`images` (IMSAT, adaptation of images) or `features` (an encoder, spectral clusters, adaptation of features)."""
+    """`images` (IMSAT, adaptation of images), `features` (an encoder, spectral clusters, adaptation of features), or
+    `mixed` (IMSAT, adaptation of features; not published)."""
     clustered_domain: int = 0
     """The domain whose images are clustered: 0 or 1 (MNIST; the real images)."""
     encoder: str = TRAINED
@@ -66,7 +68,7 @@ class SemanticsConfig:
         require(
             "semantics",
             {
-                "space `images` or `features`": self.space in ("images", "features"),
+                "space `images`, `features` or `mixed`": self.space in ("images", "features", "mixed"),
                 "clustered_domain 0 or 1": self.clustered_domain in (0, 1),
                 "imsat_attempts >= 1": self.imsat_attempts >= 1,
                 f"encoder {TRAINED} or one of {', '.join(BACKBONES)}": self.encoder in (TRAINED, *BACKBONES),
@@ -295,6 +297,49 @@ class AdaptedFeatures(Categories):
         return self.config.adaptation
 
 
+class AdaptedInFeatures(Categories):
+    """IMSAT's clusters of one domain's images, adapted to the other domain in an encoder's features.
+
+    A short adaptation of small images takes dark digits on light ground for other digits. Features in which both look
+    alike, such as unsigned gradients, leave it less to do.
+    """
+
+    chain = ("imsat", "moco", "features", "adaptation")
+    network: EncodedClassifier
+
+    def __init__(self, config: SemanticsConfig, image_size: int, clusters: int) -> None:
+        config = replace(config, encoder=config.transfer_encoder or config.encoder)
+        super().__init__(config, image_size, clusters)
+        encoder = SemanticEncoder(config, image_size)
+        self.network = EncodedClassifier(encoder, FeatureClassifier(encoder.width, clusters, config.adaptation.width))
+
+    @property
+    def supervision(self) -> Literal["none", "weak"]:
+        """That of the encoder."""
+        return self.network.encoder.supervision
+
+    def encoder(self) -> nn.Module:
+        """Images -> the features that are adapted."""
+        return self.network.encoder
+
+    def stages(self, domains: Domains, context: Context) -> Iterator[Stage]:
+        """IMSAT, MoCo (unless the encoder is given), features, adaptation."""
+        source, encoder = self.config.clustered_domain, self.network.encoder.to(domains.device)
+        imsat = cluster_images(self.config, domains.images[source], self.clusters, context)
+        yield imsat
+        labels = cluster_of(imsat.encoder, domains.images[source])
+        yield from encoder.stages(domains, context)
+        features = context.run_stage(lambda: Features(encoder, domains.images))
+        yield features
+        adaptation = context.run_stage(
+            lambda: FeatureAdaptation(
+                self.config.adaptation, features.of(source), features.of(1 - source), labels, self.clusters
+            )
+        )
+        self.network.classifier.load_state_dict(adaptation.classifier.state_dict())
+        yield adaptation
+
+
 class ClusteredFeatures(AdaptedFeatures):
     """As `AdaptedFeatures`, but h is fitted to the spectral clusters of the clustered domain alone."""
 
@@ -350,9 +395,9 @@ class FeatureCategories(Categories):
 
 
 CATEGORIES: dict[str, dict[str, type[Categories]]] = {
-    "adapted": {"images": AdaptedImages, "features": AdaptedFeatures},
-    "clustered": {"images": ClusteredImages, "features": ClusteredFeatures},
-    "features": {"images": FeatureCategories, "features": FeatureCategories},
+    "adapted": {"images": AdaptedImages, "features": AdaptedFeatures, "mixed": AdaptedInFeatures},
+    "clustered": {"images": ClusteredImages, "features": ClusteredFeatures, "mixed": ClusteredImages},
+    "features": {"images": FeatureCategories, "features": FeatureCategories, "mixed": FeatureCategories},
 }
 """CatS-UDT's setting `categories` -> `SemanticsConfig.space` -> class."""
 
