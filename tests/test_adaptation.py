@@ -558,8 +558,8 @@ def test_defaults_are_the_published_ones() -> None:
     "changes",
     [
         {"width": 0}, {"steps": 0}, {"batch_size": 1}, {"lambda_source": 0.0}, {"lambda_vat_target": -1.0},
-        {"bn_momentum": 0.0}, {"ema_decay": 1.0}, {"vat_norm": "image"}, {"mixup_on": "features"}, {"betas": (0.5, 1.0)},
-        {"vat_xi": 0.0},
+        {"bn_momentum": 0.0}, {"ema_decay": 1.0}, {"vat_norm": "image"}, {"mixup_on": "features"},
+        {"betas": (0.5, 1.0)}, {"vat_xi": 0.0},
     ],
 )  # fmt: skip
 def test_a_setting_out_of_range_is_refused_by_name(changes: dict[str, object]) -> None:
