@@ -65,7 +65,7 @@ class Normalise(nn.Module):
 class Backbone(nn.Module):
     """What the encoders have in common: the width of their features, and strict loading."""
 
-    width: ClassVar[int]
+    width: int
     """Channels of the features."""
     ignored: ClassVar[tuple[str, ...]] = ()
     """Prefixes of keys in the published file that belong to layers after the features."""

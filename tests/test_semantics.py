@@ -40,7 +40,8 @@ FEATURES = replace(
     TINY, space="features", clustered_domain=1,
     adaptation=replace(TINY.adaptation, lambda_vat_source=0.0, lambda_vat_target=0.0),
 )  # fmt: skip
-CHAINS = pytest.mark.parametrize("config", [TINY, FEATURES], ids=["images", "features"])
+MIXED = replace(FEATURES, space="mixed", clustered_domain=0, transfer_encoder="gradients_fine")
+CHAINS = pytest.mark.parametrize("config", [TINY, FEATURES, MIXED], ids=["images", "features", "mixed"])
 
 
 @pytest.fixture
@@ -99,6 +100,23 @@ def test_another_seed_setting_or_data_is_another_stage(data: TaskData, tmp_path:
     learn(replace(TINY, adaptation=replace(TINY.adaptation, lambda_entropy=0.5)), data, tmp_path)
     folders = sorted(path.parent.name.rsplit("-", 1)[0] for path in tmp_path.rglob("stage.json"))
     assert folders == ["adaptation-seed0", "adaptation-seed0", "adaptation-seed1", "imsat-seed0", "imsat-seed1"]
+
+
+def test_clusters_of_images_are_adapted_in_the_features_of_the_transfer_encoder(data: TaskData, tmp_path: Path) -> None:
+    state = learn(MIXED, data, tmp_path)
+    names = sorted(path.parent.name.partition("-")[0] for path in tmp_path.rglob("stage.json"))
+    assert names == ["adaptation", "features", "imsat"]
+    categories = build_categories("adapted", MIXED, data.size, 2)
+    assert categories.stage_names == ("imsat", "features", "adaptation")
+    categories.load_state_dict(state)
+    x = torch.rand(8, 3, data.size, data.size, generator=torch.Generator().manual_seed(0))
+    assert categories(x).std(dim=0).min() > 1e-3  # it does look at the image
+    torch.testing.assert_close(categories(1 - x), categories(x), rtol=0, atol=1e-3)  # but not at its polarity
+    # Another encoder without weights is another stage.
+    other = learn(replace(MIXED, transfer_encoder="gradients"), data, tmp_path)
+    assert other["network.classifier.x.0.weight"].shape != state["network.classifier.x.0.weight"].shape
+    assert len(list(tmp_path.glob("features-*"))) == 2
+    assert len(list(tmp_path.glob("imsat-*"))) == 1
 
 
 def test_of_several_attempts_the_most_stable_clusters_are_adapted(data: TaskData, tmp_path: Path) -> None:
