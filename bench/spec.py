@@ -115,7 +115,8 @@ def resolve_config(cls: type[Translator], name: str, *layers: Mapping[str, Any])
             if key not in defaults:
                 raise BenchError(f"{name} has no setting '{key}'", nearest(key, list(defaults)))
             try:
-                parsed = OmegaConf.from_dotlist([f"value={value}"])["value"] if isinstance(value, str) else value
+                as_typed = not isinstance(value, str) or isinstance(defaults[key], str)  # a text may be empty, or "1"
+                parsed = value if as_typed else OmegaConf.from_dotlist([f"value={value}"])["value"]
                 OmegaConf.update(merged, key, parsed, merge=False)
             except (OmegaConfBaseException, ValueError) as error:
                 raise BenchError(

@@ -132,6 +132,7 @@ def test_of_several_attempts_the_most_stable_clusters_are_adapted(data: TaskData
     assert len(set(stability)) > 1
     # Only the best one's clusters may have been adapted, beside the single one's.
     best = max(stored, key=lambda folder: float(stored[folder]["stability"]))
+    assert best != single.parent
     images = torch.from_numpy(np.array(data.splits[0, "train"].images))
     network = ClusterNetwork(data.size, 2, TINY.imsat.width)
     wanted = set()

@@ -9,6 +9,7 @@ import sys
 import pytest
 
 from bench.errors import BenchError
+from bench.presets import get_preset
 from bench.spec import (
     Budget,
     RunSpec,
@@ -69,6 +70,14 @@ def test_nested_settings_are_reached_by_dots_and_restored_from_json() -> None:
     assert values["semantics"]["imsat"]["scale"] == [0.9, 1.1]
     assert config_from_values(CatsUDT.Config, values) == config
     assert flat_values(values)["semantics.imsat.width"] == 8
+
+
+def test_a_text_setting_can_be_emptied() -> None:
+    """The features of quick pictures adapted in the clustered encoder's own, as published."""
+    quick = get_preset("quick", "pictures").methods["cats_udt"]
+    (texts,) = parse_overrides(["cats_udt.semantics.transfer_encoder="]).values()
+    assert resolve_config(CatsUDT, "cats_udt", quick).semantics.transfer_encoder == "gradients"
+    assert resolve_config(CatsUDT, "cats_udt", quick, texts).semantics.transfer_encoder == ""
 
 
 @pytest.mark.parametrize(
