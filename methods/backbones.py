@@ -21,7 +21,7 @@ batch norm has eps 1e-3.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -34,8 +34,11 @@ NORMS: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
     "none": ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0)),
     "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
     "lite": ((127 / 255,) * 3, (128 / 255,) * 3),
+    "caffe": ((123.68 / 255, 116.779 / 255, 103.939 / 255), (1 / 255,) * 3),
+    "half": ((0.5,) * 3, (0.5,) * 3),
 }
-"""Name -> mean and standard deviation of R, G, B in [0, 1]; `lite` is EfficientNet-Lite's."""
+"""Name -> mean and standard deviation of R, G, B in [0, 1]; `lite` is EfficientNet-Lite's, `caffe` that of the
+original VGG-19, `half` of [-1, 1]."""
 
 
 class Normalise(nn.Module):
@@ -165,31 +168,77 @@ def moco_v2_state(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
 
 VGG19_LAYOUT = (64, 64, "pool", 128, 128, "pool", 256, 256, 256, 256, "pool", 512, 512, 512, 512, "pool", 512)
 """Channels of the 3x3 convolutions up to conv5_1, and 2x2 max poolings."""
+STAND_IN_LAYOUT = (16, "pool", 32, "pool", 64, "pool", 64, "pool", 64)
+"""The same five stages in miniature, one convolution each."""
 
 
-class VGG19Features(Backbone):
-    """VGG-19 up to conv5_1, before its ReLU (the index 28 of torchvision's `features`): 512 channels, stride 16."""
+class VGGFeatures(Backbone):
+    """A VGG up to the first convolution of its fifth stage, before its ReLU: stride 16."""
 
-    width = 512
-    ignored = ("classifier.", "features.30.", "features.32.", "features.34.")
-
-    def __init__(self, norm: str = "none") -> None:
-        """`norm`: a key of NORMS."""
+    def __init__(self, layout: Sequence[int | str], norm: str = "none") -> None:
+        """`layout`: channels of convolutions, and `pool` four times. `norm`: a key of NORMS."""
         super().__init__()
         self.normalise = Normalise(norm)
         layers: list[nn.Module] = []
         channels = 3
-        for item in VGG19_LAYOUT:
+        for item in layout:
             if isinstance(item, int):
                 layers += [nn.Conv2d(channels, item, 3, padding=1), nn.ReLU()]
                 channels = item
             else:
                 layers.append(nn.MaxPool2d(2))
+        self.width = channels
         self.features = nn.Sequential(*layers[:-1])
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, 3, H, W) in [0, 1] -> (B, 512, H/16, W/16), of either sign."""
+        """(B, 3, H, W) in [0, 1] -> (B, width, H/16, W/16), of either sign."""
         return self.features(self.normalise(x))
+
+    def taps(self, x: Tensor) -> list[Tensor]:
+        """(B, 3, H, W) in [0, 1] -> after the ReLU of each stage's first convolution (relu1_1 ... relu5_1):
+        five maps (B, C_i, H / 2^i, W / 2^i) for i = 0 ... 4, the sides rounded up.
+        """
+        x = self.normalise(x)
+        found, wanted = [], True
+        for layer in self.features:
+            if isinstance(layer, nn.MaxPool2d):
+                x, wanted = F.max_pool2d(x, 2, ceil_mode=True), True
+            elif isinstance(layer, nn.Conv2d):
+                x = F.relu(layer(x))
+                if wanted:
+                    found.append(x)
+                wanted = False
+        return found
+
+
+class VGG19Features(VGGFeatures):
+    """VGG-19 up to conv5_1, before its ReLU (the index 28 of torchvision's `features`): 512 channels.
+
+    With the norm `caffe` it takes the original Caffe weights in torchvision's key layout (blue first, 0..255): the
+    first convolution's input channels are turned round on loading.
+    """
+
+    ignored = ("classifier.", "features.30.", "features.32.", "features.34.")
+
+    def __init__(self, norm: str = "none") -> None:
+        """`norm`: a key of NORMS."""
+        super().__init__(VGG19_LAYOUT, norm)
+
+    def load(self, state_dict: Mapping[str, Tensor]) -> None:
+        """As `Backbone.load`."""
+        first = "features.0.weight"
+        if self.normalise.norm == "caffe" and first in state_dict:
+            state_dict = {**state_dict, first: state_dict[first].flip(1)}
+        super().load(state_dict)
+
+
+class StandInVGG(VGGFeatures):
+    """What takes VGG-19's place where nothing can be downloaded: five stages, 64 channels, trained by the harness with
+    labels of drawn classes that no task has. **Its supervision is weak**, as VGG-19's is.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(STAND_IN_LAYOUT, "half")
 
 
 # -------------------------------------------------------------------------------------------- EfficientNet-Lite0
@@ -334,6 +383,8 @@ BACKBONES: dict[str, tuple[Callable[[], Backbone], str]] = {
     "moco_v2_imagenet": (lambda: ResNet50("imagenet"), "moco"),
     "vgg19": (VGG19Features, "vgg19"),
     "vgg19_imagenet": (lambda: VGG19Features("imagenet"), "vgg19"),
+    "vgg19_caffe": (lambda: VGG19Features("caffe"), "vgg19_caffe"),
+    "stand_in": (StandInVGG, "stand_in"),
     "efficientnet": (EfficientNetLite0, "efficientnet"),
     "gradients": (OrientedGradients, ""),
     "gradients_fine": (lambda: OrientedGradients(8), ""),

@@ -21,6 +21,7 @@ from methods.backbones import (
     OrientedGradients,
     ResNet50,
     SameConv2d,
+    StandInVGG,
     VGG19Features,
     build_backbone,
     load_backbone,
@@ -117,6 +118,28 @@ def test_vgg19_equals_torchvisions_layers_to_28() -> None:
     assert found.shape == (2, 512, 2, 2)
     assert found.min() < 0  # before the ReLU
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5 * expected.abs().max().item())
+    with torch.no_grad():
+        taps = ours.taps(x)
+        for tap, depth in zip(taps, (2, 7, 12, 21, 30), strict=True):  # relu1_1, 2_1, 3_1, 4_1, 5_1
+            torch.testing.assert_close(tap, features[:depth](x), rtol=1e-5, atol=1e-5 * tap.max().item())
+
+
+def test_taps_round_odd_sides_up_and_are_as_wide_as_the_layout_says() -> None:
+    """TensorFlow's "same" pooling: 28 -> 14 -> 7 -> 4 -> 2."""
+    shapes = [tuple(tap.shape[1:]) for tap in fill(StandInVGG()).taps(images(1, 28))]  # type: ignore[operator]
+    assert shapes == [(16, 28, 28), (32, 14, 14), (64, 7, 7), (64, 4, 4), (64, 2, 2)]
+
+
+def test_caffe_weights_see_blue_first_in_0_to_255() -> None:
+    """The first convolution by hand, from the file's weights and the original's preparation."""
+    state = fill(VGG19Features()).state_dict()
+    network = VGG19Features("caffe")
+    network.load(state)
+    x = images(1, 16)
+    bgr = 255 * x.flip(1) - torch.tensor([103.939, 116.779, 123.68])[:, None, None]
+    expected = F.relu(F.conv2d(bgr, state["features.0.weight"], state["features.0.bias"], padding=1))
+    with torch.no_grad():
+        torch.testing.assert_close(network.taps(x)[0], expected, rtol=1e-4, atol=1e-4 * expected.max().item())
 
 
 @pytest.mark.parametrize(("size", "kernel", "stride"), [(9, 3, 2), (8, 3, 2), (8, 5, 2), (7, 5, 1), (6, 1, 1)])
@@ -217,8 +240,8 @@ def test_encoders_are_made_and_loaded_by_name() -> None:
     with pytest.raises(TypeError, match="a network made by build_backbone wanted, got Linear"):
         load_backbone("moco_v2", nn.Linear(1, 1), weights)
     assert {name: build_backbone(name).width for name in BACKBONES} == {
-        "moco_v2": 2048, "moco_v2_imagenet": 2048, "vgg19": 512, "vgg19_imagenet": 512, "efficientnet": 1280,
-        "gradients": 128, "gradients_fine": 512,
+        "moco_v2": 2048, "moco_v2_imagenet": 2048, "vgg19": 512, "vgg19_imagenet": 512, "vgg19_caffe": 512,
+        "stand_in": 64, "efficientnet": 1280, "gradients": 128, "gradients_fine": 512,
     }  # fmt: skip
 
 

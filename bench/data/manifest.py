@@ -175,6 +175,12 @@ ENTRIES: tuple[Entry, ...] = (
         (Form("weights/vgg19-dcbb9e9d.pth", sha256_prefix="dcbb9e9d"),),
         "https://download.pytorch.org/models/vgg19-dcbb9e9d.pth",
     ),
+    _weights(  # the original Caffe weights, converted: for EGSC-IT
+        "vgg19_caffe",
+        "CC BY 4.0 (Simonyan and Zisserman)",
+        (Form("weights/vgg19-d01eb7cb.pth", sha256_prefix="d01eb7cb"),),
+        "https://web.eecs.umich.edu/~justincj/models/vgg19-d01eb7cb.pth",
+    ),
     _weights(
         "moco",
         "CC BY-NC 4.0",

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 TRAINED = "moco"
 """Name of the encoder that is trained here and not given."""
-LABELLED = ("vgg19", "vgg19_imagenet", "efficientnet")
+LABELLED = ("vgg19", "vgg19_imagenet", "vgg19_caffe", "stand_in", "efficientnet")
 """Encoders that were trained on ImageNet's labels: weak supervision."""
 
 
