@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save
 from bench.atomic import write_atomically, write_json
 from bench.data.contract import TaskData
 from bench.data.files import find_weights
-from bench.data.select import load_data
+from bench.data.select import data_kind, load_data
 from bench.device import Runtime
 from bench.environment import describe
 from bench.errors import BenchError, Interrupted, nearest
@@ -99,7 +99,10 @@ def open_session(request: Request) -> Session:
     classes, broken = resolve_methods(request.methods)
     overrides = parse_overrides(request.overrides)
     check_override_methods(overrides, list(classes))
-    configs = {name: resolve_config(cls, name, *layers(cls, name, preset, overrides)) for name, cls in classes.items()}
+    kind = data_kind(task, request.data)
+    configs = {
+        name: resolve_config(cls, name, *layers(cls, name, preset, overrides, kind)) for name, cls in classes.items()
+    }
     budget = Budget.parse(request.budget) if request.budget else Budget("images", preset.images)
     data = load_data(task, request.data, task.sizes[request.preset], request.domains)
     if parent_process() is None:
@@ -186,11 +189,11 @@ def resolve_methods(names: Sequence[str]) -> tuple[dict[str, type[Translator]], 
 
 
 def layers(
-    cls: type[Translator], name: str, preset: KindPreset, overrides: Mapping[str, Mapping[str, Any]]
+    cls: type[Translator], name: str, preset: KindPreset, overrides: Mapping[str, Mapping[str, Any]], data_kind: str
 ) -> Iterator[Mapping[str, Any]]:
-    """Settings over the method's defaults: the preset's, then the variant's, then the user's."""
+    """Settings over the method's defaults: the preset's for that kind of data, the variant's, then the user's."""
     base = name if name in BUILT_IN else name.partition(":")[0]
-    yield preset.methods.get(base, {}) if base in BUILT_IN else cls.quick
+    yield preset.settings(base, data_kind) if base in BUILT_IN else cls.quick
     known = registered()
     yield known[name].settings if name in known else {}
     yield overrides.get(name, {})
@@ -305,6 +308,8 @@ def _train(job: Job, cell: Cell, domains: Domains, runtime: Runtime) -> None:
     cell.begin(supervision)
     write_json(cell.environment, describe(runtime.device.type))
     method, cost = train(job.build, domains, fetched_weights, job.spec, cell, runtime)
+    for remark in cell.note(method.remarks):
+        say(f"{job.spec.method} seed {job.spec.seed}: WARNING: {remark}")
     store_weights(method, cell)
     write_json(cell.cost, asdict(cost))
     cell.set_state("trained")

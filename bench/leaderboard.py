@@ -57,7 +57,7 @@ def _leaderboard(task: str, cells: pd.DataFrame) -> str:
         "- columns: metric protocol, direction of better; n = translated images (or sources) / real images",
     ]
     scored = cells[cells["metric"].notna()] if "metric" in cells else cells.iloc[:0]
-    lines += [*_failed(cells), ""]
+    lines += [*_failed(cells), *_remarks(cells), ""]
     for direction in dict.fromkeys(scored["direction"]) if len(scored) else ():
         part = scored[scored["direction"] == direction]
         lines += [f"## {direction}", "", _overview(part, cells), ""]
@@ -100,6 +100,12 @@ def _failed(cells: pd.DataFrame) -> list[str]:
         + (f" (step {int(row.step)})" if pd.notna(row.step) else "")
         for row in failed.itertuples()
     ]
+
+
+def _remarks(cells: pd.DataFrame) -> list[str]:
+    """One line per cell of which its method had something to say."""
+    noted = cells[cells["remarks"] != ""].drop_duplicates("identity")
+    return [f"- **warning**: {row.row} seed {row.seed}: {row.remarks}" for row in noted.itertuples()]
 
 
 def _table(rows: Sequence[Sequence[str]], headers: Sequence[str]) -> str:

@@ -7,7 +7,7 @@ Any method value can be overridden: `--set method.key=value`.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from bench.errors import BenchError, nearest
@@ -57,6 +57,12 @@ class KindPreset:
     """How much is scored."""
     methods: Mapping[str, Mapping[str, Any]]
     """Method -> settings that differ from its published defaults."""
+    real: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Method -> settings over `methods` where the data is real."""
+
+    def settings(self, method: str, data_kind: str) -> Mapping[str, Any]:
+        """Of `method`, on data of `data_kind` (`embedded`, `mnist-drawn` or `real`)."""
+        return {**self.methods.get(method, {}), **(self.real.get(method, {}) if data_kind == "real" else {})}
 
 
 PUBLISHED_JUDGE = JudgeSettings(
@@ -94,6 +100,10 @@ QUICK_SEMANTICS_PICTURES = {
     # At the published weight 1 of the entropy, whole clusters of the few sketches die out.
     "semantics.adaptation.lambda_entropy": 0.3,
 }  # fmt: skip
+
+# Neither a MoCo trained for minutes on hundreds of small photographs nor gradients tell what a photograph shows: the
+# clusters are at chance, and adapted into one. So an encoder that has seen ImageNet, for both. Its labels: an asterisk.
+QUICK_SEMANTICS_PHOTOGRAPHS = {"semantics.encoder": "efficientnet", "semantics.transfer_encoder": ""}
 
 # 16 px are little for transformed digits, and IMSAT finds a good optimum of them from some starts only: hence gentle
 # transformations without loss of strokes, and several starts.
@@ -135,6 +145,7 @@ PRESETS: dict[str, dict[str, KindPreset]] = {
                 "stargan_v2": QUICK_STARGAN_V2,
                 "cats_udt": {**QUICK_CATS_UDT, **CATS_UDT_PICTURES, **QUICK_SEMANTICS_PICTURES},
             },
+            real={"cats_udt": QUICK_SEMANTICS_PHOTOGRAPHS},
         ),
         "digits": KindPreset(
             images=9_600,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -82,6 +82,13 @@ class Cell:
         """Replace the recorded state."""
         write_json(self.folder / "status.json", {"state": state, **details})
 
+    def note(self, remarks: Sequence[str]) -> list[str]:
+        """Record a method's remarks (see Translator) for the tables; returns them with the domains' names in."""
+        first, second = self.spec.domains
+        named = [remark.replace("{0}", first).replace("{1}", second) for remark in remarks]
+        write_json(self.folder / "remarks.json", named)
+        return named
+
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Hold the cell. The operating system frees the lock of a dead process.
@@ -114,7 +121,7 @@ def _file_part(direction: str) -> str:
 
 
 def read_cells(root: Path, task: str) -> Iterator[dict[str, Any]]:
-    """Every cell of `task` as `{spec, status, cost, scores: {style: metrics}, folder}`, in order of folder name."""
+    """Every cell of `task` as `{spec, status, cost, remarks, scores: {style: metrics}, folder}`, ordered by folder."""
     for path in sorted((root / "runs" / task).glob("*/*/spec.json")):
         folder = path.parent
         yield {
@@ -122,6 +129,7 @@ def read_cells(root: Path, task: str) -> Iterator[dict[str, Any]]:
             "spec": json.loads(path.read_text()),
             "status": _read(folder / "status.json"),
             "cost": _read(folder / "cost.json"),
+            "remarks": json.loads((folder / "remarks.json").read_text()) if (folder / "remarks.json").exists() else [],
             "scores": {
                 metrics.stem.removeprefix("metrics-"): json.loads(metrics.read_text())
                 for metrics in sorted(folder.glob("metrics-*.json"))
@@ -152,6 +160,7 @@ def frame(root: Path, task: str) -> pd.DataFrame:
             "supervision": spec.get("supervision", "none"),
             "state": status.get("state", "new"),
             "reason": status.get("reason", ""),
+            "remarks": "; ".join(cell["remarks"]),
             "step": status.get("step"),
             "seconds": cost.get("seconds"),
             "stage_seconds": sum(cost.get("stage_seconds", {}).values()),

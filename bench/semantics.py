@@ -13,12 +13,12 @@ from torch import Tensor
 
 from bench.atomic import write_json
 from bench.data.contract import SPLITS, SplitName, TaskData
-from bench.data.select import load_data
+from bench.data.select import data_kind, load_data
 from bench.device import Runtime
 from bench.errors import BenchError, nearest
 from bench.launch import fetched_weights, layers, training_domains, with_clusters
 from bench.loop import TrainingFailed
-from bench.presets import get_preset
+from bench.presets import KindPreset, get_preset
 from bench.progress import say
 from bench.spec import check_override_methods, parse_overrides, resolve_config
 from bench.stages import StageStore
@@ -80,6 +80,8 @@ class Alignment:
     n: int
     accuracy: float
     """In [0, 1]."""
+    largest: float
+    """Share of the images in the largest cluster, in [0, 1]: near 1 the categories have collapsed."""
     map_from: str
     """Which predictions the map from clusters to labels was made of."""
 
@@ -94,7 +96,7 @@ def run_semantics(request: SemanticsRequest) -> int:
     runtime = Runtime(request.device, task.sizes[request.preset])
     overrides = parse_overrides(request.overrides)
     check_override_methods(overrides, [request.method])
-    config = _config(request, preset, overrides)
+    config = _config(request, preset, overrides, data_kind(task, request.data))
     data = load_data(task, request.data, task.sizes[request.preset], request.domains)
     say(data.note)
     config = with_clusters(config, data)
@@ -116,13 +118,13 @@ def run_semantics(request: SemanticsRequest) -> int:
     return 1 if failed else 0
 
 
-def _config(request: SemanticsRequest, preset: Any, overrides: Any) -> Any:
+def _config(request: SemanticsRequest, preset: KindPreset, overrides: Any, kind: str) -> Any:
     known = registered()
     if request.method not in known or request.method.partition(":")[0] != CHAINED:
         chained = [name for name in known if name.partition(":")[0] == CHAINED]
         raise BenchError(f"'{request.method}' has no semantic stages", nearest(request.method, chained))
     cls = load(known[request.method].target)
-    return resolve_config(cls, request.method, *layers(cls, request.method, preset, overrides))
+    return resolve_config(cls, request.method, *layers(cls, request.method, preset, overrides, kind))
 
 
 def _one_seed(
@@ -148,6 +150,7 @@ def _one_seed(
             split=split,
             n=len(clusters),
             accuracy=alignment_accuracy(clusters, data.splits[domain, split].labels, mapping),
+            largest=float(np.bincount(clusters).max() / len(clusters)),
             map_from=origin,
         )
         for (domain, split), clusters in found.items()
@@ -238,6 +241,9 @@ def alignment_table(rows: Sequence[Alignment]) -> str:
     """Markdown: one row per stage, seed, domain and split."""
     from tabulate import tabulate
 
-    headers = ["stage", "seed", "domain", "split", "n", "cluster-alignment accuracy %", "map from"]
-    body = [[r.stage, r.seed, r.domain, r.split, r.n, f"{100 * r.accuracy:.2f}", r.map_from] for r in rows]
+    headers = ["stage", "seed", "domain", "split", "n", "cluster-alignment accuracy %", "largest cluster %", "map from"]
+    body = [
+        [r.stage, r.seed, r.domain, r.split, r.n, f"{100 * r.accuracy:.2f}", f"{100 * r.largest:.0f}", r.map_from]
+        for r in rows
+    ]
     return tabulate(body, headers=headers, tablefmt="github", disable_numparse=True)

@@ -169,6 +169,8 @@ class Translator(nn.Module):
     """Width of `Noise.z`."""
     ema_decay: float = 0.999
     """Decay of the exponential moving average of the networks in `ema`."""
+    remarks: tuple[str, ...] = ()
+    """Set by `prepare`: what a reader of the results should know. `{0}` and `{1}` stand for the domains' names."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -8,6 +8,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+COLLAPSED = 0.9
+"""A cluster with a larger share of a domain's images says that the categories mean nothing there."""
+
 
 @dataclass(frozen=True)
 class Sources:
@@ -94,6 +97,15 @@ class CategoryTables:
         offset = target * self.sizes[0]
         sources = Sources(domain, index - domain * self.sizes[0], cluster)
         return sources, Targets(target, first - offset, second - offset)
+
+    def remarks(self) -> tuple[str, ...]:
+        """A sentence for each domain of which one cluster holds nearly everything; `{0}`, `{1}`: its name."""
+        shares = [int(self.count[:, domain].max()) / self.sizes[domain] for domain in (0, 1)]
+        return tuple(
+            f"categories collapsed: {share:.0%} of the training images of {{{domain}}} are in one cluster"
+            for domain, share in enumerate(shares)
+            if share > COLLAPSED
+        )
 
     @property
     def nbytes(self) -> int:

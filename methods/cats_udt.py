@@ -245,6 +245,7 @@ class CatsUDT(Translator):
         """Learn h, then give every training image its cluster, once (section 3.2 of the paper)."""
         self.semantics.learn(domains, context)
         self.tables = CategoryTables([self.semantics.of_all(images) for images in domains.images])
+        self.remarks = self.tables.remarks() if self.semantics.discrete else ()
 
     def draw(self, domains: Domains, rng: torch.Generator, progress: Progress) -> Batch:
         """Sources uniform over the union of both domains, exemplars of their cluster (spec 4.6)."""

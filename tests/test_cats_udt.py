@@ -373,24 +373,36 @@ def test_prepare_gives_every_training_image_its_cluster() -> None:
     assert torch.equal(m.tables.cluster.long(), expected)
 
 
+@pytest.mark.parametrize(("in_first", "said"), [(91, True), (90, False)])
+def test_one_cluster_with_nearly_everything_is_remarked_upon(in_first: int, said: bool) -> None:
+    """More than 90 % of a domain; and only of that domain."""
+    even, uneven = torch.arange(100) % 5, (torch.arange(100) >= in_first).long()
+    remarks = CategoryTables([even, uneven]).remarks()
+    expected = ("categories collapsed: 91% of the training images of {1} are in one cluster",)
+    assert remarks == (expected if said else ())
+
+
 # -------------------------------------------------------------------------------------------------- as variants
 
 
+@pytest.mark.parametrize("data_kind", ["embedded", "real"])
 @pytest.mark.parametrize("kind", ["digits", "pictures"])
 @pytest.mark.parametrize("preset", ["quick", "paper"])
 @pytest.mark.parametrize("name", ["cats_udt", *VARIANTS])
-def test_every_variant_can_be_built_from_every_preset(name: str, preset: str, kind: str) -> None:
+def test_every_variant_can_be_built_from_every_preset(name: str, preset: str, kind: str, data_kind: str) -> None:
     """And differs from the method itself in what it is named for."""
     known, size = registered(), {"quick": {"digits": 16, "pictures": 32}, "paper": {"digits": 32, "pictures": 256}}
 
     def config(of: str) -> CatsUDTConfig:
         base = PRESETS[preset][kind]
-        return resolve_config(CatsUDT, of, *layers(CatsUDT, of, base, {}), {"clusters": 5})
+        return resolve_config(CatsUDT, of, *layers(CatsUDT, of, base, {}, data_kind), {"clusters": 5})
 
     with torch.device("meta"):
         built = CatsUDT(config(name), size[preset][kind])
     assert built.parameter_counts()["generator"] > 0
-    assert built.supervision == ("weak" if name in ("cats_udt:vgg", "cats_udt:content_vgg") else "none")
+    photographs = (preset, kind, data_kind) == ("quick", "pictures", "real") and name != "cats_udt:moco"
+    weak = photographs or name in ("cats_udt:vgg", "cats_udt:content_vgg")
+    assert built.supervision == ("weak" if weak else "none")
     plain, own = (flat_values(config(of)) for of in ("cats_udt", name))
     assert {key for key in own if own[key] != plain[key]} <= set(known[name].settings)
     assert (name == "cats_udt") == (own == plain)
@@ -401,7 +413,7 @@ def test_the_paper_preset_has_the_published_semantics() -> None:
 
     def semantics(kind: str) -> SemanticsConfig:
         base = PRESETS["paper"][kind]
-        return resolve_config(CatsUDT, "cats_udt", *layers(CatsUDT, "cats_udt", base, {})).semantics
+        return resolve_config(CatsUDT, "cats_udt", *layers(CatsUDT, "cats_udt", base, {}, "real")).semantics
 
     assert semantics("pictures").adaptation == FEATURE_SPACE
     assert (semantics("pictures").encoder, semantics("pictures").transfer_encoder) == ("moco_v2", "")

@@ -23,7 +23,7 @@ def record(value: float | None, n: int = 10, encoder: str = ENCODER, label: str 
 def add(
     root: Path, records: list[dict[str, Any]], state: str = "done", supervision: str = "none",
     stages: dict[str, float] | None = None, **changes: Any,
-) -> None:  # fmt: skip
+) -> Cell:  # fmt: skip
     values: dict[str, Any] = {
         "task": "folder", "domains": ("ink", "paint"), "data_kind": "real", "data_version": "v1", "image_size": 32,
         "preset": "quick", "method": "cyclegan", "method_version": 1, "config": {"width": 8},
@@ -37,6 +37,7 @@ def add(
         cost = {"seconds": 61.6, "parameters": 1234567, "flops": 2.5e12, "stage_seconds": stages or {}}
         cell.cost.write_text(json.dumps(cost))
         cell.metrics("none").write_text(json.dumps({"records": records}))
+    return cell
 
 
 GOLDEN = """\
@@ -62,6 +63,15 @@ fid-judge-v1 per class (encoder aaaaaaaaaaaa)
 
 Values are means over seeds ± the sample standard deviation between them; k/n: seeds finished / begun.
 """
+
+
+def test_what_a_method_remarks_stands_above_the_table_with_the_domains_names(tmp_path: Path) -> None:
+    add(tmp_path, [record(9.0)])
+    cell = add(tmp_path, [record(8.0)], method="cats_udt")
+    assert cell.note(["all of {1} looks {like} one"]) == ["all of paint looks {like} one"]
+    (text,) = leaderboards(tmp_path, "folder")
+    assert "- **warning**: cats_udt seed 0: all of paint looks {like} one\n" in text
+    assert "cyclegan seed 0" not in text
 
 
 def test_golden(tmp_path: Path) -> None:

