@@ -38,7 +38,18 @@ def _cats(summary: str, **settings: Any) -> MethodEntry:
     return MethodEntry(BUILT_IN["cats_udt"].target, summary, settings)
 
 
+def _stargan(summary: str, **settings: Any) -> MethodEntry:
+    """A form of StarGAN-v2."""
+    return MethodEntry(BUILT_IN["stargan_v2"].target, summary, settings)
+
+
 VARIANTS: Mapping[str, MethodEntry] = {
+    "stargan_v2:original": _stargan(
+        "as its authors train it: what `stargan_v2` is, too", style_rec_domain="target", sampling="balanced"
+    ),
+    "stargan_v2:cats": _stargan(
+        "as CatS-UDT's authors compared with it", style_rec_domain="source", sampling="union", lambda_ds=2.0
+    ),
     "cats_udt:no_sem": _cats("Table 3a: lambda_sem = 0", lambda_sem=0.0),
     "cats_udt:no_sty": _cats("Table 3a: lambda_sty = 0, also the code's command for sketches", lambda_sty=0.0),
     "cats_udt:no_cyc": _cats("Table 3a: lambda_cyc = 0", lambda_cyc=0.0),

@@ -15,6 +15,10 @@ Deliberate differences from the official code:
   by the translations that use the same generator weights.
 - `content_size` and `base_width`, for small images; the defaults follow the official rules.
 
+CatS-UDT's authors compared with a form of their own (`stargan_v2:cats`): sources and references uniform over the union
+of both domains instead of balanced, style reconstructed with the head of the *source* domain, lambda_ds 2, four
+bottleneck blocks; its checkpoints load, too. Its 50,000 iterations are not copied: a preset's budget holds for all.
+
 All heads of F, E and D are computed and the requested one is picked: a head that no item asked for then has a gradient
 of 0 and not None, so that Adam still applies its weight decay and momentum to it, as officially.
 
@@ -26,7 +30,8 @@ term *is*; the reference pass steps the generator alone (stepping E or F there h
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -41,6 +46,21 @@ from methods.layers import SLOPE, DownBlock, UpBlock, he_init, pick, stage_width
 from methods.losses import l1, logistic, r1_penalty
 
 DOMAINS = 2
+
+
+def _balanced(count: int, sizes: tuple[int, int], rng: torch.Generator) -> Tensor:
+    """Domains, int64 (count,): each one half of the time."""
+    return torch.randint(DOMAINS, (count,), generator=rng)
+
+
+def _union(count: int, sizes: tuple[int, int], rng: torch.Generator) -> Tensor:
+    """Domains, int64 (count,), of images drawn uniformly from both domains' together."""
+    return (torch.randint(sum(sizes), (count,), generator=rng) >= sizes[0]).long()
+
+
+SAMPLINGS: Mapping[str, Callable[[int, tuple[int, int], torch.Generator], Tensor]] = {
+    "balanced": _balanced, "union": _union,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -69,6 +89,10 @@ class StarGANv2Config:
     """Weight of the cycle term (eq. 4)."""
     lambda_ds: float = 1.0
     """Initial weight of the diversity term (eq. 3): 1 for CelebA-HQ, 2 for AFHQ."""
+    style_rec_domain: str = "target"
+    """Domain whose head of E reconstructs the style: `target`, or `source` as CatS-UDT's authors have it."""
+    sampling: str = "balanced"
+    """Domains of sources and of references: `balanced`, or as frequent as in the `union` of the images."""
     diversity_fraction: float = 1.0
     """Share of the training over which lambda_ds falls linearly to 0 (official: 100,000 of 100,000 iterations)."""
     learning_rate: float = 1e-4
@@ -101,6 +125,8 @@ class StarGANv2Config:
             is_power_of_two(self.content_size) and self.content_size >= 2
         )
         rules["an even batch_size, at least 2"] = self.batch_size >= 2 and self.batch_size % 2 == 0
+        rules["style_rec_domain `target` or `source`"] = self.style_rec_domain in ("target", "source")
+        rules[f"sampling {' or '.join(SAMPLINGS)}"] = self.sampling in SAMPLINGS
         rules["betas in [0, 1)"] = all(0 <= beta < 1 for beta in self.betas)
         rules["ema_decay in [0, 1]"] = 0 <= self.ema_decay <= 1
         rules["crop_probability in [0, 1]"] = 0 <= self.crop_probability <= 1
@@ -210,7 +236,7 @@ class Batch:
     x_ref2: Tensor
     """(B, 3, H, W) in [-1, 1], of the target domains: for the diversity term."""
     y_target: Tensor
-    """int64 (B,); equals the source's domain half of the time."""
+    """int64 (B,); drawn independently, so with two domains of one size it is the source's half of the time."""
     z: Tensor
     """(B, latent_dim), standard normal."""
     z2: Tensor
@@ -262,10 +288,11 @@ class StarGANv2(Translator):
     # ------------------------------------------------------------------------------------------------ training
 
     def draw(self, domains: Domains, rng: torch.Generator, progress: Progress) -> Batch:
-        """Source and target domain of each item uniform and independent, images uniform within them."""
+        """Source and target domain of each item are independent, images uniform within them."""
         c = self.config
-        y_source = torch.randint(DOMAINS, (c.batch_size,), generator=rng).to(domains.device)
-        y_target = torch.randint(DOMAINS, (c.batch_size,), generator=rng).to(domains.device)
+        y_source, y_target = (
+            SAMPLINGS[c.sampling](c.batch_size, domains.sizes, rng).to(domains.device) for _ in range(2)
+        )
         remaining = max(0.0, 1.0 - progress.fraction / c.diversity_fraction)
         return Batch(
             x_source=self._images(domains, y_source, rng),
@@ -330,11 +357,12 @@ class StarGANv2(Translator):
     def _generator_losses(self, batch: Batch, s: Tensor, s2: Tensor, s_source: Tensor) -> dict[str, Tensor]:
         """Eq. 1 for G, and eqs. 2 to 4."""
         c, x = self.config, batch.x_source
+        y_style = {"target": batch.y_target, "source": batch.y_source}[c.style_rec_domain]
         content = self.generator.content(x)
         fake = self.generator.render(content, s)
         losses = {
             "adv": logistic(self.discriminator(fake, batch.y_target), real=True),
-            "sty": c.lambda_sty * l1(self.style_encoder(fake, batch.y_target), s),
+            "sty": c.lambda_sty * l1(self.style_encoder(fake, y_style), s),
             "cyc": c.lambda_cyc * l1(self.generator(fake, s_source), x),
         }
         # After the calls that need a graph: autocast keeps the weights it has cast, and those cast first without a
@@ -377,11 +405,18 @@ class StarGANv2(Translator):
     def load_official(self, state_dicts: Mapping[str, Mapping[str, Tensor]]) -> None:
         """generator, mapping_network, style_encoder, each into the live and the averaged network; discriminator.
 
-        The face alignment network `fan` is ignored. Any part may be given. Raises ValueError, see `load_networks`
-        (a checkpoint with w_hpf > 0 has another generator).
+        The face alignment network `fan` is ignored. Any part may be given; CatS-UDT's baseline has other names for the
+        last layers of E and D, which are accepted. Raises ValueError, see `load_networks` (a checkpoint with w_hpf > 0
+        has another generator).
         """
         targets: dict[str, list[nn.Module]] = {
             name: [getattr(self, name), self.ema[name]] for name in ("generator", "mapping_network", "style_encoder")
         }
         targets["discriminator"] = [self.discriminator]
-        load_networks(targets, {name: without_prefix(s) for name, s in state_dicts.items() if name != "fan"})
+        found = {name: without_prefix(state) for name, state in state_dicts.items() if name != "fan"}
+        if (state := found.get("style_encoder")) is not None:
+            found["style_encoder"] = {re.sub(r"^(unshared\.\d+)\.0\.", r"\1.", key): v for key, v in state.items()}
+        if (state := found.get("discriminator")) is not None:
+            last = f"main.{len(self.discriminator.main) - 1}."
+            found["discriminator"] = {re.sub(r"^dis\.", last, key): v for key, v in state.items()}
+        load_networks(targets, found)

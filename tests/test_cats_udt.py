@@ -388,7 +388,7 @@ def test_one_cluster_with_nearly_everything_is_remarked_upon(in_first: int, said
 @pytest.mark.parametrize("data_kind", ["embedded", "real"])
 @pytest.mark.parametrize("kind", ["digits", "pictures"])
 @pytest.mark.parametrize("preset", ["quick", "paper"])
-@pytest.mark.parametrize("name", ["cats_udt", *VARIANTS])
+@pytest.mark.parametrize("name", ["cats_udt", *(name for name in VARIANTS if name.startswith("cats_udt:"))])
 def test_every_variant_can_be_built_from_every_preset(name: str, preset: str, kind: str, data_kind: str) -> None:
     """And differs from the method itself in what it is named for."""
     known, size = registered(), {"quick": {"digits": 16, "pictures": 32}, "paper": {"digits": 32, "pictures": 256}}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -10,7 +11,9 @@ import torch.nn.functional as F
 from determined import domains, fill, numbers
 from torch import Tensor, nn
 
-from methods.base import Code, Exemplar, Noise, Progress, run_step
+from bench.spec import flat_values, resolve_config
+from methods.base import Code, Domains, Exemplar, Noise, Progress, run_step
+from methods.registry import registered
 from methods.stargan_v2 import Batch, StarGANv2, StarGANv2Config
 
 SMALL = StarGANv2Config(
@@ -295,6 +298,53 @@ def test_official_checkpoint_loads_into_live_and_averaged_networks() -> None:
         built.load_official({"generator": faces})
 
 
+def test_cats_udts_baseline_reconstructs_the_style_with_the_source_domains_head() -> None:
+    """By hand, from the networks."""
+    stock, cats = (method(replace(SMALL, style_rec_domain=name)) for name in ("target", "source"))
+    b = batch()
+    for built, y in ((stock, b.y_target), (cats, b.y_source)):
+        s = built.mapping_network(b.z, b.y_target)
+        fake = built.generator(b.x_source, s)
+        expected = built.config.lambda_sty * (built.style_encoder(fake, y) - s).abs().mean()
+        losses = built._generator_losses(b, s, s.detach(), built.style_encoder(b.x_source, b.y_source))
+        torch.testing.assert_close(losses["sty"], expected)
+    assert not torch.equal(b.y_source, b.y_target)
+
+
+def test_cats_udts_baseline_draws_both_domains_as_often_as_they_have_images() -> None:
+    """300 dark images and 100 bright ones: three quarters of 800 items are dark, within five standard deviations."""
+    dark, bright = domains(SIZE, 300).images[0], domains(SIZE, 100).images[1]
+    built = method(replace(SMALL, batch_size=800, sampling="union", crop_probability=0.0))
+    drawn = built.draw(Domains((dark, bright)), torch.Generator().manual_seed(0), Progress(0, 10))
+    for images, y in ((drawn.x_source, drawn.y_source), (drawn.x_ref, drawn.y_target), (drawn.x_ref2, drawn.y_target)):
+        assert abs(int((y == 0).sum()) - 600) < 62
+        assert torch.equal(images.mean(dim=(1, 2, 3)) > 0, y == 1)
+
+
+def test_the_names_of_cats_udts_checkpoints_load() -> None:
+    """Heads of E wrapped once more, D's last convolution called `dis`."""
+    built, other = method(), StarGANv2(SMALL, SIZE)
+    e, d = (fill(getattr(other, name), 20).state_dict() for name in ("style_encoder", "discriminator"))
+    last = max(int(key.split(".")[1]) for key in d)
+    theirs_e = {re.sub(r"^(unshared\.\d)", r"\1.0", key): value for key, value in e.items()}
+    theirs_d = {key.replace(f"main.{last}.", "dis."): value for key, value in d.items()}
+    assert "unshared.1.0.weight" in theirs_e
+    assert "dis.weight" in theirs_d
+    built.load_official({"style_encoder": theirs_e, "discriminator": theirs_d})
+    for name, state in (("style_encoder", e), ("discriminator", d)):
+        assert all(torch.equal(getattr(built, name).state_dict()[key], value) for key, value in state.items())
+
+
+def test_the_two_named_forms_differ_in_what_the_authors_changed() -> None:
+    def config(name: str) -> StarGANv2Config:
+        return resolve_config(StarGANv2, name, registered()[name].settings)
+
+    assert config("stargan_v2:original") == StarGANv2Config()
+    changed = flat_values(config("stargan_v2:cats"))
+    differing = {key: value for key, value in changed.items() if value != flat_values(StarGANv2Config())[key]}
+    assert differing == {"style_rec_domain": "source", "sampling": "union", "lambda_ds": 2.0}
+
+
 @pytest.mark.parametrize(
     ("changes", "size"), [({}, 24), ({}, 4), ({"content_size": 16}, 8), ({"content_size": 32}, 16)]
 )
@@ -305,7 +355,15 @@ def test_an_image_size_that_does_not_fit_is_refused(changes: dict[str, int], siz
 
 @pytest.mark.parametrize(
     "changes",
-    [{"batch_size": 3}, {"content_size": 12}, {"max_width": 0}, {"lambda_reg": -1.0}, {"diversity_fraction": 0.0}],
+    [
+        {"batch_size": 3},
+        {"content_size": 12},
+        {"max_width": 0},
+        {"lambda_reg": -1.0},
+        {"diversity_fraction": 0.0},
+        {"sampling": "uniform"},
+        {"style_rec_domain": "both"},
+    ],
 )
 def test_a_setting_out_of_range_is_refused_by_name(changes: dict[str, int]) -> None:
     with pytest.raises(ValueError, match=next(iter(changes))):
