@@ -62,14 +62,21 @@ def evaluate(
     preset: PresetOption = "quick",
     data: DataOption = "auto",
     domains: DomainsOption = "",
+    weights: Annotated[
+        list[str] | None,
+        typer.Option(help="[NETWORK=]FILE: score this published checkpoint of the method; may be repeated."),
+    ] = None,
+    overrides: SetOption = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Translations held on the device at once.")] = 256,
     device: DeviceOption = "auto",
     results: ResultsOption = DEFAULT_RESULTS,
 ) -> None:
-    """Score trained cells again, without training: after fetching weights, or with another style source."""
+    """Score without training: trained cells, after fetching weights or with another style; or a checkpoint."""
     from bench.rescore import RescoreRequest, rescore
 
-    request = RescoreRequest(task, _split(methods), style, preset, data, domains, batch_size, device, results)
+    request = RescoreRequest(
+        task, _split(methods), style, preset, data, domains, batch_size, device, results, weights or [], overrides or []
+    )
     raise typer.Exit(rescore(request))
 
 

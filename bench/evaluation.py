@@ -184,7 +184,10 @@ def _translate_block(
         part = padded[start : start + protocol.batch]
         x = to_model_range(torch.from_numpy(split.images[[row for row, _ in part]]).to(device))  # (B, 3, H, W) [-1, 1]
         given = styles_for(method, data, target, style, [(split.ids[row], k) for row, k in part], device)
-        results.append(to_uint8(method.translate(x, source, target, given)))
+        made = method.translate(x, source, target, given)
+        if not made.isfinite().all():
+            raise ValueError(f"translations {data.domains[source]}->{data.domains[target]} are not finite")
+        results.append(to_uint8(made))
     return torch.cat(results)[: len(pairs)].cpu().numpy()
 
 

@@ -114,7 +114,7 @@ def open_session(request: Request) -> Session:
         for seed in request.seeds
     ]
     for job in jobs[:: len(request.seeds)]:
-        _check_buildable(job)
+        check_buildable(job)
     return Session(task, data, jobs, broken, preset, runtime)
 
 
@@ -208,18 +208,20 @@ def with_clusters(config: Any, data: TaskData) -> Any:
 
 
 def make_job(
-    task: Task, data: TaskData, preset: str, name: str, cls: type[Translator], config: Any, budget: Budget, seed: int
-) -> Job:
+    task: Task, data: TaskData, preset: str, name: str, cls: type[Translator], config: Any, budget: Budget, seed: int,
+    weights: str = "",
+) -> Job:  # fmt: skip
     """The resolved specification and the constructor call of one cell."""
     spec = RunSpec(
         task=task.name, domains=data.domains, data_kind=data.kind, data_version=data.version, image_size=data.size,
         preset=preset, method=name, method_version=cls.version, config=config_values(config), budget=budget, seed=seed,
+        weights=weights,
     )  # fmt: skip
     constructor: Callable[..., Translator] = cls
     return Job(spec, lambda: constructor(config, data.size))
 
 
-def _check_buildable(job: Job) -> None:
+def check_buildable(job: Job) -> None:
     """Refuse a setting that the method's constructor refuses, before any cell is trained."""
     try:
         with torch.device("meta"):

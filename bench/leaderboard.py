@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bench.atomic import write_text
 from bench.protocol import PROTOCOLS
-from bench.results import frame
+from bench.results import GIVEN, frame
 from bench.spec import flat_values
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def _leaderboard(task: str, cells: pd.DataFrame) -> str:
         f"# {task}: {first.data_kind} data at {first.image_size} px, preset {first.preset}",
         "",
         f"- data: {first.data_kind} ({DATA_WARNING.get(first.data_kind, '')}), version {first.data_version}",
-        f"- preset: {first.preset} ({PRESET_WARNING.get(first.preset, '')}), budget {first.budget} per domain",
+        _training(first),
         "- columns: metric protocol, direction of better; n = translated images (or sources) / real images",
     ]
     scored = cells[cells["metric"].notna()] if "metric" in cells else cells.iloc[:0]
@@ -71,6 +71,13 @@ def _leaderboard(task: str, cells: pd.DataFrame) -> str:
     if (cells["supervision"] == "weak").any():
         lines.append(f"{WEAK.strip()} weakly supervised: uses a network that was trained on other people's labels.")
     return "\n".join(lines)
+
+
+def _training(first: Any) -> str:
+    """How what is in this table was trained."""
+    if first.budget == GIVEN:
+        return "- given checkpoints, scored and not trained here: what they were trained on and for how long is theirs"
+    return f"- preset: {first.preset} ({PRESET_WARNING.get(first.preset, '')}), budget {first.budget} per domain"
 
 
 def _row_names(cells: pd.DataFrame) -> list[str]:

@@ -1,4 +1,4 @@
-"""Scoring stored cells again without training: with weights fetched since, or with another source of style."""
+"""Scoring without training: stored cells (with encoders fetched since, or another source of style), and checkpoints."""
 
 from __future__ import annotations
 
@@ -11,13 +11,24 @@ from bench.data.contract import TaskData
 from bench.data.select import load_data
 from bench.device import Runtime
 from bench.errors import BenchError, nearest
-from bench.evaluation import evaluate_cell, style_name
-from bench.launch import Job, load_trained, make_instruments, make_job, resolve_methods
+from bench.evaluation import Instruments, evaluate_cell, style_name
+from bench.launch import (
+    Job,
+    check_buildable,
+    layers,
+    load_trained,
+    make_instruments,
+    make_job,
+    resolve_methods,
+    with_clusters,
+)
 from bench.leaderboard import leaderboards, write_leaderboards
-from bench.presets import get_preset
+from bench.official import load_checkpoint, read_checkpoint, store_as_trained
+from bench.presets import KindPreset, get_preset
 from bench.progress import say
+from bench.randomness import seeded
 from bench.results import Cell, read_cells
-from bench.spec import Budget, config_from_values
+from bench.spec import Budget, check_override_methods, config_from_values, parse_overrides, resolve_config
 from bench.tasks import Task, get_task
 from methods.base import StyleSource
 
@@ -46,27 +57,36 @@ class RescoreRequest:
     """As for `run`."""
     results: Path
     """The results folder."""
+    weights: Sequence[str] = ()
+    """`[NETWORK=]FILE`: score this checkpoint of the one method instead of stored cells."""
+    overrides: Sequence[str] = ()
+    """`method.key=value`, with `weights`: settings over the preset's, where the checkpoint's networks have others."""
 
 
 def rescore(request: RescoreRequest) -> int:
-    """Score every stored cell that fits, then write and print the leaderboard. Returns 0.
+    """Score every stored cell that fits, or the given checkpoint, then write and print the leaderboard. Returns 0.
 
-    Raises BenchError if no cell fits.
+    Raises BenchError if no cell fits, or the checkpoint does not.
     """
     task = get_task(request.task)
     if request.style not in ("", *STYLES):
         raise BenchError(f"unknown style '{request.style}'", nearest(request.style, list(STYLES)))
+    if request.overrides and not request.weights:
+        raise BenchError("--set goes with --weights", "stored cells keep the settings that they were trained with")
     preset = get_preset(request.preset, task.kind)
     runtime = Runtime(request.device, task.sizes[request.preset])
     data = load_data(task, request.data, task.sizes[request.preset], request.domains)
     say(data.note)
+    tools = make_instruments(request.results, data, preset, runtime)
+    if request.weights:
+        _score_checkpoint(request, task, data, preset, tools, runtime)
+        return _print_leaderboards(request, task)
     jobs = list(_stored_jobs(request, task, data))
     if not jobs:
         raise BenchError(
             f"no trained cell of {task.name} with this data and preset in {request.results}",
             f"python -m bench run --task {task.name} --preset {request.preset} --data {request.data}",
         )
-    tools = make_instruments(request.results, data, preset, runtime)
     for job in jobs:
         cell = Cell(request.results, job.spec)
         with cell.locked(), runtime.threads_pinned(runtime.threads):
@@ -76,11 +96,49 @@ def rescore(request: RescoreRequest) -> int:
             except ValueError as error:
                 say(f"{job.spec.method} seed {job.spec.seed}: passed over: {error}")
                 continue
-            evaluate_cell(method, data, task.directions, cell, tools, style, request.batch_size)
+            evaluate_cell(method, data, cell.directions(task.directions), cell, tools, style, request.batch_size)
             cell.set_state("done")
+    return _print_leaderboards(request, task)
+
+
+def _print_leaderboards(request: RescoreRequest, task: Task) -> int:
     write_leaderboards(request.results, task.name)
     print("\n\n".join(leaderboards(request.results, task.name)))
     return 0
+
+
+def _score_checkpoint(
+    request: RescoreRequest, task: Task, data: TaskData, preset: KindPreset, tools: Instruments, runtime: Runtime
+) -> None:
+    """Make a cell of the checkpoint and score it in every direction that it is complete for."""
+    if len(request.methods) != 1:
+        raise BenchError("--weights is a checkpoint of one method", "name it: --method munit --weights FILE")
+    (name,) = request.methods
+    classes, broken = resolve_methods([name])
+    if broken:
+        raise BenchError(f"{name} cannot be imported: {broken[name]}", "see `list methods`")
+    overrides = parse_overrides(request.overrides)
+    check_override_methods(overrides, [name])
+    cls = classes[name]
+    config = with_clusters(resolve_config(cls, name, *layers(cls, name, preset, overrides, data.kind)), data)
+    checkpoint = read_checkpoint(request.weights)
+    job = make_job(
+        task, data, request.preset, name, cls, config, Budget("images", 0), seed=0, weights=checkpoint.identity
+    )
+    check_buildable(job)
+    cell = Cell(request.results, job.spec)
+    with seeded(0, "init"):
+        method = job.build().to(runtime.device).eval()
+    try:
+        style = style_name(method, request.style or None)
+    except ValueError as error:
+        raise BenchError(f"{name}: {error}", f"leave --style out, or: {', '.join(method.style_sources)}") from error
+    with runtime.threads_pinned(runtime.threads):
+        directions = load_checkpoint(method, checkpoint, data, task.directions, style)
+        with cell.locked():
+            store_as_trained(method, job, cell, directions)
+            evaluate_cell(method, data, directions, cell, tools, style, request.batch_size)
+            cell.set_state("done")
 
 
 def _stored_jobs(request: RescoreRequest, task: Task, data: TaskData) -> Iterator[Job]:
@@ -99,4 +157,5 @@ def _stored_jobs(request: RescoreRequest, task: Task, data: TaskData) -> Iterato
             continue
         config = config_from_values(cls.Config, spec["config"])
         budget = Budget(spec["budget"]["kind"], spec["budget"]["amount"])
-        yield make_job(task, data, request.preset, spec["method"], cls, config, budget, spec["seed"])
+        weights = spec.get("weights", "")
+        yield make_job(task, data, request.preset, spec["method"], cls, config, budget, spec["seed"], weights)

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 State = Literal["new", "running", "trained", "done", "failed"]
 SCHEMA = 1
+GIVEN = "given weights"
+"""Budget of a checkpoint that was scored and not trained."""
 
 
 class Cell:
@@ -89,6 +91,16 @@ class Cell:
         write_json(self.folder / "remarks.json", named)
         return named
 
+    def limit_directions(self, directions: Sequence[tuple[int, int]]) -> None:
+        """Record that the cell's weights translate in these directions alone."""
+        write_json(self.folder / "directions.json", [list(direction) for direction in directions])
+
+    def directions(self, of_task: tuple[tuple[int, int], ...]) -> list[tuple[int, int]]:
+        """Those of the task's directions in which the cell's weights translate: all, unless recorded otherwise."""
+        path = self.folder / "directions.json"
+        limited = json.loads(path.read_text()) if path.exists() else of_task
+        return [direction for direction in of_task if list(direction) in [list(known) for known in limited]]
+
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Hold the cell. The operating system frees the lock of a dead process.
@@ -153,9 +165,12 @@ def frame(root: Path, task: str) -> pd.DataFrame:
                 key: spec[key]
                 for key in ("task", "data_kind", "data_version", "image_size", "preset", "method", "seed")
             },
-            "budget": f"{spec['budget']['kind']}={spec['budget']['amount']}",
-            # With the version: results of two versions of a method are two rows, never one mean.
-            "config": json.dumps({**spec["config"], "method_version": spec["method_version"]}, sort_keys=True),
+            "budget": GIVEN if spec.get("weights") else f"{spec['budget']['kind']}={spec['budget']['amount']}",
+            # With version and weights: results of two versions of a method are two rows, never one mean.
+            "config": json.dumps(
+                {**spec["config"], "method_version": spec["method_version"], "weights": spec.get("weights", "")},
+                sort_keys=True,
+            ),
             "identity": spec["identity"],
             "supervision": spec.get("supervision", "none"),
             "state": status.get("state", "new"),

@@ -64,10 +64,15 @@ class RunSpec:
     """Training length."""
     seed: int
     """Seed of this cell."""
+    weights: str = ""
+    """Identity of the checkpoint that is scored without training (the budget is then 0); empty: trained here."""
 
     def identity(self) -> str:
         """12 hex digits: equal for equal specifications, on every machine."""
-        text = json.dumps(dataclasses.asdict(self), sort_keys=True)
+        values = dataclasses.asdict(self)
+        if not self.weights:
+            del values["weights"]
+        text = json.dumps(values, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
     @property
