@@ -26,8 +26,11 @@ within their domain alone, so that no discriminator ever sees an exemplar's styl
 from __future__ import annotations
 
 import math
+from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
@@ -183,35 +186,40 @@ class ResidualBlocks(nn.Module):
         return x
 
 
-class StyleEncoder(nn.Module):
-    """(B, 3, H, W) in [-1, 1] -> (B, style_dim). No norm, which would erase the style."""
+class Chain(nn.Module):
+    """Layers one after the other, under the official key `model`."""
 
-    def __init__(self, width: int, style_dim: int) -> None:
+    def __init__(self, *layers: nn.Module) -> None:
         super().__init__()
-        widths = [width * min(2**k, 4) for k in range(STYLE_DOWNSAMPLINGS + 1)]
-        layers: list[nn.Module] = [ConvBlock(3, width, 7)]
-        layers += [ConvBlock(widths[k], widths[k + 1], 4, stride=2) for k in range(STYLE_DOWNSAMPLINGS)]
-        self.model = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Conv2d(widths[-1], style_dim, 1))
+        self.model = nn.Sequential(*layers)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, 3, H, W) -> (B, style_dim), not bounded."""
-        return self.model(x).flatten(1)
-
-
-class ContentEncoder(nn.Module):
-    """(B, 3, H, W) in [-1, 1] -> content map (B, C, h, w), H / h = 2^downsamplings."""
-
-    def __init__(self, widths: Sequence[int], blocks: int) -> None:
-        """`widths`: channels before and after each down-sampling."""
-        super().__init__()
-        norm = nn.InstanceNorm2d
-        layers: list[nn.Module] = [ConvBlock(3, widths[0], 7, norm=norm)]
-        layers += [ConvBlock(widths[k], widths[k + 1], 4, stride=2, norm=norm) for k in range(len(widths) - 1)]
-        self.model = nn.Sequential(*layers, ResidualBlocks(blocks, widths[-1], norm))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, 3, H, W) -> (B, C, h, w)."""
+        """What the first layer takes -> what the last one gives."""
         return self.model(x)
+
+
+def style_encoder(width: int, style_dim: int) -> Chain:
+    """(B, 3, H, W) in [-1, 1] -> (B, style_dim), not bounded. No norm, which would erase the style."""
+    widths = [width * min(2**k, 4) for k in range(STYLE_DOWNSAMPLINGS + 1)]
+    downs = [ConvBlock(i, o, 4, stride=2) for i, o in pairwise(widths)]
+    return Chain(
+        ConvBlock(3, width, 7), *downs, nn.AdaptiveAvgPool2d(1), nn.Conv2d(widths[-1], style_dim, 1), nn.Flatten()
+    )
+
+
+def content_encoder(widths: Sequence[int], blocks: int) -> Chain:
+    """(B, 3, H, W) in [-1, 1] -> content map (B, C, h, w); `widths`: channels before and after each down-sampling."""
+    norm = nn.InstanceNorm2d
+    downs = [ConvBlock(i, o, 4, stride=2, norm=norm) for i, o in pairwise(widths)]
+    return Chain(ConvBlock(3, widths[0], 7, norm=norm), *downs, ResidualBlocks(blocks, widths[-1], norm))
+
+
+def mlp(style_dim: int, width: int, outputs: int) -> Chain:
+    """Style (B, style_dim) -> AdaIN parameters (B, outputs)."""
+    layers = [nn.Linear(style_dim, width), nn.Linear(width, width), nn.Linear(width, outputs)]
+    activations = [nn.ReLU(), nn.ReLU(), nn.Identity()]
+    pairs = zip(layers, activations, strict=True)
+    return Chain(*(nn.Sequential(OrderedDict(fc=layer, activation=activation)) for layer, activation in pairs))
 
 
 class Decoder(nn.Module):
@@ -222,8 +230,8 @@ class Decoder(nn.Module):
         super().__init__()
         self.norms = 2 * blocks
         layers: list[nn.Module] = [ResidualBlocks(blocks, widths[-1], lambda channels: AdaIN())]
-        for k in reversed(range(len(widths) - 1)):
-            layers += [nn.Upsample(scale_factor=2), ConvBlock(widths[k + 1], widths[k], 5, norm=LayerNorm)]
+        for c_out, c_in in reversed(list(pairwise(widths))):
+            layers += [nn.Upsample(scale_factor=2), ConvBlock(c_in, c_out, 5, norm=LayerNorm)]
         self.model = nn.ModuleList([*layers, ConvBlock(widths[0], 3, 7, activation=nn.Tanh)])
 
     def forward(self, content: Tensor, parameters: Tensor) -> Tensor:
@@ -235,42 +243,16 @@ class Decoder(nn.Module):
         return x
 
 
-class LinearBlock(nn.Module):
-    """Linear layer and activation; (B, c_in) -> (B, c_out)."""
-
-    def __init__(self, c_in: int, c_out: int, activation: Callable[[], nn.Module] = nn.ReLU) -> None:
-        super().__init__()
-        self.fc = nn.Linear(c_in, c_out)
-        self.activation = activation()
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, c_in) -> (B, c_out)."""
-        return self.activation(self.fc(x))
-
-
-class MLP(nn.Module):
-    """Style (B, style_dim) -> AdaIN parameters (B, outputs)."""
-
-    def __init__(self, style_dim: int, width: int, outputs: int) -> None:
-        super().__init__()
-        last = LinearBlock(width, outputs, activation=nn.Identity)
-        self.model = nn.Sequential(LinearBlock(style_dim, width), LinearBlock(width, width), last)
-
-    def forward(self, style: Tensor) -> Tensor:
-        """(B, style_dim) -> (B, outputs)."""
-        return self.model(style)
-
-
 class Generator(nn.Module):
     """The auto-encoder of one domain."""
 
     def __init__(self, c: MUNITConfig) -> None:
         super().__init__()
         widths = [c.width * 2**k for k in range(c.downsamplings + 1)]
-        self.enc_style = StyleEncoder(c.width, c.style_dim)
-        self.enc_content = ContentEncoder(widths, c.blocks)
+        self.enc_style = style_encoder(c.width, c.style_dim)
+        self.enc_content = content_encoder(widths, c.blocks)
         self.dec = Decoder(widths, c.blocks)
-        self.mlp = MLP(c.style_dim, c.mlp_width, self.dec.norms * 2 * widths[-1])
+        self.mlp = mlp(c.style_dim, c.mlp_width, self.dec.norms * 2 * widths[-1])
 
     def decode(self, content: Tensor, style: Tensor) -> Tensor:
         """(B, C, h, w), (B, style_dim) -> (B, 3, H, W) in (-1, 1)."""
@@ -286,8 +268,7 @@ class Discriminator(nn.Module):
         self.cnns = nn.ModuleList()
         for _ in range(scales):
             blocks = [
-                ConvBlock(widths[k], widths[k + 1], 4, stride=2, activation=lambda: nn.LeakyReLU(SLOPE))
-                for k in range(layers)
+                ConvBlock(i, o, 4, stride=2, activation=partial(nn.LeakyReLU, SLOPE)) for i, o in pairwise(widths)
             ]
             self.cnns.append(nn.Sequential(*blocks, nn.Conv2d(widths[-1], 1, 1)))
 
@@ -411,8 +392,8 @@ class MUNIT(Translator):
         """Eq. 5. Nothing is detached: contents are targets, and have a gradient as such, too."""
         c, gen_a, gen_b = self.config, self.generator_a, self.generator_b
         own_a, own_b = gen_a.enc_style(batch.real_a), gen_b.enc_style(batch.real_b)  # (B, style_dim)
-        same_a, fake_a = self._decode_both(gen_a, (content_a, content_b), (own_a, batch.style_a))
-        same_b, fake_b = self._decode_both(gen_b, (content_b, content_a), (own_b, batch.style_b))
+        same_a, fake_a = gen_a.decode(torch.cat([content_a, content_b]), torch.cat([own_a, batch.style_a])).chunk(2)
+        same_b, fake_b = gen_b.decode(torch.cat([content_b, content_a]), torch.cat([own_b, batch.style_b])).chunk(2)
         again_b, again_a = gen_a.enc_content(fake_a), gen_b.enc_content(fake_b)  # a fake in A has B's content
         losses = {
             "adversarial_a": c.lambda_adversarial * least_squares_sum(self.discriminator_a(fake_a), 1.0),  # eq. 4
@@ -428,14 +409,6 @@ class MUNIT(Translator):
             losses["cycle_a"] = c.lambda_cycle * l1(gen_a.decode(again_a, own_a), batch.real_a)
             losses["cycle_b"] = c.lambda_cycle * l1(gen_b.decode(again_b, own_b), batch.real_b)
         return losses
-
-    @staticmethod
-    def _decode_both(
-        generator: Generator, contents: tuple[Tensor, Tensor], styles: tuple[Tensor, Tensor]
-    ) -> tuple[Tensor, Tensor]:
-        """The images (B, 3, H, W) of two pairs of content and style."""
-        first, second = generator.decode(torch.cat(contents), torch.cat(styles)).chunk(2)
-        return first, second
 
     def learning_rates(self, progress: Progress) -> Mapping[str, float]:
         """Halved at the start of every iteration whose number, from 1, is a multiple of the interval, as officially."""
