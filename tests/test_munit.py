@@ -242,7 +242,7 @@ def test_learning_rate_is_halved_at_the_official_iterations() -> None:
     for i in (1, 2, 99_999, 100_000, 100_001, 199_999, 200_000, 300_000, 599_999, 600_000, 999_999, million):
         rates = built.learning_rates(Progress(i - 1, million))
         assert rates == dict.fromkeys(NETWORKS, 1e-4 * 0.5 ** (i // 100_000))
-    for total in (10, 30, 70, 1230):  # where 0.1 * total is not a round number in binary, too
+    for total in (3, 10, 70, 96, 1230):  # for 3, i / (0.1 * total) falls short of 10 in binary
         for i in range(1, total + 1):
             assert built.learning_rates(Progress(i - 1, total))["generator_a"] == 1e-4 * 0.5 ** (10 * i // total)
     constant = method(replace(SMALL, halve_every=2.0))
@@ -345,7 +345,7 @@ def test_official_checkpoints_that_do_not_fit_are_refused_whole() -> None:
 @pytest.mark.parametrize(
     ("changes", "size", "message"),
     [
-        ({"discriminator_scales": 3, "discriminator_layers": 4}, 32, "discriminator_scales=3 and discriminator_layers=4"),
+        ({"discriminator_scales": 3, "discriminator_layers": 4}, 32, "scales=3 and discriminator_layers=4 .or less"),
         ({"discriminator_scales": 2, "discriminator_layers": 4}, 16, "at least 32 for discriminator_scales=2"),
         ({}, 18, "multiple of 4"),
         ({}, 8, "at least 16"),

@@ -257,7 +257,7 @@ def test_style_encoder_keeps_what_a_norm_would_erase() -> None:
 
 
 def test_initialisation() -> None:
-    """Kaiming (fan_in, gain sqrt 2) in the generators, Normal(0, 0.02) in the discriminators; layer norms: gamma U(0, 1).
+    """Kaiming (fan_in, gain sqrt 2) in the generators, Normal(0, 0.02) in the discriminators, U(0, 1) for gamma.
 
     Standard deviations over at least 4,608 numbers: within 5 %.
     """
