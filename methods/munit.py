@@ -405,7 +405,7 @@ class MUNIT(Translator):
             "style_a": c.lambda_style * l1(gen_a.enc_style(fake_a), batch.style_a),  # eq. 3
             "style_b": c.lambda_style * l1(gen_b.enc_style(fake_b), batch.style_b),
         }
-        if c.lambda_cycle > 0:  # the paper's appendix on style-augmented cycle consistency
+        if c.lambda_cycle > 0:  # style-augmented cycle consistency
             losses["cycle_a"] = c.lambda_cycle * l1(gen_a.decode(again_a, own_a), batch.real_a)
             losses["cycle_b"] = c.lambda_cycle * l1(gen_b.decode(again_b, own_b), batch.real_b)
         return losses
