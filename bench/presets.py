@@ -82,6 +82,10 @@ QUICK_STARGAN_V2 = {
     "base_width": 8, "max_width": 64, "content_size": 8, "bottleneck_blocks": 1, "style_dim": 16, "mapping_width": 64,
     "learning_rate": 1e-3, "mapping_learning_rate": 1e-4, "ema_decay": 0.99,
 }  # fmt: skip
+QUICK_MUNIT = {
+    "width": 12, "blocks": 2, "mlp_width": 64, "discriminator_width": 16, "discriminator_layers": 3,
+    "discriminator_scales": 2, "batch_size": 4, "learning_rate": 1e-3, "halve_every": 0.25,
+}  # fmt: skip
 
 # The paper's pairing; with the code's, half of the few steps stay within a domain.
 QUICK_CATS_UDT = {**QUICK_STARGAN_V2, "pairing": "opposite"}
@@ -125,6 +129,7 @@ QUICK_SEMANTICS_DIGITS = {
 CYCLEGAN_DIGITS = {"flip": False, "enlarge": 1.0}
 STARGAN_V2_DIGITS = {"flip": False, "crop_probability": 0.0}
 CATS_UDT_DIGITS = STARGAN_V2_DIGITS
+MUNIT_DIGITS = {"flip": False}
 
 # The published semantics of sketches and reals: reals are clustered, by their features, and features are adapted.
 CATS_UDT_PICTURES = {
@@ -143,6 +148,7 @@ PRESETS: dict[str, dict[str, KindPreset]] = {
             methods={
                 "cyclegan": QUICK_CYCLEGAN,
                 "stargan_v2": QUICK_STARGAN_V2,
+                "munit": QUICK_MUNIT,
                 "cats_udt": {**QUICK_CATS_UDT, **CATS_UDT_PICTURES, **QUICK_SEMANTICS_PICTURES},
             },
             real={"cats_udt": QUICK_SEMANTICS_PHOTOGRAPHS},
@@ -154,6 +160,14 @@ PRESETS: dict[str, dict[str, KindPreset]] = {
             methods={
                 "cyclegan": {**QUICK_CYCLEGAN, **CYCLEGAN_DIGITS, "downsamplings": 1, "discriminator_layers": 1},
                 "stargan_v2": {**QUICK_STARGAN_V2, **STARGAN_V2_DIGITS, "base_width": 16},
+                "munit": {
+                    **QUICK_MUNIT,
+                    **MUNIT_DIGITS,
+                    "width": 16,
+                    "downsamplings": 1,
+                    "discriminator_layers": 2,
+                    "batch_size": 8,
+                },
                 "cats_udt": {
                     **QUICK_CATS_UDT,
                     **CATS_UDT_DIGITS,
@@ -183,6 +197,8 @@ PRESETS: dict[str, dict[str, KindPreset]] = {
                 # No official setting for 32 px: the smaller networks that its maintainers advise.
                 "cyclegan": {**CYCLEGAN_DIGITS, "blocks": 6, "discriminator_layers": 2},
                 "stargan_v2": STARGAN_V2_DIGITS,
+                # Nor one for MUNIT, whose discriminator cannot take 32 px: fewer scales and layers.
+                "munit": {**MUNIT_DIGITS, "discriminator_scales": 2, "discriminator_layers": 3, "batch_size": 16},
                 "cats_udt": CATS_UDT_DIGITS,
             },
         ),

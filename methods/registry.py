@@ -30,6 +30,7 @@ BUILT_IN: Mapping[str, MethodEntry] = {
     "cyclegan": MethodEntry("methods.cyclegan:CycleGAN", "Zhu et al., ICCV 2017; deterministic, image pool"),
     "stargan_v2": MethodEntry("methods.stargan_v2:StarGANv2", "Choi et al., CVPR 2020; noise and exemplar styles"),
     "cats_udt": MethodEntry("methods.cats_udt:CatsUDT", "Lavoie et al., ICLR 2021; style conditioned on clusters"),
+    "munit": MethodEntry("methods.munit:MUNIT", "Huang et al., ECCV 2018; noise and exemplar styles"),
 }
 
 

@@ -29,6 +29,10 @@ SMALL: dict[str, dict[str, Any]] = {
         "max_width": 8, "base_width": 4, "content_size": 8, "bottleneck_blocks": 1, "style_dim": 8, "mapping_width": 8,
         "batch_size": 4,
     },
+    "munit": {
+        "width": 4, "blocks": 1, "mlp_width": 8, "discriminator_width": 4, "discriminator_layers": 2,
+        "discriminator_scales": 2, "batch_size": 2, "lambda_cycle": 10.0,
+    },
     "cats_udt": {
         "max_width": 8, "base_width": 4, "content_size": 8, "bottleneck_blocks": 1, "style_dim": 8, "mapping_width": 8,
         "batch_size": 4, "clusters": 2,

@@ -18,6 +18,10 @@ METHODS = {
         "width": 4, "blocks": 1, "discriminator_width": 4, "discriminator_layers": 1, "pool_size": 4, "batch_size": 2,
     },
     "stargan_v2": {"base_width": 4, "max_width": 8, "mapping_width": 16, "style_dim": 8, "batch_size": 4},
+    "munit": {
+        "width": 4, "blocks": 1, "mlp_width": 8, "discriminator_width": 4, "discriminator_layers": 2,
+        "discriminator_scales": 2, "batch_size": 2,
+    },
     "cats_udt": {
         "base_width": 4, "max_width": 8, "mapping_width": 16, "style_dim": 8, "batch_size": 4, "bottleneck_blocks": 1,
         "semantics.imsat.width": 4, "semantics.imsat.critic_width": 8, "semantics.imsat.steps": 40,
