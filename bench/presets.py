@@ -77,6 +77,11 @@ QUICK_STARGAN_V2 = {
     "learning_rate": 1e-3, "mapping_learning_rate": 1e-4, "ema_decay": 0.99,
 }  # fmt: skip
 
+QUICK_DRIT = {
+    "width": 16, "discriminator_scales": 2, "discriminator_layers": 3, "content_discriminator": "small",
+    "batch_size": 2, "learning_rate": 1e-3, "content_learning_rate": 4e-4,
+}  # fmt: skip
+
 # The paper's pairing; with the code's, half of the few steps stay within a domain.
 QUICK_CATS_UDT = {**QUICK_STARGAN_V2, "pairing": "opposite"}
 
@@ -115,6 +120,7 @@ QUICK_SEMANTICS_DIGITS = {
 CYCLEGAN_DIGITS = {"flip": False, "enlarge": 1.0}
 STARGAN_V2_DIGITS = {"flip": False, "crop_probability": 0.0}
 CATS_UDT_DIGITS = STARGAN_V2_DIGITS
+DRIT_DIGITS = {"flip": False, "enlarge": 1.0}
 
 # The published semantics of sketches and reals: reals are clustered, by their features, and features are adapted.
 CATS_UDT_PICTURES = {
@@ -134,6 +140,7 @@ PRESETS: dict[str, dict[str, KindPreset]] = {
                 "cyclegan": QUICK_CYCLEGAN,
                 "stargan_v2": QUICK_STARGAN_V2,
                 "cats_udt": {**QUICK_CATS_UDT, **CATS_UDT_PICTURES, **QUICK_SEMANTICS_PICTURES},
+                "drit": QUICK_DRIT,
             },
         ),
         "digits": KindPreset(
@@ -153,6 +160,7 @@ PRESETS: dict[str, dict[str, KindPreset]] = {
                     "r1_share": 0.5,
                     "ema_decay": 0.995,
                 },
+                "drit": {**QUICK_DRIT, **DRIT_DIGITS, "batch_size": 4},
             },
         ),
     },
@@ -173,6 +181,13 @@ PRESETS: dict[str, dict[str, KindPreset]] = {
                 "cyclegan": {**CYCLEGAN_DIGITS, "blocks": 6, "discriminator_layers": 2},
                 "stargan_v2": STARGAN_V2_DIGITS,
                 "cats_udt": CATS_UDT_DIGITS,
+                # Not published for 32 px: as many scales as fit, and a content discriminator that fits.
+                "drit": {
+                    **DRIT_DIGITS,
+                    "discriminator_scales": 2,
+                    "content_discriminator": "small",
+                    "batch_size": 8,
+                },
             },
         ),
     },

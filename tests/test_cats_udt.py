@@ -378,7 +378,7 @@ def test_prepare_gives_every_training_image_its_cluster() -> None:
 
 @pytest.mark.parametrize("kind", ["digits", "pictures"])
 @pytest.mark.parametrize("preset", ["quick", "paper"])
-@pytest.mark.parametrize("name", ["cats_udt", *VARIANTS])
+@pytest.mark.parametrize("name", ["cats_udt", *(name for name in VARIANTS if name.startswith("cats_udt:"))])
 def test_every_variant_can_be_built_from_every_preset(name: str, preset: str, kind: str) -> None:
     """And differs from the method itself in what it is named for."""
     known, size = registered(), {"quick": {"digits": 16, "pictures": 32}, "paper": {"digits": 32, "pictures": 256}}
