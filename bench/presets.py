@@ -87,6 +87,11 @@ QUICK_MUNIT = {
     "discriminator_scales": 2, "batch_size": 4, "learning_rate": 1e-3, "halve_every": 0.25,
 }  # fmt: skip
 
+QUICK_DRIT = {
+    "width": 16, "discriminator_scales": 2, "discriminator_layers": 3, "content_discriminator": "small",
+    "batch_size": 2, "learning_rate": 1e-3, "content_learning_rate": 4e-4,
+}  # fmt: skip
+
 # The paper's pairing; with the code's, half of the few steps stay within a domain.
 QUICK_CATS_UDT = {**QUICK_STARGAN_V2, "pairing": "opposite"}
 
@@ -130,6 +135,7 @@ CYCLEGAN_DIGITS = {"flip": False, "enlarge": 1.0}
 STARGAN_V2_DIGITS = {"flip": False, "crop_probability": 0.0}
 CATS_UDT_DIGITS = STARGAN_V2_DIGITS
 MUNIT_DIGITS = {"flip": False}
+DRIT_DIGITS = {"flip": False, "enlarge": 1.0}
 
 # The published semantics of sketches and reals: reals are clustered, by their features, and features are adapted.
 CATS_UDT_PICTURES = {
@@ -150,6 +156,7 @@ PRESETS: dict[str, dict[str, KindPreset]] = {
                 "stargan_v2": QUICK_STARGAN_V2,
                 "munit": QUICK_MUNIT,
                 "cats_udt": {**QUICK_CATS_UDT, **CATS_UDT_PICTURES, **QUICK_SEMANTICS_PICTURES},
+                "drit": QUICK_DRIT,
             },
             real={"cats_udt": QUICK_SEMANTICS_PHOTOGRAPHS},
         ),
@@ -178,6 +185,7 @@ PRESETS: dict[str, dict[str, KindPreset]] = {
                     "r1_share": 0.5,
                     "ema_decay": 0.995,
                 },
+                "drit": {**QUICK_DRIT, **DRIT_DIGITS, "batch_size": 4},
             },
         ),
     },
@@ -200,6 +208,13 @@ PRESETS: dict[str, dict[str, KindPreset]] = {
                 # Nor one for MUNIT, whose discriminator cannot take 32 px: fewer scales and layers.
                 "munit": {**MUNIT_DIGITS, "discriminator_scales": 2, "discriminator_layers": 3, "batch_size": 16},
                 "cats_udt": CATS_UDT_DIGITS,
+                # Not published for 32 px: as many scales as fit, and a content discriminator that fits.
+                "drit": {
+                    **DRIT_DIGITS,
+                    "discriminator_scales": 2,
+                    "content_discriminator": "small",
+                    "batch_size": 8,
+                },
             },
         ),
     },

@@ -28,9 +28,10 @@ class MethodEntry:
 
 BUILT_IN: Mapping[str, MethodEntry] = {
     "cyclegan": MethodEntry("methods.cyclegan:CycleGAN", "Zhu et al., ICCV 2017; deterministic, image pool"),
+    "munit": MethodEntry("methods.munit:MUNIT", "Huang et al., ECCV 2018; noise and exemplar styles"),
+    "drit": MethodEntry("methods.drit:DRIT", "Lee et al., ECCV 2018 and IJCV 2020; noise and exemplar styles"),
     "stargan_v2": MethodEntry("methods.stargan_v2:StarGANv2", "Choi et al., CVPR 2020; noise and exemplar styles"),
     "cats_udt": MethodEntry("methods.cats_udt:CatsUDT", "Lavoie et al., ICLR 2021; style conditioned on clusters"),
-    "munit": MethodEntry("methods.munit:MUNIT", "Huang et al., ECCV 2018; noise and exemplar styles"),
 }
 
 
@@ -81,6 +82,11 @@ VARIANTS: Mapping[str, MethodEntry] = {
     "cats_udt:not_adapted": _cats("Fig. 3b, 8c: clusters of one domain, not adapted", categories="clustered"),
     "cats_udt:frozen_h": _cats("the paper's semantic loss, eq. 8, with the frozen h", semantic_loss="frozen_h"),
     "cats_udt:map4": _cats("Fig. 11a: content map of 4x4", content_size=4),
+    "drit:feature_wise": MethodEntry(
+        BUILT_IN["drit"].target,
+        "attributes enter feature by feature: the authors' advice where shapes change",
+        {"attribute": "feature_wise"},
+    ),
 }
 """Variants of built-in methods: trained only when named, as `name:variant`."""
 

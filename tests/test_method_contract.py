@@ -41,6 +41,7 @@ SMALL: dict[str, dict[str, Any]] = {
             adaptation=AdaptationConfig(width=4, discriminator_width=4, steps=2, batch_size=4),
         ),
     },
+    "drit": {"width": 4, "discriminator_scales": 2, "content_discriminator": "small", "batch_size": 2},
 }  # fmt: skip
 """Settings for these tests, for each built-in method (a new one must be added here)."""
 

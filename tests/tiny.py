@@ -28,6 +28,7 @@ METHODS = {
         "semantics.imsat.batch_size": 8, "semantics.adaptation.width": 4, "semantics.adaptation.steps": 40,
         "semantics.adaptation.batch_size": 8,
     },
+    "drit": {"width": 4, "discriminator_scales": 2, "content_discriminator": "small"},
 }  # fmt: skip
 
 TINY = KindPreset(
