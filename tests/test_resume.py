@@ -8,17 +8,33 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
+from tiny import METHODS
+
+from bench.spec import resolve_config
+from methods.registry import BUILT_IN, load
 
 SCRIPT = Path(__file__).with_name("tiny.py")
 COMPARED = ("weights.safetensors", "metrics-*.json", "translations-*.npy", "log.jsonl")
 
 
+STEPS = 120
+
+
+def budget(method: str) -> str:
+    """Of STEPS iterations."""
+    cls = load(BUILT_IN[method].target)
+    built: Any = cls
+    config = resolve_config(cls, method, METHODS[method], {"clusters": 2} if method == "cats_udt" else {})
+    return f"images={STEPS * built(config, 32).images_per_step}"
+
+
 def command(method: str, data: Path, results: Path) -> list[str]:
     return [
         sys.executable, str(SCRIPT), "run", "--task", "folder", "--data", str(data), "--methods", method,
-        "--results", str(results), "--budget", "images=240", "--device", "cpu",
+        "--results", str(results), "--budget", budget(method), "--device", "cpu",
     ]  # fmt: skip
 
 
@@ -55,13 +71,13 @@ def contents(results: Path) -> dict[str, bytes]:
     }
 
 
-@pytest.mark.parametrize("method", ["cyclegan", "stargan_v2", "cats_udt"])
+@pytest.mark.parametrize("method", list(BUILT_IN))
 def test_killed_twice_and_resumed_equals_uninterrupted(method: str, shapes: Path, tmp_path: Path) -> None:
     cache = tmp_path / "cache"
     whole = tmp_path / "whole"
     finish(start(method, shapes, whole, cache))
     broken = tmp_path / "broken"
-    for step in (10, 60):  # of 120: wherever the process stands when the signal arrives
+    for step in (STEPS // 12, STEPS // 2):  # wherever the process stands when the signal arrives
         process = start(method, shapes, broken, cache)
         wait_for_checkpoint(broken, process, step)
         process.send_signal(signal.SIGKILL)
