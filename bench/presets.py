@@ -56,8 +56,12 @@ class KindPreset:
     evaluation: EvaluationSize
     """How much is scored."""
     methods: Mapping[str, Mapping[str, Any]]
-    """Method -> settings that differ from its published defaults."""
+    """Method -> settings that differ from its published defaults; `name:variant` -> those that differ from the
+    variant's."""
 
+
+STAND_IN = "stand_in"
+"""Name of the weights, and of the encoder, that take VGG-19's place where nothing may be downloaded."""
 
 PUBLISHED_JUDGE = JudgeSettings(
     16, 8, 0.4, steps=50_001, batch_size=128, learning_rate=0.01, augment=False, tolerance=0.0
@@ -124,6 +128,9 @@ CATS_UDT_PICTURES = {
     "semantics.adaptation.lambda_mixup_target": 1.0,
 }  # fmt: skip
 
+# VGG-19 is not small, and may not be at hand.
+QUICK_VGG = {name: {"semantics.encoder": STAND_IN} for name in ("cats_udt:vgg", "cats_udt:content_vgg")}
+
 PRESETS: dict[str, dict[str, KindPreset]] = {
     "quick": {
         "pictures": KindPreset(
@@ -134,6 +141,7 @@ PRESETS: dict[str, dict[str, KindPreset]] = {
                 "cyclegan": QUICK_CYCLEGAN,
                 "stargan_v2": QUICK_STARGAN_V2,
                 "cats_udt": {**QUICK_CATS_UDT, **CATS_UDT_PICTURES, **QUICK_SEMANTICS_PICTURES},
+                **QUICK_VGG,
             },
         ),
         "digits": KindPreset(
@@ -153,6 +161,7 @@ PRESETS: dict[str, dict[str, KindPreset]] = {
                     "r1_share": 0.5,
                     "ema_decay": 0.995,
                 },
+                **QUICK_VGG,
             },
         ),
     },
