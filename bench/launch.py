@@ -42,7 +42,9 @@ from metrics.encoders import InceptionEncoder, LpipsAlexNet
 
 T = TypeVar("T")
 Weights = Callable[[str], Mapping[str, torch.Tensor]]
+"""Name of a network -> its state dict, see `Context.weights`."""
 STAND_IN_SETTINGS = StandInSettings()
+"""One stand-in for all presets, tasks and methods."""
 
 
 @dataclass(frozen=True)
