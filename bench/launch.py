@@ -27,12 +27,13 @@ from bench.judge import get_judge
 from bench.leaderboard import leaderboards, write_leaderboards
 from bench.loop import TrainingFailed
 from bench.parallel import run_in_processes
-from bench.presets import KindPreset, get_preset
+from bench.presets import STAND_IN, KindPreset, get_preset
 from bench.progress import say
 from bench.protocol import PROTOCOLS
 from bench.randomness import seeded
 from bench.results import Cell
 from bench.spec import Budget, RunSpec, check_override_methods, config_values, parse_overrides, resolve_config
+from bench.stand_in import StandInSettings, stand_in_weights
 from bench.tasks import Task, get_task
 from bench.training import train
 from methods.base import Domains, Translator
@@ -40,6 +41,10 @@ from methods.registry import BUILT_IN, load, registered
 from metrics.encoders import InceptionEncoder, LpipsAlexNet
 
 T = TypeVar("T")
+Weights = Callable[[str], Mapping[str, torch.Tensor]]
+"""Name of a network -> its state dict, see `Context.weights`."""
+STAND_IN_SETTINGS = StandInSettings()
+"""One stand-in for all presets, tasks and methods."""
 
 
 @dataclass(frozen=True)
@@ -191,11 +196,13 @@ def resolve_methods(names: Sequence[str]) -> tuple[dict[str, type[Translator]], 
 def layers(
     cls: type[Translator], name: str, preset: KindPreset, overrides: Mapping[str, Mapping[str, Any]], data_kind: str
 ) -> Iterator[Mapping[str, Any]]:
-    """Settings over the method's defaults: the preset's for that kind of data, the variant's, then the user's."""
+    """Settings over the method's defaults: the preset's for that kind of data, the variant's, the preset's for this
+    variant, the user's."""
     base = name if name in BUILT_IN else name.partition(":")[0]
     yield preset.settings(base, data_kind) if base in BUILT_IN else cls.quick
     known = registered()
     yield known[name].settings if name in known else {}
+    yield preset.methods.get(name, {}) if name != base else {}
     yield overrides.get(name, {})
 
 
@@ -260,8 +267,17 @@ def _encoder(name: str, make: Callable[[Path, torch.device], T], runtime: Runtim
         raise BenchError(f"damaged or other weights: {error}", f"remove {path}, then: bench fetch {name}") from error
 
 
+def weights_for(results: Path, runtime: Runtime) -> Weights:
+    """`Context.weights`: the stand-in, trained when it is first asked for, and whatever was fetched."""
+
+    def weights(name: str) -> Mapping[str, torch.Tensor]:
+        return stand_in_weights(results, STAND_IN_SETTINGS, runtime) if name == STAND_IN else fetched_weights(name)
+
+    return weights
+
+
 def fetched_weights(name: str) -> Mapping[str, torch.Tensor]:
-    """`Context.weights`: the state dict of a fetched network; raises LookupError with the remedy if it is absent."""
+    """The state dict of a fetched network; raises LookupError with the remedy if it is absent."""
     path = find_weights(name)
     if path is None:
         raise LookupError(f"no weights called '{name}': bench fetch {name}")
@@ -282,7 +298,7 @@ def run_cell(job: Job, session: Session, domains: Domains, tools: Instruments, r
             return False
         try:
             if not cell.is_trained():
-                _train(job, cell, domains, runtime)
+                _train(job, cell, domains, weights_for(results, runtime), runtime)
             method = load_trained(job, cell, runtime)
             style = style_name(method)
             if cell.state() == "done" and not _scorable(cell, style, tools):
@@ -304,12 +320,12 @@ def run_cell(job: Job, session: Session, domains: Domains, tools: Instruments, r
             return False
 
 
-def _train(job: Job, cell: Cell, domains: Domains, runtime: Runtime) -> None:
+def _train(job: Job, cell: Cell, domains: Domains, weights: Weights, runtime: Runtime) -> None:
     with torch.device("meta"):
         supervision = job.build().supervision
     cell.begin(supervision)
     write_json(cell.environment, describe(runtime.device.type))
-    method, cost = train(job.build, domains, fetched_weights, job.spec, cell, runtime)
+    method, cost = train(job.build, domains, cell.recording(weights), job.spec, cell, runtime)
     for remark in cell.note(method.remarks):
         say(f"{job.spec.method} seed {job.spec.seed}: WARNING: {remark}")
     store_weights(method, cell)

@@ -69,7 +69,7 @@ def _leaderboard(task: str, cells: pd.DataFrame) -> str:
     if cells["stage_seconds"].any():
         lines.append("train s: the method's own training + the semantic stages before it, which variants share.")
     if (cells["supervision"] == "weak").any():
-        lines.append(f"{WEAK.strip()} weakly supervised: uses a network that was trained on other people's labels.")
+        lines.append(f"{WEAK.strip()} weakly supervised: uses a network trained on labels{_stand_in(cells)}.")
     return "\n".join(lines)
 
 
@@ -96,6 +96,12 @@ def _row_names(cells: pd.DataFrame) -> list[str]:
             weak = WEAK if (group.loc[group["config"] == text, "supervision"] == "weak").any() else ""
             names[method, text] = (f"{method} [{shown}]" if shown else str(method)) + weak
     return [names[row.method, row.config] for row in cells.itertuples()]
+
+
+def _stand_in(cells: pd.DataFrame) -> str:
+    """Which methods were given the stand-in and not a fetched network, and what it is."""
+    names = [name.removesuffix(WEAK) for name in dict.fromkeys(cells.loc[cells["stand_in"], "row"])]
+    return f"; for {', '.join(names)}: a small network trained with labels on other drawn classes" if names else ""
 
 
 def _failed(cells: pd.DataFrame) -> list[str]:

@@ -56,7 +56,8 @@ class KindPreset:
     evaluation: EvaluationSize
     """How much is scored."""
     methods: Mapping[str, Mapping[str, Any]]
-    """Method -> settings that differ from its published defaults."""
+    """Method -> settings that differ from its published defaults; `name:variant` -> those that differ from the
+    variant's."""
     real: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """Method -> settings over `methods` where the data is real."""
 
@@ -64,6 +65,9 @@ class KindPreset:
         """Of `method`, on data of `data_kind` (`embedded`, `mnist-drawn` or `real`)."""
         return {**self.methods.get(method, {}), **(self.real.get(method, {}) if data_kind == "real" else {})}
 
+
+STAND_IN = "stand_in"
+"""Name of the weights, and of the encoder, that take VGG-19's place where nothing may be downloaded."""
 
 PUBLISHED_JUDGE = JudgeSettings(
     16, 8, 0.4, steps=50_001, batch_size=128, learning_rate=0.01, augment=False, tolerance=0.0
@@ -145,6 +149,9 @@ CATS_UDT_PICTURES = {
     "semantics.adaptation.lambda_mixup_target": 1.0,
 }  # fmt: skip
 
+# VGG-19 is not small, and may not be at hand.
+QUICK_VGG = {name: {"semantics.encoder": STAND_IN} for name in ("cats_udt:vgg", "cats_udt:content_vgg")}
+
 PRESETS: dict[str, dict[str, KindPreset]] = {
     "quick": {
         "pictures": KindPreset(
@@ -157,6 +164,7 @@ PRESETS: dict[str, dict[str, KindPreset]] = {
                 "munit": QUICK_MUNIT,
                 "cats_udt": {**QUICK_CATS_UDT, **CATS_UDT_PICTURES, **QUICK_SEMANTICS_PICTURES},
                 "drit": QUICK_DRIT,
+                **QUICK_VGG,
             },
             real={"cats_udt": QUICK_SEMANTICS_PHOTOGRAPHS},
         ),
@@ -186,6 +194,7 @@ PRESETS: dict[str, dict[str, KindPreset]] = {
                     "ema_decay": 0.995,
                 },
                 "drit": {**QUICK_DRIT, **DRIT_DIGITS, "batch_size": 4},
+                **QUICK_VGG,
             },
         ),
     },

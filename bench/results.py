@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 import os
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from bench.atomic import write_json
 from bench.errors import BenchError
+from bench.presets import STAND_IN
 from bench.spec import RunSpec
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from bench.checkpoints import CheckpointFolder
 
+T = TypeVar("T")
 State = Literal["new", "running", "trained", "done", "failed"]
 SCHEMA = 1
 GIVEN = "given weights"
@@ -38,6 +40,7 @@ class Cell:
         self.weights = self.folder / "weights.safetensors"
         self.cost = self.folder / "cost.json"
         self.environment = self.folder / "environment.json"
+        self.pretrained = self.folder / "pretrained.json"
         self.semantics = root / "semantics" / spec.task
 
     @property
@@ -101,6 +104,17 @@ class Cell:
         limited = json.loads(path.read_text()) if path.exists() else of_task
         return [direction for direction in of_task if list(direction) in [list(known) for known in limited]]
 
+    def recording(self, weights: Callable[[str], T]) -> Callable[[str], T]:
+        """`weights`, with the name of each network that it hands out kept in `pretrained.json`."""
+
+        def recorded(name: str) -> T:
+            found = weights(name)
+            known = json.loads(self.pretrained.read_text()) if self.pretrained.exists() else []
+            write_json(self.pretrained, sorted({*known, name}))
+            return found
+
+        return recorded
+
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Hold the cell. The operating system frees the lock of a dead process.
@@ -133,7 +147,9 @@ def _file_part(direction: str) -> str:
 
 
 def read_cells(root: Path, task: str) -> Iterator[dict[str, Any]]:
-    """Every cell of `task` as `{spec, status, cost, remarks, scores: {style: metrics}, folder}`, ordered by folder."""
+    """Every cell of `task` as `{spec, status, cost, remarks, pretrained, scores: {style: metrics}, folder}`, in order of
+    folder name; `pretrained` names the networks that it was given.
+    """
     for path in sorted((root / "runs" / task).glob("*/*/spec.json")):
         folder = path.parent
         yield {
@@ -141,7 +157,8 @@ def read_cells(root: Path, task: str) -> Iterator[dict[str, Any]]:
             "spec": json.loads(path.read_text()),
             "status": _read(folder / "status.json"),
             "cost": _read(folder / "cost.json"),
-            "remarks": json.loads((folder / "remarks.json").read_text()) if (folder / "remarks.json").exists() else [],
+            "remarks": list(_read(folder / "remarks.json")),
+            "pretrained": list(_read(folder / "pretrained.json")),
             "scores": {
                 metrics.stem.removeprefix("metrics-"): json.loads(metrics.read_text())
                 for metrics in sorted(folder.glob("metrics-*.json"))
@@ -149,7 +166,7 @@ def read_cells(root: Path, task: str) -> Iterator[dict[str, Any]]:
         }
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read(path: Path) -> Any:
     return json.loads(path.read_text()) if path.exists() else {}
 
 
@@ -173,6 +190,7 @@ def frame(root: Path, task: str) -> pd.DataFrame:
             ),
             "identity": spec["identity"],
             "supervision": spec.get("supervision", "none"),
+            "stand_in": STAND_IN in cell["pretrained"],
             "state": status.get("state", "new"),
             "reason": status.get("reason", ""),
             "remarks": "; ".join(cell["remarks"]),

@@ -16,7 +16,7 @@ from bench.data.contract import SPLITS, SplitName, TaskData
 from bench.data.select import data_kind, load_data
 from bench.device import Runtime
 from bench.errors import BenchError, nearest
-from bench.launch import fetched_weights, layers, training_domains, with_clusters
+from bench.launch import layers, training_domains, weights_for, with_clusters
 from bench.loop import TrainingFailed
 from bench.presets import KindPreset, get_preset
 from bench.progress import say
@@ -102,6 +102,8 @@ def run_semantics(request: SemanticsRequest) -> int:
     config = with_clusters(config, data)
     make = lambda: build_categories(config.categories, config.semantics, data.size, config.clusters)  # noqa: E731
     names = make().stage_names
+    if not names:
+        raise BenchError(f"{request.method} has no semantic stages: its encoder is given", "choose another --method")
     wanted = request.stage or names[-1]
     if wanted not in names:
         raise BenchError(f"{request.method} on {task.name} has no stage '{wanted}'", f"its stages: {', '.join(names)}")
@@ -134,7 +136,7 @@ def _one_seed(
     categories.to(runtime.device)
     domains = training_domains(data, runtime)
     passed: list[Stage] = []
-    for stage in categories.stages(domains, Context(fetched_weights, store)):
+    for stage in categories.stages(domains, Context(weights_for(request.results, runtime), store)):
         passed.append(stage)
         if stage.name == wanted:
             break

@@ -159,7 +159,7 @@ class Translator(nn.Module):
     version: ClassVar[int] = 1
     """Raised when a change alters results; part of a run's identity."""
     supervision: Literal["none", "weak"] = "none"
-    """`weak`: uses a network trained on other people's labels; tables mark it *. May depend on the settings."""
+    """`weak`: uses a network trained on labels; tables mark it *. May depend on the settings."""
     style_sources: ClassVar[tuple[StyleSource, ...]] = ()
     """What `translate` accepts as style, the default first; () = deterministic."""
     quick: ClassVar[Mapping[str, Any]] = {}

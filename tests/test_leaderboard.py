@@ -22,7 +22,7 @@ def record(value: float | None, n: int = 10, encoder: str = ENCODER, label: str 
 
 def add(
     root: Path, records: list[dict[str, Any]], state: str = "done", supervision: str = "none",
-    stages: dict[str, float] | None = None, **changes: Any,
+    stages: dict[str, float] | None = None, pretrained: tuple[str, ...] = (), **changes: Any,
 ) -> Cell:  # fmt: skip
     values: dict[str, Any] = {
         "task": "folder", "domains": ("ink", "paint"), "data_kind": "real", "data_version": "v1", "image_size": 32,
@@ -31,6 +31,8 @@ def add(
     }  # fmt: skip
     cell = Cell(root, RunSpec(**{**values, **changes}))
     cell.begin(supervision)
+    for name in pretrained:
+        cell.recording(lambda name: name)(name)
     details = {"reason": "loss is not finite", "step": 7} if state == "failed" else {}
     cell.set_state(state, **details)  # type: ignore[arg-type]
     if state == "done":
@@ -156,6 +158,19 @@ def test_weak_supervision_and_the_cost_of_stages_are_shown(tmp_path: Path) -> No
     (plain,) = leaderboards(tmp_path / "other", "folder")
     assert "weakly" not in plain
     assert "stages" not in plain
+
+
+def test_the_footer_says_which_methods_had_the_stand_in(tmp_path: Path) -> None:
+    add(tmp_path, [record(10.0)], method="cats_udt:vgg", supervision="weak", pretrained=("stand_in",))
+    add(tmp_path, [record(9.0)], method="cats_udt:content_vgg", supervision="weak", pretrained=("vgg19",))
+    (text,) = leaderboards(tmp_path, "folder")
+    assert text.splitlines()[-1] == (
+        "\\* weakly supervised: uses a network trained on labels; for cats_udt:vgg: a small network trained with "
+        "labels on other drawn classes."
+    )
+    add(tmp_path / "fetched", [record(9.0)], method="cats_udt:vgg", supervision="weak", pretrained=("vgg19", "moco"))
+    (text,) = leaderboards(tmp_path / "fetched", "folder")
+    assert text.splitlines()[-1] == "\\* weakly supervised: uses a network trained on labels."
 
 
 def test_nested_settings_that_differ_stand_behind_the_name(tmp_path: Path) -> None:

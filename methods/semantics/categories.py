@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 TRAINED = "moco"
 """Name of the encoder that is trained here and not given."""
 LABELLED = ("vgg19", "vgg19_imagenet", "vgg19_caffe", "stand_in", "efficientnet")
-"""Encoders that were trained on ImageNet's labels: weak supervision."""
+"""Encoders that were trained on labels (ImageNet's, or of drawn classes that no task has): weak supervision."""
 
 
 @dataclass(frozen=True)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TypeVar
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
@@ -20,7 +21,9 @@ FACES = ("plain", "bold", "round", "block", "nib", "hollow")
 _FINE = 3 * DIGIT_SIDE  # house numbers are drawn at three times their size
 _HEIGHT = 66.0  # of a numeral, in fine pixels
 
-Points = Sequence[tuple[float, float]]
+Points = Sequence[tuple[float, float]] | np.ndarray
+Sign = TypeVar("Sign", bound=int | str)
+"""A digit or a letter."""
 
 # Skeletons in a unit box, y downwards; a point given twice is a corner of the spline.
 ROUND: dict[int, tuple[Points, ...]] = {
@@ -114,7 +117,19 @@ def draw_house_digit(label: int, seed: int) -> HouseDigit:
     rng = np.random.default_rng(seed)
     face = FACES[int(rng.integers(len(FACES)))]
     sides = [int(rng.integers(10)) if rng.random() < 0.55 else None for _ in range(2)]
-    mask = _placed(rng, _lettering(rng, face, label, sides))
+    pixels = house_sign(rng, face, label, sides, BLOCK if face == "block" else ROUND)
+    return HouseDigit(pixels, label, face, (sides[0], sides[1]))
+
+
+def house_sign(
+    rng: np.random.Generator,
+    face: str,
+    sign: Sign,
+    sides: Sequence[Sign | None],
+    skeletons: Mapping[Sign, tuple[Points, ...]],
+) -> np.ndarray:
+    """`sign` on a wall between its neighbours, photographed: uint8 (32, 32, 3)."""
+    mask = placed(rng, lettering(rng, face, sign, sides, skeletons))
     canvas = _wall(rng)
     ink = _ink_colour(rng, canvas)
     shade = rng.random()
@@ -123,7 +138,7 @@ def draw_house_digit(label: int, seed: int) -> HouseDigit:
         canvas += 0.5 * shifted * ((0.0 if shade < 0.35 else 1.0) - canvas)
     light = 1.0 + rng.uniform(-0.18, 0.18) * np.linspace(-1, 1, _FINE, dtype=np.float32)[:, None]
     canvas += mask * (ink[:, None, None] * light - canvas)
-    return HouseDigit(_snapshot(rng, canvas), label, face, (sides[0], sides[1]))
+    return _snapshot(rng, canvas)
 
 
 @lru_cache(maxsize=1)
@@ -139,20 +154,31 @@ def _typeface() -> ImageFont.FreeTypeFont:
     return font
 
 
-def _lettering(rng: np.random.Generator, face: str, label: int, sides: list[int | None]) -> Image.Image:
-    """The numeral and its neighbours in one lettering: an L image 2 · _FINE wide and 1.5 · _FINE high, centred."""
+def lettering(
+    rng: np.random.Generator,
+    face: str,
+    sign: Sign,
+    sides: Sequence[Sign | None],
+    skeletons: Mapping[Sign, tuple[Points, ...]],
+) -> Image.Image:
+    """`sign` and its neighbours (None: nothing there) in one lettering, centred: an L image 2 · _FINE wide
+    and 1.5 · _FINE high.
+
+    `skeletons`: what the faces drawn by a pen follow.
+    """
     image = Image.new("L", (2 * _FINE, 3 * _FINE // 2))
     pen = ImageDraw.Draw(image)
     thickness, breadth, gap = rng.uniform(8.0, 13.0), rng.uniform(0.50, 0.68) * _HEIGHT, rng.uniform(16.0, 26.0)
     heavy = int(rng.integers(3, 6)) if face == "bold" else int(rng.integers(0, 2))
-    for place, digit in zip((0, -1, 1), (label, *sides), strict=True):
-        if digit is None:
+    for place, shown in zip((0, -1, 1), (sign, *sides), strict=True):
+        if shown is None:
             continue
         x = _FINE + place * (breadth + gap)
         if face in ("plain", "bold"):
-            pen.text((x, 0.75 * _FINE), str(digit), fill=255, font=_typeface(), anchor="mm", stroke_width=heavy)
+            pen.text((x, 0.75 * _FINE), str(shown), fill=255, font=_typeface(), anchor="mm", stroke_width=heavy)
         else:
-            _pen_digit(pen, digit, face, (x - breadth / 2, 0.75 * _FINE - _HEIGHT / 2), breadth, thickness)
+            corner = (x - breadth / 2, 0.75 * _FINE - _HEIGHT / 2)
+            _pen_sign(pen, skeletons[shown], face, corner, breadth, thickness)
     if face == "hollow":
         inner = image.filter(ImageFilter.MinFilter(7))
         outline = np.asarray(image, np.int16) - np.asarray(inner, np.int16)
@@ -160,10 +186,15 @@ def _lettering(rng: np.random.Generator, face: str, label: int, sides: list[int 
     return image
 
 
-def _pen_digit(
-    pen: ImageDraw.ImageDraw, digit: int, face: str, corner: tuple[float, float], breadth: float, thickness: float
+def _pen_sign(
+    pen: ImageDraw.ImageDraw,
+    skeletons: tuple[Points, ...],
+    face: str,
+    corner: tuple[float, float],
+    breadth: float,
+    thickness: float,
 ) -> None:
-    for skeleton in (BLOCK if face == "block" else ROUND)[digit]:
+    for skeleton in skeletons:
         points = np.asarray(skeleton) if face == "block" else smooth(skeleton, closed=False, steps=5)
         line = points * (breadth, _HEIGHT) + corner
         if face == "nib":
@@ -180,8 +211,8 @@ def _stroke(pen: ImageDraw.ImageDraw, line: np.ndarray, thickness: float) -> Non
         pen.ellipse((x - thickness / 2, y - thickness / 2, x + thickness / 2, y + thickness / 2), fill=255)
 
 
-def _placed(rng: np.random.Generator, lettering: Image.Image) -> np.ndarray:
-    """The lettering turned, slanted, scaled and shifted on the fine canvas: float32 (_FINE, _FINE) in [0, 1]."""
+def placed(rng: np.random.Generator, image: Image.Image) -> np.ndarray:
+    """A lettering turned, slanted, scaled and shifted on the fine canvas: float32 (_FINE, _FINE) in [0, 1]."""
     turn, slant = np.deg2rad(rng.uniform(-9, 9)), rng.uniform(-0.28, 0.18)
     wide, high = rng.uniform(0.82, 1.15), rng.uniform(0.85, 1.18)
     forward = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]]) @ np.array(
@@ -192,8 +223,8 @@ def _placed(rng: np.random.Generator, lettering: Image.Image) -> np.ndarray:
     centre = np.array([_FINE, 0.75 * _FINE])
     offset = centre - inverse @ (np.array([_FINE / 2, _FINE / 2]) + rng.uniform(-5.0, 5.0, 2))
     data = (*inverse[0], offset[0], *inverse[1], offset[1])
-    placed = lettering.transform((_FINE, _FINE), Image.Transform.AFFINE, data, Image.Resampling.BILINEAR)
-    return np.asarray(placed, np.float32) * np.float32(1 / 255)
+    turned = image.transform((_FINE, _FINE), Image.Transform.AFFINE, data, Image.Resampling.BILINEAR)
+    return np.asarray(turned, np.float32) * np.float32(1 / 255)
 
 
 def _wall(rng: np.random.Generator) -> np.ndarray:

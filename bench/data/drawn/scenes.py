@@ -57,7 +57,7 @@ def _flat(top: Colour, bottom: Colour) -> np.ndarray:
     return np.repeat(ramp([(0.0, top), (1.0, bottom)]), SIDE, axis=2)
 
 
-def _sky(rng: np.random.Generator) -> np.ndarray:
+def sky(rng: np.random.Generator) -> np.ndarray:
     """Blue to pale, with soft clouds; sometimes the warm colours of an evening."""
     if rng.random() < 0.2:
         canvas = _flat(hsv(rng.uniform(0.58, 0.68), 0.35, 0.75), hsv(rng.uniform(0.03, 0.1), 0.45, 0.97))
@@ -69,7 +69,7 @@ def _sky(rng: np.random.Generator) -> np.ndarray:
     return canvas
 
 
-def _bokeh(rng: np.random.Generator, base: Colour, light: Colour) -> np.ndarray:
+def bokeh(rng: np.random.Generator, base: Colour, light: Colour) -> np.ndarray:
     """A background far out of focus: broad patches and discs of light."""
     canvas = _flat(base * rng.uniform(0.8, 1.25), base * rng.uniform(0.5, 0.95))
     blend(canvas, light, np.clip(noise(rng, 4, 4, octaves=2) * 0.6, 0.0, 0.7))
@@ -90,10 +90,10 @@ def _bird(rng: np.random.Generator, figure: Figure, pose: Pose) -> Style:
     breast = pick(rng, (rgb(0.95, 0.93, 0.88), rgb(0.9, 0.75, 0.5), np.minimum(plumage * 1.35, 1.0)))
     cap = plumage * 0.55 if rng.random() < 0.4 else pick(rng, (plumage, rgb(0.12, 0.12, 0.14), plumage), 0.02)
     if figure.variant == "flying" or rng.random() < 0.5:
-        background = _sky(rng)
+        background = sky(rng)
     else:
         base = pick(rng, (rgb(0.35, 0.55, 0.25), rgb(0.45, 0.6, 0.4), rgb(0.6, 0.62, 0.35)))
-        background = _bokeh(rng, base, rgb(0.75, 0.88, 0.7))
+        background = bokeh(rng, base, rgb(0.75, 0.88, 0.7))
     palette = {
         "plumage": plumage, "wing": wing, "breast": breast, "cap": cap, "feather": wing * 0.5,
         "beak": pick(rng, (rgb(0.95, 0.6, 0.1), rgb(0.25, 0.22, 0.2), rgb(0.9, 0.75, 0.25))),
@@ -113,7 +113,7 @@ def _dog(rng: np.random.Generator, figure: Figure, pose: Pose) -> Style:
     dark, pale = coat * rng.uniform(0.35, 0.6), np.minimum(coat * 0.5 + 0.48, 1.0).astype(np.float32)
     patch = (coat, dark, pale)[int(rng.choice(3, p=[0.4, 0.4, 0.2]))]
     at_home = bool(rng.random() < 0.35)
-    background = _room(rng, figure, pose) if at_home else _lawn(rng, figure, pose)
+    background = room(rng, figure, pose) if at_home else lawn(rng, figure, pose)
     palette = {
         "fur": coat, "patch": patch, "belly": pale if rng.random() < 0.7 else coat, "mouth": rgb(0.08, 0.05, 0.05),
         "ear": dark if rng.random() < 0.6 else coat * 0.85, "nose": rgb(0.09, 0.08, 0.08),
@@ -134,15 +134,13 @@ def _ground_row(rng: np.random.Generator, figure: Figure, pose: Pose, high: floa
     return float(pose.apply(np.array([(0.0, figure.ground)]))[0, 1] - rng.uniform(18.0, high))
 
 
-def _lawn(rng: np.random.Generator, figure: Figure, pose: Pose) -> np.ndarray:
+def lawn(rng: np.random.Generator, figure: Figure, pose: Pose) -> np.ndarray:
     """Grass, sometimes sand or snow, before hedges or the sky."""
     kind = rng.random()
     ground = hsv(rng.uniform(0.22, 0.31), rng.uniform(0.5, 0.7), rng.uniform(0.45, 0.68))
     if kind > 0.85:
         ground = pick(rng, (rgb(0.80, 0.72, 0.55), rgb(0.88, 0.90, 0.94)))
-    behind = (
-        _sky(rng) if rng.random() < 0.4 else _bokeh(rng, hsv(rng.uniform(0.24, 0.36), 0.4, 0.5), rgb(0.7, 0.8, 0.6))
-    )
+    behind = sky(rng) if rng.random() < 0.4 else bokeh(rng, hsv(rng.uniform(0.24, 0.36), 0.4, 0.5), rgb(0.7, 0.8, 0.6))
     row = _ground_row(rng, figure, pose, 80.0)
     depth = ramp([(row / SIDE - 0.01, ground * 0.8), (1.0, ground * 1.05)])
     field = depth * (1.0 + 0.20 * noise(rng, 72, 40) + 0.15 * noise(rng, 10, 4))
@@ -150,7 +148,7 @@ def _lawn(rng: np.random.Generator, figure: Figure, pose: Pose) -> np.ndarray:
     return behind
 
 
-def _room(rng: np.random.Generator, figure: Figure, pose: Pose) -> np.ndarray:
+def room(rng: np.random.Generator, figure: Figure, pose: Pose) -> np.ndarray:
     """A wall with the light of a window, and a wooden floor or carpet."""
     wall = pick(rng, (rgb(0.85, 0.80, 0.70), rgb(0.75, 0.72, 0.70), rgb(0.78, 0.66, 0.55), rgb(0.66, 0.70, 0.68)))
     canvas = _flat(wall, wall * 0.85)
@@ -201,7 +199,7 @@ def _flower(rng: np.random.Generator, figure: Figure, pose: Pose) -> Style:
     # Petals are deeper in colour towards the heart, leaves have a fine grain.
     deep = 1.08 - 0.45 * glow(x, y, reach, reach) + 0.06 * noise(rng, 40, 40)
     textures = {"petal": deep, "leaf": 1.0 + 0.14 * noise(rng, 24, 24, 2), "heart": 1.0 + 0.35 * noise(rng, 70, 70)}
-    return Style(_bokeh(rng, green, hsv(rng.uniform(0.16, 0.30), 0.45, 0.8)), palette, textures, gloss=0.10)
+    return Style(bokeh(rng, green, hsv(rng.uniform(0.16, 0.30), 0.45, 0.8)), palette, textures, gloss=0.10)
 
 
 def _speedboat(rng: np.random.Generator, figure: Figure, pose: Pose) -> Style:
@@ -231,7 +229,7 @@ def _speedboat(rng: np.random.Generator, figure: Figure, pose: Pose) -> Style:
 
 def _sea(rng: np.random.Generator, sea: Colour, horizon: float) -> np.ndarray:
     """Waves to the horizon under a sky, sometimes with a coast."""
-    canvas = _sky(rng)
+    canvas = sky(rng)
     if rng.random() < 0.5:
         hills = horizon - 4.0 - 16.0 * np.abs(enlarged(rng.uniform(-1, 1, (2, 6)))[:1])
         coast = hsv(rng.uniform(0.30, 0.6), 0.25, rng.uniform(0.35, 0.6))
@@ -266,7 +264,7 @@ def _jungle(rng: np.random.Generator, figure: Figure, pose: Pose, grass: Colour,
     shade = (
         hsv(rng.uniform(0.10, 0.14), 0.5, 0.45) if dry else hsv(rng.uniform(0.25, 0.38), 0.6, rng.uniform(0.16, 0.30))
     )
-    canvas = _bokeh(rng, shade, grass * 0.9 + 0.1)
+    canvas = bokeh(rng, shade, grass * 0.9 + 0.1)
     canvas *= 1.0 + 0.35 * noise(rng, 6, 48) + 0.2 * noise(rng, 20, 30)
     for _ in range(int(rng.integers(0, 4))):
         x, width = rng.uniform(0, SIDE), rng.uniform(5, 13)
