@@ -30,6 +30,9 @@ BUILT_IN: Mapping[str, MethodEntry] = {
     "cyclegan": MethodEntry("methods.cyclegan:CycleGAN", "Zhu et al., ICCV 2017; deterministic, image pool"),
     "stargan_v2": MethodEntry("methods.stargan_v2:StarGANv2", "Choi et al., CVPR 2020; noise and exemplar styles"),
     "cats_udt": MethodEntry("methods.cats_udt:CatsUDT", "Lavoie et al., ICLR 2021; style conditioned on clusters"),
+    "egsc_it": MethodEntry(
+        "methods.egsc_it:EGSCIT", "Ma et al., ICLR 2019; exemplar styles; weak supervision (a classifier's features)"
+    ),
 }
 
 

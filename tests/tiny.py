@@ -24,6 +24,10 @@ METHODS = {
         "semantics.imsat.batch_size": 8, "semantics.adaptation.width": 4, "semantics.adaptation.steps": 40,
         "semantics.adaptation.batch_size": 8,
     },
+    "egsc_it": {
+        "width": 4, "discriminator_width": 4, "discriminator_layers": 3, "perceptual": "stand_in", "batch_size": 1,
+        "generator_updates": 1, "autoencoder_steps": 40,
+    },
 }  # fmt: skip
 
 TINY = KindPreset(
