@@ -87,6 +87,9 @@ class EGSCITConfig:
     """Weight of the style term (w_s): 1e3 for MNIST."""
     lambda_content: float = 1e1
     """Weight of the content term (w_c)."""
+    init_std: float = 0.02
+    """Standard deviation of the first weights, discriminators' apart. Narrow networks need more: the signal drowns in
+    the latent noise, which has 1."""
     learning_rate: float = 1e-4
     """Adam, all networks, before the decay; 1e-5 for MNIST."""
     betas: tuple[float, float] = (0.5, 0.999)
@@ -111,7 +114,8 @@ class EGSCITConfig:
             *("lambda_adv", "lambda_rec", "lambda_cyc", "lambda_latent", "lambda_style", "lambda_content"),
             "learning_rate",
         )
-        rules = {f"{name} >= 1": getattr(self, name) >= 1 for name in at_least_1}
+        rules = {"init_std > 0": self.init_std > 0}
+        rules |= {f"{name} >= 1": getattr(self, name) >= 1 for name in at_least_1}
         rules |= {f"{name} >= 0": getattr(self, name) >= 0 for name in at_least_0}
         rules[f"statistics one of {', '.join(STATISTICS)}"] = self.statistics in STATISTICS
         rules[f"perceptual one of {', '.join(PERCEPTUAL)}"] = self.perceptual in PERCEPTUAL
@@ -254,7 +258,7 @@ class EGSCIT(Translator):
             Discriminator(config.discriminator_width, config.discriminator_layers) for _ in "ab"
         )
         self.features_a, self.features_b = (encoder(config.width, config.stages) for _ in "ab")  # from stage 1
-        self.apply(initialise)
+        initialise(self, config.init_std)
         self.features_a.requires_grad_(False)
         self.features_b.requires_grad_(False)
         for name in (*NETWORKS, *DISCRIMINATORS):

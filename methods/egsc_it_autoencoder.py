@@ -122,16 +122,20 @@ class Discriminator(nn.Module):
         return F.leaky_relu(self.dis_logit(x), SLOPE)
 
 
-def initialise(module: nn.Module) -> None:
-    """For `apply`: Normal(0, 0.02) cut off at two standard deviations, in a discriminator Xavier; zero biases."""
-    if isinstance(module, Discriminator):
-        for convolution in module.modules():
-            if isinstance(convolution, nn.Conv2d):  # after its own turn: `apply` goes to the children first
-                nn.init.xavier_uniform_(convolution.weight)
-    elif isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
-        nn.init.trunc_normal_(module.weight, std=0.02, a=-0.04, b=0.04)
-        assert module.bias is not None
-        nn.init.zeros_(module.bias)
+def initialise(module: nn.Module, std: float) -> None:
+    """Normal(0, std) weights cut off at two standard deviations, in discriminators Xavier's; zero biases."""
+    of_discriminators = {
+        id(part) for judge in module.modules() if isinstance(judge, Discriminator) for part in judge.modules()
+    }
+    for part in module.modules():
+        if not isinstance(part, nn.Conv2d | nn.ConvTranspose2d):
+            continue
+        if id(part) in of_discriminators:
+            nn.init.xavier_uniform_(part.weight)
+        else:
+            nn.init.trunc_normal_(part.weight, std=std, a=-2 * std, b=2 * std)
+        assert part.bias is not None
+        nn.init.zeros_(part.bias)
 
 
 class Autoencoder(nn.Module):
@@ -229,6 +233,7 @@ class AutoencoderConfig:
     lambda_adv: float
     lambda_rec: float
     lambda_latent: float
+    init_std: float
     learning_rate: float
     betas: tuple[float, float]
     batch_size: int
@@ -251,7 +256,7 @@ class Autoencoders(Stage):
         self.autoencoder_b = Autoencoder(config.width, config.stages)
         self.discriminator_a = Discriminator(config.discriminator_width, config.discriminator_layers)
         self.discriminator_b = Discriminator(config.discriminator_width, config.discriminator_layers)
-        self.apply(initialise)
+        initialise(self, config.init_std)
         for name, network in self.named_children():
             self.optimizers[name] = Adam(network.parameters(), lr=config.learning_rate, betas=config.betas, fused=True)
             # The steps done stand in the optimiser: there they are stored, and reading them does not wait for a device.
