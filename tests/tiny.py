@@ -26,7 +26,7 @@ METHODS = {
     },
     "egsc_it": {
         "width": 4, "discriminator_width": 4, "discriminator_layers": 3, "perceptual": "stand_in", "batch_size": 1,
-        "generator_updates": 1, "autoencoder_steps": 40,
+        "generator_updates": 1, "autoencoder_steps": 40, "stages": 2, "init_std": 0.2,
     },
 }  # fmt: skip
 
