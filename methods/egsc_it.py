@@ -323,7 +323,7 @@ class EGSCIT(Translator):
         }
 
     def _generator_losses(self, a: Tensor, b: Tensor, noise: Tensor, noise_back: Tensor) -> dict[str, Tensor]:
-        """All terms of section 5 of the description; x_ab is a, translated with the exemplar b."""
+        """All terms of encoders and generators; x_ab is a, translated with the exemplar b."""
         c = self.config
         with torch.no_grad():
             f_a, f_b = self.features_a(a), self.features_b(b)
@@ -390,7 +390,7 @@ class EGSCIT(Translator):
     def load_official(self, state_dicts: Mapping[str, Mapping[str, Tensor]]) -> None:
         """`model`: the variables of a stage-2 checkpoint, by TensorFlow's names and in its layout; all networks.
 
-        Optimiser slots and counters are ignored. Raises ValueError, see `load_networks`.
+        The original's domain A is 0. Optimiser slots and counters are ignored. Raises ValueError, see `load_networks`.
         """
         others = {name: state for name, state in state_dicts.items() if name != "model"}
         targets: dict[str, list[nn.Module]] = {scope: [getattr(self, name)] for scope, name in SCOPES.items()}

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from determined import fill, numbers
 from torch import Tensor
 
+from methods.base import Domains
 from methods.egsc_it import EGSCIT, SCOPES, EGSCITConfig
 from methods.egsc_it_autoencoder import (
     Autoencoder,
@@ -188,8 +189,6 @@ def test_parameter_counts_are_the_official_ones(
     stages: int, size: int, encoders: int, shared: int, generators: int, trained: int, stage_2: int, stage_1: int,
     stage_1_graph: int,
 ) -> None:  # fmt: skip
-    from methods.base import Domains
-
     with torch.device("meta"):
         built = EGSCIT(EGSCITConfig(stages=stages), size)
         images = torch.zeros(1, 3, size, size, dtype=torch.uint8)
