@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 import torch
 from safetensors.torch import load_file, save
 
+from bench import presets
 from bench.atomic import write_atomically, write_json
 from bench.data.contract import TaskData
 from bench.data.files import find_weights
@@ -33,7 +34,7 @@ from bench.protocol import PROTOCOLS
 from bench.randomness import seeded
 from bench.results import Cell
 from bench.spec import Budget, RunSpec, check_override_methods, config_values, parse_overrides, resolve_config
-from bench.stand_in import StandInSettings, stand_in_weights
+from bench.stand_in import stand_in_weights
 from bench.tasks import Task, get_task
 from bench.training import train
 from methods.base import Domains, Translator
@@ -43,7 +44,6 @@ from metrics.encoders import InceptionEncoder, LpipsAlexNet
 T = TypeVar("T")
 Weights = Callable[[str], Mapping[str, torch.Tensor]]
 """Name of a network -> its state dict, see `Context.weights`."""
-STAND_IN_SETTINGS = StandInSettings()
 """One stand-in for all presets, tasks and methods."""
 
 
@@ -271,7 +271,9 @@ def weights_for(results: Path, runtime: Runtime) -> Weights:
     """`Context.weights`: the stand-in, trained when it is first asked for, and whatever was fetched."""
 
     def weights(name: str) -> Mapping[str, torch.Tensor]:
-        return stand_in_weights(results, STAND_IN_SETTINGS, runtime) if name == STAND_IN else fetched_weights(name)
+        return (
+            stand_in_weights(results, presets.STAND_IN_SETTINGS, runtime) if name == STAND_IN else fetched_weights(name)
+        )
 
     return weights
 

@@ -147,8 +147,8 @@ def _file_part(direction: str) -> str:
 
 
 def read_cells(root: Path, task: str) -> Iterator[dict[str, Any]]:
-    """Every cell of `task` as `{spec, status, cost, remarks, pretrained, scores: {style: metrics}, folder}`, in order of
-    folder name; `pretrained` names the networks that it was given.
+    """Every cell of `task` as `{spec, status, cost, remarks, pretrained, scores: {style: metrics}, folder}`, ordered by
+    folder; `pretrained` names the networks that it was given.
     """
     for path in sorted((root / "runs" / task).glob("*/*/spec.json")):
         folder = path.parent

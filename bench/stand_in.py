@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +24,7 @@ from bench.atomic import write_atomically, write_json
 from bench.data.drawn import DRAWN_VERSION
 from bench.data.drawn.others import OTHER_CLASSES, OTHERS_VERSION, draw_others
 from bench.device import Runtime
+from bench.presets import StandInSettings
 from bench.progress import progress, say
 from bench.randomness import generator, seeded
 from methods.backbones import STAND_IN_LAYOUT, StandInVGG
@@ -35,24 +36,6 @@ STAND_IN_VERSION = 1
 """Raised when a change of this file alters the network."""
 EXAMINED = 256
 """Held-out images classified at once."""
-
-
-@dataclass(frozen=True)
-class StandInSettings:
-    """How the stand-in is trained."""
-
-    train_per_class: int = 150
-    """Drawings of each class that it learns from."""
-    test_per_class: int = 40
-    """Held-out drawings of each class."""
-    steps: int = 1_000
-    """Adam steps."""
-    batch_size: int = 64
-    """Images per step."""
-    learning_rate: float = 4e-3
-    """At the start; cosine to 0."""
-    shift: int = 2
-    """How far images are moved at most, in pixels. They are never flipped: a flipped letter may be none."""
 
 
 def stand_in_weights(root: Path, settings: StandInSettings, runtime: Runtime) -> Mapping[str, Tensor]:

@@ -31,6 +31,9 @@ BUILT_IN: Mapping[str, MethodEntry] = {
     "munit": MethodEntry("methods.munit:MUNIT", "Huang et al., ECCV 2018; noise and exemplar styles"),
     "drit": MethodEntry("methods.drit:DRIT", "Lee et al., ECCV 2018 and IJCV 2020; noise and exemplar styles"),
     "stargan_v2": MethodEntry("methods.stargan_v2:StarGANv2", "Choi et al., CVPR 2020; noise and exemplar styles"),
+    "egsc_it": MethodEntry(
+        "methods.egsc_it:EGSCIT", "Ma et al., ICLR 2019; exemplar styles; weak supervision (a classifier's features)"
+    ),
     "cats_udt": MethodEntry("methods.cats_udt:CatsUDT", "Lavoie et al., ICLR 2021; style conditioned on clusters"),
 }
 

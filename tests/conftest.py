@@ -26,6 +26,7 @@ def tiny_preset(monkeypatch: pytest.MonkeyPatch) -> None:
     """The quick preset is tiny in this test."""
     from bench import presets
 
+    monkeypatch.setattr(presets, "STAND_IN_SETTINGS", tiny.TINY_STAND_IN)
     monkeypatch.setitem(presets.PRESETS, "quick", {"pictures": tiny.TINY, "digits": tiny.TINY})
 
 

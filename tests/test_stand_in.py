@@ -15,12 +15,12 @@ from bench.cli import main
 from bench.device import Runtime
 from bench.errors import BenchError
 from bench.launch import Request, layers, run, weights_for
-from bench.presets import get_preset
+from bench.presets import StandInSettings, get_preset
 from bench.randomness import generator
 from bench.results import read_cells
 from bench.semantics import SemanticsRequest, run_semantics
 from bench.spec import resolve_config
-from bench.stand_in import StandInSettings, _shifted, stand_in_weights
+from bench.stand_in import _shifted, stand_in_weights
 from methods.backbones import StandInVGG
 from methods.cats_udt import CatsUDT
 
@@ -36,7 +36,7 @@ def runtime() -> Runtime:
 
 @pytest.fixture
 def tiny_stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bench.launch.STAND_IN_SETTINGS", TINY)
+    monkeypatch.setattr("bench.presets.STAND_IN_SETTINGS", TINY)
 
 
 def record_of(root: Path) -> dict[str, object]:
@@ -106,7 +106,8 @@ TWO_AT_ONCE = """
 import sys
 from pathlib import Path
 from bench.device import Runtime
-from bench.stand_in import StandInSettings, stand_in_weights
+from bench.presets import StandInSettings
+from bench.stand_in import stand_in_weights
 root, steps = Path(sys.argv[1]), int(sys.argv[2])
 print("ready", flush=True)
 sys.stdin.readline()

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from bench import presets
-from bench.presets import EvaluationSize, JudgeSettings, KindPreset
+from bench.presets import EvaluationSize, JudgeSettings, KindPreset, StandInSettings
 
 METHODS = {
     "cyclegan": {
@@ -29,6 +29,10 @@ METHODS = {
         "semantics.adaptation.batch_size": 8,
     },
     "drit": {"width": 4, "discriminator_scales": 2, "content_discriminator": "small"},
+    "egsc_it": {
+        "width": 4, "discriminator_width": 4, "discriminator_layers": 3, "perceptual": "stand_in", "batch_size": 1,
+        "generator_updates": 1, "autoencoder_steps": 40, "stages": 2, "init_std": 0.2,
+    },
 }  # fmt: skip
 
 TINY = KindPreset(
@@ -39,8 +43,12 @@ TINY = KindPreset(
 )
 
 
+TINY_STAND_IN = StandInSettings(train_per_class=1, test_per_class=1, steps=2, batch_size=8)
+
+
 def install() -> None:
     """Put TINY in place of the quick preset, in this process."""
+    presets.STAND_IN_SETTINGS = TINY_STAND_IN
     presets.PRESETS["quick"] = {"pictures": TINY, "digits": TINY}
 
 
