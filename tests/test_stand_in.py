@@ -165,7 +165,7 @@ def test_weights_are_the_stand_in_or_fetched_ones(tmp_path: Path, runtime: Runti
 def test_the_quick_preset_has_it_for_the_vgg_variants_alone(kind: str) -> None:
     def encoder(name: str, preset: str, overrides: dict[str, str]) -> str:
         return resolve_config(
-            CatsUDT, name, *layers(CatsUDT, name, get_preset(preset, kind), {name: overrides})
+            CatsUDT, name, *layers(CatsUDT, name, get_preset(preset, kind), {name: overrides}, "embedded")
         ).semantics.encoder
 
     for name in VARIANTS:
