@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 import torch
 from determined import fill
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
+from test_egsc_it_networks import official_name
 from tiny import METHODS
 from torch import Tensor
 
@@ -20,8 +21,10 @@ from bench.cli import main
 from bench.errors import BenchError
 from bench.official import read_checkpoint
 from bench.results import read_cells
-from methods.base import to_model_range, to_uint8
+from bench.spec import resolve_config
+from methods.base import Translator, to_model_range, to_uint8
 from methods.cyclegan import CycleGAN, CycleGANConfig
+from methods.registry import BUILT_IN, load
 
 SIZE = 32
 
@@ -209,3 +212,57 @@ def test_wrong_words_are_refused(
 ) -> None:  # fmt: skip
     assert evaluate(monkeypatch, "--task", "folder", "--data", str(shapes), "--results", str(tmp_path), *words) == 2
     assert message in capsys.readouterr().err
+
+
+def published(name: str, built: Translator, folder: Path) -> list[str]:
+    """The method's networks as its authors publish them, and the words that name the files."""
+    own = {network: getattr(built, network).state_dict() for network in built.optimizers}
+    match name:
+        case "cyclegan":
+            files = [("G_A", "generator_ab"), ("G_B", "generator_ba")]
+            return [f"{theirs}={saved(folder / f'{theirs}.pth', own[ours])}" for theirs, ours in files]
+        case "munit":
+            both = {letter: own[f"generator_{letter}"] for letter in "ab"}
+            return [f"gen={saved(folder / 'gen_01000000.pt', both)}"]
+        case "drit":
+            kept = {"enc_c": "content_encoder", "enc_a": "attribute_encoder", "gen": "generator"}
+            content = {theirs: own[ours] for theirs, ours in kept.items()}
+            return [str(saved(folder / "01199.pth", {**content, "gen_opt": {"state": {}}, "ep": 1199}))]
+        case "stargan_v2":
+            kept_names = ("generator", "mapping_network", "style_encoder")
+            return [str(saved(folder / "100000_nets_ema.ckpt", {network: own[network] for network in kept_names}))]
+        case "egsc_it":
+            networks = [*built.optimizers, "features_a", "features_b"]
+            arrays = {}
+            for network in networks:
+                for key, value in getattr(built, network).state_dict().items():
+                    turned = value.permute(2, 3, 1, 0) if value.ndim == 4 else value
+                    arrays[official_name(network, key)] = turned.numpy()
+            np.savez(folder / "model.npz", **arrays)
+            return [f"model={folder / 'model.npz'}"]
+    raise AssertionError(f"say how {name} is published")
+
+
+@pytest.mark.usefixtures("tiny_preset", "no_real_files")
+@pytest.mark.parametrize("name", [name for name in BUILT_IN if name != "cats_udt"])
+def test_every_baselines_published_files_are_scored(
+    name: str, shapes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both directions, and the stored weights are the files' own."""
+    cls: Any = load(BUILT_IN[name].target)
+    theirs = cls(resolve_config(cls, name, METHODS[name]), SIZE)
+    frozen = [network for network in ("features_a", "features_b") if hasattr(theirs, network)]
+    for salt, network in enumerate([*theirs.optimizers, *frozen]):
+        fill(getattr(theirs, network), salt)
+    words = published(name, theirs, tmp_path)
+    base = ["--task", "folder", "--data", str(shapes), "--results", str(tmp_path / "results"), "--method", name]
+    assert evaluate(monkeypatch, *base, *(word for text in words for word in ("--weights", text))) == 0
+    (cell,) = read_cells(tmp_path / "results", "folder")
+    stored = load_file(cell["folder"] / "weights.safetensors")
+    judged = ("discriminator", "ema.", "pool")
+    compared = {key: value for key, value in theirs.state_dict().items() if not key.startswith(judged)}
+    assert compared
+    assert all(torch.equal(stored[key], value) for key, value in compared.items())
+    assert all(value.isfinite().all() for value in stored.values())
+    (score,) = cell["scores"].values()
+    assert {record["direction"] for record in score["records"]} == {"ink->paint", "paint->ink"}
