@@ -16,7 +16,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from metrics.checks import as_feature_pair, as_features, as_finite, as_labels
+from metrics.checks import as_feature_pair, as_features, as_finite
+from metrics.per_class import ClassDistance, per_class
 
 EPSILON = float(np.finfo(np.float64).eps)
 
@@ -104,20 +105,6 @@ def frechet_between_moments(x: Moments, reference: ReferenceMoments) -> float:
     return _combine(x.mean, reference.mean, trace, cross)
 
 
-@dataclass(frozen=True)
-class ClassDistance:
-    """The distance within one class."""
-
-    value: float | None
-    """None where it is not defined."""
-    n: int
-    """Feature vectors of this class in x."""
-    m: int
-    """Feature vectors of this class in y."""
-    reason: str = ""
-    """Why there is no value; empty if there is one."""
-
-
 def per_class_frechet(
     x: np.ndarray, x_labels: np.ndarray, y: np.ndarray, y_labels: np.ndarray, classes: Iterable[int]
 ) -> dict[int, ClassDistance]:
@@ -126,18 +113,7 @@ def per_class_frechet(
     x (n, d), y (m, d), integer labels (n,) and (m,). A class with fewer than 2 vectors on a side gets a reason, and the
     others their value. ValueError for features or labels of a wrong kind.
     """
-    x, y = as_feature_pair(x, y)
-    x_labels, y_labels = as_labels(x_labels, "x_labels", len(x)), as_labels(y_labels, "y_labels", len(y))
-    result = {}
-    for label in classes:
-        ours, theirs = x[x_labels == label], y[y_labels == label]
-        n, m = len(ours), len(theirs)
-        if min(n, m) < 2:
-            reason = f"class {label}: at least 2 feature vectors on each side wanted, got {n} and {m}"
-            result[label] = ClassDistance(None, n, m, reason)
-        else:
-            result[label] = ClassDistance(frechet_distance(ours, theirs), n, m)
-    return result
+    return per_class(frechet_distance, x, x_labels, y, y_labels, classes)
 
 
 def _centred(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
