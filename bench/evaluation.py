@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -25,7 +25,9 @@ from metrics.accuracy import accuracy, per_class_accuracy
 from metrics.checks import pinned_blas
 from metrics.encoders import InceptionEncoder, LpipsAlexNet
 from metrics.frechet import frechet_distance, per_class_frechet
+from metrics.kernel import kernel_distance, per_class_kernel
 from metrics.lpips_diversity import cosine_diversity, within_source_diversity
+from metrics.per_class import ClassDistance
 
 ALL = "all"
 """Name of the row that pools every class."""
@@ -230,7 +232,10 @@ def score_direction(data: TaskData, made: Translations, direction: str, tools: I
             records.append(replace(base, missing=encoder.remedy))
             continue
         base = replace(base, encoder=encoder.identity[:12])
-        score = {"accuracy": _accuracy, "fid": _fid, "lpips": _lpips, "judge_diversity": _judge_diversity}
+        score = {
+            "accuracy": _accuracy, "fid": _distance, "kid": _distance, "lpips": _lpips,
+            "judge_diversity": _judge_diversity,
+        }  # fmt: skip
         records += score[protocol.metric](data, made, base, encoder, tools)
     return records
 
@@ -258,13 +263,21 @@ def _accuracy(data: TaskData, made: Translations, base: Record, encoder: Any, to
     return records
 
 
-def _fid(data: TaskData, made: Translations, base: Record, encoder: Any, tools: Instruments) -> list[Record]:
+DISTANCES: Mapping[str, tuple[Callable[..., float], Callable[..., dict[int, ClassDistance]]]] = {
+    "fid": (frechet_distance, per_class_frechet),
+    "kid": (kernel_distance, per_class_kernel),
+}
+"""Metric -> the distance of two sets of features, and the same class by class."""
+
+
+def _distance(data: TaskData, made: Translations, base: Record, encoder: Any, tools: Instruments) -> list[Record]:
     fake = _encoded(encoder, made.images[:, 0], tools)  # first: another process may be encoding the real ones
     real_images, real_labels = reference(data, made.target, tools.size.reference_per_class)
     real = _encoded(encoder, real_images, tools)
+    pooled, by_class = DISTANCES[base.metric]
     with pinned_blas():
-        records = [replace(base, value=frechet_distance(fake, real), n=len(fake), n_reference=len(real))]
-        classes = per_class_frechet(fake, made.labels, real, real_labels, range(len(data.classes)))
+        records = [replace(base, value=pooled(fake, real), n=len(fake), n_reference=len(real))]
+        classes = by_class(fake, made.labels, real, real_labels, range(len(data.classes)))
     for index, own in classes.items():
         name = data.classes[index]
         records.append(replace(base, label=name, value=own.value, n=own.n, n_reference=own.m, missing=own.reason))

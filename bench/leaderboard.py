@@ -61,7 +61,7 @@ def _leaderboard(task: str, cells: pd.DataFrame) -> str:
     for direction in dict.fromkeys(scored["direction"]) if len(scored) else ():
         part = scored[scored["direction"] == direction]
         lines += [f"## {direction}", "", _overview(part, cells), ""]
-        for protocol in [name for name in PROTOCOLS if PROTOCOLS[name].metric in ("fid", "accuracy")]:
+        for protocol in [name for name in PROTOCOLS if PROTOCOLS[name].metric in ("fid", "kid", "accuracy")]:
             lines += _per_class(part[part["protocol"] == protocol], protocol)
     lines += [
         "Values are means over seeds ± the sample standard deviation between them; k/n: seeds finished / begun.",

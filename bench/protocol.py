@@ -27,7 +27,7 @@ class Protocol:
     name: str
     """Name and version, as it stands in table headers."""
     metric: str
-    """`fid`, `lpips`, `judge_diversity` or `accuracy`."""
+    """`fid`, `kid`, `lpips`, `judge_diversity` or `accuracy`."""
     encoder: Literal["inception", "alexnet", "judge"]
     """Network that reads the images."""
     preparation: str
@@ -49,6 +49,9 @@ class Protocol:
 TRANSLATION = TranslationProtocol(name="translate-v1", batch=32, styles=5, sources="test")
 
 _FORMULA = "|m1-m2|² + tr(S1 + S2 - 2 (S1 S2)^½), divisor n-1, float64, nuclear norm of the cross-Gram"
+_KERNEL_FORMULA = "unbiased MMD² of the kernel (xᵀy / width + 1)³ over all pairs, float64, not scaled; can be negative"
+_INCEPTION = "uint8, TF1 bilinear to 299 px (torch-fidelity's), Inception-v3 2015-12-05, pool3, 2048 wide"
+_JUDGE = "uint8 / 255, last features of the target domain's judge"
 _TRAIN_AND_TEST = "train + test of the target domain"
 
 PROTOCOLS: dict[str, Protocol] = {
@@ -70,7 +73,7 @@ PROTOCOLS: dict[str, Protocol] = {
             name="fid-inception-v1",
             metric="fid",
             encoder="inception",
-            preparation="uint8, TF1 bilinear to 299 px (torch-fidelity's), Inception-v3 2015-12-05, pool3, 2048 wide",
+            preparation=_INCEPTION,
             styles=1,
             reference=_TRAIN_AND_TEST,
             formula=_FORMULA,
@@ -78,13 +81,35 @@ PROTOCOLS: dict[str, Protocol] = {
             higher_is_better=False,
         ),
         Protocol(
+            name="kid-inception-v1",
+            metric="kid",
+            encoder="inception",
+            preparation=_INCEPTION,
+            styles=1,
+            reference=_TRAIN_AND_TEST,
+            formula=_KERNEL_FORMULA,
+            comparable=True,
+            higher_is_better=False,
+        ),
+        Protocol(
             name="fid-judge-v1",
             metric="fid",
             encoder="judge",
-            preparation="uint8 / 255, last features of the target domain's judge",
+            preparation=_JUDGE,
             styles=1,
             reference=_TRAIN_AND_TEST,
             formula=_FORMULA,
+            comparable=False,
+            higher_is_better=False,
+        ),
+        Protocol(
+            name="kid-judge-v1",
+            metric="kid",
+            encoder="judge",
+            preparation=_JUDGE,
+            styles=1,
+            reference=_TRAIN_AND_TEST,
+            formula=_KERNEL_FORMULA,
             comparable=False,
             higher_is_better=False,
         ),

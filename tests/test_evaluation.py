@@ -27,6 +27,7 @@ from bench.protocol import PROTOCOLS, TRANSLATION
 from methods.base import Exemplar, Noise
 from metrics.encoders import JudgeEncoder
 from metrics.frechet import frechet_distance
+from metrics.kernel import kernel_distance
 from metrics.wide_resnet import WideResNet
 
 SIZE = EvaluationSize(None, None)
@@ -119,8 +120,11 @@ def test_records_equal_the_metrics_computed_by_hand(toy: Toy, tools: Instruments
     real_images, real_labels = reference(data, 1, None)
     real = encoder(real_images)
     assert records["fid-judge-v1", "all"].value == pytest.approx(frechet_distance(fake, real), rel=1e-9)
+    assert records["kid-judge-v1", "all"].value == pytest.approx(kernel_distance(fake, real), rel=1e-9)
     own = frechet_distance(fake[made.labels == 1], real[real_labels == 1])
     assert records["fid-judge-v1", "b"].value == pytest.approx(own, rel=1e-9)
+    own = kernel_distance(fake[made.labels == 1], real[real_labels == 1])
+    assert records["kid-judge-v1", "b"].value == pytest.approx(own, rel=1e-9)
     assert (records["fid-judge-v1", "b"].n, records["fid-judge-v1", "b"].n_reference) == (20, 40)
     right = encoder.predict(made.images[:, 0]) == made.labels
     assert records["accuracy-judge-v1", "all"].value == pytest.approx(100 * right.mean())
@@ -138,7 +142,7 @@ def test_class_without_sources_has_a_reason(toy: Toy, tools: Instruments) -> Non
     data.splits[0, "test"] = Split(split.images, np.zeros_like(split.labels), split.ids)
     made = translate_test_images(toy, data, 0, 1, SIZE, "noise")
     records = {(r.protocol, r.label): r for r in score_direction(data, made, "one->two", tools)}
-    for protocol in ("fid-judge-v1", "accuracy-judge-v1"):
+    for protocol in ("fid-judge-v1", "kid-judge-v1", "accuracy-judge-v1"):
         assert records[protocol, "b"].value is None
         assert records[protocol, "b"].missing
 
