@@ -11,8 +11,9 @@ nearest centre in L2. Where that code leaves a choice open, or leaves results to
 
 - Everything drawn (dimensions, starts) follows from the seed, and rows are sorted by content before k-means, so neither
   their order nor the number of threads matters.
-- k-means stops when no sample changes its bin (tolerance 0), not when the centres move little: so a reference sample,
-  too, is in the bin of its nearest centre, and the reference compared with itself gives NDB 0 and JSD 0.
+- k-means stops when no sample changes its bin (tolerance 0), not when the centres move little: so a bin's members are
+  the reference samples nearest to its centre. The shares of both sets are counted by nearest centre, which is the same
+  but where 100 steps did not suffice: the reference compared with itself always gives NDB 0 and JSD 0.
 - Standard deviations have divisor n. Equally near centres: the larger bin. Equally large bins: k-means' own order.
 """
 
@@ -49,7 +50,7 @@ class Bins:
     scale: np.ndarray
     """(c,) float64: what these are divided by: standard deviation + 1e-6 if whitened, else 1."""
     shares: np.ndarray
-    """(K,) float64: of the reference samples, decreasing, sum 1."""
+    """(K,) float64: of the reference samples, sum 1; decreasing, if k-means came to rest."""
     n: int
     """Number of reference samples."""
     integer: bool
@@ -108,8 +109,8 @@ def make_bins(
     used /= scale
     bins = _k_means(used, k, seed, starts)
     centres = np.stack([rows[bins == i].mean(axis=0, dtype=np.float64) for i in range(k)])
-    shares = np.bincount(bins, minlength=k) / len(bins)
-    return Bins(centres, coordinates, scale, shares, len(bins), np.issubdtype(rows.dtype, np.integer))
+    shares = np.bincount(_nearest(rows, centres, coordinates, scale), minlength=k) / len(rows)
+    return Bins(centres, coordinates, scale, shares, len(rows), np.issubdtype(rows.dtype, np.integer))
 
 
 def assign(samples: np.ndarray, bins: Bins) -> np.ndarray:
@@ -124,10 +125,7 @@ def assign(samples: np.ndarray, bins: Bins) -> np.ndarray:
     if np.issubdtype(rows.dtype, np.integer) != bins.integer:
         wanted = "integers" if bins.integer else "floating point numbers"
         raise ValueError(f"samples: {wanted} wanted, as in the reference, got dtype {rows.dtype}")
-    centres = bins.centres[:, bins.coordinates] / bins.scale
-    chunks = (rows[i : i + ROWS_AT_ONCE, bins.coordinates] / bins.scale for i in range(0, len(rows), ROWS_AT_ONCE))
-    # cdist sums each pair on its own: a matrix product's last digits would depend on the position of the row.
-    return np.concatenate([cdist(chunk, centres, "sqeuclidean").argmin(axis=1) for chunk in chunks])
+    return _nearest(rows, bins.centres, bins.coordinates, bins.scale)
 
 
 def ndb_to_bins(samples: np.ndarray, bins: Bins, alpha: float = 0.05) -> Ndb:
@@ -197,6 +195,14 @@ def _k_means(rows: np.ndarray, k: int, seed: int, starts: int) -> np.ndarray:
         clusters = model.fit(rows).labels_
     by_size = np.argsort(-np.bincount(clusters, minlength=k), kind="stable")
     return np.argsort(by_size)[clusters]
+
+
+def _nearest(rows: np.ndarray, centres: np.ndarray, coordinates: np.ndarray, scale: np.ndarray) -> np.ndarray:
+    """int64 (m,): index of the centre nearest to each of `rows` (m, d), the lowest of equally near ones."""
+    used = centres[:, coordinates] / scale
+    chunks = (rows[i : i + ROWS_AT_ONCE, coordinates] / scale for i in range(0, len(rows), ROWS_AT_ONCE))
+    # cdist sums each pair on its own: a matrix product's last digits would depend on the position of the row.
+    return np.concatenate([cdist(chunk, used, "sqeuclidean").argmin(axis=1) for chunk in chunks])
 
 
 def _kl(p: np.ndarray, q: np.ndarray) -> float:
