@@ -1,7 +1,8 @@
-"""How well clusters agree with classes: CatS-UDT eq. 14 in its unambiguous form.
+"""How well clusters agree with classes: CatS-UDT eq. 14 in its unambiguous form, and scores that need no fixed map.
 
-One map from clusters to labels is made on reference predictions and applied to every domain, so an accuracy on another
-domain also says whether the clusters *kept their meaning* there, which a purity on that domain would not.
+Eq. 14: one map from clusters to labels is made on reference predictions and applied to every domain, so an accuracy on
+another domain also says whether the clusters *kept their meaning* there, which a purity on that domain would not.
+Neither would the Hungarian accuracy, NMI and ARI: they see how the images of one set are grouped, under any names.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.optimize import linear_sum_assignment
+from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 
 from metrics.checks import as_labels
 
@@ -54,6 +56,49 @@ def alignment_accuracy(clusters: ArrayLike, labels: ArrayLike, mapping: ArrayLik
     if y.shape != c.shape:
         raise ValueError(f"{len(c)} clusters, but labels of shape {y.shape}")
     return float(np.mean(own[c] == y))
+
+
+def hungarian_accuracy(clusters: ArrayLike, labels: ArrayLike) -> float:
+    """Share in (0, 1] of images that agree under the one-to-one map that suits this very set best (Kuhn 1955).
+
+    `clusters` and `labels` integers (N,), of any values and numbers of them: with more clusters than labels, the images
+    of a cluster left over do not agree. Never below 1 / the larger number of groups.
+    ValueError for other shapes and types, and for N = 0.
+    """
+    c, y = _grouped(clusters, labels)
+    counts = contingency(c, y, int(c.max()) + 1, int(y.max()) + 1)
+    best = linear_sum_assignment(counts, maximize=True)
+    return float(counts[best].sum() / len(c))
+
+
+def normalized_mutual_information(clusters: ArrayLike, labels: ArrayLike) -> float:
+    """NMI in [0, 1]: mutual information over the mean of both entropies (Strehl and Ghosh 2002; arithmetic mean).
+
+    Inputs and ValueError as for `hungarian_accuracy`. Not corrected for chance: it grows with the number of clusters.
+    One group on both sides: 1; one group on one side only: 0.
+    """
+    c, y = _grouped(clusters, labels)
+    return min(1.0, float(normalized_mutual_info_score(y, c)))  # rounding may leave 1 + 1e-16
+
+
+def adjusted_rand_index(clusters: ArrayLike, labels: ArrayLike) -> float:
+    """ARI in [-0.5, 1]: pairs grouped alike, with chance at 0 (Hubert and Arabie 1985).
+
+    Inputs and ValueError as for `hungarian_accuracy`. One group on both sides, or single images on both: 1.
+    """
+    c, y = _grouped(clusters, labels)
+    return float(adjusted_rand_score(y, c))
+
+
+def _grouped(clusters: ArrayLike, labels: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    """Both as integers from 0, (N,) each with N >= 1."""
+    c = as_labels(np.asarray(clusters), "clusters")
+    y = as_labels(np.asarray(labels), "labels")
+    if len(c) != len(y):
+        raise ValueError(f"{len(c)} clusters, but {len(y)} labels")
+    if len(c) == 0:
+        raise ValueError("clusters: at least 1 wanted, got 0")
+    return np.unique(c, return_inverse=True)[1], np.unique(y, return_inverse=True)[1]
 
 
 def _indices(values: ArrayLike, limit: int, what: str) -> np.ndarray:

@@ -38,6 +38,28 @@ def as_finite(values: np.ndarray, name: str) -> np.ndarray:
     return array
 
 
+def as_rows(samples: np.ndarray, name: str, at_least: int = 1) -> np.ndarray:
+    """`samples` (n, ...), images or features, as (n, d) of their own dtype: float64 would be 8 times an image's bytes.
+
+    ValueError that names `name` unless they are real and finite, of 2 or more dimensions, n >= `at_least`, d >= 1.
+    """
+    array = np.asarray(samples)
+    if array.ndim < 2 or 0 in array.shape[1:]:
+        raise ValueError(f"{name}: samples of shape (n, ...) with at least 1 value each wanted, got {array.shape}")
+    if len(array) < at_least:
+        raise ValueError(f"{name}: at least {at_least} samples wanted, got {len(array)}")
+    if not np.issubdtype(array.dtype, np.integer):  # integers are finite, and need no copy to know it
+        as_finite(array, name)
+    return array.reshape(len(array), -1)
+
+
+def as_count(value: int, name: str, at_least: int = 1) -> int:
+    """`value` as int. ValueError that names `name` unless it is a whole number >= `at_least`; True is none."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < at_least:
+        raise ValueError(f"{name}: a whole number >= {at_least} wanted, got {value!r}")
+    return int(value)
+
+
 def as_labels(labels: np.ndarray, name: str, count: int | None = None) -> np.ndarray:
     """`labels` as (n,) integers (booleans count as 0 and 1). ValueError unless 1-D, integer, and `count` of them."""
     array = np.asarray(labels)

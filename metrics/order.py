@@ -1,0 +1,20 @@
+"""An order of rows that follows from their content, so that what is drawn from a seed does not depend on file order."""
+
+from __future__ import annotations
+
+from hashlib import sha256
+
+import numpy as np
+
+
+def row_keys(rows: np.ndarray) -> list[bytes]:
+    """For each row of a finite real array (n, ...) the SHA-256 of its values as little-endian float64.
+
+    Equal values have equal keys whatever their dtype; 0.0 and -0.0 are equal.
+    """
+    return [sha256((np.asarray(row, "<f8") + 0.0).tobytes()).digest() for row in rows]
+
+
+def content_order(keys: list[bytes]) -> np.ndarray:
+    """int64 (n,): the indices that sort rows by their `keys`; only the places of equal rows depend on the input."""
+    return np.array(sorted(range(len(keys)), key=keys.__getitem__), dtype=np.int64)
