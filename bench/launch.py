@@ -6,7 +6,6 @@ import json
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import cache
 from multiprocessing import parent_process
 from pathlib import Path
 from typing import Any, TypeVar
@@ -22,29 +21,27 @@ from bench.data.select import data_kind, load_data
 from bench.device import Runtime
 from bench.environment import describe
 from bench.errors import BenchError, Interrupted, nearest
-from bench.evaluation import Instruments, Missing, evaluate_cell, style_name
-from bench.features import FeatureCache
-from bench.judge import get_judge
+from bench.evaluation import evaluate_cell
+from bench.instruments import Instruments, make_instruments
 from bench.leaderboard import leaderboards, write_leaderboards
 from bench.loop import TrainingFailed
 from bench.parallel import run_in_processes
 from bench.presets import STAND_IN, KindPreset, get_preset
 from bench.progress import say
-from bench.protocol import PROTOCOLS
+from bench.protocol import select
 from bench.randomness import seeded
 from bench.results import Cell
 from bench.spec import Budget, RunSpec, check_override_methods, config_values, parse_overrides, resolve_config
 from bench.stand_in import stand_in_weights
 from bench.tasks import Task, get_task
 from bench.training import train
+from bench.translations import style_name
 from methods.base import Domains, Translator
 from methods.registry import BUILT_IN, load, registered
-from metrics.encoders import InceptionEncoder, LpipsAlexNet
 
 T = TypeVar("T")
 Weights = Callable[[str], Mapping[str, torch.Tensor]]
 """Name of a network -> its state dict, see `Context.weights`."""
-"""One stand-in for all presets, tasks and methods."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +70,8 @@ class Request:
     """The results folder."""
     jobs: int = 0
     """Cells at once, each in a process of its own; 0: as many as fill the machine."""
+    protocols: Sequence[str] = ()
+    """Protocols to measure beside those that always are."""
 
 
 @dataclass(frozen=True)
@@ -100,6 +99,7 @@ def open_session(request: Request) -> Session:
     """Check everything and load the data. Raises BenchError before anything is trained."""
     task = get_task(request.task)
     preset = get_preset(request.preset, task.kind)
+    select(request.protocols)
     runtime = Runtime(request.device, task.sizes[request.preset])
     classes, broken = resolve_methods(request.methods)
     overrides = parse_overrides(request.overrides)
@@ -156,7 +156,7 @@ def run_alone(request: Request) -> bool:
 
 def run_here(request: Request, session: Session) -> bool:
     """Every cell of `session`, one after the other in this process; True unless one failed."""
-    tools = make_instruments(request.results, session.data, session.preset, session.runtime)
+    tools = make_instruments(request.results, session.data, session.preset, session.runtime, request.protocols)
     domains = training_domains(session.data, session.runtime)
     with session.runtime.threads_pinned(session.runtime.threads):
         outcomes = [run_cell(job, session, domains, tools, request.results) for job in session.jobs]
@@ -244,27 +244,6 @@ def training_domains(data: TaskData, runtime: Runtime) -> Domains:
     """The training images alone, on the device: all that a method ever sees."""
     first, second = (torch.tensor(data.splits[domain, "train"].images[:], device=runtime.device) for domain in (0, 1))
     return Domains((first, second))
-
-
-def make_instruments(results: Path, data: TaskData, preset: KindPreset, runtime: Runtime) -> Instruments:
-    """The judges (trained when a cell first asks, by one process, for all) and the encoders whose weights are there."""
-    return Instruments(
-        judge=cache(lambda target: get_judge(results, data, target, preset.judge, runtime)),
-        inception=_encoder("inception", InceptionEncoder, runtime),
-        alexnet=_encoder("alexnet", LpipsAlexNet, runtime),
-        cache=FeatureCache(results / "features"),
-        size=preset.evaluation,
-    )
-
-
-def _encoder(name: str, make: Callable[[Path, torch.device], T], runtime: Runtime) -> T | Missing:
-    path = find_weights(name)
-    if path is None:
-        return Missing(f"needs: bench fetch {name}")
-    try:
-        return make(path, runtime.device)
-    except ValueError as error:
-        raise BenchError(f"damaged or other weights: {error}", f"remove {path}, then: bench fetch {name}") from error
 
 
 def weights_for(results: Path, runtime: Runtime) -> Weights:
@@ -357,7 +336,6 @@ def _scorable(cell: Cell, style: str, tools: Instruments) -> bool:
     if not path.exists():
         return True
     records = json.loads(path.read_text())["records"]
-    present = {record["protocol"] for record in records}
     missing = {record["protocol"] for record in records if record["missing"].startswith("needs:")}
-    wanted = missing | (set(PROTOCOLS) - present)
-    return any(PROTOCOLS[name].encoder in tools.available() for name in wanted)
+    absent = {protocol.name for protocol in tools.protocols} - {record["protocol"] for record in records}
+    return tools.measurable(missing | absent)

@@ -21,10 +21,10 @@ from bench.cost import Cost
 from bench.data.contract import TaskData
 from bench.environment import describe
 from bench.errors import BenchError
-from bench.evaluation import styles_for
 from bench.launch import Job, store_weights
 from bench.progress import say
 from bench.results import Cell
+from bench.translations import styles_for
 from methods.base import Translator, to_model_range
 
 States = dict[str, dict[str, Tensor]]
