@@ -77,6 +77,10 @@ class Ndb:
         """NDB/K, 0 to 1."""
         return self.count / self.k
 
+    def numbers(self) -> dict[str, float]:
+        """NDB/K and JSD by name, as `floors.real_floors` takes them."""
+        return {"ndb": self.share, "jsd": self.jsd}
+
 
 def make_bins(
     reference: np.ndarray,
