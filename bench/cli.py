@@ -174,6 +174,18 @@ def fetch(
         fetching.fetch(names, from_dir)
 
 
+@app.command()
+def doctor(
+    json_file: Annotated[
+        str, typer.Option("--json", help="Write the record to this file, too; -: print it instead of the table.")
+    ] = "",
+) -> None:
+    """Compute every metric on built-in cases with known answers, with the libraries that are installed."""
+    from bench.doctor import report
+
+    raise typer.Exit(report(json_file))
+
+
 def _one_of(option: str, value: str, valid: tuple[str, ...]) -> str:
     if value not in valid:
         raise BenchError(f"{option} {value!r} is not understood", nearest(value, [name for name in valid if name]))

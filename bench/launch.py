@@ -19,6 +19,7 @@ from bench.data.contract import TaskData
 from bench.data.files import find_weights
 from bench.data.select import data_kind, load_data
 from bench.device import Runtime
+from bench.doctor import doctor_record, warn_if_unwell
 from bench.environment import describe
 from bench.errors import BenchError, Interrupted, nearest
 from bench.evaluation import evaluate_cell
@@ -130,6 +131,7 @@ def run(request: Request) -> int:
     cannot be met, and Interrupted (state saved) on SIGTERM and SIGINT.
     """
     session = open_session(request)
+    warn_if_unwell()
     at_once = min(len(session.jobs), request.jobs or session.runtime.cells_at_once)
     if at_once > 1:
         good = run_in_processes([_one_cell(request, job) for job in session.jobs], run_alone, at_once)
@@ -305,7 +307,7 @@ def _train(job: Job, cell: Cell, domains: Domains, weights: Weights, runtime: Ru
     with torch.device("meta"):
         supervision = job.build().supervision
     cell.begin(supervision)
-    write_json(cell.environment, describe(runtime.device.type))
+    write_json(cell.environment, {**describe(runtime.device.type), "doctor": doctor_record()})
     method, cost = train(job.build, domains, cell.recording(weights), job.spec, cell, runtime)
     for remark in cell.note(method.remarks):
         say(f"{job.spec.method} seed {job.spec.seed}: WARNING: {remark}")

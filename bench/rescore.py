@@ -10,6 +10,7 @@ from typing import Any, get_args
 from bench.data.contract import TaskData
 from bench.data.select import load_data
 from bench.device import Runtime
+from bench.doctor import warn_if_unwell
 from bench.errors import BenchError, nearest
 from bench.evaluation import evaluate_cell
 from bench.instruments import Instruments, make_instruments
@@ -82,6 +83,7 @@ def rescore(request: RescoreRequest) -> int:
     runtime = Runtime(request.device, task.sizes[request.preset])
     data = load_data(task, request.data, task.sizes[request.preset], request.domains)
     say(data.note)
+    warn_if_unwell()
     tools = make_instruments(request.results, data, preset, runtime, request.protocols)
     if request.weights:
         _score_checkpoint(request, task, data, preset, tools, runtime)

@@ -59,7 +59,9 @@ def test_run_writes_everything_and_prints_the_table(
         cost = json.loads((folder / "cost.json").read_text())
         assert cost["flops"] > 1e6
         assert cost["steps"] * (2) == cost["images_per_domain"] == 24
-        assert json.loads((folder / "environment.json").read_text())["packages"]["torch"]
+        environment = json.loads((folder / "environment.json").read_text())
+        assert environment["packages"]["torch"] == environment["doctor"]["versions"]["torch"]
+        assert environment["doctor"]["failed"] == []
         assert (folder / "log.jsonl").read_text().count("\n") >= 1
     long = frame(tmp_path, "folder")
     deterministic = long[(long.method == "cyclegan") & (long.metric == "judge_diversity")]
