@@ -7,17 +7,17 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+
+from bench.features import FeatureCache, content_key
+from bench.protocol import NDB_BINS
 from metrics.floors import real_floors
+from metrics.frechet import frechet_distance
 from metrics.half_samples import (
     frechet_interval,
     frechet_paired_difference,
     kernel_interval,
     kernel_paired_difference,
 )
-
-from bench.features import FeatureCache, content_key
-from bench.protocol import NDB_BINS
-from metrics.frechet import frechet_distance
 from metrics.intervals import ImageInterval
 from metrics.kernel import kernel_distance
 from metrics.manifold import manifold_scores

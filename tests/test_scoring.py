@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import torch
 from eval_toys import PairEncoder, PixelEncoder, make_data, make_tools
-from metrics.floors import real_floor
 from toys import Toy, ToyConfig
 
 from bench.data.contract import Split, TaskData
@@ -26,6 +25,7 @@ from bench.scoring import (
 )
 from bench.translations import Translations, translate_test_images
 from metrics.encoders import JudgeEncoder
+from metrics.floors import real_floor
 from metrics.frechet import frechet_distance
 from metrics.intervals import half_sample_interval
 from metrics.kernel import kernel_distance
