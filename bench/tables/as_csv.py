@@ -6,7 +6,7 @@ import csv
 import io
 from collections.abc import Sequence
 
-from bench.tables.table import Cell, Table, explained, one_line
+from bench.tables.table import Cell, Table, one_line
 
 FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠")
 """A spreadsheet runs a text that begins with one of these (half or full width), so such a text gets a `'` in front."""
@@ -39,7 +39,7 @@ def _line(table: Table, row: Sequence[Cell], index: int) -> list[str]:
         safe(column.protocol), safe(column.unit), column.better, cell.role, safe(cell.text), _number(cell.value),
         _number(cell.deviation), _number(cell.low), _number(cell.high),
         *(_count(count) for count in (k, begun, n, real)), "1" if cell.bold else "0",
-        safe(cell.missing), safe("".join(marks)), safe("; ".join(explained(table, marks))),
+        safe(cell.missing), safe("".join(marks)), safe("; ".join(table.explained(marks))),
     ]  # fmt: skip
 
 

@@ -23,6 +23,9 @@ _ACCENTS = {
     "\u0300": "`", "\u0301": "'", "\u0302": "^", "\u0303": "~", "\u0304": "=", "\u0306": "u", "\u0307": ".",
     "\u0308": '"', "\u030a": "r", "\u030b": "H", "\u030c": "v", "\u0327": "c",
 }  # fmt: skip
+LONGEST_NAME = 24
+"""Characters of words in a cell beyond which they are broken into lines of NAME_WIDTH."""
+NAME_WIDTH = "11em"
 PREAMBLE = r"\usepackage{booktabs}"
 """What the document needs."""
 
@@ -30,7 +33,7 @@ PREAMBLE = r"\usepackage{booktabs}"
 def latex(table: Table) -> str:
     """A `table` environment with caption, notes, `tabular` and footnotes; its document needs `PREAMBLE`."""
     aligned = "".join(column.align[0] for column in table.columns)
-    heads = [_escaped(heading(table, index)) + _marks(column.marks) for index, column in enumerate(table.columns)]
+    heads = [_head(table, index) for index in range(len(table.columns))]
     groups = [[_row(table, group, place) for place in range(len(group.rows))] for group in table.groups if group.rows]
     body = [line for lines in groups for line in (r"\midrule", *lines)]
     lines = [
@@ -39,18 +42,26 @@ def latex(table: Table) -> str:
         r"\centering",
         rf"\caption{{{_escaped(table.title)}}}",
         *_list([_escaped(note) for note in table.notes]),
-        r"\footnotesize",
-        r"\setlength{\tabcolsep}{4pt}",
-        rf"\begin{{tabular}}{{{aligned}}}",
+        r"\scriptsize\setlength{\tabcolsep}{3pt}%",
+        # Wider than the text, it sticks out on both sides alike.
+        rf"\makebox[\linewidth][c]{{\begin{{tabular}}{{{aligned}}}",
         r"\toprule",
         " & ".join(heads) + r" \\",
         *(body or [r"\midrule"]),
         r"\bottomrule",
-        r"\end{tabular}\par",
+        r"\end{tabular}}\par",
         *_list([_footnote(note) for note in table.footnotes]),
         r"\end{table}",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _head(table: Table, index: int) -> str:
+    column = table.columns[index]
+    name, _, rest = heading(table, index).rpartition(" (n = ")
+    lines = [name, f"(n = {rest}"] if name else [rest]
+    lines = [*map(_escaped, lines[:-1]), _escaped(lines[-1]) + _marks(column.marks)]
+    return _stacked(lines, "b", column.align[0])
 
 
 def _row(table: Table, group: Group, place: int) -> str:
@@ -62,10 +73,24 @@ def _row(table: Table, group: Group, place: int) -> str:
 
 def _cell(table: Table, index: int, cell: Cell) -> str:
     text = shown(table, index, cell)
-    if cell.value is not None:
-        text = text.replace("-", "−")
-    text = _escaped(text)
-    return (rf"\textbf{{{text}}}" if cell.bold and text else text) + _marks(cell.marks)
+    if cell.value is None:
+        written = _bold(_escaped(text), cell) + _marks(cell.marks)
+        return rf"\parbox[t]{{{NAME_WIDTH}}}{{\raggedright {written}\strut}}" if len(text) > LONGEST_NAME else written
+    number, *rest = text.replace("-", "−").split(" (", 1)  # an interval or counts stand below the number
+    lines = [_bold(_escaped(part), cell) for part in (number, *(f"({more}" for more in rest))]
+    return _stacked([*lines[:-1], lines[-1] + _marks(cell.marks)], "t", table.columns[index].align[0])
+
+
+def _bold(text: str, cell: Cell) -> str:
+    return rf"\textbf{{{text}}}" if cell.bold and text else text
+
+
+def _stacked(lines: list[str], anchor: str, align: str) -> str:
+    """One below the other, without a package."""
+    if len(lines) == 1:
+        return lines[0]
+    body = r"\\".join(lines)
+    return rf"\begin{{tabular}}[{anchor}]{{@{{}}{align}@{{}}}}{body}\end{{tabular}}"
 
 
 def _marks(marks: tuple[str, ...]) -> str:
@@ -83,8 +108,8 @@ def _list(items: list[str]) -> list[str]:
     """Plain lines over the whole width."""
     if not items:
         return []
-    lines = [r"\begin{minipage}{\linewidth}\footnotesize\raggedright", r"\medskip"]
-    return [*lines, *(rf"{item}\par" for item in items), r"\medskip", r"\end{minipage}\par"]
+    lines = [r"\begin{minipage}{\linewidth}\scriptsize\raggedright", r"\smallskip"]
+    return [*lines, *(rf"{item}\par" for item in items), r"\smallskip", r"\end{minipage}\par"]
 
 
 def _escaped(text: str) -> str:

@@ -151,7 +151,6 @@ def _difference(place: Place | None, ours: Cell) -> Cell:
         low=None if ours.low is None else ours.low - paper.value,
         high=None if ours.high is None else ours.high - paper.value,
         decimals=digits and max(digits, paper.decimals),
-        seeds=ours.seeds,
         role="difference",
     )
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 Role = Literal["text", "ours", "published", "difference", "reference"]
@@ -93,7 +94,7 @@ class Footnote:
 
 @dataclass(frozen=True)
 class Table:
-    """All that a rendering needs. Raises ValueError if rows are uneven or a mark has no footnote."""
+    """All that a rendering needs. Raises ValueError if rows are uneven, or a mark has no footnote or two."""
 
     title: str
     columns: tuple[Column, ...]
@@ -112,8 +113,11 @@ class Table:
             raise ValueError(f"{self.title}: stub of {self.stub} columns out of {len(self.columns)}")
         used = {mark for column in self.columns for mark in column.marks}
         used |= {mark for row in self.rows() for cell in row for mark in cell.marks}
-        if unexplained := used - {note.mark for note in self.footnotes}:
+        marks = [note.mark for note in self.footnotes if note.mark]
+        if unexplained := used - set(marks):
             raise ValueError(f"{self.title}: no footnote for {sorted(unexplained)}")
+        if len(set(marks)) < len(marks):
+            raise ValueError(f"{self.title}: two footnotes for one mark among {marks}")
 
     def rows(self) -> Iterator[tuple[Cell, ...]]:
         """All rows, group by group."""
@@ -125,10 +129,25 @@ class Table:
         return self.stub > 1 and len(group.rows) > 1 and len({row[0] for row in group.rows}) == 1
 
     def common_counts(self, column: int) -> tuple[int, int] | None:
-        """The numbers of images if all measured values of a column agree in them."""
-        cells = [row[column] for row in self.rows()]
-        found = {cell.images for cell in cells if cell.value is not None and cell.images and not cell.images_in_name}
-        return found.pop() if len(found) == 1 else None
+        """The numbers of images if all values of a column agree in them."""
+        return self._common[column]
+
+    @cached_property
+    def _common(self) -> tuple[tuple[int, int] | None, ...]:
+        found: list[set[tuple[int, int]]] = [set() for _ in self.columns]
+        for row in self.rows():
+            for counts, cell in zip(found, row, strict=True):
+                if cell.value is not None and cell.images and not cell.images_in_name:
+                    counts.add(cell.images)
+        return tuple(counts.pop() if len(counts) == 1 else None for counts in found)
+
+    def explained(self, marks: Iterable[str]) -> list[str]:
+        """The texts of the footnotes behind `marks`."""
+        return [self._explanations[mark] for mark in marks]
+
+    @cached_property
+    def _explanations(self) -> dict[str, str]:
+        return {note.mark: note.text for note in self.footnotes if note.mark}
 
 
 def heading(table: Table, column: int) -> str:
@@ -182,11 +201,6 @@ def images(counts: tuple[int, int]) -> str:
     """`n = 250/500`: translated images or sources / real images; `n = 250` where the metric has no real images."""
     n, real = counts
     return f"n = {n}/{real}" if real else f"n = {n}"
-
-
-def explained(table: Table, marks: Sequence[str]) -> list[str]:
-    """The texts of the footnotes behind `marks`."""
-    return [note.text for mark in marks for note in table.footnotes if note.mark == mark]
 
 
 def one_line(text: str) -> str:
