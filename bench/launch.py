@@ -39,7 +39,7 @@ from bench.tasks import Task, get_task
 from bench.training import train
 from methods.base import Domains, Translator
 from methods.registry import BUILT_IN, load, registered
-from metrics.encoders import InceptionEncoder, LpipsAlexNet
+from metrics.encoders import TF1, InceptionEncoder, InceptionNetwork, LpipsAlexNet
 
 T = TypeVar("T")
 Weights = Callable[[str], Mapping[str, torch.Tensor]]
@@ -250,7 +250,9 @@ def make_instruments(results: Path, data: TaskData, preset: KindPreset, runtime:
     """The judges (trained when a cell first asks, by one process, for all) and the encoders whose weights are there."""
     return Instruments(
         judge=cache(lambda target: get_judge(results, data, target, preset.judge, runtime)),
-        inception=_encoder("inception", InceptionEncoder, runtime),
+        inception=_encoder(
+            "inception", lambda path, device: InceptionEncoder(InceptionNetwork(path, device), TF1), runtime
+        ),
         alexnet=_encoder("alexnet", LpipsAlexNet, runtime),
         cache=FeatureCache(results / "features"),
         size=preset.evaluation,
