@@ -6,6 +6,7 @@ makes its own range and size in one place. Nothing here opens a socket.
 """
 
 from metrics.encoders.base import Advance, ImageEncoder, Images, identity_of
+from metrics.encoders.dinov2 import Dinov2Encoder
 from metrics.encoders.inception import CLEAN, PYTORCH, TF1, InceptionEncoder, InceptionNetwork, Preparation
 from metrics.encoders.judge import JudgeEncoder
 from metrics.encoders.lpips_alexnet import LpipsAlexNet
@@ -15,6 +16,7 @@ __all__ = [
     "PYTORCH",
     "TF1",
     "Advance",
+    "Dinov2Encoder",
     "ImageEncoder",
     "Images",
     "InceptionEncoder",
