@@ -247,7 +247,7 @@ def test_fid_of_real_images_equals_torch_fidelity() -> None:
     import torch
     import torch_fidelity
 
-    from metrics.encoders import InceptionEncoder
+    from metrics.encoders import TF1, InceptionEncoder, InceptionNetwork
 
     class Images(torch.utils.data.Dataset):
         def __init__(self, images: np.ndarray) -> None:
@@ -265,7 +265,7 @@ def test_fid_of_real_images_equals_torch_fidelity() -> None:
         input1=Images(sketches), input2=Images(photos), fid=True, feature_extractor_weights_path=str(weights),
         cuda=False, cache=False, verbose=False, batch_size=16,
     )["frechet_inception_distance"]  # fmt: skip
-    encoder = InceptionEncoder(weights)
+    encoder = InceptionEncoder(InceptionNetwork(weights), TF1)
     ours = frechet_distance(encoder(sketches), encoder(photos))
     print(f"FID {ours:.8f}, torch-fidelity {theirs:.8f}, relative difference {abs(ours / theirs - 1):.1e}")
     assert ours == pytest.approx(theirs, rel=1e-4)
