@@ -97,7 +97,7 @@ def _load(name: str, make: Callable[[Path], T]) -> T | Missing:
     try:
         return make(path)
     except ModuleNotFoundError as error:  # of a package that only this encoder needs; its text names the command
-        return Missing(f"needs: {error}")
+        return Missing(f"needs: {str(error).rpartition(': ')[2]}")
     except ValueError as error:
         raise BenchError(f"damaged or other weights: {error}", f"remove {path}, then: bench fetch {name}") from error
 
