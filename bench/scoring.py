@@ -283,6 +283,9 @@ def _compared(
 ) -> list[Record]:
     """The records of x (n, ...), translations, against y (m, ...), real images."""
     bases = [replace(base, label=label, n=len(x), n_reference=len(y)) for base in bases]
+    if min(len(x), len(y)) < 2:
+        reason = f"at least 2 images on each side wanted, got {len(x)} and {len(y)}"
+        return [replace(base, missing=reason) for base in bases]
     try:
         values = how.values(x, y)
         deviation = how.deviation(x, y) if how.deviation is not None else None

@@ -66,6 +66,16 @@ def test_a_second_evaluation_translates_and_encodes_nothing(
     assert evaluate_cell(toy, data, ONE_WAY, cell, tools, "noise") != first  # other weights, other images
 
 
+def test_the_callers_batch_size_changes_no_digit(toy: Toy, data: TaskData, tmp_path: Path) -> None:
+    found = []
+    for batch_size in (1, 40, 1000, None):
+        cell = add(tmp_path / str(batch_size), [])
+        tools = make_tools(tmp_path / f"f{batch_size}", inception=PixelEncoder(), alexnet=PairEncoder())
+        evaluate_cell(toy, data, ONE_WAY, cell, tools, "noise", batch_size)
+        found.append(cell.metrics("noise").read_bytes())
+    assert found[1:] == found[:1] * 3
+
+
 def test_a_metric_more_encodes_only_what_it_is_new_to(toy: Toy, data: TaskData, tmp_path: Path) -> None:
     """And leaves what was measured, also by a protocol that is not asked for again."""
     cell, inception, clean = add(tmp_path, []), PixelEncoder(), PixelEncoder("other")
