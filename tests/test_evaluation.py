@@ -147,6 +147,24 @@ def test_class_without_sources_has_a_reason(toy: Toy, tools: Instruments) -> Non
         assert records[protocol, "b"].missing
 
 
+def test_class_of_one_image_has_a_reason_and_the_others_their_values(toy: Toy, tools: Instruments) -> None:
+    data = make_data()
+    split = data.splits[0, "test"]
+    labels = np.zeros_like(split.labels)
+    labels[7] = 1
+    data.splits[0, "test"] = Split(split.images, labels, split.ids)
+    made = translate_test_images(toy, data, 0, 1, SIZE, "noise")
+    records = {(r.protocol, r.label): r for r in score_direction(data, made, "one->two", tools)}
+    for protocol in ("fid-judge-v1", "kid-judge-v1"):
+        assert records[protocol, "b"].value is None
+        assert "at least 2 feature vectors on each side wanted, got 1 and 40" in records[protocol, "b"].missing
+        assert records[protocol, "a"].value is not None
+        assert records[protocol, "all"].value is not None
+    for protocol in ("accuracy-judge-v1", "diversity-judge-v1"):  # one image is enough for these
+        assert (records[protocol, "b"].n, records[protocol, "b"].missing) == (1, "")
+        assert records[protocol, "b"].value is not None
+
+
 def test_nothing_is_encoded_twice(toy: Toy, tools: Instruments, monkeypatch: pytest.MonkeyPatch) -> None:
     data = make_data()
     made = translate_test_images(toy, data, 0, 1, SIZE, "noise")
