@@ -140,7 +140,7 @@ interpolate, pil_resize = F.interpolate, Image.Image.resize
 COVARIANCES = {
     "two known covariances", "two known covariances, exchanged", "two known covariances, n below the width",
     "far from the origin", "scaled by 3: (3 - 1)² tr S", "rows in another order",
-    "per class, one with a single row",
+    "per class, one with a single row", "lopsided, unequal n",
 }  # fmt: skip
 KERNELS = {
     "counted by hand", "below 0, unequal n", "rows in another order", "identical sets: not 0 but -14/n",
