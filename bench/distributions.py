@@ -72,8 +72,7 @@ def _kernel(x: np.ndarray, y: np.ndarray) -> Mapping[str, float]:
 
 
 def _manifold(x: np.ndarray, y: np.ndarray) -> Mapping[str, float]:
-    scores = manifold_scores(x, y)
-    return {name: getattr(scores, name) for name in ("precision", "recall", "density", "coverage")}
+    return manifold_scores(x, y).numbers()
 
 
 def _bins(x: np.ndarray, y: np.ndarray) -> Mapping[str, float]:
