@@ -79,8 +79,8 @@ class Ndb:
         return self.count / self.k
 
     def numbers(self) -> dict[str, float]:
-        """NDB/K and JSD by name, as `floors.real_floors` takes them."""
-        return {"ndb": self.share, "jsd": self.jsd}
+        """NDB (the count) and JSD by name, as `floors.real_floors` takes them."""
+        return {"ndb": float(self.count), "jsd": self.jsd}
 
 
 def make_bins(

@@ -23,7 +23,7 @@ from metrics.alignment import (
     hungarian_accuracy,
     normalized_mutual_information,
 )
-from metrics.floors import per_class_floors, real_floors
+from metrics.floors import real_floors
 from metrics.frechet import (
     ReferenceMoments,
     frechet_between_moments,
@@ -181,7 +181,6 @@ def of_features(x: np.ndarray, y: np.ndarray, labels: np.ndarray, other: np.ndar
         return {"fid": frechet_distance(a, b), **manifold_scores(a, b).numbers()}
 
     floors = real_floors(statistics, x, 12, 30, splits=2)
-    class_floors = per_class_floors(statistics, x, labels, {0: 8}, splits=2)[0].floors
     return {
         "fid": frechet_distance(x, y),
         "fid to reference": frechet_to_reference(x, reference),
@@ -192,7 +191,6 @@ def of_features(x: np.ndarray, y: np.ndarray, labels: np.ndarray, other: np.ndar
         **by_class,
         **{f"{name} {i}": v for name, one in intervals.items() for i, v in enumerate((one.value, one.deviation))},
         **{f"floor of {name}": floor.value for name, floor in floors.items()},
-        **{f"class floor of {name}": floor.value for name, floor in class_floors.items()},
     }
 
 
