@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -19,42 +20,42 @@ from bench.spec import Budget, RunSpec
 from bench.tasks import TASKS
 from bench.translations import first_per_class
 
-JUDGES = {"mnist->svhn": "a" * 12, "svhn->mnist": "b" * 12, "sketch->real": "c" * 12}
-PER_CLASS = 6
+DIGITS, PICTURES = "mnist2svhn", "sketch2real"
+M2S, S2M = "mnist->svhn", "svhn->mnist"
+JUDGES = {M2S: "a" * 12, S2M: "b" * 12, "sketch->real": "c" * 12}
+PER_CLASS = 9
 """Test images of each class, all of them translated."""
+SIDE = 16
+SIZE = {"sources_per_class": None, "reference_per_class": None}
 
 
-def make_task_data(name: str, side: int = 16, version: str = "v1") -> TaskData:
+def make_task_data(name: str, version: str = "v1") -> TaskData:
     """Noise images: PER_CLASS test images and 12 training images of each class and domain."""
     task, rng, splits = TASKS[name], np.random.default_rng(3), {}
     for domain in (0, 1):
         for split, count in (("train", 12), ("test", PER_CLASS)):
             labels = rng.permutation(np.repeat(np.arange(len(task.classes)), count))
-            images = rng.integers(0, 256, (len(labels), 3, side, side), dtype=np.uint8)
+            images = rng.integers(0, 256, (len(labels), 3, SIDE, SIDE), dtype=np.uint8)
             ids = tuple(f"{domain}{split}{row:04d}" for row in range(len(labels)))
             splits[domain, split] = Split(images, labels, ids)
-    return TaskData("embedded", version, task.classes, task.domains, splits, side, "")  # type: ignore[arg-type]
+    return TaskData("embedded", version, task.classes, task.domains, splits, SIDE, "")  # type: ignore[arg-type]
 
 
-def values_of(
-    accuracy: Mapping[str, float] | None = None, fid: Mapping[str, float] | None = None, **more: Any
-) -> list[dict[str, Any]]:
-    """Records over all classes: direction -> value."""
-    records = []
-    for metric, protocol, values in (
-        ("accuracy", "accuracy-judge-v1", accuracy), ("fid", "fid-judge-v1", fid),
-    ):  # fmt: skip
-        for direction, value in (values or {}).items():
-            records.append(
-                {
-                    "metric": metric, "protocol": protocol, "direction": direction, "label": "all", "value": value,
-                    "n": 500, "n_reference": 1000 if metric == "fid" else 0, "encoder": JUDGES[direction],
-                    "missing": "",
-                    "on_real": 97.0 if metric == "accuracy" else None, "floor": 3.0 if metric == "fid" else None,
-                    **more,
-                }
-            )  # fmt: skip
-    return records
+def accuracies(values: Mapping[str, float], **more: Any) -> list[dict[str, Any]]:
+    """Records over all classes: direction -> accuracy."""
+    base = {"metric": "accuracy", "protocol": "accuracy-judge-v1", "n": 500, "n_reference": 0, "on_real": 97.0}
+    return [_record(direction, value, {**base, **more}) for direction, value in values.items()]
+
+
+def distances(values: Mapping[str, float], **more: Any) -> list[dict[str, Any]]:
+    """Records over all classes: direction -> FID."""
+    base = {"metric": "fid", "protocol": "fid-judge-v1", "n": 500, "n_reference": 1000, "floor": 3.0}
+    return [_record(direction, value, {**base, **more}) for direction, value in values.items()]
+
+
+def _record(direction: str, value: float | None, rest: Mapping[str, Any]) -> dict[str, Any]:
+    base = {"label": "all", "missing": "", "encoder": JUDGES[direction], "on_real": None}
+    return {"direction": direction, "value": value, **base, **rest}
 
 
 def store(
@@ -62,43 +63,25 @@ def store(
     over: Mapping[str, Any] | None = None, supervision: str = "none", **changes: Any,
 ) -> Cell:  # fmt: skip
     """A cell of `method` with the preset's config and `over` laid over it; `changes`: other parts of its spec."""
-    preset, size = changes.pop("preset", "quick"), changes.pop("image_size", 16)
-    setting = Setting(task, changes.get("data_kind", "embedded"), "v1", size, preset, "")
-    flat = {**preset_config(method, setting, over)}
+    preset, kind = changes.get("preset", "quick"), changes.get("data_kind", "embedded")
+    flat = dict(_config(method, task, preset, kind, tuple((over or {}).items())))
     version = flat.pop("method_version")
-    budget = Budget("images", get_preset(preset, TASKS[task].kind).images)
     spec = RunSpec(
-        task=task, domains=TASKS[task].domains, data_kind="embedded", data_version="v1", image_size=size,
-        preset=preset, method=method, method_version=version, config=_nested(flat), budget=budget, seed=seed,
+        task=task, domains=TASKS[task].domains, data_kind=kind, data_version="v1", image_size=SIDE, preset=preset,
+        method=method, method_version=version, config=_nested(flat), seed=seed,
+        budget=Budget("images", get_preset(preset, TASKS[task].kind).images),
     )  # fmt: skip
     cell = Cell(root, replace(spec, **changes))
     cell.begin(supervision)
     cell.set_state(state, **({"reason": "loss is not finite", "step": 7} if state == "failed" else {}))  # type: ignore[arg-type]
     if state == "done":
-        write_json(cell.metrics("noise"), {"records": list(records), "images": {}, "size": _SIZE})
+        write_json(cell.metrics("noise"), {"records": list(records), "images": {}, "size": SIZE})
     return cell
 
 
-_SIZE = {"sources_per_class": None, "reference_per_class": None}
-
-
-def add_translations(cell: Cell, data: TaskData, styles: int = 5, style: str = "noise") -> dict[str, np.ndarray]:
-    """Give `cell` translations in every direction: image k of source i is filled with a value of its own.
-
-    Returns direction -> uint8 (S, K, 3, H, W).
-    """
-    made, digests = {}, {}
-    for source, target in TASKS[cell.spec.task].directions:
-        name = f"{data.domains[source]}->{data.domains[target]}"
-        index = first_per_class(data.splits[source, "test"].labels, None)
-        rng = np.random.default_rng(int(cell.spec.identity(), 16) % 2**32)
-        images = rng.integers(0, 256, (len(index), styles, 3, data.size, data.size), dtype=np.uint8)
-        write_array(cell.translations(name, style), images)
-        digests[name] = hashlib.sha256(images.data).hexdigest()
-        made[name] = images
-    cell.metrics("noise").unlink(missing_ok=True)
-    write_json(cell.metrics(style), {"records": [], "images": digests, "size": _SIZE})
-    return made
+@cache
+def _config(method: str, task: str, preset: str, kind: str, over: tuple[tuple[str, Any], ...]) -> dict[str, Any]:
+    return preset_config(method, Setting(task, kind, "v1", SIDE, preset, ""), dict(over))
 
 
 def _nested(flat: Mapping[str, Any]) -> dict[str, Any]:
@@ -110,3 +93,40 @@ def _nested(flat: Mapping[str, Any]) -> dict[str, Any]:
             place = place.setdefault(parent, {})
         place[last] = value
     return found
+
+
+def add_translations(
+    cell: Cell, data: TaskData, styles: int = 5, style: str = "noise", records: Sequence[dict[str, Any]] = ()
+) -> dict[str, np.ndarray]:
+    """Give `cell` translations in every direction, noise that no other cell has.
+
+    Returns direction -> uint8 (S, K, 3, H, W).
+    """
+    made, digests = {}, {}
+    for source, target in TASKS[cell.spec.task].directions:
+        name = f"{data.domains[source]}->{data.domains[target]}"
+        count = len(first_per_class(data.splits[source, "test"].labels, None))
+        rng = np.random.default_rng(int(cell.spec.identity(), 16) % 2**32 + source)
+        images = rng.integers(0, 256, (count, styles, 3, data.size, data.size), dtype=np.uint8)
+        write_array(cell.translations(name, style), images)
+        digests[name] = hashlib.sha256(images.data).hexdigest()
+        made[name] = images
+    cell.metrics("noise").unlink(missing_ok=True)
+    write_json(cell.metrics(style), {"records": list(records), "images": digests, "size": SIZE})
+    return made
+
+
+def fill(root: Path, data: Mapping[str, TaskData]) -> None:
+    """One seed of every cell that a figure of the paper shows."""
+    for task in (DIGITS, PICTURES):
+        names = [TASKS[task].direction_name(direction) for direction in TASKS[task].directions]
+        records = [*accuracies(dict.fromkeys(names, 50.0)), *distances(dict.fromkeys(names, 20.0))]
+        methods = ["munit", "drit", "egsc_it", "stargan_v2:cats", "cats_udt"]
+        methods += [f"cats_udt:{name}" for name in ("no_sem", "no_sty", "no_cyc", "no_ds", "none", "content")]
+        methods += [f"cats_udt:{name}" for name in ("content_vgg", "vgg", "moco", "not_adapted", "map4")]
+        for method in methods:
+            add_translations(store(root, task, method), data[task], records=records)
+        for value in (0.1, 0.5, 2.0, 5.0, 10.0):
+            add_translations(store(root, task, "cats_udt", over={"lambda_sem": value}), data[task], records=records)
+        for over in ({}, {"downsamplings": 2}) if task == PICTURES else ({},):
+            add_translations(store(root, task, "cyclegan", over=over), data[task], 1, "none", records)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.errors import BenchError, nearest
 from bench.figures.bars import Bars
-from bench.figures.collect import FigureRequest, Load, Setting, Settings, Slot, collect, commands
+from bench.figures.collect import FigureRequest, Load, Remedy, Setting, Settings, Slot, collect, remedy_of
 from bench.figures.curves import Curves
 from bench.figures.embedding import Embedding, find_features
 from bench.figures.grids import ClassGrid, Grid, PairGrid, StyleGrid
@@ -190,7 +190,7 @@ def make_figure(
         for line in drawn.missing:
             say(f"figure {name}: missing: {line}")
         if drawn.missing:
-            say(f"figure {name}: to make it: {'; '.join(drawn.remedy)}")
+            say(f"figure {name}: to make it: {_remedy(request)}")
         told = "\n".join([setting, *drawn.caption])
         own = "" if request.task == figure.task else f" --task {request.task}"
         command = f"python -m bench figure {name}{own}" + request.options("preset", "data", "domains", "budget")
@@ -204,12 +204,18 @@ def draw_figure(request: FigureRequest, published: PublishedValue | None = None)
     load = _loader(request)
     if isinstance(kind, Embedding):
         return _embedding(figure, kind, request, load(""))
-    remedy = commands(request, figure.task, figure.sweep, kind.slots)
+    remedy = _remedy(request)
     collected = collect(request, kind.slots, remedy, load)
     heading = _heading(request.name, figure, collected.setting)
     if isinstance(kind, Grid):
         return kind.draw(request, collected, load(collected.setting.data_kind), heading, remedy), collected.setting.told
     return kind.draw(collected, heading, remedy, None if heading.warning else published), collected.setting.told
+
+
+def _remedy(request: FigureRequest) -> Remedy:
+    figure = _figure(request.name)
+    assert not isinstance(figure.kind, Embedding)
+    return remedy_of(request, figure.task, figure.sweep, figure.kind.slots)
 
 
 def _embedding(figure: PaperFigure, kind: Embedding, request: FigureRequest, data: TaskData) -> tuple[Drawn, str]:

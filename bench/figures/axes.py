@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from bench.figures.collect import Remedy
 from bench.figures.page import TWO
 from bench.figures.values import Chart, Measured
 
@@ -28,8 +29,6 @@ class Drawn:
     """The lines below the picture."""
     missing: Sequence[str] = ()
     """What is not in it, and why."""
-    remedy: Sequence[str] = ()
-    """The commands that make it."""
 
 
 def direction_name(direction: str) -> str:
@@ -129,6 +128,6 @@ def _seeds(one: Chart, direction: str) -> str:
     return ", ".join(f"{bar.label}: {len(bar.values)}/{bar.begun}" for bar in bars)
 
 
-def with_commands(missing: Sequence[str], remedy: Sequence[str]) -> list[str]:
+def with_commands(missing: Sequence[str], remedy: Remedy) -> list[str]:
     """The caption's line about what is not there and what makes it."""
-    return [f"Missing: {'; '.join(missing)}. To make it: {'; '.join(remedy)}"] if missing else []
+    return [f"Missing: {'; '.join(missing)}. To make it: {'; '.join(remedy.printed)}"] if missing else []

@@ -17,7 +17,7 @@ from bench.figures.axes import (
     typeset,
     with_commands,
 )
-from bench.figures.collect import Collected, Slot
+from bench.figures.collect import Collected, Remedy, Slot
 from bench.figures.page import LINE, MARGIN, SIZE, TWO, WIDTH, Heading, Page, wrapped
 from bench.figures.values import Chart, Measured, PublishedValue, Quantity, chart
 
@@ -43,9 +43,7 @@ class Bars:
     quantities: tuple[Quantity, ...]
     """One panel each."""
 
-    def draw(
-        self, collected: Collected, heading: Heading, remedy: Sequence[str], published: PublishedValue | None
-    ) -> Drawn:
+    def draw(self, collected: Collected, heading: Heading, remedy: Remedy, published: PublishedValue | None) -> Drawn:
         """All panels on one page, side by side."""
         charts = [chart(collected, quantity) for quantity in self.quantities]
         missing = _missing(charts, collected)
@@ -64,7 +62,7 @@ class Bars:
             axes = page.axes(number * width + LEFT, below, width - LEFT - 0.05, PLOT_HEIGHT)
             draw_panel(axes, one, names, published)
             draw_legend(axes, ENTRIES // len(charts))
-        return Drawn(page.figure, caption, missing, remedy)
+        return Drawn(page.figure, caption, missing)
 
 
 def _missing(charts: Sequence[Chart], collected: Collected) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +27,7 @@ STUDIED = (
 )  # fmt: skip
 """What the paper's figures vary. A cell in which one of these is neither the preset's nor the figure's is of another
 figure; where it differs in any other setting, the figure says so."""
+DEFAULT_RESULTS = Path("results")
 FILLED_IN = ("clusters", "weights")
 """Parts of a stored config that no preset sets."""
 _UNLIKE_DATA = {"embedded": "drawn data", "mnist-drawn": "drawn house numbers"}
@@ -53,7 +54,7 @@ class FigureRequest:
 
     def options(self, *names: str) -> str:
         """Those of `names` (`preset`, `data`, ...) that are not the default, as on the command line."""
-        defaults = {"preset": "quick", "data": "auto", "domains": "", "budget": "", "results": Path("results")}
+        defaults = {"preset": "quick", "data": "auto", "domains": "", "budget": "", "results": DEFAULT_RESULTS}
         given = [(name, getattr(self, name)) for name in names if getattr(self, name) != defaults[name]]
         return "".join(f" --{name} {shlex.quote(str(value))}" for name, value in given)
 
@@ -172,8 +173,26 @@ def failures(found: Found) -> list[str]:
 # ------------------------------------------------------------------------------------------------- what is missing
 
 
-def commands(request: FigureRequest, paper_task: str, sweep: str, slots: Iterable[Slot]) -> list[str]:
+@dataclass(frozen=True)
+class Remedy:
+    """The commands that make what is missing."""
+
+    typed: tuple[str, ...]
+    """To be typed here."""
+    printed: tuple[str, ...]
+    """For the picture: without this machine's results folder."""
+
+    def __str__(self) -> str:
+        return "; ".join(self.typed)
+
+
+def remedy_of(request: FigureRequest, paper_task: str, sweep: str, slots: Sequence[Slot]) -> Remedy:
     """What makes the cells of `slots`: the shipped sweep, or on another task `run`, once for each set of settings."""
+    elsewhere = replace(request, results=DEFAULT_RESULTS)
+    return Remedy(*(tuple(_commands(one, paper_task, sweep, slots)) for one in (request, elsewhere)))
+
+
+def _commands(request: FigureRequest, paper_task: str, sweep: str, slots: Iterable[Slot]) -> list[str]:
     if request.task == paper_task:
         return [f"python -m bench sweep {sweep}" + request.options("preset", "data", "budget", "results")]
     size = get_task(request.task).sizes[request.preset]
@@ -182,41 +201,42 @@ def commands(request: FigureRequest, paper_task: str, sweep: str, slots: Iterabl
         method = slot.methods[0]
         given = "".join(f" --set {method}.{key}={value}" for key, value in slot.settings(request.preset, size).items())
         by_settings.setdefault(given, []).append(method)
-    options = request.options("preset", "data", "domains", "budget", "results")
+    options = " --seeds 0,1,2" + request.options("preset", "data", "domains", "budget", "results")
     return [
         f"python -m bench run --task {request.task} --methods {','.join(dict.fromkeys(methods))}{given}{options}"
         for given, methods in by_settings.items()
     ]
 
 
-def nothing(request: FigureRequest, what: str, remedy: Sequence[str]) -> BenchError:
-    """The error of a figure of which nothing is there."""
-    return BenchError(
-        f"figure {request.name}: no {what} of {request.task} (preset {request.preset}, data {request.data}) "
-        f"in {request.results}",
-        "; ".join(remedy),
-    )
+def _nothing(request: FigureRequest, rows: pd.DataFrame, remedy: Remedy) -> BenchError:
+    """The error of a figure of which nothing is there; `rows`: what is stored of its methods under any setting."""
+    asked = f"preset {request.preset}, data {request.data}" + (f", budget {request.budget}" if request.budget else "")
+    what = f"figure {request.name}: no cell of {request.task} ({asked}) with its settings in {request.results}"
+    if len(rows):
+        others = rows[["preset", "data_kind", "budget"]].drop_duplicates().itertuples()
+        what += "; stored: " + "; ".join(f"preset {o.preset}, {o.data_kind} data, budget {o.budget}" for o in others)
+    return BenchError(what, str(remedy))
 
 
 # ------------------------------------------------------------------------------------------------------- collecting
 
 
-def collect(request: FigureRequest, slots: Sequence[Slot], remedy: Sequence[str], load: Load) -> Collected:
+def collect(request: FigureRequest, slots: Sequence[Slot], remedy: Remedy, load: Load) -> Collected:
     """The cells of every slot. Of several versions of the data, that which is there now is taken.
 
     Raises BenchError if there is no cell at all, with `remedy`; if cells of several settings are left, and if a method
     was run with several configs of which none is the preset's.
     """
-    rows = frame(request.results, request.task)
-    if len(rows):
-        rows = rows[rows["method"].isin([name for slot in slots for name in slot.methods])]
-        rows = _of_request(rows, request, load)
+    every = frame(request.results, request.task)
+    if len(every):
+        every = every[every["method"].isin([name for slot in slots for name in slot.methods])]
+    rows = _of_request(every, request, load) if len(every) else every
     if rows.empty:
-        raise nothing(request, "cell", remedy)
+        raise _nothing(request, every, remedy)
     setting = _only_setting(rows, request)
     found = tuple(_of_slot(slot, rows, setting) for slot in slots)
     if not any(found):
-        raise nothing(request, "cell with the settings of this figure", remedy)
+        raise _nothing(request, every, remedy)
     return Collected(setting, tuple(slots), found)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,7 +15,7 @@ from bench.figures.axes import (
     typeset,
     with_commands,
 )  # fmt: skip
-from bench.figures.collect import Collected, Slot
+from bench.figures.collect import Collected, Remedy, Slot
 from bench.figures.page import TWO, Heading, Page
 from bench.figures.values import Chart, PublishedValue, Quantity, chart
 
@@ -46,9 +45,7 @@ class Curves:
         """One per value."""
         return tuple(slot for _, slot in self.points)
 
-    def draw(
-        self, collected: Collected, heading: Heading, remedy: Sequence[str], published: PublishedValue | None
-    ) -> Drawn:
+    def draw(self, collected: Collected, heading: Heading, remedy: Remedy, published: PublishedValue | None) -> Drawn:
         """The chart on its page. The paper prints no values of its curves: `published` is not asked."""
         one = chart(collected, self.quantity)
         missing = _missing(one, collected)
@@ -62,7 +59,7 @@ class Curves:
         page = Page(heading, TOP + PLOT_HEIGHT + BOTTOM, caption)
         axes = page.axes(LEFT, BOTTOM, page.content[2] - LEFT - 0.1, PLOT_HEIGHT)
         self._plot(axes, one)
-        return Drawn(page.figure, caption, missing, remedy)
+        return Drawn(page.figure, caption, missing)
 
     def _plot(self, axes: Axes, one: Chart) -> None:
         xs = [x for x, _ in self.points]

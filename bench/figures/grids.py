@@ -16,7 +16,7 @@ import numpy as np
 
 from bench.errors import BenchError
 from bench.figures.axes import Drawn, direction_name, with_commands
-from bench.figures.collect import Collected, FigureRequest, Found, Slot
+from bench.figures.collect import Collected, FigureRequest, Found, Remedy, Slot
 from bench.figures.page import DPI, MARGIN, SIZE, WIDTH, Heading, Page, text_width
 from bench.figures.values import STYLE_ORDER
 from bench.presets import get_preset
@@ -142,22 +142,22 @@ class Grid:
         raise NotImplementedError
 
     def draw(self, request: FigureRequest, collected: Collected, data: TaskData, heading: Heading,
-             remedy: Sequence[str]) -> Drawn:  # fmt: skip
+             remedy: Remedy) -> Drawn:  # fmt: skip
         """All blocks on one page. Raises BenchError for cells of other data, and if none has translations."""
         if data.version != collected.setting.data_version:
             raise BenchError(
                 f"figure {request.name}: the cells are of data {collected.setting.data_version}, and what is here "
                 f"({data.note}) is {data.version}",
-                f"give that data with --data or $UDT_BENCH_FILES, or run it anew: {'; '.join(remedy)}",
+                f"give that data with --data or $UDT_BENCH_FILES, or run it anew: {remedy}",
             )
         task = TASKS[request.task]
         wanted = list(dict.fromkeys(min(number, len(task.directions) - 1) for number in self.directions))
         shown, missing = _shown(collected, data, [task.directions[number] for number in wanted])
         if not shown:
-            raise BenchError(f"figure {request.name}: {'; '.join(missing)}", "; ".join(remedy))
+            raise BenchError(f"figure {request.name}: {'; '.join(missing)}", str(remedy))
         blocks, lines = self.blocks(data, shown)
         caption = [*lines, *origins(shown), *collected.notes, *with_commands(missing, remedy)]
-        return Drawn(_page(heading, blocks, caption, self.across).figure, caption, missing, remedy)
+        return Drawn(_page(heading, blocks, caption, self.across).figure, caption, missing)
 
 
 @dataclass(frozen=True)
