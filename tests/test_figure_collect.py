@@ -126,6 +126,10 @@ def test_commands_are_the_sweeps_or_for_another_task_runs(tmp_path: Path) -> Non
     common = "python -m bench sweep figure3a --preset paper --data mnist-drawn"
     assert remedy.typed == (f"{common} --results '{tmp_path}/my results'",)
     assert remedy.printed == (common,)
+    folder = FigureRequest("4", Path("results"), "pacs", data="/mine/pacs")
+    assert remedy_of(folder, "sketch2real", "figure4", slots[:1]).printed == (
+        "python -m bench run --task pacs --methods cats_udt --seeds 0,1,2 --data FOLDER",
+    )
     other = remedy_of(FigureRequest("3a", Path("results"), "mnist2usps"), DIGITS, "figure3a", slots)
     assert other.typed == (
         "python -m bench run --task mnist2usps --methods cats_udt,cats_udt:no_sem --seeds 0,1,2",

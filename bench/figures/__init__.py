@@ -193,7 +193,9 @@ def make_figure(
             say(f"figure {name}: to make it: {_remedy(request)}")
         told = "\n".join([setting, *drawn.caption])
         own = "" if request.task == figure.task else f" --task {request.task}"
-        command = f"python -m bench figure {name}{own}" + request.options("preset", "data", "domains", "budget")
+        command = f"python -m bench figure {name}{own}" + request.anywhere.options(
+            "preset", "data", "domains", "budget"
+        )
         return save(drawn.figure, out or results / "figures", name, f"Figure {name}: {figure.title}", told, command)
 
 

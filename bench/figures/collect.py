@@ -58,6 +58,12 @@ class FigureRequest:
         given = [(name, getattr(self, name)) for name in names if getattr(self, name) != defaults[name]]
         return "".join(f" --{name} {shlex.quote(str(value))}" for name, value in given)
 
+    @property
+    def anywhere(self) -> FigureRequest:
+        """Without this machine's folders: for what is written into a picture."""
+        known = self.data in ("auto", "embedded", "mnist-drawn")
+        return replace(self, results=DEFAULT_RESULTS, data=self.data if known else "FOLDER")
+
 
 Load = Callable[[str], "TaskData"]
 """Kind of data -> the task's data of that kind that is there now."""
@@ -180,7 +186,7 @@ class Remedy:
     typed: tuple[str, ...]
     """To be typed here."""
     printed: tuple[str, ...]
-    """For the picture: without this machine's results folder."""
+    """For the picture: without this machine's folders."""
 
     def __str__(self) -> str:
         return "; ".join(self.typed)
@@ -188,8 +194,7 @@ class Remedy:
 
 def remedy_of(request: FigureRequest, paper_task: str, sweep: str, slots: Sequence[Slot]) -> Remedy:
     """What makes the cells of `slots`: the shipped sweep, or on another task `run`, once for each set of settings."""
-    elsewhere = replace(request, results=DEFAULT_RESULTS)
-    return Remedy(*(tuple(_commands(one, paper_task, sweep, slots)) for one in (request, elsewhere)))
+    return Remedy(*(tuple(_commands(one, paper_task, sweep, slots)) for one in (request, request.anywhere)))
 
 
 def _commands(request: FigureRequest, paper_task: str, sweep: str, slots: Iterable[Slot]) -> list[str]:
