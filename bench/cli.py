@@ -145,6 +145,30 @@ def compare(
     raise typer.Exit(compare(CompareRequest(task, first, second, preset, data, domains, device, results)))
 
 
+@app.command()
+def figure(
+    name: Annotated[str, typer.Argument(help="1a, 3a, 3b, ..., 12; see --list.")] = "",
+    task: Annotated[str, typer.Option(help="Another task than the paper's.")] = "",
+    preset: PresetOption = "quick",
+    data: DataOption = "auto",
+    domains: DomainsOption = "",
+    budget: Annotated[str, typer.Option(help="Cells of this budget: images=N or seconds=S.")] = "",
+    out: Annotated[Path | None, typer.Option(help="Folder for the files; default: figures/ in the results.")] = None,
+    results: ResultsOption = DEFAULT_RESULTS,
+    listing: Annotated[bool, typer.Option("--list", help="List the figures and what makes their cells.")] = False,
+) -> None:
+    """Draw a figure of the paper from stored results, as PNG, PDF and SVG."""
+    from bench.figures import figure_list, make_figure
+
+    if listing:
+        print(figure_list())
+    elif not name:
+        raise BenchError("no figure is named", "name one: figure 3a; see figure --list")
+    else:
+        for path in make_figure(name, results, task, preset, data, domains, budget, out):
+            print(path)
+
+
 @app.command("list")
 def list_names(what: Annotated[str, typer.Argument(help="tasks, methods, metrics, presets or protocols.")]) -> None:
     """List what there is."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,11 +16,11 @@ from bench.distributions import DISTRIBUTIONS
 from bench.errors import BenchError
 from bench.instruments import Instruments, Missing, make_instruments
 from bench.presets import get_preset
-from bench.protocol import TRANSLATION, Protocol
+from bench.protocol import Protocol
 from bench.results import direction_file, read_cells
 from bench.scoring import PER_SOURCE, Task, reference_features, translated
 from bench.tasks import get_task
-from bench.translations import Translations, first_per_class
+from bench.translations import Translations, scored
 from metrics.checks import pinned_blas
 from metrics.intervals import NORMAL_95, Interval, paired_mean_difference, seed_interval
 
@@ -126,15 +125,13 @@ def _stored(cell: Any, data: TaskData, direction: tuple[int, int], tools: Instru
     name = f"{data.domains[direction[0]]}->{data.domains[direction[1]]}"
     style, score = next(iter(sorted(cell["scores"].items())))
     path = cell["folder"] / f"translations-{direction_file(name)}-{style}.npy"
-    images = np.load(path, allow_pickle=False) if path.exists() else np.zeros(0, np.uint8)
-    split = data.splits[direction[0], TRANSLATION.sources]
-    index = first_per_class(split.labels, tools.size.sources_per_class)
-    if hashlib.sha256(images.data).hexdigest() != score["images"].get(name) or len(images) != len(index):
+    made = scored(path, score["images"].get(name), data, direction, tools.size.sources_per_class)
+    if made is None:
         raise BenchError(
             f"{path}: not the translations that {path.parent.name} was scored with",
             f"python -m bench evaluate --task {cell['spec']['task']} --methods {cell['spec']['method']}",
         )
-    return Translations(*direction, index, np.array(split.labels[index]), images)
+    return made
 
 
 def _differences(

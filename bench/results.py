@@ -190,6 +190,7 @@ def frame(root: Path, task: str) -> pd.DataFrame:
                 sort_keys=True,
             ),
             "identity": spec["identity"],
+            "folder": str(cell["folder"]),
             "supervision": spec.get("supervision", "none"),
             "stand_in": STAND_IN in cell["pretrained"],
             "state": status.get("state", "new"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -55,10 +55,9 @@ class StageStore:
 
     def folder(self, stage: Stage) -> Path:
         """Where `stage` is stored."""
-        streams = _streams(self.seed, stage.attempt)
-        described = [self.data_version, stage.name, stage.version, stage.identity(), *streams]
-        key = hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:12]
-        return self.root / f"{stage.name}-seed{self.seed}-{key}"
+        return stage_folder(
+            self.root, self.data_version, stage.name, stage.version, stage.identity(), self.seed, stage.attempt
+        )
 
     def _run(self, stage: Stage, folder: Path) -> None:
         loop = _StageLoop(stage, self.seed, folder, self.runtime)
@@ -75,6 +74,15 @@ class StageStore:
         write_json(folder / "stage.json", {**record, "steps": stage.steps, "identity": stage.identity()})
         loop.checkpoints.clear()
         say(f"{loop.label}: done in {seconds:.0f} s")
+
+
+def stage_folder(
+    root: Path, data_version: str, name: str, version: int, identity: Mapping[str, Any], seed: int, attempt: int = 0
+) -> Path:
+    """Where a stage with this name, version and `identity` (see Stage) is stored."""
+    described = [data_version, name, version, identity, *_streams(seed, attempt)]
+    key = hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:12]
+    return root / f"{name}-seed{seed}-{key}"
 
 
 def _streams(seed: int, attempt: int) -> list[int | str]:

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -179,3 +180,20 @@ def kept(
     index = first_per_class(split.labels, per_class)
     made = Translations(source, target, index, np.array(split.labels[index]), images)
     return made if record == {**origin, "images": made.digest} else None
+
+
+def scored(
+    path: Path, digest: str | None, data: TaskData, direction: tuple[int, int], per_class: int | None
+) -> Translations | None:
+    """The array that a cell's metrics were made from, which say `digest` of it; None if it is not there, or another.
+
+    `per_class`: how many sources of each class they say were translated.
+    """
+    try:
+        images = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError):
+        return None
+    split = data.splits[direction[0], TRANSLATION.sources]
+    index = first_per_class(split.labels, per_class)
+    made = Translations(*direction, index, np.array(split.labels[index]), images)
+    return made if made.digest == digest and len(images) == len(index) else None

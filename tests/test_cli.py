@@ -10,7 +10,7 @@ import pytest
 
 from bench.cli import main
 
-LEVELS = [[], ["run"], ["evaluate"], ["semantics"], ["table"], ["list"], ["fetch"], ["doctor"]]
+LEVELS = [[], ["run"], ["evaluate"], ["semantics"], ["table"], ["figure"], ["list"], ["fetch"], ["doctor"]]
 
 
 @pytest.mark.parametrize("level", LEVELS, ids=lambda level: " ".join(level) or "top")
@@ -19,7 +19,8 @@ def test_help_imports_nothing_heavy(level: list[str]) -> None:
         "import sys; sys.argv = ['bench', *sys.argv[1:]]\n"
         "from bench.cli import main\n"
         "try:\n    main()\nexcept SystemExit as stop:\n    assert stop.code in (0, None), stop.code\n"
-        "heavy = {'torch', 'numpy', 'pandas', 'rich', 'PIL', 'scipy', 'omegaconf', 'pydantic'} & set(sys.modules)\n"
+        "heavy = {'torch', 'numpy', 'pandas', 'rich', 'PIL', 'scipy', 'omegaconf', 'pydantic',"
+        " 'matplotlib'} & set(sys.modules)\n"
         "assert not heavy, heavy\n"
     )
     done = subprocess.run([sys.executable, "-c", code, *level, "--help"], capture_output=True, text=True, check=False)
