@@ -10,7 +10,7 @@ import pytest
 
 from bench.cli import main
 
-LEVELS = [[], ["run"], ["evaluate"], ["semantics"], ["table"], ["list"], ["fetch"]]
+LEVELS = [[], ["run"], ["evaluate"], ["semantics"], ["sweep"], ["table"], ["list"], ["fetch"]]
 
 
 @pytest.mark.parametrize("level", LEVELS, ids=lambda level: " ".join(level) or "top")
