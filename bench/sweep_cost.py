@@ -12,7 +12,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import fmean
+from statistics import fmean, median
 from typing import Any
 
 from bench.environment import describe
@@ -106,11 +106,14 @@ class Costs:
             self._groups[key].append(known)
 
     def _scoring(self, spec: RunSpec, cells: Sequence[Known]) -> float | None:
-        """Mean of `cells`, else of all that are known here, else the shipped one."""
+        """Median of `cells`, else of all that are known here, else the shipped one.
+
+        Not the mean: the first cell in a folder also trained the judges and encoded the real images.
+        """
         for pool in (cells, self._groups[ALL]):
             seconds = [cell.scoring for cell in pool if cell.scoring is not None]
             if seconds:
-                return fmean(seconds)
+                return median(seconds)
         given = self._given(spec)
         return float(given["scoring"]) if given else None
 
