@@ -26,6 +26,9 @@ DataOption = Annotated[
 ]
 DomainsOption = Annotated[str, typer.Option("--domains", help="source,target: two of a folder's domains.")]
 SetOption = Annotated[list[str] | None, typer.Option("--set", help="method.key=value; may be repeated.")]
+ProtocolsOption = Annotated[
+    str, typer.Option(help="Joined by commas: measured beside the usual ones; see: list protocols.")
+]
 DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")]
 
 DEFAULT_RESULTS = Path("results")
@@ -43,14 +46,16 @@ def run(
     budget: Annotated[str, typer.Option(help="images=N per domain, or seconds=S; default: the preset's.")] = "",
     device: DeviceOption = "auto",
     jobs: Annotated[int, typer.Option(min=0, help="Cells at once; 0: as many as fill the machine.")] = 0,
+    protocols: ProtocolsOption = "",
     results: ResultsOption = DEFAULT_RESULTS,
 ) -> None:
     """Train and score methods on a task, and print the leaderboard. Finished cells are skipped, others resume."""
     from bench.launch import Request, run
 
     request = Request(
-        task, _split(methods), preset, data, domains, _seeds(seeds), overrides or [], budget, device, results, jobs
-    )
+        task, _split(methods), preset, data, domains, _seeds(seeds), overrides or [], budget, device, results, jobs,
+        _split(protocols),
+    )  # fmt: skip
     raise typer.Exit(run(request))
 
 
@@ -68,6 +73,7 @@ def evaluate(
     ] = None,
     overrides: SetOption = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Translations held on the device at once.")] = 256,
+    protocols: ProtocolsOption = "",
     device: DeviceOption = "auto",
     results: ResultsOption = DEFAULT_RESULTS,
 ) -> None:
@@ -75,8 +81,9 @@ def evaluate(
     from bench.rescore import RescoreRequest, rescore
 
     request = RescoreRequest(
-        task, _split(methods), style, preset, data, domains, batch_size, device, results, weights or [], overrides or []
-    )
+        task, _split(methods), style, preset, data, domains, batch_size, device, results, weights or [],
+        overrides or [], _split(protocols),
+    )  # fmt: skip
     raise typer.Exit(rescore(request))
 
 
@@ -118,6 +125,7 @@ def sweep(
     budget: Annotated[str, typer.Option(help="As for run, instead of the file's.")] = "",
     device: DeviceOption = "auto",
     jobs: Annotated[int, typer.Option(min=0, help="Cells at once; 0: as many as fill the machine.")] = 0,
+    protocols: ProtocolsOption = "",
     results: ResultsOption = DEFAULT_RESULTS,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="List the cells and their cost; train nothing.")] = False,
     listing: Annotated[bool, typer.Option("--list", help="List the shipped sweeps.")] = False,
@@ -130,10 +138,11 @@ def sweep(
         raise BenchError("no sweep is named", "name a shipped one (see sweep --list) or a .yaml file: sweep 3a")
     from bench.sweep import SweepRequest, run_sweep
 
-    chosen = _seeds(seeds) if seeds else ()
-    raise typer.Exit(
-        run_sweep(SweepRequest(name, _split(preset), chosen, data, budget, device, results, jobs, dry_run))
-    )
+    request = SweepRequest(
+        name, _split(preset), _seeds(seeds) if seeds else (), data, budget, device, results, jobs, _split(protocols),
+        dry_run,
+    )  # fmt: skip
+    raise typer.Exit(run_sweep(request))
 
 
 @app.command()
@@ -146,6 +155,23 @@ def table(task: TaskOption, results: ResultsOption = DEFAULT_RESULTS) -> None:
     if not texts:
         raise BenchError(f"no results of {task} in {results}", f"python -m bench run --task {task}")
     print("\n\n".join(texts))
+
+
+@app.command()
+def compare(
+    first: Annotated[str, typer.Argument(help="A method that was run.")],
+    second: Annotated[str, typer.Argument(help="Another one.")],
+    task: TaskOption,
+    preset: PresetOption = "quick",
+    data: DataOption = "auto",
+    domains: DomainsOption = "",
+    device: DeviceOption = "auto",
+    results: ResultsOption = DEFAULT_RESULTS,
+) -> None:
+    """Print how far two methods differ in every metric, with intervals paired over images and over seeds."""
+    from bench.compare import CompareRequest, compare
+
+    raise typer.Exit(compare(CompareRequest(task, first, second, preset, data, domains, device, results)))
 
 
 @app.command("list")
@@ -177,6 +203,18 @@ def fetch(
         raise BenchError("nothing named to fetch", "name groups, tasks or files: fetch inception; see fetch --list")
     else:
         fetching.fetch(names, from_dir)
+
+
+@app.command()
+def doctor(
+    json_file: Annotated[
+        str, typer.Option("--json", help="Write the record to this file, too; -: print it instead of the table.")
+    ] = "",
+) -> None:
+    """Compute every metric on built-in cases with known answers, with the libraries that are installed."""
+    from bench.doctor import report
+
+    raise typer.Exit(report(json_file))
 
 
 def _one_of(option: str, value: str, valid: tuple[str, ...]) -> str:

@@ -25,9 +25,18 @@ def describe(device: str) -> dict[str, Any]:
         "processor": _processor(),
         "cores": os.cpu_count(),
         "device": torch.cuda.get_device_name() if device == "cuda" else device,
-        "packages": {name: _version(name) for name in PACKAGES},
+        "packages": _packages(),
         "source": _revision(Path(__file__).resolve().parent.parent),
     }
+
+
+def versions() -> dict[str, str | None]:
+    """Of Python and of every package that can move a result; None for one that is not installed."""
+    return {"python": platform.python_version(), **_packages()}
+
+
+def _packages() -> dict[str, str | None]:
+    return {name: _version(name) for name in PACKAGES}
 
 
 def _version(name: str) -> str | None:

@@ -12,7 +12,7 @@ from bench.atomic import write_atomically
 
 if TYPE_CHECKING:
     from bench.data.contract import TaskData
-    from bench.evaluation import Translations
+    from bench.translations import Translations
 
 SMALLEST_TILE = 96
 """Tiles are enlarged by a whole factor to at least this many pixels."""

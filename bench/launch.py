@@ -6,7 +6,6 @@ import json
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import cache
 from multiprocessing import parent_process
 from pathlib import Path
 from typing import Any, TypeVar
@@ -20,31 +19,30 @@ from bench.data.contract import TaskData
 from bench.data.files import find_weights
 from bench.data.select import data_kind, load_data
 from bench.device import Runtime
+from bench.doctor import doctor_record, warn_if_unwell
 from bench.environment import describe
 from bench.errors import BenchError, Interrupted, nearest
-from bench.evaluation import Instruments, Missing, evaluate_cell, style_name
-from bench.features import FeatureCache
-from bench.judge import get_judge
+from bench.evaluation import evaluate_cell
+from bench.instruments import Instruments, make_instruments
 from bench.leaderboard import leaderboards, write_leaderboards
 from bench.loop import TrainingFailed
 from bench.parallel import run_in_processes
 from bench.presets import STAND_IN, KindPreset, get_preset
 from bench.progress import say
-from bench.protocol import PROTOCOLS
+from bench.protocol import select
 from bench.randomness import seeded
 from bench.results import Cell
 from bench.spec import Budget, RunSpec, check_override_methods, config_values, parse_overrides, resolve_config
 from bench.stand_in import stand_in_weights
 from bench.tasks import Task, get_task
 from bench.training import train
+from bench.translations import style_name
 from methods.base import Domains, Translator
 from methods.registry import BUILT_IN, load, registered
-from metrics.encoders import InceptionEncoder, LpipsAlexNet
 
 T = TypeVar("T")
 Weights = Callable[[str], Mapping[str, torch.Tensor]]
 """Name of a network -> its state dict, see `Context.weights`."""
-"""One stand-in for all presets, tasks and methods."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +71,8 @@ class Request:
     """The results folder."""
     jobs: int = 0
     """Cells at once, each in a process of its own; 0: as many as fill the machine."""
+    protocols: Sequence[str] = ()
+    """Protocols to measure beside those that always are."""
 
 
 @dataclass(frozen=True)
@@ -103,6 +103,7 @@ def resolve_settings(request: Request) -> tuple[dict[str, type[Translator]], dic
     """
     task = get_task(request.task)
     preset = get_preset(request.preset, task.kind)
+    select(request.protocols)
     classes, broken = resolve_methods(request.methods)
     overrides = parse_overrides(request.overrides)
     check_override_methods(overrides, list(classes))
@@ -142,6 +143,7 @@ def run(request: Request) -> int:
     cannot be met, and Interrupted (state saved) on SIGTERM and SIGINT.
     """
     session = open_session(request)
+    warn_if_unwell()
     at_once = min(len(session.jobs), request.jobs or session.runtime.cells_at_once)
     if at_once > 1:
         good = run_in_processes([_one_cell(request, job) for job in session.jobs], run_alone, at_once)
@@ -168,7 +170,7 @@ def run_alone(request: Request) -> bool:
 
 def run_here(request: Request, session: Session) -> bool:
     """Every cell of `session`, one after the other in this process; True unless one failed."""
-    tools = make_instruments(request.results, session.data, session.preset, session.runtime)
+    tools = make_instruments(request.results, session.data, session.preset, session.runtime, request.protocols)
     domains = training_domains(session.data, session.runtime)
     with session.runtime.threads_pinned(session.runtime.threads):
         outcomes = [run_cell(job, session, domains, tools, request.results) for job in session.jobs]
@@ -258,27 +260,6 @@ def training_domains(data: TaskData, runtime: Runtime) -> Domains:
     return Domains((first, second))
 
 
-def make_instruments(results: Path, data: TaskData, preset: KindPreset, runtime: Runtime) -> Instruments:
-    """The judges (trained when a cell first asks, by one process, for all) and the encoders whose weights are there."""
-    return Instruments(
-        judge=cache(lambda target: get_judge(results, data, target, preset.judge, runtime)),
-        inception=_encoder("inception", InceptionEncoder, runtime),
-        alexnet=_encoder("alexnet", LpipsAlexNet, runtime),
-        cache=FeatureCache(results / "features"),
-        size=preset.evaluation,
-    )
-
-
-def _encoder(name: str, make: Callable[[Path, torch.device], T], runtime: Runtime) -> T | Missing:
-    path = find_weights(name)
-    if path is None:
-        return Missing(f"needs: bench fetch {name}")
-    try:
-        return make(path, runtime.device)
-    except ValueError as error:
-        raise BenchError(f"damaged or other weights: {error}", f"remove {path}, then: bench fetch {name}") from error
-
-
 def weights_for(results: Path, runtime: Runtime) -> Weights:
     """`Context.weights`: the stand-in, trained when it is first asked for, and whatever was fetched."""
 
@@ -339,7 +320,7 @@ def _train(job: Job, cell: Cell, domains: Domains, weights: Weights, runtime: Ru
     with torch.device("meta"):
         supervision = job.build().supervision
     cell.begin(supervision)
-    write_json(cell.environment, describe(runtime.device.type))
+    write_json(cell.environment, {**describe(runtime.device.type), "doctor": doctor_record()})
     method, cost = train(job.build, domains, cell.recording(weights), job.spec, cell, runtime)
     for remark in cell.note(method.remarks):
         say(f"{job.spec.method} seed {job.spec.seed}: WARNING: {remark}")
@@ -370,7 +351,6 @@ def _scorable(cell: Cell, style: str, tools: Instruments) -> bool:
     if not path.exists():
         return True
     records = json.loads(path.read_text())["records"]
-    present = {record["protocol"] for record in records}
     missing = {record["protocol"] for record in records if record["missing"].startswith("needs:")}
-    wanted = missing | (set(PROTOCOLS) - present)
-    return any(PROTOCOLS[name].encoder in tools.available() for name in wanted)
+    absent = {protocol.name for protocol in tools.protocols} - {record["protocol"] for record in records}
+    return tools.measurable(missing | absent)

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.atomic import write_text
-from bench.protocol import PROTOCOLS
+from bench.protocol import PROTOCOLS, only_one
 from bench.results import GIVEN, frame
 from bench.spec import flat_values
+from metrics.intervals import NORMAL_95, seed_interval
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,6 +21,13 @@ SAME_SETTING = ["data_kind", "data_version", "image_size", "preset", "budget"]
 WEAK = " \\*"
 """Behind the name of a weakly supervised method."""
 REAL_ROW = "(real test images)"
+FLOOR_ROW = "(floor: real images against others)"
+PER_CLASS = ("accuracy", "fid", "kid")
+"""Metrics that have a table per class."""
+FLOOR_NOTE = (
+    "Floor: what n real images of the target domain get against the other real ones, mean of random splits, so what a "
+    "perfect method would get; where there are not 2 n of them it was taken at the n beside it. Not to be subtracted."
+)
 DATA_WARNING = {
     "embedded": "drawn by code, not real images: not comparable with the paper or with any other data",
     "mnist-drawn": "real MNIST against drawn house numbers: not comparable with the paper",
@@ -60,12 +68,14 @@ def _leaderboard(task: str, cells: pd.DataFrame) -> str:
     lines += [*_failed(cells), *_remarks(cells), ""]
     for direction in dict.fromkeys(scored["direction"]) if len(scored) else ():
         part = scored[scored["direction"] == direction]
-        lines += [f"## {direction}", "", _overview(part, cells), ""]
-        for protocol in [name for name in PROTOCOLS if PROTOCOLS[name].metric in ("fid", "kid", "accuracy")]:
+        lines += [f"## {direction}", "", _overview(part, cells), "", *_further(part), *_intervals(part, cells)]
+        for protocol in [name for name in PROTOCOLS if PROTOCOLS[name].metric in PER_CLASS]:
             lines += _per_class(part[part["protocol"] == protocol], protocol)
-    lines += [
-        "Values are means over seeds ± the sample standard deviation between them; k/n: seeds finished / begun.",
-    ]
+    lines.append(
+        "Values are means over seeds ± the sample standard deviation between them; k/n: seeds finished / begun."
+    )
+    if "floor" in scored and scored["floor"].notna().any():
+        lines.append(FLOOR_NOTE)
     if cells["stage_seconds"].any():
         lines.append("train s: the method's own training + the semantic stages before it, which variants share.")
     if (cells["supervision"] == "weak").any():
@@ -128,47 +138,133 @@ def _table(rows: Sequence[Sequence[str]], headers: Sequence[str]) -> str:
     return tabulate(rows, headers=headers, tablefmt="github", disable_numparse=True, colalign=align)
 
 
-def _columns(part: pd.DataFrame) -> list[tuple[str, str]]:
+def _columns(part: pd.DataFrame, protocols: Sequence[str]) -> list[tuple[str, str]]:
     """(protocol, encoder) of each column: numbers of different protocols or different weights never share one.
 
     A protocol whose encoder is missing in every cell has one column; one that is missing in some joins the others'.
     """
     found = []
-    for protocol in PROTOCOLS:
+    for protocol in protocols:
         encoders = sorted(set(part.loc[part["protocol"] == protocol, "encoder"]))
         found += [(protocol, encoder) for encoder in encoders if encoder or encoders == [""]]
     return found
 
 
-def _overview(part: pd.DataFrame, cells: pd.DataFrame) -> str:
-    pooled = part[part["label"] == "all"]
-    columns = _columns(pooled)
-    seen = [protocol for protocol, _ in columns]
-    headers = ["method", "styles", "seeds k/n"]
+def _headers(pooled: pd.DataFrame, columns: Sequence[tuple[str, str]]) -> list[str]:
+    """Name, unit, direction of better and n of each column."""
+    seen, headers = [protocol for protocol, _ in columns], []
     for protocol, encoder in columns:
         arrow = "↑" if PROTOCOLS[protocol].higher_is_better else "↓"
         unit = f" {PROTOCOLS[protocol].unit}" if PROTOCOLS[protocol].unit else ""
         which = f" [{encoder}]" if seen.count(protocol) > 1 else ""
         values = pooled[(pooled["protocol"] == protocol) & pooled["value"].notna()]
         headers.append(f"{protocol}{which}{unit} {arrow}{_counts(values)}")
-    headers += ["parameters", "train s", "TFLOP"]
+    return headers
+
+
+def _cells(group: pd.DataFrame, pooled: pd.DataFrame, columns: Sequence[tuple[str, str]]) -> list[str]:
+    """One method's value in each column."""
+    seeds = group["identity"].nunique()
+    return [
+        one_value(
+            group[(group["protocol"] == protocol) & group["encoder"].isin([encoder, ""])],
+            seeds,
+            show_n=not _equal_counts(pooled[pooled["protocol"] == protocol]),
+        )
+        for protocol, encoder in columns
+    ]
+
+
+def _overview(part: pd.DataFrame, cells: pd.DataFrame) -> str:
+    pooled = part[part["label"] == "all"]
+    columns = _columns(pooled, [name for name, protocol in PROTOCOLS.items() if protocol.headline])
+    headers = ["method", "styles", "seeds k/n", *_headers(pooled, columns), "parameters", "train s", "TFLOP"]
     rows = []
     for (name, style), group in pooled.groupby(["row", "style"], sort=False):
         begun = cells[cells["row"] == name]["identity"].nunique()
         single = group.drop_duplicates("identity")
-        row = [str(name), str(style), f"{len(single)}/{begun}"]
-        for protocol, encoder in columns:
-            own = group[(group["protocol"] == protocol) & group["encoder"].isin([encoder, ""])]
-            row.append(_value(own, len(single), show_n=not _equal_counts(pooled[pooled["protocol"] == protocol])))
         stages = single["stage_seconds"].mean()
         seconds = f"{single['seconds'].mean():.0f}" + (f" + {stages:.0f}" if stages else "")
-        row += [f"{int(single['parameters'].iloc[0]):,}", seconds]
         flops = single["flops"].dropna()
-        row.append(f"{flops.mean() / 1e12:.1f}" if len(flops) else "?")
-        rows.append(row)
+        cost = [f"{int(single['parameters'].iloc[0]):,}", seconds]
+        cost.append(f"{flops.mean() / 1e12:.1f}" if len(flops) else "?")
+        rows.append([str(name), str(style), f"{len(single)}/{begun}", *_cells(group, pooled, columns), *cost])
     on_real = [_on_real(pooled[(pooled["protocol"] == name) & (pooled["encoder"] == code)]) for name, code in columns]
     rows.append([REAL_ROW, "", "", *on_real, "", "", ""])
-    return _table(rows, headers)
+    return _table(rows + _floor_row(pooled, columns, ["", ""], ["", "", ""]), headers)
+
+
+def _further(part: pd.DataFrame) -> list[str]:
+    """The table of what is no headline; nothing where none of it was measured."""
+    pooled = part[part["label"] == "all"]
+    columns = _columns(pooled, [name for name, protocol in PROTOCOLS.items() if not protocol.headline])
+    if not columns:
+        return []
+    rows = [
+        [str(name), str(style), *_cells(group, pooled, columns)]
+        for (name, style), group in pooled.groupby(["row", "style"], sort=False)
+    ]
+    rows += _floor_row(pooled, columns, [""], [])
+    return ["further measures", "", _table(rows, ["method", "styles", *_headers(pooled, columns)]), ""]
+
+
+def _floor_row(
+    pooled: pd.DataFrame, columns: Sequence[tuple[str, str]], before: Sequence[str], after: Sequence[str]
+) -> list[list[str]]:
+    """A row of floors, or none if no column has one."""
+    floors = [_floor(pooled[(pooled["protocol"] == name) & (pooled["encoder"] == code)]) for name, code in columns]
+    return [[FLOOR_ROW, *before, *floors, *after]] if any(floors) else []
+
+
+def _floor(records: pd.DataFrame) -> str:
+    """The floor, with its n where that is not the values' own; one for each n where these differ."""
+    if "floor" not in records or records["floor"].isna().all():
+        return ""
+    known = records[records["floor"].notna()]
+    known = known.drop_duplicates(["n", "floor_n", "floor_reference"])
+    texts = []
+    for row in known.itertuples():
+        text = _number(row.floor) + (f" ± {row.floor_deviation:.2g}" if row.floor_deviation else "")
+        own = row.floor_n == row.n and len(known) == 1
+        texts.append(text if own else f"{text} (n = {int(row.floor_n)}/{int(row.floor_reference)})")
+    return "; ".join(texts)
+
+
+def _intervals(part: pd.DataFrame, cells: pd.DataFrame) -> list[str]:
+    """95 % intervals over images, and over seeds where there are several; nothing where no record has them."""
+    pooled = part[part["label"] == "all"]
+    if "deviation" not in pooled or pooled["deviation"].isna().all():
+        return []
+    with_interval = pooled[pooled["deviation"].notna()]
+    columns = _columns(with_interval, list(PROTOCOLS))
+    headers = ["method", "styles", *_headers(with_interval, columns)]
+    over_images, over_seeds = [], []
+    for (name, style), group in pooled.groupby(["row", "style"], sort=False):
+        begun = cells[cells["row"] == name]["identity"].nunique()
+        own = [group[(group["protocol"] == protocol) & (group["encoder"] == code)] for protocol, code in columns]
+        over_images.append([str(name), str(style), *[_over_images(records) for records in own]])
+        over_seeds.append([str(name), str(style), *[_over_seeds(records, begun) for records in own]])
+    lines = [f"95 % over images: value ± {NORMAL_95} half-sample standard deviations", "", _table(over_images, headers)]
+    if any(text for row in over_seeds for text in row[2:]):
+        lines += ["", "95 % over seeds: t-interval of the mean, the unit is a whole training", ""]
+        lines.append(_table(over_seeds, headers))
+    return [*lines, ""]
+
+
+def _over_images(records: pd.DataFrame) -> str:
+    """`low to high`. The seeds share their images, so their mean is as uncertain over images as each of them."""
+    known = records[records["deviation"].notna()]
+    if known.empty:
+        return ""
+    only_one(list(known["protocol"]), "an interval over images")
+    reach = NORMAL_95 * known["deviation"].mean()
+    return f"{_number(known['value'].mean() - reach)} to {_number(known['value'].mean() + reach)}"
+
+
+def _over_seeds(records: pd.DataFrame, begun: int) -> str:
+    values = list(records["value"].dropna())
+    found = seed_interval([*values, *[None] * (begun - len(values))])
+    return "" if found.low is None or found.high is None else f"{_number(found.low)} to {_number(found.high)}"
 
 
 def _on_real(records: pd.DataFrame) -> str:
@@ -189,7 +285,7 @@ def _per_class(part: pd.DataFrame, protocol: str) -> list[str]:
         rows = [
             [str(name), str(style)]
             + [
-                _value(
+                one_value(
                     group[group["label"] == label],
                     group["identity"].nunique(),
                     show_n=not _equal_counts(own[own["label"] == label]),
@@ -201,6 +297,9 @@ def _per_class(part: pd.DataFrame, protocol: str) -> list[str]:
         on_real = [_on_real(own[own["label"] == label]) for label in classes]
         if any(on_real):
             rows.append([REAL_ROW, "", *on_real])
+        floors = [_floor(own[own["label"] == label]) for label in classes]
+        if any(floors):
+            rows.append([FLOOR_ROW, "", *floors])
         unit = f", {PROTOCOLS[protocol].unit}" if PROTOCOLS[protocol].unit else ""
         lines += [f"{protocol} per class{unit} (encoder {encoder})", "", _table(rows, headers), ""]
     return lines
@@ -220,16 +319,25 @@ def _counts(values: pd.DataFrame) -> str:
     return f" (n = {n}/{real})" if real else f" (n = {n})"
 
 
-def _value(records: pd.DataFrame, cells: int, show_n: bool) -> str:
-    """Mean ± standard deviation over seeds, with k/n if only k of `cells` have a value; or why there is none."""
+def one_value(records: pd.DataFrame, cells: int, show_n: bool) -> str:
+    """Mean ± standard deviation over seeds, with k/n if only k of `cells` have a value; or why there is none.
+
+    ValueError for records of several protocols, or of several encoders: they have no mean.
+    """
     measured = records[records["value"].notna()]
+    only_one(list(measured["protocol"]), "a table's cell")
+    only_one(list(measured["encoder"]), "a table's cell")
     if measured.empty:
         reasons = [reason for reason in dict.fromkeys(records["missing"]) if reason] if len(records) else []
         return "; ".join(reasons) or "-"
     values = measured["value"]
-    text = f"{values.mean():.3g}" if abs(values.mean()) < 1 else f"{values.mean():.2f}"
+    text = _number(values.mean())
     if len(values) > 1:
         text += f" ± {values.std(ddof=1):.2g}"
     if len(values) < cells:
         text += f" [{len(values)}/{cells}]"
     return text + (_counts(measured) if show_n else "")
+
+
+def _number(value: float) -> str:
+    return f"{value:.3g}" if abs(value) < 1 else f"{value:.2f}"

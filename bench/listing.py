@@ -63,12 +63,13 @@ def protocols() -> str:
     for protocol in PROTOCOLS.values():
         lines = [
             protocol.name
-            + ("" if protocol.comparable else " (comparable within one task, data version and preset only)"),
+            + ("" if protocol.comparable else " (comparable within one task, data version and preset only)")
+            + (" (measured on request: --protocols)" if protocol.on_request else ""),
             f"  computes:  {protocol.formula}",
             f"  input:     {protocol.preparation}; {protocol.styles} style(s) per source",
         ]
         if protocol.reference:
-            lines.append(f"  reference: {protocol.reference}")
+            lines.append(f"  reference: {' + '.join(protocol.reference)} of the target domain")
         blocks.append("\n".join(lines))
     return "\n\n".join(blocks)
 

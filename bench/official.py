@@ -19,12 +19,13 @@ from torch import Tensor
 from bench.atomic import write_json
 from bench.cost import Cost
 from bench.data.contract import TaskData
+from bench.doctor import doctor_record
 from bench.environment import describe
 from bench.errors import BenchError
-from bench.evaluation import styles_for
 from bench.launch import Job, store_weights
 from bench.progress import say
 from bench.results import Cell
+from bench.translations import styles_for
 from methods.base import Translator, to_model_range
 
 States = dict[str, dict[str, Tensor]]
@@ -155,7 +156,8 @@ def store_as_trained(method: Translator, job: Job, cell: Cell, directions: Seque
     """Record the cell as if it had been trained, at no cost; `directions`: those that it can translate."""
     cell.begin(method.supervision)
     cell.limit_directions(directions)
-    write_json(cell.environment, describe(next(method.parameters()).device.type))
+    device = next(method.parameters()).device.type
+    write_json(cell.environment, {**describe(device), "doctor": doctor_record()})
     store_weights(method, cell)
     parameters = sum(method.parameter_counts().values())
     write_json(cell.cost, asdict(Cost(0.0, {}, None, parameters, None, None, 0, 0)))

@@ -43,6 +43,8 @@ class EvaluationSize:
     """Test images per class that are translated (the first in order of content hash); None: all."""
     reference_per_class: int | None
     """Real images per class that FID compares with (train + test, first in order of content hash); None: all."""
+    protocols: tuple[str, ...] = ()
+    """Protocols to measure beside those that always are."""
 
 
 @dataclass(frozen=True)
@@ -235,7 +237,7 @@ PRESETS: dict[str, dict[str, KindPreset]] = {
         "pictures": KindPreset(
             images=400_000,  # 100,000 iterations of batch 8 over two domains, CatS-UDT's and StarGAN-v2's length
             judge=PUBLISHED_JUDGE,
-            evaluation=EvaluationSize(None, None),
+            evaluation=EvaluationSize(None, None, ("fid-pytorch-v1", "fid-pytorch-paper-v1")),
             # lambda_sty is 1 as in the paper's objective; the code's own command sets 0: cats_udt:no_sty.
             methods={
                 # The authors' CelebA setting; stage 1 as many iterations as stage 2, officially the same number.
@@ -247,7 +249,7 @@ PRESETS: dict[str, dict[str, KindPreset]] = {
         "digits": KindPreset(
             images=400_000,
             judge=PUBLISHED_JUDGE,
-            evaluation=EvaluationSize(None, None),
+            evaluation=EvaluationSize(None, None, ("fid-pytorch-test-v1", "fid-pytorch-paper-test-v1")),
             methods={
                 # No official setting for 32 px: the smaller networks that its maintainers advise.
                 "cyclegan": {**CYCLEGAN_DIGITS, "blocks": 6, "discriminator_layers": 2},

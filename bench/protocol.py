@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
+
+from bench.errors import BenchError, nearest
+
+SplitName = Literal["train", "test"]
+EncoderName = Literal[
+    "inception", "inception-bf16", "inception-pytorch", "inception-clean", "dinov2", "alexnet", "judge", "pixels"
+]
 
 
 @dataclass(frozen=True)
@@ -27,15 +35,15 @@ class Protocol:
     name: str
     """Name and version, as it stands in table headers."""
     metric: str
-    """`fid`, `kid`, `lpips`, `judge_diversity` or `accuracy`."""
-    encoder: Literal["inception", "alexnet", "judge"]
-    """Network that reads the images."""
+    """What is measured; a key of `scoring.MEASURES`."""
+    encoder: EncoderName
+    """What reads the images."""
     preparation: str
     """From stored uint8 images to the encoder's input."""
     styles: int
     """How many of the styles per source are used."""
-    reference: str
-    """Real images on the other side; empty where the metric has none."""
+    reference: tuple[SplitName, ...]
+    """Splits of the target domain that are the real images; empty where the metric has none."""
     formula: str
     """What is computed from the features."""
     comparable: bool
@@ -44,96 +52,181 @@ class Protocol:
     """Direction."""
     unit: str = ""
     """Unit of the value."""
+    on_request: bool = False
+    """Measured only where `--protocols` or the preset names it: another pass of a large network."""
+    headline: bool = True
+    """Whether it stands in the first table of a leaderboard, or in the second."""
+    unrounded: bool = False
+    """Whether the encoder sees translations as floats, before they are rounded to uint8."""
+    as_published: bool = False
+    """With the habits of the paper's code: styles of a source in turn after each 128 sources, and what does not fill a
+    batch of 512 is dropped."""
 
 
 TRANSLATION = TranslationProtocol(name="translate-v1", batch=32, styles=5, sources="test")
 
-_FORMULA = "|m1-m2|² + tr(S1 + S2 - 2 (S1 S2)^½), divisor n-1, float64, nuclear norm of the cross-Gram"
-_KERNEL_FORMULA = "unbiased MMD² of the kernel (xᵀy / width + 1)³ over all pairs, float64, not scaled; can be negative"
-_INCEPTION = "uint8, TF1 bilinear to 299 px (torch-fidelity's), Inception-v3 2015-12-05, pool3, 2048 wide"
+ACROSS_GROUP = 5
+"""Sources per group in `lpips-across-v1`."""
+NDB_BINS = 20
+"""Bins of `ndb-pixels-v1` (the paper names none; its values reach 19)."""
+
+_BOTH: tuple[SplitName, ...] = ("train", "test")
+_FRECHET = "|m1-m2|² + tr(S1 + S2 - 2 (S1 S2)^½), divisor n-1, float64, nuclear norm of the cross-Gram"
+_KERNEL = "unbiased MMD² of the kernel (xᵀy / width + 1)³ over all pairs, float64, not scaled; can be negative"
+_POOL3 = "Inception-v3 2015-12-05, pool3, 2048 wide"
+_INCEPTION = f"uint8, TF1 bilinear to 299 px (torch-fidelity's), {_POOL3}"
 _JUDGE = "uint8 / 255, last features of the target domain's judge"
-_TRAIN_AND_TEST = "train + test of the target domain"
+_ALEXNET = "uint8 / 127.5 - 1; below 64 px enlarged to 64 px, bilinear; LPIPS 0.1 AlexNet"
+_PIXELS = "uint8, flattened"
+_MANIFOLD = {
+    "precision": "share of translations inside at least one real 3-nearest-neighbour ball",
+    "recall": "share of real images inside at least one 3-nearest-neighbour ball of the translations",
+    "density": "real 5-nearest-neighbour balls that a translation is in, over 5",
+    "coverage": "share of real 5-nearest-neighbour balls that hold a translation",
+}
+
+
+def _distribution(name: str, metric: str, encoder: EncoderName, preparation: str, formula: str) -> Protocol:
+    """Lower is better, against train + test, one style per source; comparable unless the judge reads the images."""
+    return Protocol(
+        name=name, metric=metric, encoder=encoder, preparation=preparation, styles=1, reference=_BOTH, formula=formula,
+        comparable=encoder != "judge", higher_is_better=False,
+    )  # fmt: skip
+
+
+def _manifold(encoder: EncoderName, preparation: str) -> list[Protocol]:
+    return [
+        replace(
+            _distribution(f"{metric}-{encoder}-v1", metric, encoder, preparation, formula),
+            higher_is_better=True,
+            headline=False,
+        )
+        for metric, formula in _MANIFOLD.items()
+    ]
+
+
+def _inception_variants() -> list[Protocol]:
+    """FID as others compute it: the same network, other inputs."""
+    floats = "float [0, 1], not rounded (real images: uint8 / 255), bilinear to 299 px without antialias (pytorch-fid)"
+    own = replace(
+        _distribution("fid-pytorch-v1", "fid", "inception-pytorch", f"{floats}, {_POOL3}", _FRECHET),
+        on_request=True,
+        unrounded=True,
+    )
+    rounded = replace(own, unrounded=False)
+    published = replace(own, name="fid-pytorch-paper-v1", styles=TRANSLATION.styles, as_published=True)
+    return [
+        own,
+        replace(own, name="fid-pytorch-test-v1", reference=("test",)),
+        published,
+        replace(published, name="fid-pytorch-paper-test-v1", reference=("test",)),
+        replace(
+            rounded, name="fid-clean-v1", encoder="inception-clean",
+            preparation=f"uint8, PIL bicubic in float to 299 px, clipped (clean-fid), {_POOL3}",
+        ),
+        replace(
+            rounded, name="fid-inception-bf16-v1", encoder="inception-bf16",
+            preparation=f"{_INCEPTION}, network in bfloat16",
+        ),
+    ]  # fmt: skip
+
+
+_ACCURACY = Protocol(
+    name="accuracy-judge-v1",
+    metric="accuracy",
+    encoder="judge",
+    preparation="uint8 / 255",
+    styles=1,
+    reference=(),
+    formula="share of translations that the target domain's judge gives the source's true class, in percent",
+    comparable=False,
+    higher_is_better=True,
+    unit="%",
+)
+_LPIPS = Protocol(
+    name="lpips-alexnet-v1",
+    metric="lpips",
+    encoder="alexnet",
+    preparation=_ALEXNET,
+    styles=TRANSLATION.styles,
+    reference=(),
+    formula="mean over sources of the mean LPIPS over the pairs of styles of one source",
+    comparable=True,
+    higher_is_better=True,
+)
+_LPIPS_ACROSS = replace(
+    _LPIPS,
+    name="lpips-across-v1",
+    metric="lpips_across",
+    styles=1,
+    formula=f"mean LPIPS over the pairs of translations of different sources, within random groups of {ACROSS_GROUP}",
+    headline=False,
+)
+_DIVERSITY = replace(
+    _LPIPS,
+    name="diversity-judge-v1",
+    metric="judge_diversity",
+    encoder="judge",
+    preparation=f"{_JUDGE}, unit length",
+    formula="mean over sources of the mean (1 - cosine) over the pairs of styles of one source",
+    comparable=False,
+)
+_NDB = replace(
+    _distribution(
+        "ndb-pixels-v1", "ndb", "pixels", _PIXELS,
+        f"of {NDB_BINS} k-means bins of the real images, those whose shares differ (two-proportion z-test, 5 % each)",
+    ),
+    headline=False,
+)  # fmt: skip
+_JSD = replace(
+    _NDB,
+    name="jsd-pixels-v1",
+    metric="jsd",
+    formula=f"Jensen-Shannon divergence of the shares of {NDB_BINS} k-means bins of the real images, in nats",
+)
 
 PROTOCOLS: dict[str, Protocol] = {
     protocol.name: protocol
     for protocol in (
-        Protocol(
-            name="accuracy-judge-v1",
-            metric="accuracy",
-            encoder="judge",
-            preparation="uint8 / 255",
-            styles=1,
-            reference="",
-            formula="share of translations that the target domain's judge gives the source's true class, in percent",
-            comparable=False,
-            higher_is_better=True,
-            unit="%",
+        _ACCURACY,
+        _distribution("fid-inception-v1", "fid", "inception", _INCEPTION, _FRECHET),
+        _distribution("kid-inception-v1", "kid", "inception", _INCEPTION, _KERNEL),
+        *_inception_variants(),
+        replace(
+            _distribution(
+                "fd-dinov2-v1", "fid", "dinov2",
+                "uint8, bicubic with antialias to 224 px, DINOv2 ViT-L/14, class token, 1024 wide", _FRECHET,
+            ),
+            on_request=True,
         ),
-        Protocol(
-            name="fid-inception-v1",
-            metric="fid",
-            encoder="inception",
-            preparation=_INCEPTION,
-            styles=1,
-            reference=_TRAIN_AND_TEST,
-            formula=_FORMULA,
-            comparable=True,
-            higher_is_better=False,
-        ),
-        Protocol(
-            name="kid-inception-v1",
-            metric="kid",
-            encoder="inception",
-            preparation=_INCEPTION,
-            styles=1,
-            reference=_TRAIN_AND_TEST,
-            formula=_KERNEL_FORMULA,
-            comparable=True,
-            higher_is_better=False,
-        ),
-        Protocol(
-            name="fid-judge-v1",
-            metric="fid",
-            encoder="judge",
-            preparation=_JUDGE,
-            styles=1,
-            reference=_TRAIN_AND_TEST,
-            formula=_FORMULA,
-            comparable=False,
-            higher_is_better=False,
-        ),
-        Protocol(
-            name="kid-judge-v1",
-            metric="kid",
-            encoder="judge",
-            preparation=_JUDGE,
-            styles=1,
-            reference=_TRAIN_AND_TEST,
-            formula=_KERNEL_FORMULA,
-            comparable=False,
-            higher_is_better=False,
-        ),
-        Protocol(
-            name="lpips-alexnet-v1",
-            metric="lpips",
-            encoder="alexnet",
-            preparation="uint8 / 127.5 - 1; below 64 px enlarged to 64 px, bilinear; LPIPS 0.1 AlexNet",
-            styles=TRANSLATION.styles,
-            reference="",
-            formula="mean over sources of the mean LPIPS over the pairs of styles of one source",
-            comparable=True,
-            higher_is_better=True,
-        ),
-        Protocol(
-            name="diversity-judge-v1",
-            metric="judge_diversity",
-            encoder="judge",
-            preparation="uint8 / 255, last features of the target domain's judge, unit length",
-            styles=TRANSLATION.styles,
-            reference="",
-            formula="mean over sources of the mean (1 - cosine) over the pairs of styles of one source",
-            comparable=False,
-            higher_is_better=True,
-        ),
+        _distribution("fid-judge-v1", "fid", "judge", _JUDGE, _FRECHET),
+        _distribution("kid-judge-v1", "kid", "judge", _JUDGE, _KERNEL),
+        _LPIPS,
+        _DIVERSITY,
+        *_manifold("inception", _INCEPTION),
+        *_manifold("judge", _JUDGE),
+        _NDB,
+        _JSD,
+        _LPIPS_ACROSS,
     )
-}
+}  # fmt: skip
+
+FREE = ("judge", "pixels")
+"""Encoders that need no weights from elsewhere."""
+
+
+def select(wanted: Iterable[str] = ()) -> tuple[Protocol, ...]:
+    """What is always measured, and the protocols named in `wanted`, in the order of `PROTOCOLS`.
+
+    Raises BenchError for a name that is no protocol's.
+    """
+    named = set(wanted)
+    for name in sorted(named - set(PROTOCOLS)):
+        raise BenchError(f"unknown protocol '{name}'", nearest(name, list(PROTOCOLS)) + "; see: list protocols")
+    return tuple(protocol for protocol in PROTOCOLS.values() if not protocol.on_request or protocol.name in named)
+
+
+def only_one(names: Sequence[str], what: str) -> None:
+    """Raise ValueError if `names`, the protocols (or encoders) of values that are to be shown together, differ."""
+    if len(set(names)) > 1:
+        raise ValueError(f"{what}: values of {', '.join(sorted(set(names)))} must not share a column")

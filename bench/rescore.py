@@ -10,14 +10,15 @@ from typing import Any, get_args
 from bench.data.contract import TaskData
 from bench.data.select import load_data
 from bench.device import Runtime
+from bench.doctor import warn_if_unwell
 from bench.errors import BenchError, nearest
-from bench.evaluation import Instruments, evaluate_cell, style_name
+from bench.evaluation import evaluate_cell
+from bench.instruments import Instruments, make_instruments
 from bench.launch import (
     Job,
     check_buildable,
     layers,
     load_trained,
-    make_instruments,
     make_job,
     resolve_methods,
     with_clusters,
@@ -26,10 +27,12 @@ from bench.leaderboard import leaderboards, write_leaderboards
 from bench.official import load_checkpoint, read_checkpoint, store_as_trained
 from bench.presets import KindPreset, get_preset
 from bench.progress import say
+from bench.protocol import select
 from bench.randomness import seeded
 from bench.results import Cell, read_cells
 from bench.spec import Budget, check_override_methods, config_from_values, parse_overrides, resolve_config
 from bench.tasks import Task, get_task
+from bench.translations import style_name
 from methods.base import StyleSource
 
 STYLES: tuple[StyleSource, ...] = get_args(StyleSource)
@@ -61,6 +64,8 @@ class RescoreRequest:
     """`[NETWORK=]FILE`: score this checkpoint of the one method instead of stored cells."""
     overrides: Sequence[str] = ()
     """`method.key=value`, with `weights`: settings over the preset's, where the checkpoint's networks have others."""
+    protocols: Sequence[str] = ()
+    """Protocols to measure beside those that always are."""
 
 
 def rescore(request: RescoreRequest) -> int:
@@ -74,10 +79,12 @@ def rescore(request: RescoreRequest) -> int:
     if request.overrides and not request.weights:
         raise BenchError("--set goes with --weights", "stored cells keep the settings that they were trained with")
     preset = get_preset(request.preset, task.kind)
+    select(request.protocols)
     runtime = Runtime(request.device, task.sizes[request.preset])
     data = load_data(task, request.data, task.sizes[request.preset], request.domains)
     say(data.note)
-    tools = make_instruments(request.results, data, preset, runtime)
+    warn_if_unwell()
+    tools = make_instruments(request.results, data, preset, runtime, request.protocols)
     if request.weights:
         _score_checkpoint(request, task, data, preset, tools, runtime)
         return _print_leaderboards(request, task)

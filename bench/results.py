@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 State = Literal["new", "running", "trained", "done", "failed"]
-SCHEMA = 1
+SCHEMA = 2
 GIVEN = "given weights"
 """Budget of a checkpoint that was scored and not trained."""
 
@@ -58,11 +58,11 @@ class Cell:
 
     def translations(self, direction: str, style: str) -> Path:
         """The stored uint8 translations (S, K, 3, H, W) of a direction."""
-        return self.folder / f"translations-{_file_part(direction)}-{style}.npy"
+        return self.folder / f"translations-{direction_file(direction)}-{style}.npy"
 
     def grid(self, direction: str, style: str) -> Path:
         """The sample grid of a direction."""
-        return self.folder / f"samples-{_file_part(direction)}-{style}.png"
+        return self.folder / f"samples-{direction_file(direction)}-{style}.png"
 
     # --------------------------------------------------------------------------------------------------- states
 
@@ -152,7 +152,8 @@ class Cell:
             lock.release()
 
 
-def _file_part(direction: str) -> str:
+def direction_file(direction: str) -> str:
+    """`direction` as a part of a file's name."""
     return direction.replace("->", "2").replace("/", "_")
 
 

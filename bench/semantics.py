@@ -29,7 +29,13 @@ from methods.semantics.categories import Categories, build_categories
 from methods.semantics.imsat import IMSAT, cluster_of
 from methods.semantics.spectral import Spectral, encode
 from methods.semantics.stage import Stage
-from metrics.alignment import alignment_accuracy, cluster_map
+from metrics.alignment import (
+    adjusted_rand_index,
+    alignment_accuracy,
+    cluster_map,
+    hungarian_accuracy,
+    normalized_mutual_information,
+)
 
 Where = tuple[int, SplitName]
 """Domain and split."""
@@ -80,6 +86,12 @@ class Alignment:
     n: int
     accuracy: float
     """In [0, 1]."""
+    hungarian: float
+    """Accuracy in [0, 1] under the one-to-one map that suits these images best: no map from elsewhere."""
+    nmi: float
+    """Normalised mutual information of clusters and classes, in [0, 1]."""
+    ari: float
+    """Adjusted Rand index of clusters and classes; 0 by chance."""
     largest: float
     """Share of the images in the largest cluster, in [0, 1]: near 1 the categories have collapsed."""
     map_from: str
@@ -152,6 +164,9 @@ def _one_seed(
             split=split,
             n=len(clusters),
             accuracy=alignment_accuracy(clusters, data.splits[domain, split].labels, mapping),
+            hungarian=hungarian_accuracy(clusters, data.splits[domain, split].labels),
+            nmi=normalized_mutual_information(clusters, data.splits[domain, split].labels),
+            ari=adjusted_rand_index(clusters, data.splits[domain, split].labels),
             largest=float(np.bincount(clusters).max() / len(clusters)),
             map_from=origin,
         )
@@ -243,9 +258,15 @@ def alignment_table(rows: Sequence[Alignment]) -> str:
     """Markdown: one row per stage, seed, domain and split."""
     from tabulate import tabulate
 
-    headers = ["stage", "seed", "domain", "split", "n", "cluster-alignment accuracy %", "largest cluster %", "map from"]
+    headers = [
+        "stage", "seed", "domain", "split", "n", "cluster-alignment accuracy %", "map from", "Hungarian %", "NMI",
+        "ARI", "largest cluster %",
+    ]  # fmt: skip
     body = [
-        [r.stage, r.seed, r.domain, r.split, r.n, f"{100 * r.accuracy:.2f}", f"{100 * r.largest:.0f}", r.map_from]
+        [
+            r.stage, r.seed, r.domain, r.split, r.n, f"{100 * r.accuracy:.2f}", r.map_from, f"{100 * r.hungarian:.2f}",
+            f"{r.nmi:.3f}", f"{r.ari:.3f}", f"{100 * r.largest:.0f}",
+        ]
         for r in rows
-    ]
+    ]  # fmt: skip
     return tabulate(body, headers=headers, tablefmt="github", disable_numparse=True)

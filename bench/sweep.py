@@ -12,12 +12,14 @@ from pathlib import Path
 from bench.data.contract import TaskData
 from bench.data.select import load_data
 from bench.device import Runtime
+from bench.doctor import warn_if_unwell
 from bench.errors import BenchError, nearest
 from bench.launch import Job, Request, Session, open_session, resolve_settings, run_alone, run_here
 from bench.leaderboard import leaderboards, write_leaderboards
 from bench.parallel import run_in_processes
 from bench.presets import PRESETS
 from bench.progress import say
+from bench.protocol import select
 from bench.results import Cell
 from bench.spec import Budget
 from bench.sweep_cost import Costs, StageKey, stage_keys
@@ -48,6 +50,8 @@ class SweepRequest:
     """The results folder."""
     jobs: int
     """Cells at once; 0: as many as fill the machine."""
+    protocols: Sequence[str]
+    """Beside the file's."""
     dry_run: bool
     """List the cells and what they would cost, and train nothing."""
 
@@ -88,6 +92,7 @@ def run_sweep(request: SweepRequest) -> int:
         print(plan_text(sessions, request.jobs))
         good = True
     else:
+        warn_if_unwell()
         good = _run(sessions, request)
         board = write_leaderboards(request.results, sweep.task)
         print("\n\n".join(leaderboards(request.results, sweep.task)))
@@ -121,6 +126,7 @@ def expand(sweep: SweepFile, request: SweepRequest) -> list[Part]:
                 sweep.task, (method,), preset, request.data or sweep.data, sweep.domains, seeds,
                 tuple(f"{method}.{key}={value}" for key, value in settings.items()),
                 request.budget or sweep.budget, request.device, request.results, request.jobs,
+                tuple(dict.fromkeys((*sweep.protocols, *request.protocols))),
             ),
         )
         for preset, entry, seeds in chosen
@@ -162,6 +168,7 @@ def check(parts: Sequence[Part], path: Path) -> tuple[list[tuple[Part, Session]]
 def _check_common(request: Request, path: Path) -> None:
     """What all parts have from the head of the file, or from the command line."""
     try:
+        select(request.protocols)
         Runtime(request.device, get_task(request.task).sizes[request.preset])
         if request.budget:
             Budget.parse(request.budget)

@@ -4,6 +4,7 @@
     task: mnist2svhn                          # see: list tasks
     preset: quick                             # one or a list; default quick
     data: auto                                # as for `run`, and so are `domains` and `budget`
+    protocols: fid-pytorch-v1                 # one or a list, measured beside the usual ones
     seeds: [0, 1, 2]                          # default 0
     cells:
       - method: [cyclegan, cats_udt:no_sem]   # one or a list, each as for `run --methods`
@@ -37,12 +38,13 @@ MAX_BYTES = 65_536
 MAX_DEPTH = 8
 """Of lists and mappings in each other; the format needs 5."""
 
-KEYS = ("summary", "task", "preset", "data", "domains", "budget", "seeds", "cells", "cells_of")
+KEYS = ("summary", "task", "preset", "data", "domains", "budget", "protocols", "seeds", "cells", "cells_of")
 ENTRY_KEYS = ("method", "set", "grid", "seeds", "preset")
 # Narrow on purpose: such a text means the same to everybody who reads it later, and nothing to any interpreter.
 SETTING = re.compile(r"[A-Za-z_]\w*(\.\w+)*", re.ASCII)
 VALUE = re.compile(r"[\w.+-]{0,100}", re.ASCII)
 METHOD = re.compile(r"[A-Za-z_][\w.]*(:\w+)?", re.ASCII)
+PROTOCOL = re.compile(r"[\w-]+", re.ASCII)
 SEED = re.compile(r"[0-9]{1,9}")
 
 
@@ -87,6 +89,8 @@ class SweepFile:
     """As for `run`."""
     budget: str
     """As for `run`; empty: the preset's."""
+    protocols: tuple[str, ...]
+    """Measured beside the usual ones."""
     seeds: tuple[int, ...]
     """Of all entries without their own."""
     entries: tuple[Entry, ...]
@@ -187,6 +191,9 @@ class _Reader:
             data=self.text(top["data"]) if "data" in top else "auto",
             domains=self.text(top["domains"]) if "domains" in top else "",
             budget=self.text(top["budget"]) if "budget" in top else "",
+            protocols=self.unique(top["protocols"], PROTOCOL, "a protocol", "see: list protocols")
+            if "protocols" in top
+            else (),
             seeds=self.seeds(top["seeds"]) if "seeds" in top else (0,),
             entries=tuple(self.entry(node) for node in self.items(top["cells"])),
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -27,6 +28,12 @@ def as_feature_pair(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarra
     return x, y
 
 
+def check_size(features: np.ndarray, name: str, largest: float) -> None:
+    """ValueError that names `name` if a value of `features` (n, d) exceeds `largest` in size."""
+    if max(features.max(), -features.min()) > largest:
+        raise ValueError(f"{name}: features of at most {largest:g} in size wanted, got {np.abs(features).max():g}")
+
+
 def as_finite(values: np.ndarray, name: str) -> np.ndarray:
     """`values` as float64 of the same shape. ValueError unless they are real numbers without NaN and infinities."""
     array = np.asarray(values)
@@ -38,8 +45,21 @@ def as_finite(values: np.ndarray, name: str) -> np.ndarray:
     return array
 
 
+def as_samples(values: np.ndarray, name: str) -> np.ndarray:
+    """`values` (n, ...) of 1 or more dimensions, of their own dtype: float64 would be 8 times an image's bytes.
+
+    ValueError that names `name` unless they are real and finite.
+    """
+    array = np.asarray(values)
+    if array.ndim == 0:
+        raise ValueError(f"{name}: rows of shape (n, ...) wanted, got a single value")
+    if not np.issubdtype(array.dtype, np.integer):  # integers are finite, and need no copy to know it
+        as_finite(array, name)
+    return array
+
+
 def as_rows(samples: np.ndarray, name: str, at_least: int = 1) -> np.ndarray:
-    """`samples` (n, ...), images or features, as (n, d) of their own dtype: float64 would be 8 times an image's bytes.
+    """`samples` (n, ...), images or features, as (n, d) of their own dtype.
 
     ValueError that names `name` unless they are real and finite, of 2 or more dimensions, n >= `at_least`, d >= 1.
     """
@@ -48,9 +68,7 @@ def as_rows(samples: np.ndarray, name: str, at_least: int = 1) -> np.ndarray:
         raise ValueError(f"{name}: samples of shape (n, ...) with at least 1 value each wanted, got {array.shape}")
     if len(array) < at_least:
         raise ValueError(f"{name}: at least {at_least} samples wanted, got {len(array)}")
-    if not np.issubdtype(array.dtype, np.integer):  # integers are finite, and need no copy to know it
-        as_finite(array, name)
-    return array.reshape(len(array), -1)
+    return as_samples(array, name).reshape(len(array), -1)
 
 
 def as_count(value: int, name: str, at_least: int = 1) -> int:
@@ -58,6 +76,14 @@ def as_count(value: int, name: str, at_least: int = 1) -> int:
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < at_least:
         raise ValueError(f"{name}: a whole number >= {at_least} wanted, got {value!r}")
     return int(value)
+
+
+def as_number(value: float, where: str) -> float:
+    """`value` as float. ValueError that names `where` it came from unless it is finite."""
+    number = float(value)
+    if not math.isfinite(number):
+        raise ValueError(f"a finite value wanted, got {number} of {where}")
+    return number
 
 
 def as_labels(labels: np.ndarray, name: str, count: int | None = None) -> np.ndarray:

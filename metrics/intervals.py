@@ -1,4 +1,4 @@
-"""How far a number may be off: over images (half-samples), between two methods, between real sets, and over seeds.
+"""How far a number may be off: over images (half-samples), between two methods, and over seeds. Floors: `floors.py`.
 
 **Over images.** A half-sample is half of a set's rows, drawn without replacement. For a mean of n rows with sample
 variance S², a subsample of s has the variance S²/s (1 - s/n) = S² (1/s - 1/n) given the set (Cochran, Sampling
@@ -16,6 +16,10 @@ The interval is the estimate *on the full sets* ± 1.96 deviations, not percenti
 may be larger on half the rows (a Fréchet distance at n = 400 by 17, which is 5 deviations), and percentiles then miss
 their own estimate. It holds for the statistic at this n, not for its limit, so compare at equal n.
 
+Any statistic can be given; `half_samples.py` has the same for the Fréchet distance and KID at a fraction of the cost.
+What *is* a mean over images (an accuracy, LPIPS per source) needs no drawing: over all halves its deviation is
+S / sqrt(n), as said above.
+
 Rows are sorted by content before anything is drawn, so results do not depend on their order.
 """
 
@@ -24,16 +28,33 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from hashlib import sha256
 
 import numpy as np
 from scipy import stats
 
-from metrics.checks import as_count, as_finite
-from metrics.order import content_order, row_keys
+from metrics.checks import as_count, as_finite, as_number, as_samples
+from metrics.floors import Floor, Statistic, disjoint_sets, real_floor
+from metrics.order import in_content_order, pair_order
 
-Statistic = Callable[[np.ndarray, np.ndarray], float]
-"""A number of two sets of rows (n, ...) and (m, ...), float64, that does not depend on the order of rows."""
+__all__ = [
+    "Floor",
+    "Halves",
+    "ImageInterval",
+    "Interval",
+    "MeanInterval",
+    "SeedInterval",
+    "Statistic",
+    "disjoint_sets",
+    "draw_halves",
+    "half_sample_deviation",
+    "half_sample_interval",
+    "mean_interval",
+    "paired_difference",
+    "paired_mean_difference",
+    "real_floor",
+    "seed_interval",
+]
+
 NORMAL_95 = 1.96
 """Deviations on each side of a 95 % interval."""
 FEWEST = 4
@@ -41,19 +62,13 @@ FEWEST = 4
 
 
 @dataclass(frozen=True)
-class ImageInterval:
+class Interval:
     """An estimate, and how far it may be off because its images are a sample: 95 % between `low` and `high`."""
 
     value: float
     """On the full sets."""
     deviation: float
-    """Standard deviation of `value` by half-samples; itself known to about 1 / sqrt(2 repeats)."""
-    n: int
-    """Rows of the first set (of each method's)."""
-    m: int
-    """Rows of the second set."""
-    repeats: int
-    """Number of half-samples."""
+    """Standard deviation of `value`."""
 
     @property
     def low(self) -> float:
@@ -67,17 +82,23 @@ class ImageInterval:
 
 
 @dataclass(frozen=True)
-class Floor:
-    """A statistic between two disjoint real sets: what a perfect method would get at this n."""
+class ImageInterval(Interval):
+    """Of a statistic of two sets. `deviation` is by half-samples, and itself known to about 1 / sqrt(2 repeats)."""
 
-    value: float
-    """Mean over the splits."""
-    deviation: float | None
-    """Sample standard deviation over the splits, None for one; too small where 2 n is most of the real set."""
     n: int
-    """Rows of each of the two sets."""
-    splits: int
-    """Number of ways in which the real set was split."""
+    """Rows of the first set (of each method's)."""
+    m: int
+    """Rows of the second set."""
+    repeats: int
+    """Number of half-samples."""
+
+
+@dataclass(frozen=True)
+class MeanInterval(Interval):
+    """Of a mean of one number per image (or per pair of images of one source)."""
+
+    n: int
+    """Number of images."""
 
 
 @dataclass(frozen=True)
@@ -98,6 +119,38 @@ class SeedInterval:
     """Seeds in all, with those that failed."""
 
 
+@dataclass(frozen=True)
+class Halves:
+    """Half-samples of two sets whose rows stand in the order of their content."""
+
+    x: np.ndarray
+    """int64 (repeats, n // 2): rows of the first set, no row twice in a half."""
+    y: np.ndarray
+    """int64 (repeats, m // 2): rows of the second set."""
+    n: int
+    """Rows of the first set."""
+    m: int
+    """Rows of the second set."""
+
+    def interval(self, value: float, values: Sequence[float] | np.ndarray) -> ImageInterval:
+        """From the statistic on the full sets and on each of the halves. ValueError if one of them is not finite."""
+        value = as_number(value, "the full sets")
+        of_halves = [as_number(one, f"half-sample {i}") for i, one in enumerate(values)]
+        s, t = self.x.shape[1], self.y.shape[1]
+        factor = math.sqrt((1 / self.n + 1 / self.m) / (1 / s - 1 / self.n + 1 / t - 1 / self.m))
+        return ImageInterval(value, factor * float(np.std(of_halves, ddof=1)), self.n, self.m, len(of_halves))
+
+
+def draw_halves(n: int, m: int, repeats: int, seed: int) -> Halves:
+    """`repeats` >= 2 random halves of n and of m rows. ValueError for n or m below 4 and for settings out of range."""
+    for count, what in ((n, "x"), (m, "y")):
+        if count < FEWEST:
+            raise ValueError(f"{what}: at least {FEWEST} rows wanted, got {count}")
+    repeats, rng = as_count(repeats, "repeats", 2), np.random.default_rng(as_count(seed, "seed", 0))
+    drawn = [(rng.permutation(n)[: n // 2], rng.permutation(m)[: m // 2]) for _ in range(repeats)]
+    return Halves(np.stack([x for x, _ in drawn]), np.stack([y for _, y in drawn]), n, m)
+
+
 def half_sample_deviation(
     statistic: Statistic, x: np.ndarray, y: np.ndarray, repeats: int = 100, seed: int = 0
 ) -> float:
@@ -113,7 +166,7 @@ def half_sample_interval(
     statistic: Statistic, x: np.ndarray, y: np.ndarray, repeats: int = 100, seed: int = 0
 ) -> ImageInterval:
     """statistic(x, y) ± 1.96 times `half_sample_deviation`. Arguments and ValueError as there."""
-    x, y = _sorted_rows(x, "x"), _sorted_rows(y, "y")
+    x, y = in_content_order(_rows(x, "x")), in_content_order(_rows(y, "y"))
     return _interval(lambda i, j: statistic(x[i], y[j]), len(x), len(y), repeats, seed)
 
 
@@ -126,34 +179,34 @@ def paired_difference(
     same rows of the references `y` (m, ...), so what the sources and references do to both methods cancels. Exchanging
     a and b changes only the sign. ValueError as by `half_sample_deviation`, and for unequal numbers of sources.
     """
-    a, b, y = _rows(x_a, "x_a"), _rows(x_b, "x_b"), _sorted_rows(y, "y")
+    a, b, y = _rows(x_a, "x_a"), _rows(x_b, "x_b"), in_content_order(_rows(y, "y"))
     if len(a) != len(b):
         raise ValueError(f"x_a and x_b: rows of the same sources wanted, got {len(a)} and {len(b)}")
-    # Sorted within a pair: the same order, so the same halves, for (a, b) and (b, a).
-    order = content_order([b"".join(sorted(pair)) for pair in zip(row_keys(a), row_keys(b), strict=True)])
+    order = pair_order(a, b)  # the same halves for (a, b) and (b, a)
     a, b = a[order], b[order]
     return _interval(lambda i, j: statistic(a[i], y[j]) - statistic(b[i], y[j]), len(a), len(y), repeats, seed)
 
 
-def disjoint_sets(real: np.ndarray, n: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Two random sets (n, ...) of rows of `real` (N, ...), N >= 2 n, no row in both; float64.
+def mean_interval(values: np.ndarray) -> MeanInterval:
+    """Mean of `values` (n,), n >= 2, one real number or boolean per image, ± 1.96 S / sqrt(n): no drawing is needed.
 
-    The draw follows from `seed` and from the content of `real`, not from the order of its rows. Rows that are equal
-    count as different ones. ValueError unless `real` is real and finite and has 2 n rows, n >= 1.
+    For an accuracy: whether each image is right; for LPIPS: each source's mean. ValueError for another shape, fewer
+    values, or values that are not real and finite.
     """
-    return _split(*_sorted_with_entropy(real, n), n, (as_count(seed, "seed", 0),))
+    held = np.sort(_numbers(values, "values"))  # sorted: the last bit of a sum follows its order
+    return MeanInterval(float(held.mean()), float(held.std(ddof=1)) / math.sqrt(len(held)), len(held))
 
 
-def real_floor(statistic: Statistic, real: np.ndarray, n: int, splits: int = 10, seed: int = 0) -> Floor:
-    """The statistic between two disjoint sets of `n` rows of `real` (N, ...), N >= 2 n, over `splits` random splits.
+def paired_mean_difference(a: np.ndarray, b: np.ndarray) -> MeanInterval:
+    """mean(a) - mean(b) and its interval for two methods on the same sources: that of the mean of a - b.
 
-    Show it beside the statistic of generated images at the same n; it is not made to be subtracted. ValueError as by
-    `disjoint_sets`, for splits < 1, and where the statistic is not finite.
+    `a` and `b` (n,), n >= 2, as for `mean_interval`, row i of both from source i. ValueError as there, and for unequal
+    numbers of sources.
     """
-    rows, entropy = _sorted_with_entropy(real, n)
-    splits, seed = as_count(splits, "splits"), as_count(seed, "seed", 0)
-    values = [_number(statistic(*_split(rows, entropy, n, (seed, i))), f"split {i}") for i in range(splits)]
-    return Floor(float(np.mean(values)), float(np.std(values, ddof=1)) if splits > 1 else None, n, splits)
+    a, b = _numbers(a, "a"), _numbers(b, "b")
+    if len(a) != len(b):
+        raise ValueError(f"a and b: values of the same sources wanted, got {len(a)} and {len(b)}")
+    return mean_interval(a - b)
 
 
 def seed_interval(values: Sequence[float | None], level: float = 0.95) -> SeedInterval:
@@ -166,7 +219,7 @@ def seed_interval(values: Sequence[float | None], level: float = 0.95) -> SeedIn
         raise ValueError(f"level: between 0 and 1 wanted, got {level}")
     if len(values) == 0:
         raise ValueError("values: at least 1 seed wanted, got 0")
-    held = np.sort([_number(value, f"seed {i}") for i, value in enumerate(values) if value is not None])
+    held = np.sort([as_number(value, f"seed {i}") for i, value in enumerate(values) if value is not None])
     k, n = len(held), len(values)
     mean = float(held.mean()) if k else None
     if mean is None or k < 2:
@@ -180,47 +233,19 @@ def _interval(
     value_of: Callable[[np.ndarray, np.ndarray], float], n: int, m: int, repeats: int, seed: int
 ) -> ImageInterval:
     """The estimate on all of the n and m rows and its deviation; `value_of` takes the indices of the rows of each."""
-    for count, what in ((n, "x"), (m, "y")):
-        if count < FEWEST:
-            raise ValueError(f"{what}: at least {FEWEST} rows wanted, got {count}")
-    repeats, rng = as_count(repeats, "repeats", 2), np.random.default_rng(as_count(seed, "seed", 0))
-    value = _number(value_of(np.arange(n), np.arange(m)), "the full sets")
-    s, t = n // 2, m // 2
-    halves = [
-        _number(value_of(rng.permutation(n)[:s], rng.permutation(m)[:t]), f"half-sample {i}") for i in range(repeats)
-    ]
-    factor = math.sqrt((1 / n + 1 / m) / (1 / s - 1 / n + 1 / t - 1 / m))
-    return ImageInterval(value, factor * float(np.std(halves, ddof=1)), n, m, repeats)
-
-
-def _split(rows: np.ndarray, entropy: int, n: int, stream: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
-    order = np.random.default_rng([*stream, entropy]).permutation(len(rows))
-    return rows[order[:n]], rows[order[n : 2 * n]]
-
-
-def _sorted_with_entropy(real: np.ndarray, n: int) -> tuple[np.ndarray, int]:
-    """The rows of `real` in the order of their content, and a number that follows from them. ValueError below 2 n."""
-    rows = _rows(real, "real")
-    if len(rows) < 2 * as_count(n, "n"):
-        raise ValueError(f"real: at least 2 n = {2 * n} rows wanted, got {len(rows)}")
-    keys = row_keys(rows)
-    return rows[content_order(keys)], int.from_bytes(sha256(b"".join(sorted(keys))).digest(), "big")
-
-
-def _sorted_rows(values: np.ndarray, name: str) -> np.ndarray:
-    rows = _rows(values, name)
-    return rows[content_order(row_keys(rows))]
+    halves = draw_halves(n, m, repeats, seed)
+    values = [value_of(i, j) for i, j in zip(halves.x, halves.y, strict=True)]
+    return halves.interval(value_of(np.arange(n), np.arange(m)), values)
 
 
 def _rows(values: np.ndarray, name: str) -> np.ndarray:
-    """`values` (n, ...) as float64. ValueError unless real, finite, of 1 or more dimensions."""
-    if np.ndim(values) == 0:
-        raise ValueError(f"{name}: rows of shape (n, ...) wanted, got a single value")
-    return as_finite(values, name)
+    return as_samples(values, name).astype(np.float64)
 
 
-def _number(value: float, where: str) -> float:
-    number = float(value)
-    if not math.isfinite(number):
-        raise ValueError(f"a finite value wanted, got {number} of {where}")
-    return number
+def _numbers(values: np.ndarray, name: str) -> np.ndarray:
+    """(n,) float64 with n >= 2; True and False are 1 and 0."""
+    array = np.asarray(values)
+    array = as_finite(array.astype(np.int64) if array.dtype == np.bool_ else array, name)
+    if array.ndim != 1 or len(array) < 2:
+        raise ValueError(f"{name}: at least 2 numbers of shape (n,) wanted, got shape {array.shape}")
+    return array

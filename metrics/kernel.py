@@ -9,13 +9,14 @@ and so a value may be below 0. As it is: neither times 100 nor times 1,000.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from math import fsum
+from typing import NamedTuple
 
 import numpy as np
 
-from metrics.checks import as_feature_pair
-from metrics.order import content_order, row_keys
+from metrics.checks import as_feature_pair, check_size
+from metrics.order import in_content_order
 from metrics.per_class import ClassDistance, per_class
 
 LARGEST = 1e40
@@ -33,7 +34,8 @@ def kernel_distance(x: np.ndarray, y: np.ndarray, *, block: int = 1024) -> float
     x, y = _checked(x, y)
     if block < 1:
         raise ValueError(f"block: at least 1 wanted, got {block}")
-    return _mmd2(_in_fixed_order(x), _in_fixed_order(y), block)
+    # The three means nearly cancel, so the last bit of a sum can matter.
+    return _mmd2(in_content_order(x), in_content_order(y), block)
 
 
 def subset_kernel_distance(
@@ -71,44 +73,54 @@ def per_class_kernel(
     return per_class(kernel_distance, x, x_labels, y, y_labels, classes)
 
 
+class KernelBlock(NamedTuple):
+    """A part of the matrix of kernel values of two sets."""
+
+    rows: slice
+    """Of the first set."""
+    columns: slice
+    """Of the second set."""
+    times: int
+    """How often it counts: 2 where it stands for its mirror image, too."""
+    values: np.ndarray
+    """(rows, columns) float64."""
+
+
+def blocks_within(x: np.ndarray, block: int) -> Iterator[KernelBlock]:
+    """The kernel values of the ordered pairs of *different* rows of x (n, d): the diagonal is 0."""
+    for start in range(0, len(x), block):
+        rows = slice(start, start + block)
+        square = _kernel(x[rows], x[rows])
+        np.fill_diagonal(square, 0.0)  # left out, not subtracted: a long vector's own term may dwarf the others
+        yield KernelBlock(rows, rows, 1, square)
+        for other in range(start + block, len(x), block):
+            columns = slice(other, other + block)
+            yield KernelBlock(rows, columns, 2, _kernel(x[rows], x[columns]))
+
+
+def blocks_between(x: np.ndarray, y: np.ndarray, block: int) -> Iterator[KernelBlock]:
+    """The kernel values of all pairs of a row of x (n, d) and a row of y (m, d)."""
+    for i in range(0, len(x), block):
+        for j in range(0, len(y), block):
+            rows, columns = slice(i, i + block), slice(j, j + block)
+            yield KernelBlock(rows, columns, 1, _kernel(x[rows], y[columns]))
+
+
 def _checked(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     x, y = as_feature_pair(x, y)
-    for name, features in (("x", x), ("y", y)):
-        if max(features.max(), -features.min()) > LARGEST:
-            raise ValueError(f"{name}: features of at most {LARGEST:g} in size wanted, got {np.abs(features).max():g}")
+    check_size(x, "x", LARGEST)
+    check_size(y, "y", LARGEST)
     return x, y
-
-
-def _in_fixed_order(features: np.ndarray) -> np.ndarray:
-    """The same rows in an order that is of the set alone: the three means nearly cancel, so the last bit can matter."""
-    return features[content_order(row_keys(features))]
 
 
 def _mmd2(x: np.ndarray, y: np.ndarray, block: int) -> float:
     n, m = len(x), len(y)
-    within = _sum_within(x, block) / (n * (n - 1)) + _sum_within(y, block) / (m * (m - 1))
-    return within - 2 * _sum_between(x, y, block) / (n * m)
+    within = _sum(blocks_within(x, block)) / (n * (n - 1)) + _sum(blocks_within(y, block)) / (m * (m - 1))
+    return within - 2 * _sum(blocks_between(x, y, block)) / (n * m)
 
 
-def _sum_within(x: np.ndarray, block: int) -> float:
-    """Sum of k over the ordered pairs of different rows: each block above the diagonal stands for two."""
-    sums = []
-    for start in range(0, len(x), block):
-        rows = x[start : start + block]
-        square = _kernel(rows, rows)
-        np.fill_diagonal(square, 0.0)  # left out, not subtracted: a long vector's own term may dwarf the others
-        sums.append(float(square.sum()))
-        sums.append(2 * _sum_between(rows, x[start + block :], block))
-    return fsum(sums)
-
-
-def _sum_between(x: np.ndarray, y: np.ndarray, block: int) -> float:
-    """Sum of k over all pairs of a row of x and a row of y; 0 if there are none."""
-    return fsum(
-        float(_kernel(x[i : i + block], y[j : j + block]).sum())
-        for i in range(0, len(x), block)
-        for j in range(0, len(y), block)
-    )
+def _sum(blocks: Iterable[KernelBlock]) -> float:
+    return fsum(block.times * float(block.values.sum()) for block in blocks)
 
 
 def _kernel(a: np.ndarray, b: np.ndarray) -> np.ndarray:

@@ -15,6 +15,11 @@ def within_source_diversity(distances: np.ndarray) -> float:
     `distances`: (S, pairs) with pairs = K(K-1)/2 for K >= 2 styles, each >= 0, in any order of pairs: for LPIPS what
     `LpipsAlexNet.pair_distances` returns. ValueError for another shape, S = 0, or values NaN, infinite or negative.
     """
+    return float(within_source_diversities(distances).mean())
+
+
+def within_source_diversities(distances: np.ndarray) -> np.ndarray:
+    """float64 (S,): the mean distance over the pairs of styles of each source. As `within_source_diversity`."""
     distances = as_finite(distances, "distances")
     if distances.ndim != 2 or 0 in distances.shape:
         raise ValueError(f"distances: shape (sources, pairs >= 1) wanted, got {distances.shape}")
@@ -24,7 +29,7 @@ def within_source_diversity(distances: np.ndarray) -> float:
         raise ValueError(f"distances: {pairs} is not the number of pairs of any number of styles")
     if (distances < 0).any():
         raise ValueError(f"distances: values >= 0 wanted, got {distances.min()}")
-    return float(distances.mean())
+    return distances.mean(axis=1)
 
 
 def cosine_diversity(features: np.ndarray) -> float:
@@ -34,6 +39,11 @@ def cosine_diversity(features: np.ndarray) -> float:
     `features`: (S, K, d), K >= 2 styles of each source. ValueError for another shape, S = 0, NaN, infinite values,
     or an all-zero feature vector, which has no direction.
     """
+    return float(cosine_diversities(features).mean())
+
+
+def cosine_diversities(features: np.ndarray) -> np.ndarray:
+    """float64 (S,): the mean of 1 - cos over the pairs of styles of each source. As `cosine_diversity`."""
     features = as_finite(features, "features")
     if features.ndim != 3 or features.shape[0] == 0 or features.shape[2] == 0:
         raise ValueError(f"features: shape (sources, styles, d) wanted, got {features.shape}")
@@ -49,4 +59,4 @@ def cosine_diversity(features: np.ndarray) -> float:
     # 1 - cos(u, v) = |u - v|²/2, and its mean over pairs is the trace of the unbiased covariance of the unit vectors:
     # K terms instead of K(K-1)/2, and no cancellation for nearly equal styles.
     centred = unit - unit.mean(axis=1, keepdims=True)
-    return float(np.mean((centred**2).sum(axis=(1, 2)) / (features.shape[1] - 1)))
+    return (centred**2).sum(axis=(1, 2)) / (features.shape[1] - 1)

@@ -18,3 +18,16 @@ def row_keys(rows: np.ndarray) -> list[bytes]:
 def content_order(keys: list[bytes]) -> np.ndarray:
     """int64 (n,): the indices that sort rows by their `keys`; only the places of equal rows depend on the input."""
     return np.array(sorted(range(len(keys)), key=keys.__getitem__), dtype=np.int64)
+
+
+def in_content_order(rows: np.ndarray) -> np.ndarray:
+    """The same rows (n, ...) in an order that is of the set alone, so that no bit of a sum depends on how they came."""
+    return rows[content_order(row_keys(rows))]
+
+
+def pair_order(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """int64 (n,): indices that sort the pairs of row i of `a` (n, ...) and row i of `b` (n, ...) by their content.
+
+    Sorted within a pair, so that it is the same order for (a, b) and for (b, a).
+    """
+    return content_order([b"".join(sorted(pair)) for pair in zip(row_keys(a), row_keys(b), strict=True)])

@@ -10,7 +10,7 @@ import pytest
 
 from bench.cli import main
 
-LEVELS = [[], ["run"], ["evaluate"], ["semantics"], ["sweep"], ["table"], ["list"], ["fetch"]]
+LEVELS = [[], ["run"], ["evaluate"], ["semantics"], ["sweep"], ["table"], ["list"], ["fetch"], ["doctor"]]
 
 
 @pytest.mark.parametrize("level", LEVELS, ids=lambda level: " ".join(level) or "top")
@@ -61,5 +61,5 @@ def test_fetch_list_names_every_file(capsys: pytest.CaptureFixture[str], monkeyp
     with pytest.raises(SystemExit):
         main()
     listing = capsys.readouterr().out
-    for group in ("mnist", "svhn", "usps", "domainnet", "inception", "alexnet"):
+    for group in ("mnist", "svhn", "usps", "domainnet", "inception", "alexnet", "dinov2"):
         assert group in listing

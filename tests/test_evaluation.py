@@ -1,48 +1,28 @@
-"""The evaluator: the same images whatever the caller does, the right numbers in the right rows."""
+"""Scoring a cell: once made, nothing is made again; unrounded features; what was measured before stays."""
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from eval_toys import PairEncoder, PixelEncoder, make_data, make_tools
+from test_leaderboard import add
 from toys import Toy, ToyConfig
 
-from bench.data.contract import Split, TaskData
-from bench.evaluation import (
-    Instruments,
-    Missing,
-    first_per_class,
-    reference,
-    score_direction,
-    style_name,
-    styles_for,
-    translate_test_images,
-)
-from bench.features import FeatureCache
-from bench.judge import Judge
+from bench.data.contract import TaskData
+from bench.evaluation import evaluate_cell
+from bench.instruments import Instruments
 from bench.presets import EvaluationSize
-from bench.protocol import PROTOCOLS, TRANSLATION
-from methods.base import Exemplar, Noise
-from metrics.encoders import JudgeEncoder
+from bench.results import Cell
+from bench.scoring import Record
 from metrics.frechet import frechet_distance
-from metrics.kernel import kernel_distance
-from metrics.wide_resnet import WideResNet
 
-SIZE = EvaluationSize(None, None)
-
-
-def make_data(per_class: int = 20, side: int = 8) -> TaskData:
-    rng = np.random.default_rng(1)
-    splits = {}
-    for domain in (0, 1):
-        for name in ("train", "test"):
-            images = rng.integers(0, 256, (2 * per_class, 3, side, side), dtype=np.uint8)
-            labels = rng.permutation(np.repeat([0, 1], per_class))
-            ids = tuple(f"{domain}{name}{row:04d}" for row in range(len(images)))
-            splits[domain, name] = Split(images, labels, ids)
-    return TaskData("real", "v", ("a", "b"), ("one", "two"), splits, side, "")  # type: ignore[arg-type]
+ONE_WAY = [(0, 1)]
 
 
 @pytest.fixture
@@ -52,126 +32,117 @@ def toy() -> Toy:
 
 
 @pytest.fixture
-def tools(tmp_path: Path) -> Instruments:
-    torch.manual_seed(0)
-    judge = Judge(JudgeEncoder(WideResNet(10, 1, 2, 0.0)), 0.9, {"a": 0.8, "b": 1.0}, 40)
-    missing = Missing("needs: bench fetch x")
-    return Instruments(lambda domain: judge, missing, missing, FeatureCache(tmp_path), SIZE)
+def data() -> TaskData:
+    return make_data()
 
 
-@pytest.mark.parametrize("style", ["noise", "exemplar"])
-def test_stored_images_do_not_depend_on_the_batch_size(toy: Toy, style: str) -> None:
-    data = make_data()
-    sizes = (1, 7, 200, None)
-    results = [translate_test_images(toy, data, 0, 1, SIZE, style, size).images for size in sizes]
-    assert results[0].shape == (40, TRANSLATION.styles, 3, 8, 8)
-    for other in results[1:]:
-        np.testing.assert_array_equal(results[0], other)
-    assert len(np.unique(results[0].reshape(200, -1), axis=0)) == 200  # every source and style is its own image
+def values(records: list[Record]) -> dict[tuple[str, str], float | None]:
+    return {(record.protocol, record.label): record.value for record in records}
 
 
-def test_translate_sees_protocol_batches_only(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
-    seen = []
-    translate = toy.translate
-    monkeypatch.setattr(toy, "translate", lambda x, *rest: (seen.append(len(x)), translate(x, *rest))[1])
-    translate_test_images(toy, make_data(), 0, 1, SIZE, "noise", 3)
-    assert set(seen) == {TRANSLATION.batch}
+def stored(cell: Cell) -> dict[str, Any]:
+    return json.loads(cell.metrics("noise").read_text())
 
 
-def test_styles_belong_to_the_source_and_not_to_its_place(toy: Toy) -> None:
-    data, cpu = make_data(), torch.device("cpu")
-    keys = [("a", 0), ("a", 1), ("b", 0)]
-    forward = styles_for(toy, data, 1, "noise", keys, cpu)
-    backward = styles_for(toy, data, 1, "noise", keys[::-1], cpu)
-    assert isinstance(forward, Noise)
-    assert isinstance(backward, Noise)
-    torch.testing.assert_close(forward.z, backward.z.flip(0), rtol=0, atol=0)
-    assert len(torch.unique(forward.z, dim=0)) == 3
-    exemplars = styles_for(toy, data, 1, "exemplar", keys, cpu)
-    assert isinstance(exemplars, Exemplar)
-    training = torch.from_numpy(data.splits[1, "train"].images).float() / 127.5 - 1
-    for image in exemplars.image:  # training images of the target domain, never test images
-        assert (training - image).abs().amax((1, 2, 3)).min() < 1e-6
-
-
-def test_first_per_class() -> None:
-    labels = np.array([1, 0, 0, 1, 1, 0])
-    assert first_per_class(labels, 2).tolist() == [0, 1, 2, 3]
-    assert first_per_class(labels, None).tolist() == list(range(6))
-    assert first_per_class(labels, 9).tolist() == list(range(6))
-
-
-def test_reference_is_train_and_test_in_order_of_content() -> None:
-    data = make_data(3)
-    images, labels = reference(data, 1, None)
-    ids = np.array(data.splits[1, "train"].ids + data.splits[1, "test"].ids)
-    both = np.concatenate([data.splits[1, "train"].images, data.splits[1, "test"].images])
-    np.testing.assert_array_equal(images, both[np.argsort(ids)])
-    assert np.bincount(labels).tolist() == [6, 6]
-    assert np.bincount(reference(data, 1, 2)[1]).tolist() == [2, 2]
-
-
-def test_records_equal_the_metrics_computed_by_hand(toy: Toy, tools: Instruments) -> None:
-    data = make_data()
-    made = translate_test_images(toy, data, 0, 1, SIZE, "noise")
-    records = {(r.protocol, r.label): r for r in score_direction(data, made, "one->two", tools)}
-    encoder = tools.judge(1).encoder
-    fake = encoder(made.images[:, 0])
-    real_images, real_labels = reference(data, 1, None)
-    real = encoder(real_images)
-    assert records["fid-judge-v1", "all"].value == pytest.approx(frechet_distance(fake, real), rel=1e-9)
-    assert records["kid-judge-v1", "all"].value == pytest.approx(kernel_distance(fake, real), rel=1e-9)
-    own = frechet_distance(fake[made.labels == 1], real[real_labels == 1])
-    assert records["fid-judge-v1", "b"].value == pytest.approx(own, rel=1e-9)
-    own = kernel_distance(fake[made.labels == 1], real[real_labels == 1])
-    assert records["kid-judge-v1", "b"].value == pytest.approx(own, rel=1e-9)
-    assert (records["fid-judge-v1", "b"].n, records["fid-judge-v1", "b"].n_reference) == (20, 40)
-    right = encoder.predict(made.images[:, 0]) == made.labels
-    assert records["accuracy-judge-v1", "all"].value == pytest.approx(100 * right.mean())
-    assert records["accuracy-judge-v1", "all"].on_real == pytest.approx(90)
-    assert records["accuracy-judge-v1", "b"].on_real == pytest.approx(100)
-    assert records["accuracy-judge-v1", "a"].value == pytest.approx(100 * right[made.labels == 0].mean())
-    assert records["fid-inception-v1", "all"].missing == "needs: bench fetch x"
-    assert records["fid-inception-v1", "all"].value is None
-    assert {record.protocol for record in records.values()} == set(PROTOCOLS)
-
-
-def test_class_without_sources_has_a_reason(toy: Toy, tools: Instruments) -> None:
-    data = make_data()
-    split = data.splits[0, "test"]
-    data.splits[0, "test"] = Split(split.images, np.zeros_like(split.labels), split.ids)
-    made = translate_test_images(toy, data, 0, 1, SIZE, "noise")
-    records = {(r.protocol, r.label): r for r in score_direction(data, made, "one->two", tools)}
-    for protocol in ("fid-judge-v1", "kid-judge-v1", "accuracy-judge-v1"):
-        assert records[protocol, "b"].value is None
-        assert records[protocol, "b"].missing
-
-
-def test_nothing_is_encoded_twice(toy: Toy, tools: Instruments, monkeypatch: pytest.MonkeyPatch) -> None:
-    data = make_data()
-    made = translate_test_images(toy, data, 0, 1, SIZE, "noise")
-    first = score_direction(data, made, "one->two", tools)
+def test_a_second_evaluation_translates_and_encodes_nothing(
+    toy: Toy, data: TaskData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cell, encoder = add(tmp_path, []), PixelEncoder()
+    tools = make_tools(tmp_path / "f", inception=encoder, alexnet=PairEncoder())
+    first = evaluate_cell(toy, data, ONE_WAY, cell, tools, "noise")
+    before, seen = cell.metrics("noise").read_bytes(), encoder.seen
+    assert seen == 40 + 80
 
     def refuse(*arguments: object, **options: object) -> None:
-        raise AssertionError("encoded again")
+        raise AssertionError("translated again")
 
-    monkeypatch.setattr(JudgeEncoder, "__call__", refuse)
-    assert score_direction(data, made, "one->two", tools) == first
-
-
-def test_damaged_cached_features_are_made_again(tmp_path: Path) -> None:
-    cache, images = FeatureCache(tmp_path), np.zeros((2, 3, 4, 4), np.uint8)
-    cache.get(images, "id", "prep", lambda: np.ones((2, 3), np.float32))
-    (path,) = tmp_path.rglob("*.npy")
-    path.write_bytes(path.read_bytes()[:40])
-    assert cache.get(images, "id", "prep", lambda: np.full((2, 3), 2.0)).tolist() == [[2, 2, 2]] * 2
-    images[0, 0, 0, 0] = 1  # another image: another key
-    assert cache.get(images, "id", "prep", lambda: np.full((2, 3), 3.0))[0, 0] == 3
-    assert cache.get(images, "other weights", "prep", lambda: np.full((2, 3), 4.0))[0, 0] == 4
+    with monkeypatch.context() as patched:
+        patched.setattr(toy, "translate", refuse)
+        assert evaluate_cell(toy, data, ONE_WAY, cell, tools, "noise") == first
+    assert encoder.seen == seen
+    assert cell.metrics("noise").read_bytes() == before
+    with torch.no_grad():
+        toy.ema["generator"].weight[0, 0] += 0.5  # type: ignore[index, union-attr]
+    assert evaluate_cell(toy, data, ONE_WAY, cell, tools, "noise") != first  # other weights, other images
 
 
-def test_style_name(toy: Toy) -> None:
-    assert style_name(toy) == "noise"
-    assert style_name(toy, "exemplar") == "exemplar"
-    with pytest.raises(ValueError, match="not from 'code'"):
-        style_name(toy, "code")
+def test_the_callers_batch_size_changes_no_digit(toy: Toy, data: TaskData, tmp_path: Path) -> None:
+    found = []
+    for batch_size in (1, 40, 1000, None):
+        cell = add(tmp_path / str(batch_size), [])
+        tools = make_tools(tmp_path / f"f{batch_size}", inception=PixelEncoder(), alexnet=PairEncoder())
+        evaluate_cell(toy, data, ONE_WAY, cell, tools, "noise", batch_size)
+        found.append(cell.metrics("noise").read_bytes())
+    assert found[1:] == found[:1] * 3
+
+
+def test_a_metric_more_encodes_only_what_it_is_new_to(toy: Toy, data: TaskData, tmp_path: Path) -> None:
+    """And leaves what was measured, also by a protocol that is not asked for again."""
+    cell, inception, clean = add(tmp_path, []), PixelEncoder(), PixelEncoder("other")
+    tools = make_tools(tmp_path / "f", inception=inception)
+    evaluate_cell(toy, data, ONE_WAY, cell, tools, "noise")
+    more = make_tools(tmp_path / "f", ("fid-clean-v1",), inception=inception, inception_clean=clean)
+    first = values(evaluate_cell(toy, data, ONE_WAY, cell, more, "noise"))
+    assert (inception.seen, clean.seen) == (120, 120)
+    evaluate_cell(toy, data, ONE_WAY, cell, tools, "noise")
+    kept = {(r["protocol"], r["label"]): r["value"] for r in stored(cell)["records"]}
+    assert kept["fid-clean-v1", "all"] == first["fid-clean-v1", "all"]
+    smaller = replace(tools, size=EvaluationSize(10, None))
+    evaluate_cell(toy, data, ONE_WAY, cell, smaller, "noise")  # other images: the old value is not theirs
+    assert "fid-clean-v1" not in {record["protocol"] for record in stored(cell)["records"]}
+
+
+def test_the_record_holds_what_the_numbers_rest_on(toy: Toy, data: TaskData, tmp_path: Path) -> None:
+    cell = add(tmp_path, [])
+    evaluate_cell(toy, data, ONE_WAY, cell, make_tools(tmp_path / "f"), "noise")
+    record = stored(cell)
+    assert record["doctor"]["failed"] == []
+    assert record["doctor"]["passed"] == record["doctor"]["checks"] > 20
+    assert set(record["images"]) == set(record["judges"]) == {"one->two"}
+    assert record["size"] == {"sources_per_class": None, "reference_per_class": None}
+    assert all("deviation" in found and "floor" in found for found in record["records"])
+
+
+PYTORCH = ("fid-pytorch-v1", "fid-pytorch-paper-v1")
+
+
+def pytorch_tools(root: Path, encoder: PixelEncoder) -> Instruments:
+    return make_tools(root, PYTORCH, inception_pytorch=encoder)
+
+
+def test_unrounded_translations_reach_the_encoder_that_wants_them(
+    toy: Toy, data: TaskData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The protocol's value is that of the floats, which differs from that of the stored uint8 images."""
+    cell, encoder = add(tmp_path, []), PixelEncoder()
+    tools = pytorch_tools(tmp_path / "f", encoder)
+    floats: list[torch.Tensor] = []
+    translate = toy.translate
+    monkeypatch.setattr(toy, "translate", lambda x, *rest: (floats.append(translate(x, *rest)), floats[-1])[1])
+    records = evaluate_cell(toy, data, ONE_WAY, cell, tools, "noise", batch_size=32)
+    found, deviation = values(records), {r.protocol: r.deviation for r in records if r.label == "all"}
+    assert deviation["fid-pytorch-v1"]
+    assert deviation["fid-pytorch-paper-v1"] is None  # five of a source are not independent
+    assert encoder.seen == 5 * 40 + 80
+    made = ((torch.cat(floats)[:200] + 1) / 2).numpy()
+    real = encoder(np.concatenate([data.splits[1, name].images for name in ("train", "test")]))
+    exact = encoder.encode_floats(made)
+    assert found["fid-pytorch-v1", "all"] == pytest.approx(frechet_distance(exact[::5], real), rel=1e-6)
+    assert found["fid-pytorch-paper-v1", "all"] == pytest.approx(frechet_distance(exact, real), rel=1e-6)
+    rounded = encoder(np.load(cell.translations("one->two", "noise"))[:, 0])
+    assert abs(frechet_distance(rounded, real) / frechet_distance(exact[::5], real) - 1) > 1e-6
+
+    seen, calls = encoder.seen, len(floats)
+    assert values(evaluate_cell(toy, data, ONE_WAY, cell, tools, "noise")) == found
+    assert (encoder.seen, len(floats)) == (seen, calls)  # nothing again
+
+
+def test_unrounded_features_asked_for_later_are_made_by_translating_again(
+    toy: Toy, data: TaskData, tmp_path: Path
+) -> None:
+    cell, encoder = add(tmp_path, []), PixelEncoder()
+    evaluate_cell(toy, data, ONE_WAY, cell, make_tools(tmp_path / "f"), "noise")
+    images = cell.translations("one->two", "noise").read_bytes()
+    found = values(evaluate_cell(toy, data, ONE_WAY, cell, pytorch_tools(tmp_path / "f", encoder), "noise"))
+    assert found["fid-pytorch-v1", "all"] is not None
+    assert cell.translations("one->two", "noise").read_bytes() == images

@@ -1,4 +1,4 @@
-"""Intervals over images and seeds, paired differences and floors: closed forms, coverage on Gaussians, bad input."""
+"""Intervals over images and seeds, and paired differences: closed forms, coverage on Gaussians, bad input."""
 
 from __future__ import annotations
 
@@ -8,18 +8,15 @@ from itertools import combinations
 
 import numpy as np
 import pytest
-from real_files import real_file
-from test_frechet import pacs
 
 from metrics.frechet import frechet_distance
 from metrics.intervals import (
-    Floor,
     SeedInterval,
-    disjoint_sets,
     half_sample_deviation,
     half_sample_interval,
+    mean_interval,
     paired_difference,
-    real_floor,
+    paired_mean_difference,
     seed_interval,
 )
 from metrics.order import content_order, row_keys
@@ -130,7 +127,6 @@ def test_order_of_rows_does_not_matter() -> None:
     assert half_sample_interval(frechet_distance, a[p], y[q], 20) == half_sample_interval(frechet_distance, a, y, 20)
     paired = [paired_difference(frechet_distance, *sets, repeats=20) for sets in ((a, b, y), (a[p], b[p], y[q]))]
     assert paired[0] == paired[1]
-    assert real_floor(frechet_distance, a[p], 20, splits=3) == real_floor(frechet_distance, a, 20, splits=3)
     assert half_sample_deviation(mean_gap, a, y, 20, seed=1) != half_sample_deviation(mean_gap, a, y, 20, seed=2)
 
 
@@ -143,43 +139,40 @@ def test_keys_follow_from_values_and_not_from_their_type() -> None:
     assert np.array_equal(rows[content_order(keys)], rows[::-1][content_order(keys[::-1])])
 
 
-def test_disjoint_sets_are_rows_of_the_real_set_and_share_none() -> None:
-    real = np.random.default_rng(9).standard_normal((25, 2))
-    one, two = disjoint_sets(real, 10)
-    found = [tuple(row) for row in np.concatenate([one, two])]
-    assert one.shape == two.shape == (10, 2)
-    assert len(set(found)) == 20
-    assert set(found) <= {tuple(row) for row in real}
-    again = disjoint_sets(real[::-1], 10)
-    assert all(np.array_equal(a, b) for a, b in zip((one, two), again, strict=True))
-    assert not np.array_equal(one, disjoint_sets(real, 10, seed=1)[0])
-    changed = real.copy()
-    changed[0, 0] += 1e-9  # another set, another draw
-    assert not np.allclose(one, disjoint_sets(changed, 10)[0])
+@pytest.mark.parametrize("n", [8, 9])
+def test_interval_of_a_mean_is_over_all_halves(n: int) -> None:
+    """Every half of 8 numbers; of 9, with the factor for odd n."""
+    values = np.random.default_rng(n).standard_normal(n)
+    halves = [np.mean(half) for half in combinations(values, n // 2)]
+    factor = (1 / n) / (1 / (n // 2) - 1 / n)
+    interval = mean_interval(values)
+    assert interval.deviation == pytest.approx(math.sqrt(np.var(halves) * factor), rel=1e-12)
+    assert interval == mean_interval(values[::-1])
+    assert (interval.value, interval.n) == (pytest.approx(np.mean(halves), rel=1e-12), n)
+    assert interval.high - interval.value == pytest.approx(1.96 * interval.deviation)
 
 
-@pytest.mark.parametrize("pool", [40, 90])
-def test_floor_of_a_mean_is_known(pool: int) -> None:
-    """E (mean gap)² = 2 S²/n for two disjoint sets of any pool: being disjoint cancels that the pool is finite."""
-    real = np.random.default_rng(pool).standard_normal(pool)
-    floor = real_floor(lambda x, y: mean_gap(x, y) ** 2, real, n=20, splits=3000)
-    assert floor.value == pytest.approx(2 * real.var(ddof=1) / 20, rel=0.1)  # 3.9 standard errors: sqrt(2 / 3000) each
-    assert (floor.n, floor.splits) == (20, 3000)
-    assert floor.deviation == pytest.approx(math.sqrt(2) * floor.value, rel=0.15)  # chi-square, one degree
+def test_interval_of_an_accuracy() -> None:
+    """30 of 40 right: sqrt(p (1 - p) / (n - 1))."""
+    right = np.arange(40) % 4 > 0
+    interval = mean_interval(right)
+    assert (interval.value, interval.deviation) == (0.75, pytest.approx(math.sqrt(0.75 * 0.25 / 39), rel=1e-12))
+    assert mean_interval(right.astype(np.uint8)) == interval
 
 
-def test_floor_of_one_split_has_no_deviation() -> None:
-    assert real_floor(mean_gap, np.ones(8), n=4, splits=1) == Floor(0.0, None, 4, 1)
-
-
-def test_floor_on_real_images_falls_with_n_and_is_below_another_domain() -> None:
-    photos = pacs(real_file("datasets/pacs/photo"), 160, 4).reshape(160, -1) / 255
-    sketches = pacs(real_file("datasets/pacs/sketch"), 80, 4).reshape(80, -1) / 255
-    small, large = (real_floor(frechet_distance, photos, n, splits=5) for n in (20, 80))
-    assert large.value < small.value
-    between = half_sample_interval(frechet_distance, photos[::2], sketches, repeats=40)
-    assert large.value < between.low
-    assert 0 < between.deviation < between.value
+def test_paired_difference_of_means_is_that_of_half_samples() -> None:
+    """As the general function on the same sources, to the 1 % that 6,000 halves know."""
+    rng = np.random.default_rng(12)
+    a = rng.standard_normal(50)
+    b = a + 0.3 * rng.standard_normal(50) - 0.1
+    exact = paired_mean_difference(a, b)
+    drawn = paired_difference(lambda x, y: float(x.mean()), a, b, np.zeros(400), repeats=6000)
+    # 50 and 400 are even: the general factor is 1
+    assert exact.value == pytest.approx(drawn.value, rel=1e-12)
+    assert exact.deviation == pytest.approx(drawn.deviation, rel=0.03)
+    swapped = paired_mean_difference(b, a)
+    assert (swapped.value, swapped.deviation) == pytest.approx((-exact.value, exact.deviation), rel=1e-12)
+    assert exact.deviation < mean_interval(a).deviation / 2
 
 
 def test_seed_interval_by_hand() -> None:
@@ -231,14 +224,14 @@ def test_bad_input_of_half_samples_is_named(change: dict[str, object], message: 
 def test_other_bad_input_is_named() -> None:
     with pytest.raises(ValueError, match="rows of the same sources wanted, got 6 and 5"):
         paired_difference(mean_gap, X, X[:5], X)
-    with pytest.raises(ValueError, match="at least 2 n = 8 rows wanted, got 6"):
-        disjoint_sets(X, 4)
-    with pytest.raises(ValueError, match="n: a whole number >= 1"):
-        real_floor(mean_gap, X, 0)
-    with pytest.raises(ValueError, match="splits: a whole number >= 1"):
-        real_floor(mean_gap, X, 2, splits=0)
-    with pytest.raises(ValueError, match="got nan of split 0"):
-        real_floor(lambda x, y: math.nan, X, 2)
+    with pytest.raises(ValueError, match=r"values: at least 2 numbers of shape \(n,\) wanted, got shape \(1,\)"):
+        mean_interval(np.ones(1))
+    with pytest.raises(ValueError, match=r"got shape \(6, 2\)"):
+        mean_interval(X)
+    with pytest.raises(ValueError, match="b: 1 of 3 values are NaN"):
+        paired_mean_difference(np.zeros(3), np.array([0, math.nan, 1]))
+    with pytest.raises(ValueError, match="values of the same sources wanted, got 3 and 4"):
+        paired_mean_difference(np.zeros(3), np.zeros(4))
     with pytest.raises(ValueError, match="at least 1 seed"):
         seed_interval([])
     with pytest.raises(ValueError, match="got nan of seed 1"):

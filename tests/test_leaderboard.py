@@ -6,8 +6,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-from bench.leaderboard import leaderboards, write_leaderboards
-from bench.results import Cell
+import pytest
+
+from bench.leaderboard import leaderboards, one_value, write_leaderboards
+from bench.results import Cell, frame
 from bench.spec import Budget, RunSpec
 
 ENCODER = "aaaaaaaaaaaa"
@@ -180,3 +182,62 @@ def test_nested_settings_that_differ_stand_behind_the_name(tmp_path: Path) -> No
     assert "cyclegan [semantics.imsat.width=8]" in text
     assert "cyclegan [semantics.imsat.width=16]" in text
     assert "steps" not in text.split("##")[1]
+
+
+FLOOR = {"floor": 4.0, "floor_deviation": 0.5, "floor_n": 10, "floor_reference": 12}
+
+
+def row_of(text: str, name: str, table: int = 0) -> list[str]:
+    lines = [line for line in text.splitlines() if line.startswith(f"| {name} ")]
+    return [cell.strip() for cell in lines[table].split("|")[1:-1]]
+
+
+def test_the_floor_stands_below_the_values_and_says_its_n_where_it_is_another(tmp_path: Path) -> None:
+    add(tmp_path, [record(9.0, **FLOOR), record(3.0, label="disc", **{**FLOOR, "floor": 2.0, "floor_n": 5})])
+    add(tmp_path, [record(8.0, **FLOOR), record(3.0, label="disc", **{**FLOOR, "floor": 2.0, "floor_n": 5})], seed=1)
+    (text,) = leaderboards(tmp_path, "folder")
+    assert row_of(text, "(floor:")[3] == "4.00 ± 0.5"
+    assert row_of(text, "(floor:", 1)[2:] == ["4.00 ± 0.5", "2.00 ± 0.5 (n = 5/12)"]
+    assert "Not to be subtracted." in text
+
+
+def test_rows_of_unequal_n_have_a_floor_each(tmp_path: Path) -> None:
+    add(tmp_path, [record(9.0, **FLOOR)])
+    add(tmp_path, [record(9.0, n=20, **{**FLOOR, "floor": 3.0, "floor_n": 20})], method="stargan_v2")
+    (text,) = leaderboards(tmp_path, "folder")
+    assert row_of(text, "(floor:")[3] == "4.00 ± 0.5 (n = 10/12); 3.00 ± 0.5 (n = 20/12)"
+
+
+def test_intervals_over_images_and_over_seeds(tmp_path: Path) -> None:
+    for seed, value in enumerate((10.0, 12.0, 14.0)):
+        add(tmp_path, [record(value, deviation=1.0)], seed=seed)
+    add(tmp_path, [], state="failed", seed=3)
+    (text,) = leaderboards(tmp_path, "folder")
+    images, seeds = text.partition("95 % over images")[2].split("95 % over seeds")
+    assert row_of(images, "cyclegan")[2] == "10.04 to 13.96"  # 12 ± 1.96: seeds share their images
+    assert row_of(seeds, "cyclegan")[2] == "7.03 to 16.97"  # 12 ± 4.3027 * 2 / sqrt(3)
+    add(tmp_path / "one", [record(10.0, deviation=1.0)])
+    (text,) = leaderboards(tmp_path / "one", "folder")
+    assert "95 % over images" in text
+    assert "95 % over seeds" not in text
+
+
+def test_what_is_no_headline_has_a_table_of_its_own(tmp_path: Path) -> None:
+    further = record(0.25, metric="coverage", protocol="coverage-judge-v1")
+    add(tmp_path, [record(10.0), further])
+    (text,) = leaderboards(tmp_path, "folder")
+    first, second = text.partition("further measures")[::2]
+    assert "coverage-judge-v1" not in first
+    assert "coverage-judge-v1 ↑ (n = 10/20)" in second
+    assert row_of(second, "cyclegan")[2] == "0.25"
+
+
+def test_a_cell_of_two_protocols_is_an_error(tmp_path: Path) -> None:
+    """A table that would mix them is refused, not averaged."""
+    add(tmp_path, [record(1.0), record(3.0, protocol="fid-clean-v1")])
+    both = frame(tmp_path, "folder")
+    with pytest.raises(ValueError, match="fid-clean-v1, fid-judge-v1 must not share a column"):
+        one_value(both, 1, show_n=False)
+    same = both.assign(protocol="fid-judge-v1", encoder=["aaaa", "bbbb"])
+    with pytest.raises(ValueError, match="aaaa, bbbb must not share a column"):
+        one_value(same, 1, show_n=False)

@@ -239,9 +239,10 @@ def test_alignment_is_reported_on_both_domains_and_splits(
         [stage, "0", "paint", "train", "20"], [stage, "0", "paint", "test", "4"],
     ]  # fmt: skip
     assert len(printed) == 8
-    assert {row[7] for row in printed} == {"clusterer on ink test"}
-    assert all(50 <= float(row[6]) <= 100 for row in printed)  # of two clusters, the larger one
-    assert all(0 <= float(row[5]) <= 100 for row in printed)
+    assert {row[6] for row in printed} == {"clusterer on ink test"}
+    assert all(50 <= float(row[10]) <= 100 for row in printed)  # of two clusters, the larger one
+    assert all(0 <= float(row[5]) <= float(row[7]) <= 100 for row in printed)  # no map suits better than the best one
+    assert all(0 <= float(row[8]) <= 1 and -0.5 <= float(row[9]) <= 1 for row in printed)
     stored = list(tmp_path.rglob("alignment.json"))
     assert len(stored) == 2
     assert {len(json.loads(path.read_text())["alignment"]) for path in stored} == {4}
@@ -264,7 +265,7 @@ def test_stages_in_feature_space_are_usable_alone(
     assert call(monkeypatch, *words) == 0
     printed = rows(capsys.readouterr().out)
     assert len(printed) == 4
-    assert {row[7] for row in printed} == {f"{'adapted' if stage == 'adaptation' else stage} on ink train"}
+    assert {row[6] for row in printed} == {f"{'adapted' if stage == 'adaptation' else stage} on ink train"}
     # the map is made of these very predictions: with two balanced classes it cannot score below one half on them
     assert float(printed[0][5]) >= 50
 

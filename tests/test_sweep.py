@@ -59,7 +59,7 @@ def request(text: str, shapes: Path, folder: Path, **changes: Any) -> SweepReque
     path.write_text(text)
     values: dict[str, Any] = {
         "name": str(path), "presets": (), "seeds": (), "data": str(shapes), "budget": "", "device": "cpu",
-        "results": folder / "results", "jobs": 1, "dry_run": False,
+        "results": folder / "results", "jobs": 1, "protocols": (), "dry_run": False,
     }  # fmt: skip
     return SweepRequest(**{**values, **changes})
 
@@ -91,6 +91,7 @@ def test_grids_options_and_seeds(shapes: Path, tmp_path: Path) -> None:
 task: folder
 preset: [quick, paper]
 budget: images=7
+protocols: fid-clean-v1
 cells:
   - method: [munit, toys:Toy]
     set: {batch_size: 2}
@@ -111,8 +112,10 @@ cells:
             for rate, width in pairs
         ]
     assert {(p.task, p.seeds, p.budget, p.data) for p in found} == {("folder", (4, 5), "images=7", str(shapes))}
-    asked = request(text, shapes, tmp_path, budget="seconds=3")
-    assert {part.request.budget for part in expand(load_sweep(Path(asked.name)), asked)} == {"seconds=3"}
+    assert {p.protocols for p in found} == {("fid-clean-v1",)}
+    asked = request(text, shapes, tmp_path, budget="seconds=3", protocols=("fid-pytorch-v1", "fid-clean-v1"))
+    found = [part.request for part in expand(load_sweep(Path(asked.name)), asked)]
+    assert {(p.budget, p.protocols) for p in found} == {("seconds=3", ("fid-clean-v1", "fid-pytorch-v1"))}
 
 
 def test_a_grid_of_too_many_cells_is_refused_before_it_is_expanded(shapes: Path, tmp_path: Path) -> None:
@@ -158,6 +161,8 @@ CYCLEGAN = HEAD + "- {method: cyclegan}\n"
         (MUNIT, "--device gpu", "own.yaml: unknown device 'gpu'"),
         (MUNIT, "--seeds 1,1", "names a seed twice"),
         (MUNIT, "--budget epochs=1", "--budget 'epochs=1' is not understood"),
+        (MUNIT, "--protocols fid-pytorch", "own.yaml: unknown protocol 'fid-pytorch'\n  did you mean 'fid-pytorch-v1'"),
+        ("protocols: [fid-judge]\n" + MUNIT, "", "unknown protocol 'fid-judge'\n  did you mean 'fid-judge-v1'"),
         (MUNIT, "--data auto", "--task folder needs to know the folder"),
     ],
 )  # fmt: skip
@@ -266,7 +271,23 @@ def test_all_cells_of_a_sweep_fill_the_machine_together(
     grid = [(toy, (0,), ("toys:Toy.batch_size=3",)), (toy, (0,), ("toys:Toy.batch_size=5",))]
     assert seen == [(3, [(toy, (0,), ()), (toy, (1,), ()), *grid])]
     assert states(tmp_path) == {"2/0": "done", "2/1": "done", "3/0": "done", "5/0": "done"}
-    assert sweep("task: folder\ncells: [{method: toys:Toy, grid: {fault: [nan, '']}}]", jobs=2) == 1
+    assert not measured(tmp_path, "fid-clean-v1")
+    fail = (
+        "task: folder\nprotocols: fid-clean-v1\ncells: [{method: toys:Toy, grid: {fault: [nan, ''], batch_size: [7]}}]"
+    )
+    assert sweep(fail, jobs=2) == 1
+    assert measured(tmp_path, "fid-clean-v1")
+
+
+def measured(folder: Path, protocol: str) -> bool:
+    """Whether some cell has a record of it, if only of what it needs."""
+    cells = read_cells(folder / "results", "folder")
+    return any(
+        record["protocol"] == protocol
+        for cell in cells
+        for score in cell["scores"].values()
+        for record in score["records"]
+    )
 
 
 @pytest.mark.slow

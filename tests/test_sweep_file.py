@@ -19,6 +19,7 @@ preset: [quick, paper]
 data: some/where else
 domains: a,b
 budget: images=100
+protocols: [fid-clean-v1, fd-dinov2-v1]
 seeds: [0, 7]
 cells:
   - method: [cyclegan, cats_udt:no_sem]
@@ -42,15 +43,16 @@ def test_every_key(tmp_path: Path) -> None:
     assert (sweep.name, sweep.summary, sweep.task) == ("own", "All that there is", "mnist2svhn")
     assert (sweep.presets, sweep.data, sweep.domains) == (("quick", "paper"), "some/where else", "a,b")
     assert (sweep.budget, sweep.seeds) == ("images=100", (0, 7))
+    assert sweep.protocols == ("fid-clean-v1", "fd-dinov2-v1")
     first, second = sweep.entries
-    assert first == Entry(("cyclegan", "cats_udt:no_sem"), {}, {}, (), (), line=9)
+    assert first == Entry(("cyclegan", "cats_udt:no_sem"), {}, {}, (), (), line=10)
     assert second == Entry(
         methods=("my_package.module:Class",),
         settings={"semantics.imsat.scale": "[0.5, 1.5]", "base_width": "null", "transfer": ""},
         grid={"lambda_sem": ("0", "1e-1"), "pairing": ("union",)},
         seeds=(3,),
         presets=("paper",),
-        line=10,
+        line=11,
     )
     assert count_cells(sweep.chosen()) == 2 * 2 * 2 + 2  # two methods and seeds under both presets, a grid under one
     assert count_cells(sweep.chosen(presets=("quick", "quick"), seeds=(5,))) == 2
@@ -98,6 +100,7 @@ BOMB = "a: &a [x, x, x]\n" + "".join(
         (START + "- {method: munit, seeds: -1}\n", "line 3: '-1' is not a seed"),
         (START + "- {method: munit, seeds: [0, 0]}\n", "line 3: a seed is named twice"),
         (START + "- {method: munit, seeds: " + "9" * 5000 + "}\n", "is not a seed"),
+        ("protocols: ['fid v1']\n" + START + "- {method: munit}\n", "line 1: 'fid v1' is not a protocol"),
         (START + "- {method: munit, preset: quik}\n", "line 3: unknown preset 'quik'\n  did you mean 'quick'?"),
         ("<<: {task: pacs}\n" + START + "- {method: munit}\n", "line 1: unknown key '<<'"),
         (START + "- {method: munit}\n---\ntask: pacs\n", "not YAML: but found another document"),

@@ -1,0 +1,92 @@
+"""A case of the self-test: something to compute, what must come out, and whether it did."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+TOLERANCE = 1e-9
+"""For float64 results of a size of 1 to 1,000: far above their rounding, far below any figure that is printed."""
+
+
+@dataclass(frozen=True)
+class Refused:
+    """Expected instead of a value: a ValueError that says what was wrong."""
+
+    about: str
+    """What its message contains. The type alone would not do: a crash inside LAPACK is a ValueError, too."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """One question with a known answer."""
+
+    metric: str
+    """Which metric, or which part of its computation."""
+    name: str
+    """What is special about this input; unique within the metric."""
+    compute: Callable[[], Any]
+    """Gives a number, a text, or an array of numbers of any shape."""
+    expected: float | str | Sequence[float] | Refused
+    """The answer, derived without the code under test; an array is written row after row."""
+    tolerance: float = TOLERANCE
+    """Largest absolute difference of any number."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """What came of a case; every field is a JSON value."""
+
+    name: str
+    """`metric: name` of the case."""
+    metric: str
+    """That of the case."""
+    expected: Any
+    """A number, a text, or a list of numbers; NaN and infinities are texts."""
+    got: Any
+    """The same, or what was raised."""
+    tolerance: float
+    """That of the case."""
+    passed: bool
+    """Whether the answer is the known one."""
+
+
+def check(case: Case) -> Check:
+    """Compute `case`. Whatever it raises is its result, so that one broken library leaves the other cases alone."""
+    name, expected = f"{case.metric}: {case.name}", case.expected
+    refusal = expected if isinstance(expected, Refused) else None
+    wanted = f"ValueError: ... {refusal.about} ..." if refusal else _json_value(expected)
+    try:
+        value = case.compute()
+        got = _json_value(value)
+        passed = refusal is None and _equal(value, expected, case.tolerance)
+    except Exception as error:  # libraries raise anything
+        got = f"{type(error).__name__}: {error}"
+        passed = refusal is not None and isinstance(error, ValueError) and refusal.about in str(error)
+    return Check(name, case.metric, wanted, got, case.tolerance, passed)
+
+
+def _equal(value: Any, expected: Any, tolerance: float) -> bool:
+    """Whether all numbers are within `tolerance` and there are as many; NaN equals nothing."""
+    if isinstance(expected, str) or isinstance(value, str):
+        return value == expected
+    numbers, wanted = _numbers(value), _numbers(expected)
+    return len(numbers) == len(wanted) and all(
+        abs(number - other) <= tolerance for number, other in zip(numbers, wanted, strict=True)
+    )
+
+
+def _numbers(value: Any) -> list[float]:
+    """A number or an array of any shape, row after row. TypeError if there is anything else in it."""
+    import numpy as np
+
+    return [float(number) for number in np.asarray(value).ravel()]
+
+
+def _json_value(value: Any) -> Any:
+    if isinstance(value, str):
+        return value
+    # JSON has no NaN: `value - value` is 0 for finite numbers alone.
+    numbers = [number if number - number == 0 else str(number) for number in _numbers(value)]
+    return numbers[0] if len(numbers) == 1 else numbers

@@ -1,0 +1,107 @@
+"""What cells are scored with: the judges, the encoders whose weights are there, and the cache of their features."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, TypeVar
+
+from bench.data.contract import TaskData
+from bench.data.files import find_weights
+from bench.device import Runtime
+from bench.errors import BenchError
+from bench.features import FeatureCache
+from bench.judge import Judge, get_judge
+from bench.presets import EvaluationSize, KindPreset
+from bench.protocol import FREE, Protocol, select
+from metrics.encoders import (
+    CLEAN,
+    PYTORCH,
+    TF1,
+    Dinov2Encoder,
+    InceptionEncoder,
+    InceptionNetwork,
+    LpipsAlexNet,
+)
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Missing:
+    """An encoder that is not to be had."""
+
+    remedy: str
+    """What stands in the table instead of a value."""
+
+
+@dataclass(frozen=True)
+class Instruments:
+    """What is needed to score cells of one task; made once, shared by all methods and seeds."""
+
+    judge: Callable[[int], Judge]
+    """Domain index -> the judge of that domain."""
+    encoders: Mapping[str, Callable[[], Any]]
+    """Name -> the encoder, read when it is first asked for, or `Missing`; all but the judge and the pixels."""
+    cache: FeatureCache
+    """Features of real and translated images, and what follows from real ones alone."""
+    size: EvaluationSize
+    """How many images are scored."""
+    protocols: tuple[Protocol, ...]
+    """What is measured."""
+
+    def encoder(self, name: str, target: int) -> Any:
+        """The encoder called `name` for images of domain `target`, None for `pixels`, or `Missing`."""
+        if name == "judge":
+            return self.judge(target).encoder
+        return None if name == "pixels" else self.encoders[name]()
+
+    def measurable(self, names: Collection[str]) -> bool:
+        """Whether any of the protocols called `names` has its encoder here."""
+        needed = {protocol.encoder for protocol in self.protocols if protocol.name in names}
+        return any(name in FREE or not isinstance(self.encoders[name](), Missing) for name in needed)
+
+
+def make_instruments(
+    results: Path, data: TaskData, preset: KindPreset, runtime: Runtime, protocols: Iterable[str]
+) -> Instruments:
+    """The judges (trained when a cell first asks, by one process, for all) and the encoders whose weights are there.
+
+    `protocols` are measured beside those that always are and those of the preset. BenchError for an unknown one.
+    """
+    device = runtime.device
+    network = cache(lambda: _load("inception", lambda path: InceptionNetwork(path, device)))
+    return Instruments(
+        judge=cache(lambda target: get_judge(results, data, target, preset.judge, runtime)),
+        encoders={
+            "inception": cache(lambda: _over(network(), lambda own: InceptionEncoder(own, TF1))),
+            "inception-bf16": cache(lambda: _over(network(), lambda own: InceptionEncoder(own.in_bfloat16(), TF1))),
+            "inception-pytorch": cache(lambda: _over(network(), lambda own: InceptionEncoder(own, PYTORCH))),
+            "inception-clean": cache(lambda: _over(network(), lambda own: InceptionEncoder(own, CLEAN))),
+            "dinov2": cache(lambda: _load("dinov2", lambda path: Dinov2Encoder(path, device))),
+            "alexnet": cache(lambda: _load("alexnet", lambda path: LpipsAlexNet(path, device))),
+        },
+        cache=FeatureCache(results / "features"),
+        size=preset.evaluation,
+        protocols=select([*preset.evaluation.protocols, *protocols]),
+    )
+
+
+def _load(name: str, make: Callable[[Path], T]) -> T | Missing:
+    """`make` of the weights called `name`, or `Missing`. BenchError if they are damaged."""
+    path = find_weights(name)
+    if path is None:
+        return Missing(f"needs: bench fetch {name}")
+    try:
+        return make(path)
+    except ModuleNotFoundError as error:  # of a package that only this encoder needs; its text names the command
+        return Missing(f"needs: {str(error).rpartition(': ')[2]}")
+    except ValueError as error:
+        raise BenchError(f"damaged or other weights: {error}", f"remove {path}, then: bench fetch {name}") from error
+
+
+def _over(network: InceptionNetwork | Missing, make: Callable[[InceptionNetwork], InceptionEncoder]) -> Any:
+    """An encoder over the one network that several share, or why that is missing."""
+    return network if isinstance(network, Missing) else make(network)

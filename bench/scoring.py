@@ -1,0 +1,341 @@
+"""From translations to records: every protocol's value over all and per class, its n, its interval and its floor.
+
+One function per kind of measurement. It gets the protocols that share an encoder and a computation (`MEASURES`), so
+that nothing is encoded or computed twice, and returns a record for each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from bench.data.contract import TaskData
+from bench.distributions import DISTRIBUTIONS, Distribution, floors
+from bench.instruments import Instruments, Missing
+from bench.progress import progress
+from bench.protocol import ACROSS_GROUP, Protocol, SplitName
+from bench.translations import Translations, first_per_class
+from metrics.checks import pinned_blas
+from metrics.intervals import mean_interval
+from metrics.lpips_diversity import cosine_diversities, within_source_diversities
+
+ALL = "all"
+"""Name of the row that pools every class."""
+PUBLISHED_SOURCES, PUBLISHED_BATCH = 128, 512
+"""Sources per batch, and images per Inception batch, of the paper's code (its FID, spec 6.2)."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """One value, or why there is none."""
+
+    metric: str
+    protocol: str
+    direction: str
+    label: str
+    """Class of the sources, or `all`."""
+    value: float | None
+    n: int
+    """Number of translated images (accuracy, distributions) or of sources (diversity)."""
+    n_reference: int
+    """Number of real images on the other side; 0 where there is none."""
+    encoder: str
+    """First 12 digits of the encoder's identity; empty if it is missing, `pixels` if there is none."""
+    missing: str = ""
+    """Why there is no value."""
+    on_real: float | None = None
+    """The same measure on the target domain's own test images, where it has one (accuracy: the judge's)."""
+    deviation: float | None = None
+    """Standard deviation of the value because its images are a sample, by half-samples; None where not known."""
+    floor: float | None = None
+    """The same measure between real images of the target domain and others of them; distributions only."""
+    floor_deviation: float | None = None
+    """Sample standard deviation of the floor between random splits of the real images."""
+    floor_n: int = 0
+    """Real images that took the translations' place: n where there are enough."""
+    floor_reference: int = 0
+    """Real images on the other side: all that are left."""
+
+
+def score_direction(
+    data: TaskData, made: Translations, direction: str, tools: Instruments, weights: str = ""
+) -> list[Record]:
+    """Every protocol's records for one direction. What a metric refuses (ValueError) is a record with the reason.
+
+    `weights`: identity of the method's state, which the features of unrounded translations are kept under.
+    """
+    records: list[Record] = []
+    for protocols in grouped(tools.protocols):
+        first = protocols[0]
+        encoder = tools.encoder(first.encoder, made.target)
+        identity = "pixels" if encoder is None else getattr(encoder, "identity", "")[:12]
+        bases = [Record(p.metric, p.name, direction, ALL, None, 0, 0, identity) for p in protocols]
+        if isinstance(encoder, Missing):
+            records += [replace(base, missing=encoder.remedy) for base in bases]
+            continue
+        try:
+            records += MEASURES[first.metric](Task(data, made, tools, encoder, weights), protocols, bases)
+        except ValueError as error:
+            records += [replace(base, missing=str(error)) for base in bases]
+    return records
+
+
+@dataclass(frozen=True)
+class Task:
+    """What one measurement reads."""
+
+    data: TaskData
+    made: Translations
+    tools: Instruments
+    encoder: Any
+    weights: str
+
+
+Measure = Callable[[Task, Sequence[Protocol], Sequence[Record]], list[Record]]
+
+
+def grouped(protocols: Sequence[Protocol]) -> Iterator[tuple[Protocol, ...]]:
+    """The protocols that one computation serves, in the order of their first."""
+    groups: dict[tuple[Any, ...], list[Protocol]] = {}
+    for p in protocols:
+        kind: Any = MEASURES[p.metric]
+        if p.metric in DISTRIBUTIONS:
+            kind = (DISTRIBUTIONS[p.metric], p.reference, p.styles, p.unrounded, p.as_published)
+        groups.setdefault((kind, p.encoder), []).append(p)
+    return (tuple(group) for group in groups.values())
+
+
+# -------------------------------------------------------------------------------------------------------- features
+
+
+def encoded(encoder: Any, images: np.ndarray, tools: Instruments) -> np.ndarray:
+    """float32 (N, width) features of uint8 (N, 3, H, W), from the cache if they were ever made."""
+
+    def encode() -> np.ndarray:
+        with progress(f"encoding ({encoder.name})", len(images), "images") as advance:
+            return encoder(images, progress=advance)
+
+    return tools.cache.get(images, encoder.identity, encoder.name, encode)
+
+
+def reference(
+    data: TaskData, domain: int, splits: Sequence[SplitName], per_class: int | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """uint8 images and labels of `splits` of `domain`, the first `per_class` of each class by content hash."""
+    parts = [data.splits[domain, name] for name in splits]
+    order = np.argsort(np.array([identifier for part in parts for identifier in part.ids]), kind="stable")
+    labels = np.concatenate([part.labels for part in parts])[order]
+    rows = first_per_class(labels, per_class)
+    images = np.concatenate([part.images for part in parts])[order[rows]]
+    return images, labels[rows]
+
+
+def reference_features(task: Task, protocol: Protocol) -> tuple[np.ndarray, np.ndarray]:
+    """What the encoder sees of the real images, (M, ...), and their labels (M,)."""
+    images, labels = reference(task.data, task.made.target, protocol.reference, task.tools.size.reference_per_class)
+    features = images.reshape(len(images), -1) if task.encoder is None else encoded(task.encoder, images, task.tools)
+    return features, labels
+
+
+def translated(task: Task, protocol: Protocol) -> tuple[np.ndarray, np.ndarray]:
+    """What the encoder sees of the translations, (N, ...), and the labels of their sources (N,)."""
+    made, styles = task.made, min(protocol.styles, task.made.images.shape[1])
+    labels = np.repeat(task.made.labels, styles)
+    if task.encoder is None:
+        return made.images[:, :styles].reshape(len(labels), -1), labels
+    if protocol.unrounded:
+        features = task.tools.cache.find(*unrounded_key(made, task.encoder, styles, task.weights))
+        if features is None:
+            raise ValueError("the translations before rounding were not encoded: evaluate again")
+        return features, labels
+    return encoded(task.encoder, made.images[:, :styles].reshape(-1, *made.images.shape[2:]), task.tools), labels
+
+
+def unrounded_key(made: Translations, encoder: Any, styles: int, weights: str) -> tuple[np.ndarray, str, str]:
+    """Arguments of `FeatureCache.find` for translations that `encoder` saw before they were rounded."""
+    return made.images, f"{encoder.identity} of {weights}", f"{encoder.name}-unrounded-{styles}"
+
+
+# -------------------------------------------------------------------------------------------------- the measurements
+
+
+def _right(task: Task) -> np.ndarray:
+    """100 where the judge sees the source's class in its translation, 0 elsewhere."""
+    predicted = task.encoder.classify(encoded(task.encoder, task.made.images[:, 0], task.tools))
+    return 100.0 * (predicted == task.made.labels)
+
+
+def _lpips_within(task: Task) -> np.ndarray:
+    """0 for a deterministic method: every style of a source gives the same image."""
+    sources, styles = task.made.images.shape[:2]
+    return np.zeros(sources) if styles == 1 else within_source_diversities(_lpips_distances(task)[0])
+
+
+def _judge_diversity(task: Task) -> np.ndarray:
+    """As `_lpips_within`, of the judge's features."""
+    images = task.made.images
+    sources, styles = images.shape[:2]
+    if styles == 1:
+        return np.zeros(sources)
+    features = encoded(task.encoder, images.reshape(-1, *images.shape[2:]), task.tools)
+    return cosine_diversities(features.reshape(sources, styles, -1))
+
+
+PER_SOURCE: dict[str, Callable[[Task], np.ndarray]] = {
+    "accuracy": _right,
+    "lpips": _lpips_within,
+    "judge_diversity": _judge_diversity,
+}
+"""Metrics that are a mean over sources -> the value of each source, float64 (S,)."""
+
+
+def _per_source(task: Task, protocols: Sequence[Protocol], bases: Sequence[Record]) -> list[Record]:
+    records = []
+    for base in bases:
+        values = PER_SOURCE[base.metric](task)
+        for label, rows in _classes(task.data, task.made.labels):
+            own = values[rows]
+            if len(own):
+                value, deviation = _mean(own)
+                records.append(replace(base, label=label, value=value, deviation=deviation, n=len(own)))
+            else:
+                records.append(replace(base, label=label, missing="no source"))
+    return records
+
+
+def _accuracy(task: Task, protocols: Sequence[Protocol], bases: Sequence[Record]) -> list[Record]:
+    judge = task.tools.judge(task.made.target)
+    on_real = {ALL: judge.accuracy, **judge.per_class}
+    return [replace(found, on_real=100 * on_real[found.label]) for found in _per_source(task, protocols, bases)]
+
+
+def _lpips_across(task: Task, protocols: Sequence[Protocol], bases: Sequence[Record]) -> list[Record]:
+    """A mean over pairs of different sources; the groups are disjoint, so their means are the independent part."""
+    distances = _lpips_distances(task)[1]
+    if distances.shape[1] == 0:
+        raise ValueError("at least 2 sources wanted for distances across sources, got 1")
+    value, deviation = _mean(distances.mean(axis=1, dtype=np.float64))
+    return [replace(base, value=value, deviation=deviation, n=len(task.made.labels)) for base in bases]
+
+
+def _lpips_distances(task: Task) -> tuple[np.ndarray, np.ndarray]:
+    """float32 (S, K(K-1)/2) within each source and (G, g(g-1)/2) across those of each group: AlexNet runs once."""
+    made, encoder, (sources, styles) = task.made, task.encoder, task.made.images.shape[:2]
+    groups = across_groups(sources)
+
+    def measure() -> np.ndarray:
+        with progress(f"measuring ({encoder.name})", groups.size * styles, "images") as advance:
+            within, across = encoder.grouped_distances(made.images, groups, progress=advance)
+        return np.concatenate([within.ravel(), across.ravel()])
+
+    flat = task.tools.cache.get(made.images, encoder.identity, f"{encoder.name}-groups-of-{groups.shape[1]}", measure)
+    pairs = sources * (styles * (styles - 1) // 2)
+    return flat[:pairs].reshape(sources, -1), flat[pairs:].reshape(len(groups), -1)
+
+
+def across_groups(sources: int, size: int = ACROSS_GROUP) -> np.ndarray:
+    """int64 (G, size): every one of `sources` in a random group; the last is filled up with those of the first.
+
+    One group of all if they are fewer than `size`. The order follows from the number of sources alone, which stand in
+    the order of their content hashes: it is the same for all methods.
+    """
+    size = min(size, sources)
+    order = np.random.default_rng(sources).permutation(sources)
+    return np.concatenate([order, order[: -sources % size]]).reshape(-1, size)
+
+
+def _mean(values: np.ndarray) -> tuple[float, float | None]:
+    """The mean and its deviation, which a single value does not have."""
+    if len(values) < 2:
+        return float(values.mean()), None
+    found = mean_interval(values)
+    return found.value, found.deviation
+
+
+def _classes(data: TaskData, labels: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
+    """(name, bool (N,)) of all and of each class."""
+    yield ALL, np.ones(len(labels), bool)
+    for index, name in enumerate(data.classes):
+        yield name, labels == index
+
+
+def _distribution(task: Task, protocols: Sequence[Protocol], bases: Sequence[Record]) -> list[Record]:
+    first, how = protocols[0], DISTRIBUTIONS[protocols[0].metric]
+    fake, fake_labels = translated(task, first)  # first: another process may be encoding the real ones
+    real, real_labels = reference_features(task, first)
+    styles = len(fake) // len(task.made.labels)
+    records: list[Record] = []
+    with pinned_blas():
+        real_classes = dict(_classes(task.data, real_labels))
+        for label, rows in _classes(task.data, fake_labels) if how.per_class else [(ALL, np.ones(len(fake), bool))]:
+            x, y = fake[rows], real[real_classes[label]]
+            if first.as_published:
+                x, y = x[published_rows(len(x), styles)], y[: published_count(len(y))]
+            records += _compared(task, how, bases, label, x, y, independent=styles == 1)
+    return records
+
+
+def _compared(
+    task: Task,
+    how: Distribution,
+    bases: Sequence[Record],
+    label: str,
+    x: np.ndarray,
+    y: np.ndarray,
+    independent: bool,
+) -> list[Record]:
+    """The records of x (n, ...), translations, against y (m, ...), real images.
+
+    Where several translations are of one source they are not `independent`: half-samples of rows would tell too small a
+    deviation, and there is none.
+    """
+    bases = [replace(base, label=label, n=len(x), n_reference=len(y)) for base in bases]
+    if min(len(x), len(y)) < 2:
+        reason = f"at least 2 images on each side wanted, got {len(x)} and {len(y)}"
+        return [replace(base, missing=reason) for base in bases]
+    try:
+        values = how.values(x, y)
+        deviation = how.deviation(x, y) if how.deviation is not None and independent else None
+    except ValueError as error:
+        return [replace(base, missing=str(error)) for base in bases]
+    floor = floors(task.tools.cache, how, y, len(x))
+    records = []
+    for base in bases:
+        record = replace(base, value=values[base.metric], deviation=deviation)
+        if base.metric in floor:
+            own = floor[base.metric]
+            record = replace(
+                record, floor=own["value"], floor_deviation=own["deviation"], floor_n=own["n"],
+                floor_reference=own["m"],
+            )  # fmt: skip
+        records.append(record)
+    return records
+
+
+def published_rows(count: int, styles: int) -> np.ndarray:
+    """int64: which of `count` translations the paper's code uses, those of a source standing together.
+
+    For each 128 sources it takes the first style of all, then the second, and so on; what does not fill a batch of 512
+    is dropped.
+    """
+    by_source = np.arange(count).reshape(-1, styles)
+    order = [by_source[i : i + PUBLISHED_SOURCES].T.ravel() for i in range(0, len(by_source), PUBLISHED_SOURCES)]
+    return np.concatenate(order)[: published_count(count)] if order else np.arange(0)
+
+
+def published_count(count: int) -> int:
+    """How many of `count` images are left after whole batches of 512; all where there are fewer than one batch."""
+    return count if count < PUBLISHED_BATCH else count - count % PUBLISHED_BATCH
+
+
+MEASURES: dict[str, Measure] = {
+    "accuracy": _accuracy,
+    "lpips": _per_source,
+    "lpips_across": _lpips_across,
+    "judge_diversity": _per_source,
+    **dict.fromkeys(DISTRIBUTIONS, _distribution),
+}
+"""Metric -> the measurement that gives it."""

@@ -1,0 +1,71 @@
+"""GitHub's Markdown. Names are escaped so that they show as they are, and stay readable in a terminal."""
+
+from __future__ import annotations
+
+import re
+
+from bench.tables.table import Cell, Footnote, Group, Table, heading, one_line, shown
+
+_SPECIAL = re.compile(r"[\\`*|~]|<(?=[a-zA-Z/!?])|\](?=[(\[:])|(?<![^\W_])_|_(?![^\W_])|&(?=[#\w])")
+"""What Markdown would take for markup. An underscore between letters or digits is none, so `cats_udt` stays itself, nor
+are brackets before which no link can stand."""
+_BLOCK_IN_ITEM = re.compile(r"^(\d*)(?=[#+>\[.)-])")
+"""What would begin another list, a heading, a quotation or a tick box inside an item of a list."""
+
+
+def markdown(table: Table, level: int = 1) -> str:
+    """Heading of `level`, notes as a list, the table, footnotes as a list. Ends in a line break."""
+    from tabulate import tabulate
+
+    names = [_escaped(heading(table, index)) for index in range(len(table.columns))]
+    headers = [name + _marks(column.marks, name) for name, column in zip(names, table.columns, strict=True)]
+    body = tabulate(
+        [row for group in table.groups for row in _rows(table, group)],
+        headers=headers,
+        tablefmt="github",
+        disable_numparse=True,
+        colalign=[column.align for column in table.columns],
+    )
+    title = _escaped(table.title).replace("#", r"\#")
+    blocks = [f"{'#' * level} {title}", *_list(table.notes), body, *_footnotes(table.footnotes)]
+    return "\n\n".join(blocks) + "\n"
+
+
+def _rows(table: Table, group: Group) -> list[list[str]]:
+    rows = [[_cell(table, column, cell) for column, cell in enumerate(row)] for row in group.rows]
+    if table.merged(group):
+        for row in rows[1:]:
+            row[0] = ""
+    return rows
+
+
+def _cell(table: Table, column: int, cell: Cell) -> str:
+    text = _escaped(shown(table, column, cell))
+    return (f"**{text}**" if cell.bold and text else text) + _marks(cell.marks, text)
+
+
+def _marks(marks: tuple[str, ...], text: str) -> str:
+    """Behind `text`; letters in parentheses, because Markdown has no raised ones."""
+    joined = "".join(f"({mark})" if mark.isalnum() else _escaped(mark) for mark in marks)
+    return f" {joined}" if joined and text else joined
+
+
+def _list(notes: tuple[str, ...]) -> list[str]:
+    return ["\n".join(f"- {_item(note)}" for note in notes)] if notes else []
+
+
+def _footnotes(footnotes: tuple[Footnote, ...]) -> list[str]:
+    lines = []
+    for note in footnotes:
+        command = f": `{one_line(note.command).replace('`', '')}`" if note.command else ""
+        mark = f"{_marks((note.mark,), '')} " if note.mark else ""
+        lines.append(f"- {mark}{_item(note.text)}{command}")
+    return ["\n".join(lines)] if lines else []
+
+
+def _item(text: str) -> str:
+    return _BLOCK_IN_ITEM.sub(r"\1\\", _escaped(text))
+
+
+def _escaped(text: str) -> str:
+    return _SPECIAL.sub(lambda found: "\\" + found[0], one_line(text))

@@ -1,0 +1,181 @@
+"""What a trained method makes of the test images: made once, rounded once, kept beside the cell."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bench.atomic import write_array, write_json
+from bench.data.contract import TaskData
+from bench.progress import progress
+from bench.protocol import TRANSLATION, TranslationProtocol
+from bench.randomness import generator
+from bench.results import Cell
+from methods.base import Exemplar, Noise, Style, Translator, to_model_range, to_uint8
+
+Watch = Callable[[Tensor, int], None]
+"""Called with translations as they leave the method, (B, 3, H, W) clamped to [-1, 1], and the number of the first."""
+
+
+@dataclass(frozen=True)
+class Translations:
+    """One direction's sources and what a method made of them."""
+
+    source: int
+    target: int
+    index: np.ndarray
+    """Rows of the source domain's test split, (S,)."""
+    labels: np.ndarray
+    """True classes of the sources, (S,)."""
+    images: np.ndarray
+    """uint8 (S, K, 3, H, W); K = 1 for a deterministic method."""
+
+    @property
+    def digest(self) -> str:
+        """sha256 (hex) of the images' bytes."""
+        return hashlib.sha256(np.ascontiguousarray(self.images).data).hexdigest()
+
+
+def style_name(method: Translator, wanted: str | None = None) -> str:
+    """The style source to score with: `wanted`, else the method's default; `none` for a deterministic one."""
+    if wanted is None:
+        return method.style_sources[0] if method.style_sources else "none"
+    if wanted not in (method.style_sources or ("none",)):
+        raise ValueError(f"this method takes styles from {method.style_sources or ('none',)}, not from '{wanted}'")
+    return wanted
+
+
+def first_per_class(labels: np.ndarray, limit: int | None) -> np.ndarray:
+    """Rows of the first `limit` images of each class (all if None), ascending. The order is that of content hashes."""
+    if limit is None:
+        return np.arange(len(labels))
+    chosen = [np.flatnonzero(labels == label)[:limit] for label in np.unique(labels)]
+    return np.sort(np.concatenate(chosen))
+
+
+def translate_test_images(
+    method: Translator, data: TaskData, source: int, target: int, per_class: int | None, style: str,
+    batch_size: int | None = None, watch: Watch | None = None,
+) -> Translations:  # fmt: skip
+    """Translate the first `per_class` test images of each class (None: all) of `source`, in every style.
+
+    `batch_size` is how many translations the caller wants held on the device at once; it is rounded up to whole
+    protocol batches, which alone decide the arithmetic, so the result does not depend on it. `watch` sees the
+    translations before they are rounded, in order: source after source, each in all its styles.
+    """
+    split = data.splits[source, TRANSLATION.sources]
+    index = first_per_class(split.labels, per_class)
+    styles = 1 if style == "none" else TRANSLATION.styles
+    pairs = [(row, k) for row in index for k in range(styles)]
+    made = np.empty((len(pairs), 3, data.size, data.size), np.uint8)
+    batch = TRANSLATION.batch
+    step = batch * max(1, -(-(batch_size or 8 * batch) // batch))
+    label = f"translating {data.domains[source]}->{data.domains[target]}"
+    with progress(label, len(pairs), "images") as advance:
+        for start in range(0, len(pairs), step):
+            block = pairs[start : start + step]
+            floats = _translate_block(method, data, source, target, style, block, TRANSLATION)
+            made[start : start + len(block)] = to_uint8(floats).cpu().numpy()
+            if watch is not None:
+                watch(floats, start)
+            advance(len(block))
+    shape = (len(index), styles, 3, data.size, data.size)
+    return Translations(source, target, index, np.array(split.labels[index]), made.reshape(shape))
+
+
+@torch.inference_mode()
+def _translate_block(
+    method: Translator, data: TaskData, source: int, target: int, style: str, pairs: Sequence[tuple[int, int]],
+    protocol: TranslationProtocol,
+) -> Tensor:  # fmt: skip
+    """(len(pairs), 3, H, W), clamped to [-1, 1]."""
+    split = data.splits[source, protocol.sources]
+    device = next(method.parameters()).device
+    padded = list(pairs) + [pairs[-1]] * (-len(pairs) % protocol.batch)
+    results = []
+    for start in range(0, len(padded), protocol.batch):
+        part = padded[start : start + protocol.batch]
+        x = to_model_range(torch.from_numpy(split.images[[row for row, _ in part]]).to(device))  # (B, 3, H, W) [-1, 1]
+        given = styles_for(method, data, target, style, [(split.ids[row], k) for row, k in part], device)
+        made = method.translate(x, source, target, given)
+        if not made.isfinite().all():
+            raise ValueError(f"translations {data.domains[source]}->{data.domains[target]} are not finite")
+        results.append(made.float().clamp(-1.0, 1.0))
+    return torch.cat(results)[: len(pairs)]
+
+
+def styles_for(
+    method: Translator, data: TaskData, target: int, style: str, keys: Sequence[tuple[str, int]], device: torch.device
+) -> Style:
+    """The style of each (source id, style index), from a generator of its own: the same for all methods and batches."""
+    if style == "none":
+        return None
+    if style == "noise":
+        return Noise(
+            torch.stack([torch.randn(method.noise_dim, generator=generator("z", *key)) for key in keys]).to(device)
+        )
+    exemplars = data.splits[target, "train"]
+    rows = [exemplar_row(identifier, k, len(exemplars)) for identifier, k in keys]
+    return Exemplar(to_model_range(torch.from_numpy(exemplars.images[rows]).to(device)))
+
+
+def exemplar_row(identifier: str, k: int, count: int) -> int:
+    """Which of `count` training images is exemplar `k` of a source: another one for every k below `count`."""
+    rng = generator("exemplar", identifier)
+    drawn: list[int] = []
+    while len(drawn) <= k % count:
+        row = int(torch.randint(count, (), generator=rng))
+        if row not in drawn:
+            drawn.append(row)
+    return drawn[-1]
+
+
+# ----------------------------------------------------------------------------------------------------------- keeping
+
+
+def provenance(
+    data: TaskData, source: int, target: int, per_class: int | None, style: str, weights: str
+) -> dict[str, Any]:
+    """All that a method's translations follow from; `weights` is the identity of its state."""
+    split = data.splits[source, TRANSLATION.sources]
+    ids = [split.ids[row] for row in first_per_class(split.labels, per_class)]
+    return {
+        "translation": asdict(TRANSLATION),
+        "data_version": data.version,
+        "direction": [data.domains[source], data.domains[target]],
+        "sources": hashlib.sha256("\n".join(ids).encode()).hexdigest(),
+        "style": style,
+        "weights": weights,
+    }
+
+
+def keep(cell: Cell, direction: str, style: str, made: Translations, origin: dict[str, Any]) -> None:
+    """Store `made` with its `provenance`; this is written last, so an array without it is never trusted."""
+    path = cell.translations(direction, style)
+    path.with_suffix(".json").unlink(missing_ok=True)
+    write_array(path, made.images)
+    write_json(path.with_suffix(".json"), {**origin, "images": made.digest})
+
+
+def kept(
+    cell: Cell, direction: str, style: str, data: TaskData, source: int, target: int, origin: dict[str, Any],
+    per_class: int | None,
+) -> Translations | None:  # fmt: skip
+    """What `keep` stored, if it was made from the same `origin` and is undamaged; else None."""
+    path = cell.translations(direction, style)
+    try:
+        record = json.loads(path.with_suffix(".json").read_text())
+        images = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError):
+        return None  # absent, cut off or damaged: it is made again
+    split = data.splits[source, TRANSLATION.sources]
+    index = first_per_class(split.labels, per_class)
+    made = Translations(source, target, index, np.array(split.labels[index]), images)
+    return made if record == {**origin, "images": made.digest} else None
