@@ -117,6 +117,35 @@ def semantics(
 
 
 @app.command()
+def sweep(
+    name: Annotated[str, typer.Argument(help="A shipped sweep (3a is table3a; see --list), or a .yaml file.")] = "",
+    preset: Annotated[str, typer.Option(help="quick or paper, instead of the file's.")] = "",
+    seeds: Annotated[str, typer.Option(help="Seeds joined by commas, instead of the file's.")] = "",
+    data: Annotated[str, typer.Option(help="As for run, instead of the file's.")] = "",
+    budget: Annotated[str, typer.Option(help="As for run, instead of the file's.")] = "",
+    device: DeviceOption = "auto",
+    jobs: Annotated[int, typer.Option(min=0, help="Cells at once; 0: as many as fill the machine.")] = 0,
+    protocols: ProtocolsOption = "",
+    results: ResultsOption = DEFAULT_RESULTS,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="List the cells and their cost; train nothing.")] = False,
+    listing: Annotated[bool, typer.Option("--list", help="List the shipped sweeps.")] = False,
+) -> None:
+    """Train and score the cells of a table or figure of the paper, or of your own file. Finished ones are skipped."""
+    if listing:
+        list_names("sweeps")
+        return
+    if not name:
+        raise BenchError("no sweep is named", "name a shipped one (see sweep --list) or a .yaml file: sweep 3a")
+    from bench.sweep import SweepRequest, run_sweep
+
+    request = SweepRequest(
+        name, _split(preset), _seeds(seeds) if seeds else (), data, budget, device, results, jobs, _split(protocols),
+        dry_run,
+    )  # fmt: skip
+    raise typer.Exit(run_sweep(request))
+
+
+@app.command()
 def table(task: TaskOption, results: ResultsOption = DEFAULT_RESULTS) -> None:
     """Print the leaderboard of everything measured on a task, as Markdown."""
     from bench.leaderboard import leaderboards
@@ -170,7 +199,9 @@ def figure(
 
 
 @app.command("list")
-def list_names(what: Annotated[str, typer.Argument(help="tasks, methods, metrics, presets or protocols.")]) -> None:
+def list_names(
+    what: Annotated[str, typer.Argument(help="tasks, methods, metrics, presets, protocols or sweeps.")],
+) -> None:
     """List what there is."""
     from bench.listing import LISTINGS
 

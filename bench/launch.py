@@ -96,12 +96,14 @@ class Session:
     runtime: Runtime
 
 
-def open_session(request: Request) -> Session:
-    """Check everything and load the data. Raises BenchError before anything is trained."""
+def resolve_settings(request: Request) -> tuple[dict[str, type[Translator]], dict[str, str], dict[str, Any]]:
+    """({name: class}, {name: why it cannot be imported}, {name: its Config}). Reads no data.
+
+    Raises BenchError for an unknown task, preset, method or setting.
+    """
     task = get_task(request.task)
     preset = get_preset(request.preset, task.kind)
     select(request.protocols)
-    runtime = Runtime(request.device, task.sizes[request.preset])
     classes, broken = resolve_methods(request.methods)
     overrides = parse_overrides(request.overrides)
     check_override_methods(overrides, list(classes))
@@ -109,10 +111,20 @@ def open_session(request: Request) -> Session:
     configs = {
         name: resolve_config(cls, name, *layers(cls, name, preset, overrides, kind)) for name, cls in classes.items()
     }
+    return classes, broken, configs
+
+
+def open_session(request: Request, data: TaskData | None = None) -> Session:
+    """Check everything and load the data, unless they are given. Raises BenchError before anything is trained."""
+    task = get_task(request.task)
+    preset = get_preset(request.preset, task.kind)
+    runtime = Runtime(request.device, task.sizes[request.preset])
+    classes, broken, configs = resolve_settings(request)
     budget = Budget.parse(request.budget) if request.budget else Budget("images", preset.images)
-    data = load_data(task, request.data, task.sizes[request.preset], request.domains)
-    if parent_process() is None:
-        say(data.note)
+    if data is None:
+        data = load_data(task, request.data, task.sizes[request.preset], request.domains)
+        if parent_process() is None:
+            say(data.note)
     configs = {name: with_clusters(config, data) for name, config in configs.items()}
     jobs = [
         make_job(task, data, request.preset, name, cls, configs[name], budget, seed)
@@ -287,7 +299,8 @@ def run_cell(job: Job, session: Session, domains: Domains, tools: Instruments, r
             if cell.state() == "done" and not _scorable(cell, style, tools):
                 say(f"{label}: finished before, skipped ({cell.folder.name})")
                 return True
-            evaluate_cell(method, session.data, session.task.directions, cell, tools, style)
+            with cell.scoring_timed():
+                evaluate_cell(method, session.data, session.task.directions, cell, tools, style)
             cell.set_state("done")
             return True
         except TrainingFailed as error:

@@ -74,6 +74,17 @@ def protocols() -> str:
     return "\n\n".join(blocks)
 
 
+def sweeps() -> str:
+    """Name, task, number of cells, summary of every shipped sweep."""
+    from bench.sweep_file import count_cells, load_sweep, shipped_names
+
+    rows = []
+    for name, path in shipped_names().items():
+        sweep = load_sweep(path)
+        rows.append((name, sweep.task, f"{count_cells(sweep.chosen())} cells", sweep.summary))
+    return _columns(rows)
+
+
 def file_table(rows: Sequence[Row]) -> str:
     """One line per file of the manifest."""
     if not rows:
@@ -87,4 +98,5 @@ def file_table(rows: Sequence[Row]) -> str:
 
 LISTINGS: dict[str, Callable[[], str]] = {
     "tasks": tasks, "methods": methods, "metrics": metrics, "presets": presets, "protocols": protocols,
+    "sweeps": sweeps,
 }  # fmt: skip

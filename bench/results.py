@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -39,6 +40,7 @@ class Cell:
         self.log = self.folder / "log.jsonl"
         self.weights = self.folder / "weights.safetensors"
         self.cost = self.folder / "cost.json"
+        self.scoring = self.folder / "scoring.json"
         self.environment = self.folder / "environment.json"
         self.pretrained = self.folder / "pretrained.json"
         self.semantics = root / "semantics" / spec.task
@@ -114,6 +116,14 @@ class Cell:
             return found
 
         return recorded
+
+    @contextmanager
+    def scoring_timed(self) -> Iterator[None]:
+        """Add the seconds inside to those in `scoring.json`, unless it raises."""
+        before = time.monotonic()
+        yield
+        earlier = json.loads(self.scoring.read_text())["seconds"] if self.scoring.exists() else 0.0
+        write_json(self.scoring, {"seconds": round(earlier + time.monotonic() - before, 2)})
 
     @contextmanager
     def locked(self) -> Iterator[None]:

@@ -10,7 +10,11 @@ import pytest
 
 from bench.cli import main
 
+<<<<<<< HEAD
 LEVELS = [[], ["run"], ["evaluate"], ["semantics"], ["table"], ["figure"], ["list"], ["fetch"], ["doctor"]]
+=======
+LEVELS = [[], ["run"], ["evaluate"], ["semantics"], ["sweep"], ["table"], ["list"], ["fetch"], ["doctor"]]
+>>>>>>> w_sweep
 
 
 @pytest.mark.parametrize("level", LEVELS, ids=lambda level: " ".join(level) or "top")

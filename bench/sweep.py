@@ -1,0 +1,340 @@
+"""A sweep: many cells of one task from a small file, checked as a whole before anything trains, then run like `run`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from itertools import product
+from pathlib import Path
+
+from bench.data.contract import TaskData
+from bench.data.select import load_data
+from bench.device import Runtime
+from bench.doctor import warn_if_unwell
+from bench.errors import BenchError, nearest
+from bench.launch import Job, Request, Session, open_session, resolve_settings, run_alone, run_here
+from bench.leaderboard import leaderboards, write_leaderboards
+from bench.parallel import run_in_processes
+from bench.presets import PRESETS
+from bench.progress import say
+from bench.protocol import select
+from bench.results import Cell
+from bench.spec import Budget
+from bench.sweep_cost import Costs, StageKey, stage_keys
+from bench.sweep_file import Entry, SweepFile, count_cells, find_sweep, load_sweep
+from bench.tasks import get_task
+
+MAX_CELLS = 10_000
+"""A grid of a few lines can mean any number."""
+
+
+@dataclass(frozen=True)
+class SweepRequest:
+    """What the user asked for, as typed. Empty fields leave what the file says."""
+
+    name: str
+    """A shipped sweep, or a file's path."""
+    presets: Sequence[str]
+    """Instead of the file's."""
+    seeds: Sequence[int]
+    """Instead of all seeds in the file."""
+    data: str
+    """Instead of the file's."""
+    budget: str
+    """Instead of the file's."""
+    device: str
+    """As for `run`."""
+    results: Path
+    """The results folder."""
+    jobs: int
+    """Cells at once; 0: as many as fill the machine."""
+    protocols: Sequence[str]
+    """Beside the file's."""
+    dry_run: bool
+    """List the cells and what they would cost, and train nothing."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """One method with one set of settings under one preset: as many cells as it has seeds."""
+
+    line: int
+    """Where its entry stands in the file."""
+    request: Request
+    """As `run` would get it, for this one method."""
+
+    @property
+    def method(self) -> str:
+        """Name, with the variant."""
+        return self.request.methods[0]
+
+    @property
+    def label(self) -> str:
+        """`cats_udt [lambda_sem=0.1]`."""
+        settings = [text.removeprefix(f"{self.method}.") for text in self.request.overrides]
+        return f"{self.method} [{', '.join(settings)}]" if settings else self.method
+
+
+def run_sweep(request: SweepRequest) -> int:
+    """Train and score every cell of the sweep, or with `dry_run` list them. Finished ones are skipped, others resume.
+
+    Returns the exit status: 0, or 1 if any cell failed. Raises BenchError before anything is trained if the file, a
+    name, a setting or the data is not right, and Interrupted (state saved) on SIGTERM and SIGINT.
+    """
+    path = find_sweep(request.name)
+    sweep = load_sweep(path)
+    say(f"sweep {sweep.name}: {sweep.summary or path}")
+    parts = expand(sweep, request)
+    sessions, broken = check(parts, path)
+    if request.dry_run:
+        print(plan_text(sessions, request.jobs))
+        good = True
+    else:
+        warn_if_unwell()
+        good = _run(sessions, request)
+        board = write_leaderboards(request.results, sweep.task)
+        print("\n\n".join(leaderboards(request.results, sweep.task)))
+        say(f"leaderboard: {board}")
+    for name, reason in broken.items():
+        print(f"\nfailed: {name}: {reason}")
+    return 0 if good and not broken else 1
+
+
+# ----------------------------------------------------------------------------------------------------------- cells
+
+
+def expand(sweep: SweepFile, request: SweepRequest) -> list[Part]:
+    """Every part of the sweep, in the file's order, with the request's options in place of the file's values.
+
+    Raises BenchError for an unknown preset, if nothing is left under these, or for more than MAX_CELLS cells.
+    """
+    for preset in request.presets:
+        if preset not in PRESETS:
+            raise BenchError(f"unknown preset '{preset}'", nearest(preset, list(PRESETS)))
+    chosen = sweep.chosen(request.presets, request.seeds)
+    if not chosen:
+        presets = ", ".join(tuple(request.presets) or sweep.presets)
+        raise BenchError(f"sweep {sweep.name} has no cells under preset {presets}", "choose another --preset")
+    if (count := count_cells(chosen)) > MAX_CELLS:
+        raise BenchError(f"sweep {sweep.name} has {count:,} cells", f"at most {MAX_CELLS:,}: split the file")
+    return [
+        Part(
+            entry.line,
+            Request(
+                sweep.task, (method,), preset, request.data or sweep.data, sweep.domains, seeds,
+                tuple(f"{method}.{key}={value}" for key, value in settings.items()),
+                request.budget or sweep.budget, request.device, request.results, request.jobs,
+                tuple(dict.fromkeys((*sweep.protocols, *request.protocols))),
+            ),
+        )
+        for preset, entry, seeds in chosen
+        for method in entry.methods
+        for settings in _grid(entry)
+    ]  # fmt: skip
+
+
+def _grid(entry: Entry) -> Iterator[Mapping[str, str]]:
+    """The entry's settings with each combination of its grid, the last key changing fastest."""
+    for values in product(*entry.grid.values()):
+        yield {**entry.settings, **dict(zip(entry.grid, values, strict=True))}
+
+
+# ---------------------------------------------------------------------------------------------------------- checks
+
+
+def check(parts: Sequence[Part], path: Path) -> tuple[list[tuple[Part, Session]], dict[str, str]]:
+    """(every part ready to run, methods that cannot be imported and why). Nothing is trained here.
+
+    Names and settings come first, because data may have to be drawn or decoded; then the data, the networks of every
+    part (on the meta device), and that no cell is there twice.
+    """
+    _check_common(parts[0].request, path)
+    broken: dict[str, str] = {}
+    for part in parts:
+        with _of(part, path):
+            broken |= resolve_settings(part.request)[1]
+    data = {preset: _load(request) for preset, request in {p.request.preset: p.request for p in parts}.items()}
+    sessions = []
+    for part in parts:
+        if part.method not in broken:
+            with _of(part, path):
+                sessions.append((part, open_session(part.request, data[part.request.preset])))
+    _check_unique(sessions, path)
+    return sessions, broken
+
+
+def _check_common(request: Request, path: Path) -> None:
+    """What all parts have from the head of the file, or from the command line."""
+    try:
+        select(request.protocols)
+        Runtime(request.device, get_task(request.task).sizes[request.preset])
+        if request.budget:
+            Budget.parse(request.budget)
+    except BenchError as error:
+        raise BenchError(f"{path}: {error.what}", error.remedy) from error
+
+
+def _load(request: Request) -> TaskData:
+    task = get_task(request.task)
+    data = load_data(task, request.data, task.sizes[request.preset], request.domains)
+    say(data.note)
+    return data
+
+
+@contextmanager
+def _of(part: Part, path: Path) -> Iterator[None]:
+    """Errors inside get the line of the file, and a remedy that is written in a file and not after a command."""
+    try:
+        yield
+    except BenchError as error:
+        remedy = re.sub(r"--set [\w.:]+?\.(\w[\w.]*)=(.+)$", r"set: {\1: \2}", error.remedy)
+        raise BenchError(f"{path}, line {part.line}: {error.what}", remedy) from error
+
+
+def _check_unique(sessions: Sequence[tuple[Part, Session]], path: Path) -> None:
+    seen: dict[str, tuple[Part, Job]] = {}
+    for part, job in _cells(sessions):
+        first, _ = seen.setdefault(job.spec.identity(), (part, job))
+        if first is not part:
+            raise BenchError(
+                f"{path}: lines {first.line} and {part.line} name the same cell: {first.label} and {part.label}, "
+                f"seed {job.spec.seed}",
+                "remove one of them",
+            )
+
+
+def _cells(sessions: Sequence[tuple[Part, Session]]) -> Iterator[tuple[Part, Job]]:
+    for part, session in sessions:
+        for job in session.jobs:
+            yield part, job
+
+
+# ------------------------------------------------------------------------------------------------------------- run
+
+
+def _run(sessions: Sequence[tuple[Part, Session]], request: SweepRequest) -> bool:
+    """Every cell, several at once where the machine has room; True unless one failed."""
+    orders = [replace(part.request, seeds=(job.spec.seed,)) for part, job in _cells(sessions)]
+    at_once = _at_once(sessions, request.jobs)
+    if at_once > 1:
+        return run_in_processes(orders, run_alone, at_once)
+    outcomes = [run_here(part.request, session) for part, session in sessions]
+    return all(outcomes)
+
+
+def _at_once(sessions: Sequence[tuple[Part, Session]], jobs: int) -> int:
+    cells = sum(len(session.jobs) for _, session in sessions)
+    return min([cells, jobs or min([session.runtime.cells_at_once for _, session in sessions], default=1)])
+
+
+# --------------------------------------------------------------------------------------------------------- dry run
+
+
+@dataclass(frozen=True)
+class Planned:
+    """One line of the plan. Seconds are those of what is left to do; None: not known."""
+
+    preset: str
+    label: str
+    seed: int
+    state: str
+    train: float | None = 0.0
+    stages: float | None = 0.0
+    """Semantic stages that no cell above it, and no stored one, has paid for."""
+    scoring: float | None = 0.0
+    source: str = ""
+    """Where the seconds come from, or why nothing is left to do."""
+    settled: bool = False
+    """Nothing is left to do."""
+
+    @property
+    def seconds(self) -> float | None:
+        """In all that is known; None if the training is not."""
+        return None if self.train is None else self.train + (self.stages or 0) + (self.scoring or 0)
+
+
+def plan(sessions: Sequence[tuple[Part, Session]]) -> list[Planned]:
+    """Every cell with its state and what is left to pay for it."""
+    lines = []
+    costs: dict[str, Costs] = {}
+    paid: set[StageKey] = set()
+    for part, session in sessions:
+        preset = part.request.preset
+        if preset not in costs:
+            costs[preset] = Costs(part.request.results, session.task, preset, session.runtime.device.type)
+            paid |= costs[preset].stages_done
+        lines += [_planned(part, job, costs[preset], paid) for job in session.jobs]
+    return lines
+
+
+def _planned(part: Part, job: Job, costs: Costs, paid: set[StageKey]) -> Planned:
+    cell = Cell(part.request.results, job.spec)
+    status = cell.status()
+    line = Planned(job.spec.preset, part.label, job.spec.seed, status["state"])
+    if line.state == "done":
+        return replace(line, settled=True)
+    if line.state == "failed" and "step" in status:
+        reason = f"stays failed ({status['reason']}); to try again remove {cell.folder}"
+        return replace(line, source=reason, settled=True)
+    estimate = costs.of(job.spec)
+    line = replace(line, scoring=estimate.scoring, source=estimate.source)
+    if cell.is_trained():
+        return line
+    due = {name: key for name, key in stage_keys(job.spec, estimate.stages).items() if key not in paid}
+    paid.update(due.values())
+    stages = None if estimate.train is None else sum(estimate.stages[name] for name in due)
+    return replace(line, train=estimate.train, stages=stages)
+
+
+def plan_text(sessions: Sequence[tuple[Part, Session]], jobs: int) -> str:
+    """The plan as Markdown, and its sums."""
+    from tabulate import tabulate
+
+    lines = plan(sessions)
+    if not lines:
+        return "no cells"
+    several = len({line.preset for line in lines}) > 1
+    headers = ["cell", "seed", "state", "train s", "stages s", "scoring s", "estimated from"]
+    rows = [
+        [
+            f"{line.preset}: {line.label}" if several else line.label,
+            line.seed,
+            line.state,
+            *(
+                "?" if part is None else f"{part:.0f}" if part else ""
+                for part in (line.train, line.stages, line.scoring)
+            ),
+            line.source,
+        ]
+        for line in lines
+    ]
+    align = ["left", "right", "left", "right", "right", "right", "left"]
+    table = tabulate(rows, headers=headers, tablefmt="github", disable_numparse=True, colalign=align)
+    return "\n".join([table, "", *_totals(lines, _at_once(sessions, jobs))])
+
+
+def _totals(lines: Sequence[Planned], at_once: int) -> list[str]:
+    """What is left to do, in sentences."""
+    left = [line for line in lines if not line.settled]
+    known = [line.seconds for line in left if line.seconds is not None]
+    text = f"{len(lines)} cells, {len(left)} left to do"
+    if known:
+        text += f": {duration(sum(known))} of computing" + (f", {at_once} cells at once" if at_once > 1 else "")
+    if len(known) < len(left):
+        text += f"; {len(left) - len(known)} of them not measured: run one for an estimate of the others"
+    notes = []
+    if left:
+        notes.append("The first cells also train, once for a results folder, the judges and what stands in for VGG-19.")
+    if any(line.state == "running" for line in left):
+        notes.append("Unfinished cells resume, but are counted in full.")
+    return [f"{text}.", *notes]
+
+
+def duration(seconds: float) -> str:
+    """`45 s`, `12 min`, `3 h 05 min`."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes // 60} h {minutes % 60:02d} min" if minutes >= 60 else f"{minutes} min"
