@@ -10,11 +10,10 @@ import pytest
 
 from bench.cli import main
 
-<<<<<<< HEAD
-LEVELS = [[], ["run"], ["evaluate"], ["semantics"], ["table"], ["figure"], ["list"], ["fetch"], ["doctor"]]
-=======
-LEVELS = [[], ["run"], ["evaluate"], ["semantics"], ["sweep"], ["table"], ["list"], ["fetch"], ["doctor"]]
->>>>>>> w_sweep
+LEVELS = [
+    [], ["run"], ["evaluate"], ["semantics"], ["sweep"], ["table"], ["compare"], ["figure"], ["list"], ["fetch"],
+    ["doctor"],
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("level", LEVELS, ids=lambda level: " ".join(level) or "top")
