@@ -129,6 +129,20 @@ def table(task: TaskOption, results: ResultsOption = DEFAULT_RESULTS) -> None:
 
 
 @app.command()
+def report(
+    task: TaskOption = "",
+    results: ResultsOption = DEFAULT_RESULTS,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Folder of the page; default: report in the results.")
+    ] = None,
+) -> None:
+    """Make one static page of everything measured: tables, samples, curves, costs, commands. Prints its path."""
+    from bench.report import write_report
+
+    print(write_report(results, out or results / "report", task))
+
+
+@app.command()
 def compare(
     first: Annotated[str, typer.Argument(help="A method that was run.")],
     second: Annotated[str, typer.Argument(help="Another one.")],
