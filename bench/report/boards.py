@@ -4,29 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from bench.leaderboard import FLOOR_NOTE, FLOOR_ROW, PER_CLASS, REAL_ROW
 from bench.protocol import PROTOCOLS
-from bench.report.collect import Setting
+from bench.report.collect import Scored, Setting
 from bench.report.entries import (
+    Key,
     Source,
+    by_key,
+    deviation_over_images,
     floor,
     mean_over_seeds,
-    of_direction,
     on_real,
     over_images,
     over_seeds,
     reason,
     sources,
+    valued,
 )
 from bench.scoring import ALL
 from bench.tables.ranking import best_set
 from bench.tables.table import Cell, Column, Footnote, Group, Table
 from metrics.intervals import NORMAL_95
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 WEAK = "*"
 WEAK_NOTE = Footnote("weakly supervised: uses a network trained on labels", WEAK)
@@ -72,7 +71,7 @@ def panels(setting: Setting, direction: str) -> list[Panel]:
 
 def overview(setting: Setting, direction: str) -> Table:
     """All classes together: every headline protocol, and what the training cost."""
-    pooled = of_direction(setting, direction)
+    pooled = setting.of(direction)
     columns = sources(pooled, [name for name, protocol in PROTOCOLS.items() if protocol.headline])
     marks, notes = _failures(setting)
     body = _body(setting, pooled, columns, marks)
@@ -105,44 +104,48 @@ def per_class(setting: Setting, direction: str, label: str) -> Table | None:
 
 def side_by_side(setting: Setting, direction: str, protocol: str) -> list[Table]:
     """One column per class, by one protocol; a table for each encoder that has values, so usually one."""
-    scored = setting.scored
-    own = scored[(scored["direction"] == direction) & (scored["protocol"] == protocol)]
+    own = {
+        label: [record for record in setting.of(direction, label) if record.protocol == protocol]
+        for label in (ALL, *setting.classes)
+    }
+    own = {label: records for label, records in own.items() if records}
+    every = [record for records in own.values() for record in records]
     tables = []
-    for source in sources(own[own["value"].notna()], [protocol]):
-        labels = list(dict.fromkeys(own["label"]))
-        parts = [(label, source.of(own[own["label"] == label])) for label in labels]
-        keys = _keys(own)
+    for source in sources([record for record in every if record.value is not None], [protocol]):
+        parts = {label: by_key(source.of(records)) for label, records in own.items()}
         rows = [
-            (*_names(setting, key), *(mean_over_seeds(setting, _of(part, key), key[0]) for _, part in parts))
-            for key in keys
+            (*_names(setting, key), *(mean_over_seeds(setting, part.get(key, []), key[0]) for part in parts.values()))
+            for key in by_key(every)
         ]
         better, unit = source.column().better, source.column().unit
-        named = [Column("all" if label == ALL else f"class {label}", better=better) for label in labels]
-        reference = _named_reference([(on_real(part), floor(part)) for _, part in parts])
+        named = [Column("all" if label == ALL else f"class {label}", better=better) for label in own]
+        reference = _named_reference([_real(source.of(records)) for records in own.values()])
         title = f"{direction}, classes side by side by {source.name}{f' in {unit}' if unit else ''}: {setting.mark}"
         heads = (*_row_columns(), *named)
-        tables.append(Table(title, heads, _groups(rows, reference), footnotes=(MEANS, *_notes(own, rows))))
+        tables.append(Table(title, heads, _groups(rows, reference), footnotes=(MEANS, *_notes(every, rows))))
     return tables
 
 
 def intervals(setting: Setting, direction: str) -> list[Table]:
     """95 % over images, and over seeds; without tables where no record has what they need."""
-    pooled = of_direction(setting, direction)
-    kinds: tuple[tuple[str, Callable[[pd.DataFrame, int], Cell]], ...] = (
+    pooled = setting.of(direction)
+    columns, groups = sources(pooled, list(PROTOCOLS)), by_key(pooled)
+    kinds: tuple[tuple[str, Callable[[Sequence[Scored], int], Cell]], ...] = (
         (f"95 % over images: value ± {NORMAL_95} half-sample standard deviations", over_images),
         ("95 % over seeds: t-interval of the mean; the unit is a whole training", over_seeds),
     )
     tables = []
     for what, make in kinds:
-        columns, keys = sources(pooled, list(PROTOCOLS)), _keys(pooled)
-        cells = {key: [make(source.of(_of(pooled, key)), setting.begun(key[0])) for source in columns] for key in keys}
+        cells = {
+            key: [make(source.of(own), setting.begun(key[0])) for source in columns] for key, own in groups.items()
+        }
         used = [i for i in range(len(columns)) if any(row[i].value is not None for row in cells.values())]
         if not used:
             continue
-        rows = [(*_names(setting, key), *(cells[key][i] for i in used)) for key in keys]
+        rows = [(*_names(setting, key), *(row[i] for i in used)) for key, row in cells.items()]
         heads = (*_row_columns(), *(columns[i].column() for i in used))
-        notes = _notes(pooled.iloc[:0], rows)
-        tables.append(Table(f"{direction}, {what}: {setting.mark}", heads, _groups(rows, []), footnotes=notes))
+        title = f"{direction}, {what}: {setting.mark}"
+        tables.append(Table(title, heads, _groups(rows, []), footnotes=_notes([], rows)))
     return tables
 
 
@@ -150,31 +153,21 @@ def _plain(
     setting: Setting, direction: str, label: str, protocols: Sequence[str], title: str, explained: bool = False
 ) -> Table | None:
     """Methods against protocols, with the rows of real images. `explained`: below a table with the same notes."""
-    part = of_direction(setting, direction, label)
+    part = setting.of(direction, label)
     columns = sources(part, protocols)
-    if not columns or part.loc[part["protocol"].isin(protocols), "value"].isna().all():
+    if not any(record.value is not None and record.protocol in protocols for record in part):
         return None
     rows = list(_body(setting, part, columns, {}).values())
     reference = [(row[0], Cell(), *row[2:]) for row in _reference(part, columns)]
     bold, tests = _bold(rows, columns, 2, part)
     heads = (*_row_columns(), *(source.column() for source in columns))
-    notes = (*(() if explained else (MEANS,)), *_notes(part.iloc[:0] if explained else part, rows), *tests)
+    notes = (*(() if explained else (MEANS,)), *_notes([] if explained else part, rows), *tests)
     return Table(title, heads, _groups(bold, reference), footnotes=notes)
 
 
 # ----------------------------------------------------------------------------------------------------------- rows
 
-Key = tuple[str, str]
-"""(row, style source)."""
 Row = tuple[Cell, ...]
-
-
-def _keys(records: pd.DataFrame) -> list[Key]:
-    return list(dict.fromkeys(zip(records["row"], records["style"], strict=True)))
-
-
-def _of(records: pd.DataFrame, key: Key) -> pd.DataFrame:
-    return records[(records["row"] == key[0]) & (records["style"] == key[1])]
 
 
 def _row_columns() -> tuple[Column, ...]:
@@ -187,11 +180,10 @@ def _names(setting: Setting, key: Key, marks: tuple[str, ...] = ()) -> Row:
 
 
 def _body(
-    setting: Setting, records: pd.DataFrame, columns: Sequence[Source], marks: dict[str, tuple[str, ...]]
+    setting: Setting, records: Sequence[Scored], columns: Sequence[Source], marks: dict[str, tuple[str, ...]]
 ) -> dict[Key, Row]:
     found = {}
-    for key in _keys(records):
-        own = _of(records, key)
+    for key, own in by_key(records).items():
         values = [mean_over_seeds(setting, source.of(own), key[0]) for source in columns]
         found[key] = (*_names(setting, key, marks.get(key[0], ())), *values)
     return found
@@ -220,9 +212,9 @@ def _mean(values: Sequence[float | None], scale: float, decimals: int) -> Cell:
     return Cell(value=scale * sum(known) / len(known), decimals=decimals) if known else Cell("-")
 
 
-def _unscored(setting: Setting, pooled: pd.DataFrame) -> list[str]:
+def _unscored(setting: Setting, pooled: Sequence[Scored]) -> list[str]:
     """Rows without any record in this direction."""
-    scored = set(pooled["row"])
+    scored = {record.row for record in pooled}
     return [row for row in setting.rows if row not in scored]
 
 
@@ -242,8 +234,12 @@ def _without_records(setting: Setting, row: str, columns: int, marks: dict[str, 
 # --------------------------------------------------------------------------------------------------- real images
 
 
-def _reference(records: pd.DataFrame, columns: Sequence[Source]) -> list[Row]:
-    return _named_reference([(on_real(source.of(records)), floor(source.of(records))) for source in columns])
+def _reference(records: Sequence[Scored], columns: Sequence[Source]) -> list[Row]:
+    return _named_reference([_real(source.of(records)) for source in columns])
+
+
+def _real(records: Sequence[Scored]) -> tuple[Cell | None, Cell | None]:
+    return on_real(records), floor(records)
 
 
 def _named_reference(values: Sequence[tuple[Cell | None, Cell | None]]) -> list[Row]:
@@ -269,11 +265,11 @@ def _groups(rows: Sequence[Row], reference: Sequence[Row]) -> tuple[Group, ...]:
     return (Group(tuple(rows)), *([Group(tuple(reference))] if reference else []))
 
 
-def _notes(records: pd.DataFrame, rows: Sequence[Row]) -> tuple[Footnote, ...]:
+def _notes(records: Sequence[Scored], rows: Sequence[Row]) -> tuple[Footnote, ...]:
     notes = []
     if any(WEAK in cell.marks for row in rows for cell in row):
         notes.append(WEAK_NOTE)
-    if records["floor"].notna().any():
+    if any(record.floor is not None for record in records):
         notes.append(Footnote(FLOOR_NOTE))
     return tuple(notes)
 
@@ -293,23 +289,22 @@ def _failures(setting: Setting) -> tuple[dict[str, tuple[str, ...]], list[Footno
 
 
 def _bold(
-    rows: Sequence[Row], columns: Sequence[Source], first: int, records: pd.DataFrame
+    rows: Sequence[Row], columns: Sequence[Source], first: int, records: Sequence[Scored]
 ) -> tuple[list[Row], list[Footnote]]:
     """`rows` with the values in bold that cannot be told from the best of their column, and what was tested.
 
     Values at several numbers of images are not compared.
     """
-    table = [list(row) for row in rows]
+    table, groups = [list(row) for row in rows], by_key(records)
     said: list[str] = []
     for place, source in enumerate(columns, start=first):
-        valued = [row for row in range(len(table)) if table[row][place].value is not None]
-        if len(valued) < 2 or len({table[row][place].images for row in valued}) > 1:
+        valued_rows = [row for row in range(len(table)) if table[row][place].value is not None]
+        if len(valued_rows) < 2 or len({table[row][place].images for row in valued_rows}) > 1:
             continue
-        own = {str(row): source.of(_of(records, (table[row][0].text, table[row][1].text))) for row in valued}
-        values = {row: list(part["value"].dropna()) for row, part in own.items()}
-        deviations = {
-            row: float(part["deviation"].mean()) for row, part in own.items() if part["deviation"].notna().any()
-        }
+        own = {str(row): source.of(groups[table[row][0].text, table[row][1].text]) for row in valued_rows}
+        values = {row: valued(part) for row, part in own.items()}
+        over_images_of = {row: deviation_over_images(part) for row, part in own.items()}
+        deviations = {row: deviation for row, deviation in over_images_of.items() if deviation is not None}
         found = best_set(values, PROTOCOLS[source.protocol].higher_is_better, deviations)
         if found.members:
             said.append(found.note)

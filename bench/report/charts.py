@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -122,6 +122,8 @@ def _stretches(points: Sequence[tuple[int, float]], last: int, low: float, high:
 
 PLOT = (300, 200)
 """Width and height of a scatter plot's area, in SVG units."""
+MOST_NAMES = 24
+"""Where there are more points, those on the front alone bear their names; all are in the table."""
 CHARACTER, LINE_HEIGHT = 6.8, 13
 """Size of a label's letters, about."""
 
@@ -148,8 +150,8 @@ class Mark:
     y: float
     bar: tuple[float, float] | None
     """Both ends of quality ± spread, vertically."""
-    label: tuple[float, float]
-    """Where its name begins."""
+    label: tuple[float, float] | None
+    """Where its name begins; None: it does not bear one."""
 
 
 @dataclass(frozen=True)
@@ -191,11 +193,12 @@ def scatter(points: Sequence[Point], x_name: str, y_name: str, higher_is_better:
     up = lambda value: height * (1 - (value - y_ticks[0]) / (y_ticks[-1] - y_ticks[0]))  # noqa: E731
     places = [(across(point.cost), up(point.quality)) for point in points]
     best = pareto([(point.cost, point.quality) for point in points], higher_is_better)
-    labels = place_labels(places, [point.name for point in points])
+    named = [i for i in range(len(points)) if best[i] or len(points) <= MOST_NAMES]
+    labels = dict(zip(named, place_labels(places, {i: points[i].name for i in named}), strict=True))
     marks = tuple(
         Mark(point, on, x, y, (up(point.quality - point.spread), up(point.quality + point.spread))
-             if point.spread else None, label)
-        for point, on, (x, y), label in zip(points, best, places, labels, strict=True)
+             if point.spread else None, labels.get(i))
+        for i, (point, on, (x, y)) in enumerate(zip(points, best, places, strict=True))
     )  # fmt: skip
     front = sorted((mark.x, mark.y) for mark in marks if mark.best)
     stairs = [f"{front[0][0]:.1f},{front[0][1]:.1f}"]
@@ -211,22 +214,23 @@ def scatter(points: Sequence[Point], x_name: str, y_name: str, higher_is_better:
 def ticks(low: float, high: float, most: int = 6) -> list[float]:
     """Round numbers, evenly spaced, that enclose [low, high]: two at least."""
     span = (high - low) or abs(high) or 1.0
-    raw = span / (most - 1)
+    raw = max(span / (most - 1), 1e-300)
     power = 10.0 ** math.floor(math.log10(raw))
     step = next(factor * power for factor in (1, 2, 2.5, 5, 10) if factor * power >= raw * (1 - 1e-9))
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
     last = max(last, first + 1)
-    return [round(place * step, 12) for place in range(first, last + 1)]
+    return [float(f"{place * step:.9g}") for place in range(first, last + 1)]
 
 
-def place_labels(places: Sequence[tuple[float, float]], names: Sequence[str]) -> list[tuple[float, float]]:
-    """Where each name begins: beside its point, where it covers neither a point nor an earlier name, if there is room.
+def place_labels(places: Sequence[tuple[float, float]], names: Mapping[int, str]) -> list[tuple[float, float]]:
+    """Where each of `names` (of the points at `places`) begins.
 
-    Names keep within the width of the plot where they can.
+    Beside its point, where it covers neither a point nor an earlier name and keeps within the plot, if there is room.
     """
     taken = [(x - 5, y - 5, x + 5, y + 5) for x, y in places]
     found = []
-    for (x, y), name in zip(places, names, strict=True):
+    for i, name in names.items():
+        x, y = places[i]
         size = CHARACTER * len(name)
         offers = [
             (left, base)

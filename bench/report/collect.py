@@ -3,24 +3,48 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, NamedTuple
 
 from bench.errors import BenchError
 from bench.leaderboard import SAME_SETTING
-from bench.results import GIVEN, frame, read_cells
-from bench.scoring import ALL, Record
+from bench.results import frame, read_cells
+from bench.scoring import ALL
 from bench.spec import flat_values
 from bench.tasks import TASKS, Task, get_task
 
-if TYPE_CHECKING:
-    import pandas as pd
-
 _DATA_ORDER = ("real", "mnist-drawn", "embedded")
 _PRESET_ORDER = ("paper", "quick")
+
+
+class Scored(NamedTuple):
+    """A stored Record, and the cell and style that it is of. What an earlier version did not record is None or 0."""
+
+    row: str
+    style: str
+    seed: int
+    metric: str
+    protocol: str
+    direction: str
+    label: str
+    encoder: str
+    missing: str
+    value: float | None
+    on_real: float | None
+    deviation: float | None
+    floor: float | None
+    floor_deviation: float | None
+    n: int
+    n_reference: int
+    floor_n: int
+    floor_reference: int
+
+
+_TEXTS, _NUMBERS, _COUNTS = Scored._fields[3:9], Scored._fields[9:14], Scored._fields[14:]
 
 
 @dataclass(frozen=True)
@@ -34,6 +58,9 @@ class StoredCell:
     spec: dict[str, Any]
     status: dict[str, Any]
     cost: dict[str, Any]
+    remarks: tuple[str, ...]
+    pretrained: tuple[str, ...]
+    """Names of the networks that it was given."""
     scores: dict[str, dict[str, Any]]
     """Style source -> what `metrics-<style>.json` holds."""
     folder: Path
@@ -61,6 +88,15 @@ class StoredCell:
                 return dict(score["doctor"])
         return dict(self.environment.get("doctor") or {})
 
+    def records(self) -> Iterator[Scored]:
+        """Everything that it was scored with."""
+        for style, score in self.scores.items():
+            for record in score.get("records", []):
+                texts = [str(record.get(name) or "") for name in _TEXTS]
+                numbers = [_finite(record.get(name)) for name in _NUMBERS]
+                counts = [int(record.get(name) or 0) for name in _COUNTS]
+                yield Scored(self.row, style, self.seed, *texts, *numbers, *counts)  # type: ignore[arg-type]
+
     def losses(self) -> list[tuple[int, dict[str, float]]]:
         """(step, {loss: mean}) of each line of the log. A line that a killed process cut off is passed over."""
         try:
@@ -87,10 +123,9 @@ class Setting:
     image_size: int
     preset: str
     budget: str
-    """`images=N`, `seconds=S`, or `bench.results.GIVEN`."""
+    """`images=N`, `seconds=S`, or that the weights were given."""
     cells: tuple[StoredCell, ...]
-    records: pd.DataFrame
-    """`bench.results.frame` of these cells, with every column of a Record and the name of each one's `row`."""
+    """In the order of their rows."""
 
     @property
     def title(self) -> str:
@@ -105,42 +140,60 @@ class Setting:
     @property
     def trained(self) -> bool:
         """False for checkpoints that were scored as they came."""
-        return self.budget != GIVEN
+        return not any(cell.spec.get("weights") for cell in self.cells)
 
-    @property
-    def scored(self) -> pd.DataFrame:
-        """The records alone: without the rows that stand for a cell without metrics."""
-        return self.records[self.records["metric"].notna()]
+    @cached_property
+    def records(self) -> tuple[Scored, ...]:
+        """Of all cells."""
+        return tuple(record for cell in self.cells for record in cell.records())
 
-    @property
+    @cached_property
+    def _by_place(self) -> dict[tuple[str, str], list[Scored]]:
+        found: dict[tuple[str, str], list[Scored]] = {}
+        for record in self.records:
+            found.setdefault((record.direction, record.label), []).append(record)
+        return found
+
+    def of(self, direction: str, label: str = ALL) -> list[Scored]:
+        """The records of one direction and class."""
+        return self._by_place.get((direction, label), [])
+
+    @cached_property
     def directions(self) -> list[str]:
         """Such as `mnist->svhn`, in the task's order as far as it names them."""
         known = [self.task.direction_name(direction) for direction in self.task.directions]
-        found = list(dict.fromkeys(self.scored["direction"]))
+        found = list(dict.fromkeys(record.direction for record in self.records))
         return sorted(found, key=lambda name: (known.index(name) if name in known else len(known), found.index(name)))
 
     @cached_property
     def classes(self) -> list[str]:
         """In label order: records stand in it."""
-        return [label for label in dict.fromkeys(self.scored["label"]) if label != ALL]
+        return [label for label in dict.fromkeys(record.label for record in self.records) if label != ALL]
 
     @property
     def seeds(self) -> list[int]:
         """Of all cells."""
         return sorted({cell.seed for cell in self.cells})
 
+    @cached_property
+    def _by_row(self) -> dict[str, list[StoredCell]]:
+        found: dict[str, list[StoredCell]] = {}
+        for cell in self.cells:
+            found.setdefault(cell.row, []).append(cell)
+        return found
+
     def begun(self, row: str) -> int:
         """How many cells of `row` there are, finished or not."""
-        return sum(cell.row == row for cell in self.cells)
+        return len(self._by_row[row])
 
     def of_row(self, row: str) -> list[StoredCell]:
         """Its cells, by seed."""
-        return sorted((cell for cell in self.cells if cell.row == row), key=lambda cell: cell.seed)
+        return self._by_row[row]
 
     @property
     def rows(self) -> list[str]:
         """Names of rows, in alphabetical order."""
-        return list(dict.fromkeys(cell.row for cell in self.cells))
+        return list(self._by_row)
 
 
 def collect(results: Path, task: str = "") -> list[Setting]:
@@ -157,43 +210,38 @@ def collect(results: Path, task: str = "") -> list[Setting]:
 
 
 def _settings(results: Path, task: Task) -> Iterator[Setting]:
-    records = frame(results, task.name)
-    if records.empty:
+    known = frame(results, task.name)
+    if known.empty:
         return
-    records = records.reindex(columns=[*records.columns, *_absent(records), "row"])
+    known = known.drop_duplicates("identity")
     stored = {cell["spec"]["identity"]: cell for cell in read_cells(results, task.name)}
-    groups = [group.copy() for _, group in records.groupby(SAME_SETTING)]
-    for group in sorted(groups, key=_order):
-        names = row_names({str(row.identity): (row.method, row.config) for row in group.itertuples()})
-        group["row"] = group["identity"].map(names)
-        group = group.sort_values("row", kind="stable")
-        first = group.iloc[0]
-        own = [identity for identity in dict.fromkeys(group["identity"]) if identity in stored]
-        cells = tuple(_stored(stored[identity], names[identity]) for identity in own)
-        setting = {key: first[key] for key in SAME_SETTING}
-        yield Setting(
-            task, setting["data_kind"], setting["data_version"], int(setting["image_size"]), setting["preset"],
-            setting["budget"], cells, group,
-        )  # fmt: skip
+    for values, group in sorted(known.groupby(SAME_SETTING), key=lambda pair: _order(pair[0])):
+        runs = zip(group["identity"], zip(group["method"], group["config"], strict=True), strict=True)
+        names = row_names({identity: run for identity, run in runs if identity in stored})
+        cells = [_stored(stored[identity], row) for identity, row in names.items()]
+        kind, version, size, preset, budget = values
+        ordered = tuple(sorted(cells, key=lambda cell: (cell.row, cell.seed)))
+        yield Setting(task, kind, version, int(size), preset, budget, ordered)
 
 
-def _absent(records: pd.DataFrame) -> list[str]:
-    """Fields of a Record that no stored one has: they were scored before there was such a field."""
-    return [name for name in ("style", *(field.name for field in fields(Record))) if name not in records.columns]
-
-
-def _order(group: pd.DataFrame) -> tuple[Any, ...]:
-    first = group.iloc[0]
+def _order(setting: tuple[Any, ...]) -> tuple[Any, ...]:
+    kind, version, size, preset, budget = setting
     places = [
         order.index(value) if value in order else len(order)
-        for order, value in ((_DATA_ORDER, first["data_kind"]), (_PRESET_ORDER, first["preset"]))
+        for order, value in ((_DATA_ORDER, kind), (_PRESET_ORDER, preset))
     ]
-    return (*places, first["image_size"], first["budget"], first["data_version"])
+    return (*places, size, budget, version)
 
 
 def _stored(cell: dict[str, Any], row: str) -> StoredCell:
-    weak = cell["spec"].get("supervision") == "weak"
-    return StoredCell(row, weak, cell["spec"], cell["status"], cell["cost"], cell["scores"], cell["folder"])
+    return StoredCell(
+        row, cell["spec"].get("supervision") == "weak", cell["spec"], cell["status"], cell["cost"],
+        tuple(map(str, cell["remarks"])), tuple(map(str, cell["pretrained"])), cell["scores"], cell["folder"],
+    )  # fmt: skip
+
+
+def _finite(value: Any) -> float | None:
+    return float(value) if value is not None and math.isfinite(value) else None
 
 
 def row_names(runs: dict[str, tuple[str, str]]) -> dict[str, str]:

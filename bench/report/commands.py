@@ -85,7 +85,7 @@ def _budget(setting: Setting, spec: RunSpec) -> list[str]:
 def _protocols(setting: Setting, cells: Sequence[StoredCell]) -> list[str]:
     """Those that are measured only where they are named."""
     usual = get_preset(cells[0].spec["preset"], setting.task.kind).evaluation.protocols
-    measured = {record["protocol"] for cell in cells for score in cell.scores.values() for record in score["records"]}
+    measured = {record.protocol for cell in cells for record in cell.records()}
     named = [name for name, of in PROTOCOLS.items() if of.on_request and name in measured and name not in usual]
     return ["--protocols", ",".join(named)] if named else []
 

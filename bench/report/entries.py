@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+import statistics
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from bench.protocol import PROTOCOLS, only_one
-from bench.report.collect import Setting
-from bench.scoring import ALL
+from bench.report.collect import Scored, Setting
 from bench.tables.table import Cell, Column, images, number, spread
 from metrics.intervals import NORMAL_95, seed_interval
 
-if TYPE_CHECKING:
-    import pandas as pd
+Key = tuple[str, str]
+"""(row, style source): what a line of a table is about."""
 
 
 @dataclass(frozen=True)
@@ -37,59 +36,76 @@ class Source:
         of = PROTOCOLS[self.protocol]
         return Column(self.name, unit=of.unit, better="higher" if of.higher_is_better else "lower")
 
-    def of(self, records: pd.DataFrame) -> pd.DataFrame:
+    def of(self, records: Iterable[Scored]) -> list[Scored]:
         """Its records, with those that say why there is no value."""
-        return records[(records["protocol"] == self.protocol) & records["encoder"].isin([self.encoder, ""])]
+        return [r for r in records if r.protocol == self.protocol and r.encoder in (self.encoder, "")]
 
 
-def sources(records: pd.DataFrame, protocols: Sequence[str]) -> list[Source]:
+def sources(records: Iterable[Scored], protocols: Sequence[str]) -> list[Source]:
     """The columns of `records`, in the order of `protocols`."""
+    encoders: dict[str, set[str]] = {}
+    for record in records:
+        encoders.setdefault(record.protocol, set()).add(record.encoder)
     found = []
     for protocol in protocols:
-        encoders = sorted(set(records.loc[records["protocol"] == protocol, "encoder"]))
-        named = [encoder for encoder in encoders if encoder or encoders == [""]]
+        known = encoders.get(protocol, set())
+        named = sorted(known - {""}) or sorted(known)
         found += [Source(protocol, encoder, len(named) > 1) for encoder in named]
     return found
 
 
-def of_direction(setting: Setting, direction: str, label: str = ALL) -> pd.DataFrame:
-    """The records of one direction and class."""
-    scored = setting.scored
-    return scored[(scored["direction"] == direction) & (scored["label"] == label)]
+def by_key(records: Iterable[Scored]) -> dict[Key, list[Scored]]:
+    """The records of each line, in the order in which lines first come."""
+    found: dict[Key, list[Scored]] = {}
+    for record in records:
+        found.setdefault((record.row, record.style), []).append(record)
+    return found
 
 
-def mean_over_seeds(setting: Setting, records: pd.DataFrame, row: str) -> Cell:
+def mean_over_seeds(setting: Setting, records: Sequence[Scored], row: str) -> Cell:
     """Mean and deviation over seeds, or why there is none. ValueError for records of several protocols or encoders."""
-    measured = records[records["value"].notna()]
-    only_one(list(measured["protocol"]), "a table's cell")
-    only_one(list(measured["encoder"]), "a table's cell")
-    if measured.empty:
-        reasons = [reason for reason in dict.fromkeys(records["missing"].fillna("")) if reason]
+    measured = [record for record in records if record.value is not None]
+    only_one([record.protocol for record in measured], "a table's cell")
+    only_one([record.encoder for record in measured], "a table's cell")
+    values = valued(records)
+    if not values:
+        reasons = dict.fromkeys(record.missing for record in records if record.missing)
         return Cell(missing="; ".join(reasons), role="ours")
-    values = measured["value"]
-    counts = {(int(n), int(m)) for n, m in zip(measured["n"], measured["n_reference"], strict=True)}
+    counts = {(record.n, record.n_reference) for record in measured}
     return Cell(
-        value=float(values.mean()),
-        deviation=float(values.std(ddof=1)) if len(values) > 1 else None,
+        value=statistics.fmean(values),
+        deviation=statistics.stdev(values) if len(values) > 1 else None,
         seeds=(len(values), setting.begun(row)),
         images=counts.pop() if len(counts) == 1 else None,
         role="ours",
     )
 
 
-def over_images(records: pd.DataFrame, begun: int) -> Cell:
-    """95 % because images are a sample. The seeds share theirs, so their mean is as uncertain as each of them."""
-    known = records[records["deviation"].notna()]
-    if known.empty:
+def valued(records: Iterable[Scored]) -> list[float]:
+    """The values that there are."""
+    return [record.value for record in records if record.value is not None]
+
+
+def deviation_over_images(records: Iterable[Scored]) -> float | None:
+    """Mean over seeds: these share their images, so their mean is as uncertain over images as each of them."""
+    known = [record.deviation for record in records if record.deviation is not None and record.value is not None]
+    return statistics.fmean(known) if known else None
+
+
+def over_images(records: Sequence[Scored], begun: int) -> Cell:
+    """95 % because images are a sample."""
+    known = [record for record in records if record.deviation is not None and record.value is not None]
+    only_one([record.protocol for record in known], "an interval over images")
+    deviation = deviation_over_images(known)
+    if deviation is None:
         return Cell(role="ours")
-    only_one(list(known["protocol"]), "an interval over images")
-    value, reach = float(known["value"].mean()), NORMAL_95 * float(known["deviation"].mean())
+    value, reach = statistics.fmean(valued(known)), NORMAL_95 * deviation
     return Cell(value=value, low=value - reach, high=value + reach, role="ours")
 
 
-def over_seeds(records: pd.DataFrame, begun: int) -> Cell:
+def over_seeds(records: Sequence[Scored], begun: int) -> Cell:
     """95 % because trainings differ; nothing where there is one."""
-    values = list(records["value"].dropna())
+    values = valued(records)
     found = seed_interval([*values, *[None] * (begun - len(values))])
     if found.mean is None or found.low is None or found.high is None:
         return Cell(role="ours")
@@ -102,30 +118,27 @@ def reason(status: dict[str, Any]) -> str:
     return f"{status.get('reason', 'no reason recorded')}" + (f" (step {step})" if step is not None else "")
 
 
-def on_real(records: pd.DataFrame) -> Cell | None:
+def on_real(records: Iterable[Scored]) -> Cell | None:
     """What the same encoder says of the target domain's own test images: the ceiling of a translation accuracy."""
-    values = records["on_real"].dropna().unique()
-    return Cell(value=float(values[0]), role="reference") if len(values) == 1 else None
+    values = {record.on_real for record in records if record.on_real is not None}
+    return Cell(value=values.pop(), role="reference") if len(values) == 1 else None
 
 
-def floor(records: pd.DataFrame) -> Cell | None:
+def floor(records: Iterable[Scored]) -> Cell | None:
     """What real images get against others: with its n where that is not the values' own, one for each n of these."""
-    known = records[records["floor"].notna()].drop_duplicates(["n", "floor_n", "floor_reference"])
-    if known.empty:
+    known = {
+        (record.n, record.floor_n, record.floor_reference): (record.floor, record.floor_deviation)
+        for record in records
+        if record.floor is not None
+    }
+    if not known:
         return None
-    found = [
-        (float(row.floor), _known(row.floor_deviation), images((int(row.floor_n), int(row.floor_reference))))
-        for row in known.itertuples()
-    ]
-    if len(known) == 1 and known["floor_n"].iloc[0] == known["n"].iloc[0]:
-        return Cell(value=found[0][0], deviation=found[0][1], role="reference")
+    (n, floor_n, _), (value, deviation) = next(iter(known.items()))
+    if len(known) == 1 and floor_n == n:
+        return Cell(value=value, deviation=deviation, role="reference")
     texts = [
-        number(value) + (f" ± {spread(deviation)}" if deviation is not None else "") + f" ({counts})"
-        for value, deviation, counts in found
+        number(value) + (f" ± {spread(deviation)}" if deviation is not None else "") + f" ({images((n, real))})"
+        for (_, n, real), (value, deviation) in known.items()
+        if value is not None
     ]
     return Cell("; ".join(texts), role="reference")
-
-
-def _known(value: float | None) -> float | None:
-    """A number of a frame, in which what is absent may be NaN."""
-    return None if value is None or math.isnan(value) else float(value)

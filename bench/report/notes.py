@@ -12,7 +12,6 @@ from bench.presets import STAND_IN
 from bench.protocol import PROTOCOLS, Protocol
 from bench.report.collect import Setting, StoredCell
 from bench.report.entries import reason
-from bench.scoring import ALL
 
 SMALL_N = 500
 """Below so many images most of a Fréchet distance is bias."""
@@ -44,8 +43,7 @@ def unfinished(setting: Setting) -> list[str]:
 
 def remarks(setting: Setting) -> list[str]:
     """What methods said of their own cells."""
-    known = setting.records[setting.records["remarks"].fillna("") != ""].drop_duplicates("identity")
-    return [f"{row.row} seed {row.seed}: {row.remarks}" for row in known.itertuples()]
+    return [f"{cell.row} seed {cell.seed}: {'; '.join(cell.remarks)}" for cell in setting.cells if cell.remarks]
 
 
 def caveats(setting: Setting) -> list[str]:
@@ -65,21 +63,22 @@ def _about_seeds(setting: Setting) -> Iterator[str]:
 
 
 def _about_images(setting: Setting) -> Iterator[str]:
-    scored = setting.scored[setting.scored["value"].notna()]
-    distances = scored[scored["metric"].isin(["fid", "kid"])]
-    if len(distances) and distances["n"].min() < SMALL_N:
+    scored = [record for record in setting.records if record.value is not None]
+    distances = [record for record in scored if record.metric in ("fid", "kid")]
+    fewest = min((record.n for record in distances), default=SMALL_N)
+    if fewest < SMALL_N:
         yield (
-            f"Fréchet distances of {int(distances['n'].min())} images (the smallest set here) are mostly bias: compare "
-            "them at equal n only, and with KID and the floor beside them."
+            f"Fréchet distances of {fewest} images (the smallest set here) are mostly bias: compare them at equal n "
+            "only, and with KID and the floor beside them."
         )
-    if len(distances) and distances["floor"].isna().all():
+    if distances and all(record.floor is None for record in distances):
         yield (
-            "These records have no floors or intervals (scored by an earlier version): evaluate again to get them, "
-            "which trains nothing."
+            "These records have no floors or intervals: an earlier version scored them. To score them again without "
+            f"training: python -m bench evaluate --task {setting.task.name}"
         )
     for direction in setting.directions:
-        own = scored[(scored["direction"] == direction) & (scored["label"] == ALL)]
-        for value in own.loc[own["metric"] == "accuracy", "on_real"].dropna().unique():
+        ceilings = {record.on_real for record in setting.of(direction) if record.metric == "accuracy"}
+        for value in sorted(ceiling for ceiling in ceilings if ceiling is not None):
             yield (
                 f"{direction}: the judge is right on {value:.2f} % of real test images. It cannot see what it did not "
                 "learn, and a translation accuracy says nothing about looks."
@@ -90,9 +89,8 @@ def _about_methods(setting: Setting) -> Iterator[str]:
     weak = list(dict.fromkeys(cell.row for cell in setting.cells if cell.weak))
     if weak:
         yield f"{', '.join(weak)}: weakly supervised (*), so not on an equal footing with the others."
-    stand_in = setting.records.loc[setting.records["stand_in"].fillna(False).astype(bool), "row"]
-    if len(stand_in):
-        names = ", ".join(dict.fromkeys(stand_in))
+    names = ", ".join(dict.fromkeys(cell.row for cell in setting.cells if STAND_IN in cell.pretrained))
+    if names:
         yield f"{names}: the weights called {STAND_IN} are a small network trained with labels on other drawn classes."
     machines = {json.dumps(_machine(cell), sort_keys=True) for cell in setting.cells if cell.environment}
     if len(machines) > 1:
@@ -100,17 +98,20 @@ def _about_methods(setting: Setting) -> Iterator[str]:
 
 
 def _not_measured(setting: Setting) -> Iterator[str]:
-    missing = setting.scored[setting.scored["value"].isna() & (setting.scored["missing"].fillna("") != "")]
-    for why, own in missing.groupby("missing", sort=False):
-        yield f"Not measured in some cells: {', '.join(dict.fromkeys(own['protocol']))} ({why})."
-    unknown = [name for name in dict.fromkeys(setting.scored["protocol"]) if name not in PROTOCOLS]
+    missing: dict[str, dict[str, None]] = {}
+    for record in setting.records:
+        if record.value is None and record.missing:
+            missing.setdefault(record.missing, {})[record.protocol] = None
+    for why, names in missing.items():
+        yield f"Not measured in some cells: {', '.join(names)} ({why})."
+    unknown = [name for name in dict.fromkeys(record.protocol for record in setting.records) if name not in PROTOCOLS]
     if unknown:
         yield f"Not shown, because this version does not know these protocols: {', '.join(unknown)}."
 
 
 def protocols(setting: Setting) -> list[Protocol]:
     """Those of the records, in the order of PROTOCOLS."""
-    named = set(setting.scored["protocol"])
+    named = {record.protocol for record in setting.records}
     return [protocol for name, protocol in PROTOCOLS.items() if name in named]
 
 

@@ -18,6 +18,7 @@ from bench.data.contract import Split
 from bench.errors import BenchError
 from bench.report.collect import Setting, StoredCell
 from bench.results import direction_file
+from bench.scoring import ALL
 from bench.translations import first_per_class
 
 SOURCES_PER_CLASS = 2
@@ -185,7 +186,7 @@ def _sources(setting: Setting, direction: str, stored: _Stored) -> tuple[np.ndar
 def _index(split: Split, stored: _Stored) -> np.ndarray | None:
     """Rows of the test split that were translated."""
     score = stored.cell.scores[stored.style]
-    counts = [record["n"] for record in score["records"] if record["metric"] == "accuracy" and record["label"] != "all"]
+    counts = [record.n for record in stored.cell.records() if record.metric == "accuracy" and record.label != ALL]
     limit = score["size"]["sources_per_class"] if "size" in score else max(counts, default=None)
     index = first_per_class(split.labels, limit)
     ids = hashlib.sha256("\n".join(split.ids[row] for row in index).encode()).hexdigest()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -9,7 +10,7 @@ from bench.protocol import PROTOCOLS
 from bench.report.boards import WEAK, WEAK_NOTE
 from bench.report.charts import Point, Scatter, scatter
 from bench.report.collect import Setting, StoredCell
-from bench.report.entries import Source, of_direction, sources
+from bench.report.entries import Source, by_key, sources, valued
 from bench.tables.table import Cell, Column, Footnote, Group, Table
 
 METRICS = ("accuracy", "fid")
@@ -29,12 +30,12 @@ def tradeoff(setting: Setting, direction: str) -> Tradeoff | None:
     """None where nothing was trained, or nothing was measured."""
     if not setting.trained:
         return None
-    pooled = of_direction(setting, direction)
+    pooled = setting.of(direction)
     plots: list[Scatter] = []
     chosen: list[Source] = []
     for metric in METRICS:
-        valued = pooled[(pooled["metric"] == metric) & pooled["value"].notna()]
-        found = sources(valued, [name for name, protocol in PROTOCOLS.items() if protocol.metric == metric])
+        known = [record for record in pooled if record.metric == metric and record.value is not None]
+        found = sources(known, [name for name, protocol in PROTOCOLS.items() if protocol.metric == metric])
         points = _points(setting, direction, found[0]) if found else []
         if points:
             name = f"{found[0].protocol} {PROTOCOLS[found[0].protocol].unit}".strip()
@@ -55,17 +56,16 @@ def seconds(cells: Sequence[StoredCell]) -> float | None:
 
 
 def _points(setting: Setting, direction: str, source: Source) -> list[Point]:
-    records = source.of(of_direction(setting, direction))
-    records = records[records["value"].notna()]
+    groups = {key: values for key, own in by_key(source.of(setting.of(direction))).items() if (values := valued(own))}
     found = []
-    for (row, style), own in records.groupby(["row", "style"], sort=False):
+    for (row, style), values in groups.items():
         cost = seconds(setting.of_row(row))
         if cost is not None:
-            several = records.loc[records["row"] == row, "style"].nunique() > 1
+            several = sum(of == row for of, _ in groups) > 1
             weak = any(cell.weak for cell in setting.of_row(row))
             name = f"{row}{f' ({style})' if several else ''}{f' {WEAK}' if weak else ''}"
-            spread = float(own["value"].std(ddof=1)) if len(own) > 1 else None
-            found.append(Point(name, cost, float(own["value"].mean()), spread))
+            spread = statistics.stdev(values) if len(values) > 1 else None
+            found.append(Point(name, cost, statistics.fmean(values), spread))
     return found
 
 
