@@ -38,8 +38,8 @@ finite = st.floats(-1e9, 1e9, allow_nan=False)
 def test_ticks_enclose_what_is_plotted_at_round_even_steps(a: float, b: float) -> None:
     low, high = min(a, b), max(a, b)
     found = ticks(low, high)
-    slack = 1e-6 * max(abs(low), abs(high), high - low)
     assert 2 <= len(found) <= 8
+    slack = 1e-6 * max(abs(low), abs(high), high - low, found[1] - found[0])
     assert found[0] <= low + slack
     assert found[-1] >= high - slack
     steps = [after - before for before, after in pairwise(found)]
