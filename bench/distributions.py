@@ -72,14 +72,12 @@ def _kernel(x: np.ndarray, y: np.ndarray) -> Mapping[str, float]:
 
 
 def _manifold(x: np.ndarray, y: np.ndarray) -> Mapping[str, float]:
-    scores = manifold_scores(x, y)
-    return {name: getattr(scores, name) for name in ("precision", "recall", "density", "coverage")}
+    return manifold_scores(x, y).numbers()
 
 
 def _bins(x: np.ndarray, y: np.ndarray) -> Mapping[str, float]:
     """x: the translations, which the bins of y, the real images, are filled with."""
-    found = ndb(y, x, NDB_BINS)
-    return {"ndb": float(found.count), "jsd": found.jsd}
+    return ndb(y, x, NDB_BINS).numbers()
 
 
 def _frechet_deviation(x: np.ndarray, y: np.ndarray) -> float | None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from bench.data.contract import TaskData
 from bench.data.files import find_weights
@@ -16,7 +16,17 @@ from bench.features import FeatureCache
 from bench.judge import Judge, get_judge
 from bench.presets import EvaluationSize, KindPreset
 from bench.protocol import FREE, Protocol, select
-from metrics.encoders import InceptionEncoder, LpipsAlexNet
+from metrics.encoders import (
+    CLEAN,
+    PYTORCH,
+    TF1,
+    Dinov2Encoder,
+    InceptionEncoder,
+    InceptionNetwork,
+    LpipsAlexNet,
+)
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -61,12 +71,17 @@ def make_instruments(
 
     `protocols` are measured beside those that always are and those of the preset. BenchError for an unknown one.
     """
-    inception = cache(lambda: _load("inception", lambda path: InceptionEncoder(path, runtime.device)))
+    device = runtime.device
+    network = cache(lambda: _load("inception", lambda path: InceptionNetwork(path, device)))
     return Instruments(
         judge=cache(lambda target: get_judge(results, data, target, preset.judge, runtime)),
         encoders={
-            "inception": inception,
-            "alexnet": cache(lambda: _load("alexnet", lambda path: LpipsAlexNet(path, runtime.device))),
+            "inception": cache(lambda: _over(network(), lambda own: InceptionEncoder(own, TF1))),
+            "inception-bf16": cache(lambda: _over(network(), lambda own: InceptionEncoder(own.in_bfloat16(), TF1))),
+            "inception-pytorch": cache(lambda: _over(network(), lambda own: InceptionEncoder(own, PYTORCH))),
+            "inception-clean": cache(lambda: _over(network(), lambda own: InceptionEncoder(own, CLEAN))),
+            "dinov2": cache(lambda: _load("dinov2", lambda path: Dinov2Encoder(path, device))),
+            "alexnet": cache(lambda: _load("alexnet", lambda path: LpipsAlexNet(path, device))),
         },
         cache=FeatureCache(results / "features"),
         size=preset.evaluation,
@@ -74,12 +89,19 @@ def make_instruments(
     )
 
 
-def _load(name: str, make: Callable[[Path], Any]) -> Any:
+def _load(name: str, make: Callable[[Path], T]) -> T | Missing:
     """`make` of the weights called `name`, or `Missing`. BenchError if they are damaged."""
     path = find_weights(name)
     if path is None:
         return Missing(f"needs: bench fetch {name}")
     try:
         return make(path)
+    except ModuleNotFoundError as error:  # of a package that only this encoder needs; its text names the command
+        return Missing(f"needs: {str(error).rpartition(': ')[2]}")
     except ValueError as error:
         raise BenchError(f"damaged or other weights: {error}", f"remove {path}, then: bench fetch {name}") from error
+
+
+def _over(network: InceptionNetwork | Missing, make: Callable[[InceptionNetwork], InceptionEncoder]) -> Any:
+    """An encoder over the one network that several share, or why that is missing."""
+    return network if isinstance(network, Missing) else make(network)

@@ -274,18 +274,31 @@ def _distribution(task: Task, protocols: Sequence[Protocol], bases: Sequence[Rec
             x, y = fake[rows], real[real_classes[label]]
             if first.as_published:
                 x, y = x[published_rows(len(x), styles)], y[: published_count(len(y))]
-            records += _compared(task, how, bases, label, x, y)
+            records += _compared(task, how, bases, label, x, y, independent=styles == 1)
     return records
 
 
 def _compared(
-    task: Task, how: Distribution, bases: Sequence[Record], label: str, x: np.ndarray, y: np.ndarray
+    task: Task,
+    how: Distribution,
+    bases: Sequence[Record],
+    label: str,
+    x: np.ndarray,
+    y: np.ndarray,
+    independent: bool,
 ) -> list[Record]:
-    """The records of x (n, ...), translations, against y (m, ...), real images."""
+    """The records of x (n, ...), translations, against y (m, ...), real images.
+
+    Where several translations are of one source they are not `independent`: half-samples of rows would tell too small a
+    deviation, and there is none.
+    """
     bases = [replace(base, label=label, n=len(x), n_reference=len(y)) for base in bases]
+    if min(len(x), len(y)) < 2:
+        reason = f"at least 2 images on each side wanted, got {len(x)} and {len(y)}"
+        return [replace(base, missing=reason) for base in bases]
     try:
         values = how.values(x, y)
-        deviation = how.deviation(x, y) if how.deviation is not None else None
+        deviation = how.deviation(x, y) if how.deviation is not None and independent else None
     except ValueError as error:
         return [replace(base, missing=str(error)) for base in bases]
     floor = floors(task.tools.cache, how, y, len(x))

@@ -15,7 +15,7 @@ from hashlib import sha256
 
 import numpy as np
 
-from metrics.checks import as_count, as_labels, as_number, as_samples
+from metrics.checks import as_count, as_number, as_samples
 from metrics.order import content_order, row_keys
 
 Statistic = Callable[[np.ndarray, np.ndarray], float]
@@ -38,18 +38,6 @@ class Floor:
     """Rows of the second set, in the place of the reference."""
     splits: int
     """Number of ways in which the real set was split."""
-
-
-@dataclass(frozen=True)
-class ClassFloors:
-    """The floors within one class."""
-
-    floors: dict[str, Floor]
-    """By the name of the statistic; empty where the class has too few real rows."""
-    count: int
-    """Real rows of this class."""
-    reason: str = ""
-    """Why there is no floor; empty if there is one."""
 
 
 def disjoint_sets(real: np.ndarray, n: int, m: int | None = None, *, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -90,45 +78,6 @@ def real_floors(
         if values[i].keys() != values[0].keys():
             raise ValueError(f"statistics: {sorted(values[0])} wanted in each split, got {sorted(values[i])} in {i}")
     return {name: pool.floor([one[name] for one in values]) for name in values[0]}
-
-
-def per_class_floors(
-    statistics: Statistics,
-    real: np.ndarray,
-    labels: np.ndarray,
-    n: Mapping[int, int],
-    m: Mapping[int, int] | None = None,
-    *,
-    splits: int = 10,
-    seed: int = 0,
-) -> dict[int, ClassFloors]:
-    """Label -> `real_floors` within the class, for each label of `n`.
-
-    `real` (N, ...), integer `labels` (N,); `n` and `m` hold the sizes of each class's two sets, m = n if None. A class
-    that has not n + m real rows, or fewer than 2 on a side, gets a reason, and the others their floors; a class's draws
-    do not depend on the other classes. ValueError for labels of a wrong kind, a label of `n` that `m` lacks, and as by
-    `real_floors`.
-    """
-    rows = as_samples(real, "real")
-    labels = as_labels(labels, "labels", len(rows))
-    m = n if m is None else m
-    if missing := sorted(set(n) - set(m)):
-        raise ValueError(f"m: a size for each class of n wanted, none for {missing}")
-    result = {}
-    for label, ours in n.items():
-        own, theirs = rows[labels == label], m[label]
-        if reason := _lack(len(own), ours, theirs):
-            result[label] = ClassFloors({}, len(own), f"class {label}: {reason}")
-        else:
-            result[label] = ClassFloors(real_floors(statistics, own, ours, theirs, splits=splits, seed=seed), len(own))
-    return result
-
-
-def _lack(count: int, n: int, m: int) -> str:
-    """Why `count` real rows of a class have no two disjoint sets of n and m; empty if they have."""
-    if min(n, m) < 2:
-        return f"at least 2 rows in each set wanted, got {n} and {m}"
-    return f"at least {n} + {m} real rows wanted, got {count}" if count < n + m else ""
 
 
 class _Pool:

@@ -53,7 +53,7 @@ class ReferenceMoments:
         """Of features (n, d), n >= 2. ValueError if they are not finite, beyond 1e100, or of another shape."""
         features = as_features(features, "reference")
         check_size(features, "reference", LARGEST)
-        mean, factor = _factor(features)
+        mean, factor = _factor(in_content_order(features))
         return cls(mean, factor.T, len(features))
 
     @classmethod
@@ -68,7 +68,7 @@ class ReferenceMoments:
 def moments(features: np.ndarray) -> Moments:
     """Mean and covariance of features (n, d), n >= 2. ValueError if they are not finite or of another shape."""
     features = as_features(features, "features")
-    mean, factor = _centred(features)
+    mean, factor = _centred(in_content_order(features))
     return Moments(mean, factor.T @ factor, len(features))
 
 
@@ -98,7 +98,7 @@ def frechet_to_reference(x: np.ndarray, reference: ReferenceMoments) -> float:
     if x.shape[1] != len(reference.mean):
         raise ValueError(f"x: features of the reference's width {len(reference.mean)} wanted, got {x.shape[1]}")
     check_size(x, "x", LARGEST)
-    mean, factor = _factor(x)
+    mean, factor = _factor(in_content_order(x))
     trace = float((factor**2).sum() + (reference.root**2).sum())
     return combined(float(((mean - reference.mean) ** 2).sum()), trace, nuclear_norm(factor @ reference.root))
 

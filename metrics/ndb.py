@@ -20,6 +20,7 @@ nearest centre in L2. Where that code leaves a choice open, or leaves results to
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import log
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -78,8 +79,8 @@ class Ndb:
         return self.count / self.k
 
     def numbers(self) -> dict[str, float]:
-        """NDB/K and JSD by name, as `floors.real_floors` takes them."""
-        return {"ndb": self.share, "jsd": self.jsd}
+        """NDB (the count) and JSD by name, as `floors.real_floors` takes them."""
+        return {"ndb": float(self.count), "jsd": self.jsd}
 
 
 def make_bins(
@@ -180,7 +181,8 @@ def jensen_shannon(p: ArrayLike, q: ArrayLike) -> float:
     """0.5 KL(p | m) + 0.5 KL(q | m) with m = (p + q) / 2, in nats: 0 to ln 2. `p`, `q` shares (K,) as above."""
     p, q = _shares(p, q)
     middle = (p + q) / 2
-    return 0.5 * _kl(p, middle) + 0.5 * _kl(q, middle)
+    # rounding may leave -1e-16 and ln 2 + 2e-16
+    return min(max(0.0, 0.5 * _kl(p, middle) + 0.5 * _kl(q, middle)), log(2))
 
 
 def _drawn(d: int, dimensions: int | None, seed: int) -> np.ndarray:

@@ -61,5 +61,5 @@ def test_fetch_list_names_every_file(capsys: pytest.CaptureFixture[str], monkeyp
     with pytest.raises(SystemExit):
         main()
     listing = capsys.readouterr().out
-    for group in ("mnist", "svhn", "usps", "domainnet", "inception", "alexnet"):
+    for group in ("mnist", "svhn", "usps", "domainnet", "inception", "alexnet", "dinov2"):
         assert group in listing

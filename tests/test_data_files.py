@@ -70,6 +70,15 @@ def test_weights_under_any_accepted_name(roots: list[Path], name: str) -> None:
     assert files.find_weights("inception") == path
 
 
+def test_weights_without_a_published_checksum(roots: list[Path]) -> None:
+    with pytest.raises(BenchError, match=r"missing: weights/dinov2_vitl14_pretrain\.pth") as caught:
+        files.require("dinov2")
+    assert "udt-bench fetch dinov2" in caught.value.remedy
+    path = put(roots[0], "weights/dinov2_vitl14_pretrain.pth")
+    assert files.find_weights("dinov2") == path
+    assert files.check(files.select(["dinov2"])[0].forms[0], path) == "unverified"
+
+
 def test_missing_files_of_a_task_and_remedy(roots: list[Path]) -> None:
     put(roots[0], "datasets/svhn/train_32x32.mat")
     missing = files.missing_files("mnist2svhn")

@@ -27,7 +27,8 @@ from bench.cli import main
 from bench.doctor.case import Case, Check, Refused, check
 from bench.launch import run
 from bench.rescore import RescoreRequest, rescore
-from metrics import accuracy, encoders, frechet, intervals, kernel, manifold, ndb
+from metrics import accuracy, frechet, intervals, kernel, manifold, ndb
+from metrics.encoders import judge, lpips_alexnet
 
 TF1_RESIZE = "torch_fidelity.interpolate_compat_tensorflow.interpolate_bilinear_2d_like_tensorflow1x"
 GROUP_OF = {
@@ -134,13 +135,13 @@ def doubled_head() -> lpips.LPIPS:
 
 
 untrained, share, scores, half_samples = (
-    encoders._untrained_lpips, accuracy.accuracy, manifold.manifold_scores, intervals.half_sample_deviation,
+    lpips_alexnet._untrained_lpips, accuracy.accuracy, manifold.manifold_scores, intervals.half_sample_deviation,
 )  # fmt: skip
 interpolate, pil_resize = F.interpolate, Image.Image.resize
 COVARIANCES = {
     "two known covariances", "two known covariances, exchanged", "two known covariances, n below the width",
     "far from the origin", "scaled by 3: (3 - 1)² tr S", "rows in another order",
-    "per class, one with a single row",
+    "per class, one with a single row", "lopsided, unequal n",
 }  # fmt: skip
 KERNELS = {
     "counted by hand", "below 0, unequal n", "rows in another order", "identical sets: not 0 but -14/n",
@@ -151,7 +152,12 @@ KERNELS = {
 @pytest.mark.parametrize(
     ("group", "target", "broken", "expected"),
     [
-        ("frechet", (frechet, "_centred"), divisor_n, COVARIANCES | {"reference by its moments"}),
+        (
+            "frechet",
+            (frechet, "_centred"),
+            divisor_n,
+            COVARIANCES | {"reference by its moments", "both by their moments"},
+        ),
         ("kid", (kernel, "_mmd2"), biased, KERNELS),
         (
             "prdc",
@@ -192,8 +198,8 @@ KERNELS = {
             {"Pillow bicubic, enlarged", "Pillow bicubic, shrunk with antialias"},
         ),
         ("lpips", (lpips.lpips.ScalingLayer, "forward"), lambda layer, x: x, {"two sides of red 123.7"}),
-        ("lpips", (encoders, "_untrained_lpips"), doubled_head, {"two sides of red 123.7"}),
-        ("judge", (encoders, "_check_images"), lambda images: None, {"float images"}),
+        ("lpips", (lpips_alexnet, "_untrained_lpips"), doubled_head, {"two sides of red 123.7"}),
+        ("judge", (judge, "check_images"), lambda images: None, {"float images"}),
     ],
     ids=lambda value: value if isinstance(value, str) and "." not in value else "",
 )
@@ -222,7 +228,7 @@ def test_a_broken_library_hides_no_other_check(monkeypatch: pytest.MonkeyPatch) 
 
     monkeypatch.setattr(ndb, "KMeans", changed)
     monkeypatch.setitem(sys.modules, "metrics.kernel", None)  # importing it raises
-    monkeypatch.setattr(encoders, "LPIPS", changed)
+    monkeypatch.setattr(lpips_alexnet, "LPIPS", changed)
     whole = doctor.examine()
     failed = {outcome.name: outcome.got for outcome in whole if not outcome.passed}
     assert failed["ndb: reference with itself"] == "TypeError: __init__() got an unexpected keyword argument 'n_init'"

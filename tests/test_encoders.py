@@ -1,131 +1,20 @@
-"""The encoders against torch-fidelity's network, and the judge's Wide ResNet against its description."""
+"""What the encoders share, and the judge: its encoder, and its Wide ResNet against its description."""
 
 from __future__ import annotations
 
-import socket
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from real_files import real_file
-from test_frechet import INCEPTION, pacs
 from torch import nn
-from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
-from metrics.encoders import InceptionEncoder, JudgeEncoder, identity_of
+from metrics.encoders import ImageEncoder, JudgeEncoder, identity_of
 from metrics.wide_resnet import Block, WideResNet
 
 
 def random_images(seed: int, count: int, size: int) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, (count, 3, size, size), dtype=np.uint8)
-
-
-@pytest.fixture(scope="module")
-def random_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A file like the FID network's, of random weights and random BatchNorm statistics."""
-    folder = tmp_path_factory.mktemp("inception")
-    torch.save({}, folder / "empty.pth")
-    with pytest.MonkeyPatch.context() as patch, torch.random.fork_rng(devices=[]):
-        patch.setattr(FeatureExtractorInceptionV3, "load_state_dict", lambda *_: None)
-        torch.manual_seed(5)
-        network = FeatureExtractorInceptionV3("random", ["2048"], folder / "empty.pth")
-        for module in network.modules():
-            if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight)
-            if isinstance(module, nn.BatchNorm2d):
-                for tensor, low, high in (
-                    (module.weight, 0.7, 1.3), (module.running_var, 0.7, 1.3),
-                    (module.bias, -0.3, 0.3), (module.running_mean, -0.3, 0.3),
-                ):  # fmt: skip
-                    nn.init.uniform_(tensor, low, high)
-    torch.save(network.state_dict(), folder / "inception.pth")
-    return folder / "inception.pth"
-
-
-@pytest.fixture(scope="module")
-def inception(random_weights: Path) -> InceptionEncoder:
-    return InceptionEncoder(random_weights)
-
-
-def by_torch_fidelity(weights: Path, images: np.ndarray) -> np.ndarray:
-    with torch.inference_mode():
-        return FeatureExtractorInceptionV3("plain", ["2048"], weights)(torch.from_numpy(images))[0].numpy()
-
-
-@pytest.mark.parametrize("size", [32, 64])
-def test_inception_equals_torch_fidelity(inception: InceptionEncoder, random_weights: Path, size: int) -> None:
-    images = random_images(0, 2, size)
-    expected = by_torch_fidelity(random_weights, images)
-    features = inception(images)
-    assert features.shape == (2, inception.width)
-    assert features.dtype == np.float32
-    assert np.abs(expected - expected.mean(axis=0)).max() > 1e-3 * expected.max()  # images are told apart
-    assert np.abs(features - expected).max() <= 1e-5 * expected.max()
-
-
-def test_inception_equals_torch_fidelity_on_real_images() -> None:
-    weights, images = real_file(INCEPTION), pacs(real_file("datasets/pacs/photo"), 3)
-    expected = by_torch_fidelity(weights, images)
-    assert np.abs(InceptionEncoder(weights)(images) - expected).max() <= 1e-5 * expected.max()
-
-
-def test_inception_is_independent_of_batch_size_and_order(inception: InceptionEncoder) -> None:
-    images = random_images(1, 3, 32)
-    features = inception(images)
-    for batch_size in (1, 2):
-        assert np.abs(inception(images, batch_size) - features).max() <= 1e-5 * features.max()
-    reversed_order = inception(torch.from_numpy(images[::-1].copy()))[::-1]
-    assert np.abs(reversed_order - features).max() <= 1e-5 * features.max()
-
-
-def test_inception_identity_leaves_out_what_is_not_used(
-    inception: InceptionEncoder, random_weights: Path, tmp_path: Path
-) -> None:
-    state = torch.load(random_weights, weights_only=True)
-    state["fc.weight"].fill_(3)
-    state["Mixed_5b.branch1x1.bn.num_batches_tracked"] += 7
-    torch.save(state, tmp_path / "full.pth")
-    assert InceptionEncoder(tmp_path / "full.pth").identity == inception.identity
-    state["Mixed_7c.branch_pool.bn.running_var"][0] += 1
-    torch.save(state, tmp_path / "other.pth")
-    assert InceptionEncoder(tmp_path / "other.pth").identity != inception.identity
-
-
-def test_inception_is_built_offline_and_in_silence(
-    random_weights: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(socket, "socket", lambda *_, **__: pytest.fail("a socket was opened"))
-    before = torch.random.get_rng_state()
-    InceptionEncoder(random_weights)(random_images(2, 1, 16))
-    assert torch.equal(torch.random.get_rng_state(), before)
-    assert tuple(capfd.readouterr()) == ("", "")
-
-
-def test_wrong_weights_are_named(random_weights: Path, tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=r"absent\.pth"):
-        InceptionEncoder(tmp_path / "absent.pth")
-    (tmp_path / "torn.pth").write_bytes(random_weights.read_bytes()[:1000])
-    with pytest.raises(ValueError, match=r"torn\.pth: not a readable PyTorch file"):
-        InceptionEncoder(tmp_path / "torn.pth")
-    torch.save({"features.0.weight": torch.zeros(1)}, tmp_path / "other.pth")
-    with pytest.raises(ValueError, match=r"other\.pth: not the weights of the FID Inception network"):
-        InceptionEncoder(tmp_path / "other.pth")
-    torch.save([torch.zeros(1)], tmp_path / "list.pth")
-    with pytest.raises(ValueError, match=r"list\.pth: a state dict"):
-        InceptionEncoder(tmp_path / "list.pth")
-
-
-def test_a_file_with_code_is_not_run(tmp_path: Path) -> None:
-    class Malicious:
-        def __reduce__(self) -> tuple[Callable[..., object], tuple[object, ...]]:
-            return Path.touch, (tmp_path / "ran",)
-
-    torch.save({"fc.weight": Malicious()}, tmp_path / "malicious.pth")
-    with pytest.raises(ValueError, match=r"malicious\.pth: not a readable PyTorch file of tensors"):
-        InceptionEncoder(tmp_path / "malicious.pth")
-    assert not (tmp_path / "ran").exists()
 
 
 @pytest.mark.parametrize(
@@ -142,6 +31,10 @@ def test_wrong_images_are_refused(images: np.ndarray | torch.Tensor, message: st
     judge = JudgeEncoder(WideResNet(depth=10, widen=1))
     with pytest.raises(ValueError, match=message):
         judge(images)
+
+
+def test_every_encoder_has_the_interface() -> None:
+    assert isinstance(JudgeEncoder(WideResNet(depth=10, widen=1)), ImageEncoder)
 
 
 @pytest.mark.parametrize("batch_size", [0, -1])
@@ -163,6 +56,20 @@ def test_identity_is_of_names_dtypes_shapes_and_bytes() -> None:
         {**base, "b": torch.ones(4, dtype=torch.bfloat16)},
     ]
     assert len({identity_of(tensors) for tensors in [base, *others]}) == 1 + len(others)
+
+
+def test_a_callers_precision_does_not_reach_the_features() -> None:
+    judge, images = JudgeEncoder(trained_like(depth=10, widen=1)), random_images(6, 4, 16)
+    expected = judge(images)
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("medium")
+    try:
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            assert (judge(images) == expected).all()
+            assert torch.is_autocast_enabled("cpu")
+        assert torch.get_float32_matmul_precision() == "medium"
+    finally:
+        torch.set_float32_matmul_precision(before)
 
 
 # ------------------------------------------------------------------------------------------------------ the judge

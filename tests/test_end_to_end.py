@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from bench.cli import main
+from bench.doctor import doctor_record
 from bench.errors import BenchError
 from bench.launch import Request, run
 from bench.leaderboard import leaderboards
@@ -134,6 +135,23 @@ def test_a_crash_while_scoring_costs_no_training(
     assert "**failed**" not in capsys.readouterr().out.rpartition("# folder")[2]
 
 
+def test_a_metric_that_refuses_its_input_is_a_reason_in_the_table_and_costs_no_training(
+    shapes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(*arguments: object) -> float:
+        raise ValueError("x: 3 of 9 values are NaN or infinite")
+
+    doctor_record()  # before anything is broken: it is kept for the process
+    with monkeypatch.context() as patched:
+        patched.setattr("metrics.kernel._mmd2", refuse)
+        run(request(shapes, tmp_path, seeds=(0, 1)))
+    assert "x: 3 of 9 values are NaN or infinite" in capsys.readouterr().out
+    trained = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("weights.safetensors") if "runs" in path.parts}
+    assert len(trained) == 2  # the second cell had its turn
+    run(request(shapes, tmp_path, seeds=(0, 1)))
+    assert {path: path.stat().st_mtime_ns for path in trained} == trained
+
+
 def test_a_discriminator_that_has_won_for_long_fails_the_cell(shapes: Path, tmp_path: Path) -> None:
     wanted = request(shapes, tmp_path, overrides=("toys:Toy.fault=zero",), budget="images=1400")
     assert run(wanted) == 1
@@ -202,6 +220,18 @@ def test_rescore_with_another_style_and_batch_size(shapes: Path, tmp_path: Path)
     rescore(RescoreRequest("folder", (), "exemplar", "quick", str(shapes), "", 64, "cpu", tmp_path))
     (table,) = leaderboards(tmp_path, "folder")
     assert "exemplar" in table
+
+
+def test_scoring_without_weights_says_what_to_fetch(
+    shapes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(request(shapes, tmp_path))
+    capsys.readouterr()
+    assert rescore(RescoreRequest("folder", (), "", "quick", str(shapes), "", 64, "cpu", tmp_path)) == 0
+    table = capsys.readouterr().out
+    for name in ("inception", "alexnet"):
+        assert f"needs: bench fetch {name}" in table
+    assert frame(tmp_path, "folder").query("protocol == 'fid-inception-v1'").value.isna().all()
 
 
 def test_rescore_without_cells(shapes: Path, tmp_path: Path) -> None:

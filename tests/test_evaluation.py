@@ -66,6 +66,16 @@ def test_a_second_evaluation_translates_and_encodes_nothing(
     assert evaluate_cell(toy, data, ONE_WAY, cell, tools, "noise") != first  # other weights, other images
 
 
+def test_the_callers_batch_size_changes_no_digit(toy: Toy, data: TaskData, tmp_path: Path) -> None:
+    found = []
+    for batch_size in (1, 40, 1000, None):
+        cell = add(tmp_path / str(batch_size), [])
+        tools = make_tools(tmp_path / f"f{batch_size}", inception=PixelEncoder(), alexnet=PairEncoder())
+        evaluate_cell(toy, data, ONE_WAY, cell, tools, "noise", batch_size)
+        found.append(cell.metrics("noise").read_bytes())
+    assert found[1:] == found[:1] * 3
+
+
 def test_a_metric_more_encodes_only_what_it_is_new_to(toy: Toy, data: TaskData, tmp_path: Path) -> None:
     """And leaves what was measured, also by a protocol that is not asked for again."""
     cell, inception, clean = add(tmp_path, []), PixelEncoder(), PixelEncoder("other")
@@ -109,7 +119,10 @@ def test_unrounded_translations_reach_the_encoder_that_wants_them(
     floats: list[torch.Tensor] = []
     translate = toy.translate
     monkeypatch.setattr(toy, "translate", lambda x, *rest: (floats.append(translate(x, *rest)), floats[-1])[1])
-    found = values(evaluate_cell(toy, data, ONE_WAY, cell, tools, "noise", batch_size=32))
+    records = evaluate_cell(toy, data, ONE_WAY, cell, tools, "noise", batch_size=32)
+    found, deviation = values(records), {r.protocol: r.deviation for r in records if r.label == "all"}
+    assert deviation["fid-pytorch-v1"]
+    assert deviation["fid-pytorch-paper-v1"] is None  # five of a source are not independent
     assert encoder.seen == 5 * 40 + 80
     made = ((torch.cat(floats)[:200] + 1) / 2).numpy()
     real = encoder(np.concatenate([data.splits[1, name].images for name in ("train", "test")]))

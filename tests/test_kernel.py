@@ -91,9 +91,9 @@ def test_one_full_subset_equals_torch_fidelity(rng: np.random.Generator, n: int,
 @pytest.mark.filterwarnings("ignore")  # torch-fidelity's own
 def test_equals_torch_fidelity_on_real_images() -> None:
     """8 PACS sketches against 8 photographs through the FID network: same features, float64 here and float32 there."""
-    from metrics.encoders import InceptionEncoder
+    from metrics.encoders import TF1, InceptionEncoder, InceptionNetwork
 
-    encoder = InceptionEncoder(real_file(INCEPTION))
+    encoder = InceptionEncoder(InceptionNetwork(real_file(INCEPTION)), TF1)
     sketches, photos = (encoder(pacs(real_file(f"datasets/pacs/{domain}"), 8)) for domain in ("sketch", "photo"))
     ours = kernel_distance(sketches, photos)
     assert ours == pytest.approx(by_torch_fidelity(sketches, photos), abs=1e-6)

@@ -111,6 +111,81 @@ def test_distances_of_given_pairs(encoder: LpipsAlexNet) -> None:
     assert seen == [2, 2, 1]
 
 
+GROUPS = np.array([[4, 0, 2], [6, 5, 1], [3, 0, 4]])
+"""Of 7 sources: the last group is filled up with two that stand in the first."""
+
+
+@pytest.mark.parametrize("styles_each", [1, 3])
+def test_grouped_distances_equal_the_package(encoder: LpipsAlexNet, random_weights: Path, styles_each: int) -> None:
+    images, model = styles(5, 7, styles_each, 64), package(random_weights)
+    within, across = encoder.grouped_distances(images, GROUPS)
+    assert within.dtype == across.dtype == np.float32
+    assert across == pytest.approx(by_package(model, images[GROUPS, 0]), abs=1e-5)
+    assert within.shape == (7, styles_each * (styles_each - 1) // 2)
+    if styles_each > 1:
+        assert within == pytest.approx(by_package(model, images), abs=1e-5)
+        assert encoder.pair_distances(images) == pytest.approx(within, abs=1e-5)
+
+
+def test_grouped_distances_of_real_images() -> None:
+    weights = real_file("weights/alexnet-features.pth")
+    images = pacs(real_file("datasets/pacs/photo"), 8).reshape(4, 2, 3, 64, 64)
+    groups = np.array([[2, 0, 1, 3]])
+    within, across = LpipsAlexNet(weights).grouped_distances(images, groups)
+    model = package(weights)
+    assert across == pytest.approx(by_package(model, images[groups, 0]), abs=1e-5)
+    assert within == pytest.approx(by_package(model, images), abs=1e-5)
+    assert across.min() > 0.1
+
+
+@pytest.mark.parametrize("batch_size", [1, 7, 9, 64])
+def test_grouped_distances_hold_no_more_than_a_batch(
+    encoder: LpipsAlexNet, monkeypatch: pytest.MonkeyPatch, batch_size: int, tmp_path: Path
+) -> None:
+    images = styles(6, 7, 3, 64)
+    expected = encoder.grouped_distances(images, GROUPS)
+    passes, seen, maps = list[int](), list[int](), LpipsAlexNet._maps
+    monkeypatch.setattr(LpipsAlexNet, "_maps", lambda self, x: (passes.append(len(x)), maps(self, x))[1])
+    np.save(tmp_path / "images.npy", images)
+    mapped = np.load(tmp_path / "images.npy", mmap_mode="r")
+    within, across = encoder.grouped_distances(mapped, GROUPS, batch_size, seen.append)
+    assert within == pytest.approx(expected[0], abs=1e-5)
+    assert across == pytest.approx(expected[1], abs=1e-5)
+    assert max(passes) <= max(batch_size, 3)
+    assert sum(passes) == sum(seen) == 9 * 3  # each place in a group once
+
+
+def test_equal_sources_have_distance_zero_exactly(encoder: LpipsAlexNet) -> None:
+    within, across = encoder.grouped_distances(styles(7, 1, 1, 64).repeat(4, axis=0), np.array([[0, 1], [3, 2]]))
+    assert within.shape == (4, 0)
+    assert (across == 0).all()
+
+
+@pytest.mark.parametrize(
+    ("groups", "message"),
+    [
+        ([[0, 1], [2, 1]], r"source 3 is in no group \(1 of 4 are in none\)"),
+        ([[0, 1], [2, 4]], r"indices in 0\.\.3 wanted, got 0 to 4"),
+        ([[0, 1], [-1, 2]], r"got -1 to 2"),
+        ([[0, 1, 2], [3, 0, 3]], r"group 1 holds a source twice: \[3, 0, 3\]"),
+        ([[0], [1], [2], [3]], r"int64 \(groups, sources >= 2\) wanted, got int64 \(4, 1\)"),
+        ([0, 1, 2, 3], r"got int64 \(4,\)"),
+        ([[0.0, 1.0], [2.0, 3.0]], r"got float64 \(2, 2\)"),
+    ],
+)
+def test_wrong_groups_are_named(encoder: LpipsAlexNet, groups: list[list[float]], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        encoder.grouped_distances(styles(8, 4, 1, 16), np.array(groups))
+
+
+def test_grouped_distances_refuse_other_images(encoder: LpipsAlexNet) -> None:
+    groups = np.array([[0, 1]])
+    with pytest.raises(ValueError, match=r"styles >= 1, 3, H, W\) wanted, got \(2, 3, 8, 8\)"):
+        encoder.grouped_distances(np.zeros((2, 3, 8, 8), np.uint8), groups)
+    with pytest.raises(ValueError, match=r"uint8 in 0\.\.255 wanted, got float32"):
+        encoder.grouped_distances(np.zeros((2, 1, 3, 8, 8), np.float32), groups)
+
+
 @pytest.mark.parametrize(
     ("images", "message"),
     [

@@ -24,8 +24,8 @@ def start(data: Path, results: Path, cache: Path, *more: str) -> subprocess.Pope
     return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-def weights(results: Path) -> dict[str, bytes]:
-    return {path.parent.name: path.read_bytes() for path in results.rglob("runs/**/weights.safetensors")}
+def stored(results: Path, name: str) -> dict[str, bytes]:
+    return {path.parent.name: path.read_bytes() for path in results.rglob(f"runs/**/{name}")}
 
 
 def test_two_processes_give_the_bytes_of_one(shapes: Path, tmp_path: Path) -> None:
@@ -36,9 +36,10 @@ def test_two_processes_give_the_bytes_of_one(shapes: Path, tmp_path: Path) -> No
         output, errors = process.communicate(timeout=200)
         assert process.returncode == 0, errors
         assert "2/2" in output
-    one, two = weights(tmp_path / "1"), weights(tmp_path / "2")
-    assert len(one) == 2
-    assert one == two
+    for name in ("weights.safetensors", "metrics-none.json"):
+        one, two = stored(tmp_path / "1", name), stored(tmp_path / "2", name)
+        assert len(one) == 2
+        assert one == two, name
 
 
 @pytest.mark.parametrize("jobs", ["1", "2"])

@@ -137,6 +137,22 @@ def test_class_without_sources_has_a_reason(data: TaskData, made: Translations, 
         assert records[protocol, "a"].value is not None
 
 
+def test_a_class_of_one_image_has_a_reason_and_the_others_their_values(
+    data: TaskData, made: Translations, tools: Instruments
+) -> None:
+    labels = np.zeros_like(made.labels)
+    labels[7] = 1
+    records = scored(data, Translations(0, 1, made.index, labels, made.images), tools)
+    for protocol in ("fid-judge-v1", "kid-judge-v1"):
+        assert records[protocol, "b"].value is None
+        assert "at least 2 images on each side wanted, got 1 and 40" in records[protocol, "b"].missing
+        assert records[protocol, "a"].value is not None
+        assert records[protocol, "all"].value is not None
+    for protocol in ("accuracy-judge-v1", "diversity-judge-v1"):  # one image is enough for these
+        assert (records[protocol, "b"].n, records[protocol, "b"].missing) == (1, "")
+        assert records[protocol, "b"].value is not None
+
+
 def test_what_a_metric_refuses_is_a_reason_and_the_others_go_on(tmp_path: Path, made: Translations) -> None:
     class Broken(PixelEncoder):
         def __call__(self, *arguments: object, **options: object) -> np.ndarray:

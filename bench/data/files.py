@@ -105,8 +105,8 @@ def _how_to_get(absent: list[Entry]) -> str:
 
 
 def find_weights(name: str) -> Path | None:
-    """The file of a pretrained network (`inception`, `alexnet`, `vgg19`, `moco`, `efficientnet`) under any of its
-    accepted names, unchecked: protocols identify weights by their tensors."""
+    """The file of a pretrained network (`inception`, `alexnet`, `dinov2`, `vgg19`, `moco`, `efficientnet`, ...) under
+    any of its accepted names, unchecked: protocols identify weights by their tensors."""
     return find(f"weights/{name}")
 
 

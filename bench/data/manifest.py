@@ -6,8 +6,8 @@ Where each checksum comes from is said beside it, because not every publisher st
 - SVHN: sha256 and sizes as published with the common data set catalogues.
 - USPS: the md5 that torchvision states for the LIBSVM files; `usps_all.mat` has none (see below).
 - Weights: the first 8 hex digits of the sha256, which the publisher puts into the file's name.
-- DomainNet, MoCo: none is published. `fetch` records the digest of the first download beside the file, says that it
-  could not be verified, and later uses are checked against the record.
+- DomainNet, MoCo, DINOv2: none is published. `fetch` records the digest of the first download beside the file, says
+  that it could not be verified, and later uses are checked against the record.
 """
 
 from __future__ import annotations
@@ -186,6 +186,12 @@ ENTRIES: tuple[Entry, ...] = (
         "CC BY-NC 4.0",
         (Form("weights/moco_v2_800ep_pretrain.pth.tar"),),
         "https://dl.fbaipublicfiles.com/moco/moco_checkpoints/moco_v2_800ep/moco_v2_800ep_pretrain.pth.tar",
+    ),
+    _weights(  # for FD-DINOv2
+        "dinov2",
+        "Apache-2.0",
+        (Form("weights/dinov2_vitl14_pretrain.pth"),),
+        "https://dl.fbaipublicfiles.com/dinov2/dinov2_vitl14/dinov2_vitl14_pretrain.pth",
     ),
     _weights(
         "efficientnet",

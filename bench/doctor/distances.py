@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
-from math import log
+from math import log, sqrt
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,7 +23,15 @@ NAN = np.array([[0, np.nan], [1, 2]])
 
 def frechet() -> Iterator[Case]:
     """Closed forms: |m_x - m_y|² + tr S_x + tr S_y - 2 tr (S_x S_y)^(1/2), covariances with divisor n - 1."""
-    from metrics.frechet import Moments, ReferenceMoments, frechet_distance, frechet_to_reference, per_class_frechet
+    from metrics.frechet import (
+        Moments,
+        ReferenceMoments,
+        frechet_between_moments,
+        frechet_distance,
+        frechet_to_reference,
+        moments,
+        per_class_frechet,
+    )
 
     case = partial(Case, "frechet")
     rng = np.random.default_rng(0)
@@ -46,7 +54,13 @@ def frechet() -> Iterator[Case]:
     yield case("two known covariances, n below the width", lambda: frechet_distance(x @ wide, y @ wide), answer)
     yield case("far from the origin", lambda: frechet_distance(x + 2**20, y + 2**20), answer, 1e-6)
     yield case("reference by its moments", lambda: frechet_to_reference(x, ReferenceMoments.from_moments(s_y)), answer)
+    yield case(
+        "both by their moments", lambda: frechet_between_moments(moments(x), ReferenceMoments.from_moments(s_y)), answer
+    )
     yield case("scaled by 3: (3 - 1)² tr S", lambda: frechet_distance(3 * y, y), 4 * 250 / 3)
+    # Means 1 and 2, variances 3 and 16, in one dimension: the squared difference of the deviations.
+    lopsided, other = np.array([[0], [0], [3]]), np.array([[0], [0], [0], [8]])
+    yield case("lopsided, unequal n", lambda: frechet_distance(lopsided, other), 1 + (sqrt(3) - 4) ** 2)
     yield case("rows in another order", lambda: frechet_distance(x[::-1], y), answer)
     yield case("per class, one with a single row", lambda: _by_class(per_class_frechet, x, y), [answer, 4, 4, 1])
     yield case("NaN", lambda: frechet_distance(NAN, y), Refused("NaN"))
@@ -88,12 +102,12 @@ def prdc() -> Iterator[Case]:
 
     case = partial(Case, "prdc")
     cloud, simplex = np.random.default_rng(0).standard_normal((20, 3)), np.eye(8)
-    # Radii of y for k = 1: 1 1 1 1 1 2 4, for k = 2: 2 1 2 3 2 3 6; of x for k = 1: 4 4 7 8.5.
+    # Radii of y for k = 1: 1 1 1 1 1 2 4, for k = 2: 2 1 2 3 2 3 6; of x for k = 1: 0.2 0.2 9.5 9.5.
     y = np.array([[-102.0], [-101], [-100], [0], [1], [3], [7]])
-    x = np.array([[0.5], [4.5], [11.5], [20]])
+    x = np.array([[0.5], [0.7], [11.5], [21]])
     yield case("identical sets: no density", lambda: np.delete(scores(cloud, cloud), 2), [1, 1, 1])
     yield case("far apart", lambda: scores(cloud + 100, cloud), [0, 0, 0, 0])
-    yield case("counted by hand", lambda: scores(x, y, 1, 2), [2 / 4, 4 / 7, (3 + 2 + 1) / (2 * 4), 4 / 7])
+    yield case("counted by hand", lambda: scores(x, y, 1, 2), [2 / 4, 2 / 7, (3 + 3 + 1) / (2 * 4), 4 / 7])
     yield case("a distance equal to the radius is inside", lambda: scores(simplex, simplex), [1, 1, 8 / 5, 1])
     yield case("identical rows", lambda: scores(np.ones((8, 3)), np.ones((8, 3))), [1, 1, 8 / 5, 1])
     yield case("NaN", lambda: manifold_scores(NAN, y), Refused("NaN"))

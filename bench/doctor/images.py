@@ -106,8 +106,10 @@ def judge() -> Iterator[Case]:
     yield case("uint8 / 255", lambda: encoder(greys)[:, 0], [0, 0.2 * norms, norms], 1e-6)
     yield case("verdicts", lambda: encoder.predict(greys), [1, 1, 0])
     yield case("float images", lambda: encoder(greys / 255), Refused("uint8 in 0..255 wanted"))
-    content = b"a\0torch.float32\0(2,)\0" + np.array([1, -2], "<f4").tobytes()
-    yield case("identity of weights", lambda: identity_of({"a": torch.tensor([1.0, -2])}), sha256(content).hexdigest())
+    content = b"a\0torch.float32\0(2,)\0" + np.array([1, -2], "<f4").tobytes()  # name, dtype, shape, bytes of each
+    content += b"b\0torch.int64\0()\0" + np.array(3, "<i8").tobytes()
+    tensors = {"b": torch.tensor(3), "a": torch.tensor([1.0, -2])}
+    yield case("identity of weights", lambda: identity_of(tensors), sha256(content).hexdigest())
 
 
 def _sign_of_red() -> LpipsAlexNet:

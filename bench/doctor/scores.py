@@ -86,12 +86,13 @@ def alignment() -> Iterator[Case]:
 
 def intervals() -> Iterator[Case]:
     """The deviation of a mean over halves that can all be listed; Student's t; sets that do not overlap."""
+    from metrics.floors import disjoint_sets, real_floor
     from metrics.intervals import (
-        disjoint_sets,
         half_sample_deviation,
         half_sample_interval,
+        mean_interval,
         paired_difference,
-        real_floor,
+        paired_mean_difference,
         seed_interval,
     )
 
@@ -119,7 +120,9 @@ def intervals() -> Iterator[Case]:
         "half-samples: of a mean", lambda: half_sample_deviation(difference, x, y, 2000), deviation, 0.08 * deviation
     )
     yield case("half-samples: value on all rows", lambda: half_sample_interval(difference, x, y, 2).value, 1.5 - 3)
+    yield case("a mean's own: S / sqrt(n)", lambda: mean_interval(x).deviation, sqrt(5 / 3) / 2)
     yield case("paired: a constant lead", lead, [-3, 0])
+    yield case("paired means: a constant lead", lambda: paired_mean_difference(x, x + 3).deviation, 0)
     yield case("disjoint sets", lambda: np.sort(np.concatenate(disjoint_sets(ten, 5))), range(10))
     yield case("floor: no row in both sets", lambda: real_floor(overlap, ten, 4).value, 0)
     yield case("seeds: Student's t, one failed", of_seeds, [2, 2 - reach, 2 + reach, 3, 4])
