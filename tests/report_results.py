@@ -71,8 +71,10 @@ def add(
     environment: dict[str, Any] | None = None,
 ) -> Path:  # fmt: skip
     """The folder of a new cell of `run`. `scores`: its records; None: it was never scored."""
-    folder = root / "runs" / run.task / f"{run.data_kind}-{run.preset}" / f"cell-{run.identity()}"
-    folder.mkdir(parents=True)
+    parent = root / "runs" / run.task / f"{run.data_kind}-{run.preset}"
+    parent.mkdir(parents=True, exist_ok=True)
+    folder = parent / f"{len(list(parent.iterdir())):03d}-{run.identity()}"  # rows in the order in which they came
+    folder.mkdir()
     known = {"schema": SCHEMA, "identity": run.identity(), "supervision": supervision}
     write(folder / "spec.json", {**known, **asdict(run)})
     write(folder / "status.json", status or {"state": "done" if scores else "running"})

@@ -147,8 +147,8 @@ def test_the_tradeoff_counts_stages_and_has_the_same_numbers_as_a_table(tmp_path
     assert {mark.point.name for mark in fid.marks if mark.best} == {"cyclegan", "munit"}
     rows = {row[0].text: row for row in found.table.rows()}
     assert rows["drit"][0].marks == ("*",)
-    assert [cell.value or cell.text for cell in rows["munit"]] == ["munit", 205.0, 30.0, "no", 40.0, "yes"]
-    assert rows["cyclegan"][2].deviation == pytest.approx(2**0.5)
+    assert [cell.value or cell.text for cell in rows["munit"]] == ["munit", "none", 205.0, 30.0, "no", 40.0, "yes"]
+    assert rows["cyclegan"][3].deviation == pytest.approx(2**0.5)
 
 
 def test_checkpoints_that_were_not_trained_here_have_no_cost(tmp_path: Path) -> None:

@@ -21,6 +21,12 @@ def further(of: Direction) -> list[Sheet]:
     return [_values(of, "further measures", of.others)] if of.others else []
 
 
+def one_class(of: Direction, label: str) -> list[Sheet]:
+    """The table of what is measured within the class called `label`."""
+    columns = measures(of.parts, [name for name, protocol in PROTOCOLS.items() if protocol.metric in PER_CLASS], label)
+    return [_values(of, f"class {label} alone", columns)] if any(column.pools for column in columns) else []
+
+
 def class_tables(of: Direction) -> list[Sheet]:
     """A table for each protocol and encoder, with one column per class."""
     sheets = []

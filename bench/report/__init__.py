@@ -13,4 +13,4 @@ def write_report(results: Path, out: Path, task: str = "") -> Path:
     from bench.report.collect import collect
     from bench.report.page import section, write_page
 
-    return write_page(out, [section(setting) for setting in collect(results, task)])
+    return write_page(out, [section(found) for found in collect(results, task)])

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from bench.report.collect import Setting
+from bench.report.collect import Results
 
 # ---------------------------------------------------------------------------------------------------------- curves
 
@@ -52,11 +52,11 @@ class Curves:
     """(what an update trains, its losses), in the order of the updates."""
 
 
-def curves(setting: Setting) -> list[Curves]:
+def curves(results: Results) -> list[Curves]:
     """Of every row that has a log."""
     found = []
-    for row in setting.rows:
-        logs = {cell.seed: log for cell in setting.of_row(row) if (log := cell.losses())}
+    for row in results.rows.values():
+        logs = {cell.seed: log for cell in row.cells if (log := cell.losses())}
         if not logs:
             continue
         names = dict.fromkeys(name for log in logs.values() for _, losses in log for name in losses)
@@ -67,7 +67,7 @@ def curves(setting: Setting) -> list[Curves]:
                                   for seed, log in logs.items()})  # fmt: skip
             if curve:
                 phases.setdefault(_update(update), []).append(curve)
-        found.append(Curves(row, tuple(logs), tuple((name, tuple(of)) for name, of in phases.items())))
+        found.append(Curves(row.name, tuple(logs), tuple((name, tuple(of)) for name, of in phases.items())))
     return found
 
 

@@ -12,7 +12,7 @@ from bench.errors import BenchError
 from bench.launch import layers, resolve_methods
 from bench.presets import get_preset
 from bench.protocol import PROTOCOLS
-from bench.report.collect import Setting, StoredCell
+from bench.report.collect import Results, StoredCell
 from bench.spec import Budget, RunSpec, config_values, flat_values, parse_overrides, resolve_config
 
 FOLDER = "FOLDER"
@@ -35,9 +35,9 @@ class Made:
     """What has to be put in, or what stands in the way of the same identity; none: the command makes these cells."""
 
 
-def made(setting: Setting) -> list[Made]:
+def made(results: Results) -> list[Made]:
     """One entry for each row."""
-    return [_of_row(setting, setting.of_row(row)) for row in setting.rows]
+    return [_of_row(results, row.cells) for row in results.rows.values()]
 
 
 def spec_of(cell: StoredCell) -> RunSpec:
@@ -47,19 +47,19 @@ def spec_of(cell: StoredCell) -> RunSpec:
     return RunSpec(**{**values, "domains": tuple(values["domains"]), "budget": Budget(**values["budget"])})
 
 
-def _of_row(setting: Setting, cells: Sequence[StoredCell]) -> Made:
+def _of_row(results: Results, cells: Sequence[StoredCell]) -> Made:
     first = spec_of(cells[0])
-    overrides, remarks = _overrides(setting, first)
-    words = ["run" if setting.trained else "evaluate", "--task", first.task, "--methods", first.method]
-    words += ["--preset", first.preset, *_data(setting, first, remarks)]
-    if setting.trained:
-        words += ["--seeds", ",".join(str(cell.seed) for cell in cells), *_budget(setting, first)]
+    overrides, remarks = _overrides(results, first)
+    words = ["run" if results.trained else "evaluate", "--task", first.task, "--methods", first.method]
+    words += ["--preset", first.preset, *_data(results, first, remarks)]
+    if results.trained:
+        words += ["--seeds", ",".join(str(cell.seed) for cell in cells), *_budget(results, first)]
     else:
         words += ["--weights", CHECKPOINT]
         remarks.append(f"{CHECKPOINT}: the published checkpoint of identity {first.weights}, or several NETWORK=FILE")
     words += [word for text in overrides for word in ("--set", text)]
-    words += _protocols(setting, cells)
-    commands = [shlex.join([*PROGRAM, *words]), *_other_styles(setting, cells, remarks)]
+    words += _protocols(results, cells)
+    commands = [shlex.join([*PROGRAM, *words]), *_other_styles(results, cells, remarks)]
     return Made(
         cells[0].row,
         tuple(commands),
@@ -68,29 +68,29 @@ def _of_row(setting: Setting, cells: Sequence[StoredCell]) -> Made:
     )
 
 
-def _data(setting: Setting, spec: RunSpec, remarks: list[str]) -> list[str]:
+def _data(results: Results, spec: RunSpec, remarks: list[str]) -> list[str]:
     if spec.data_kind != "real":
         return ["--data", spec.data_kind]
-    if setting.task.name != "folder" and spec.domains == setting.task.domains:
+    if results.task.name != "folder" and spec.domains == results.task.domains:
         return []  # auto: the files of the task, where all are there
     remarks.append(f"{FOLDER}: where the images lie; it must give the data version {spec.data_version}")
     return ["--data", FOLDER, "--domains", ",".join(spec.domains)]
 
 
-def _budget(setting: Setting, spec: RunSpec) -> list[str]:
-    usual = Budget("images", get_preset(spec.preset, setting.task.kind).images)
+def _budget(results: Results, spec: RunSpec) -> list[str]:
+    usual = Budget("images", get_preset(spec.preset, results.task.kind).images)
     return [] if spec.budget == usual else ["--budget", str(spec.budget)]
 
 
-def _protocols(setting: Setting, cells: Sequence[StoredCell]) -> list[str]:
+def _protocols(results: Results, cells: Sequence[StoredCell]) -> list[str]:
     """Those that are measured only where they are named."""
-    usual = get_preset(cells[0].spec["preset"], setting.task.kind).evaluation.protocols
-    measured = {record.protocol for cell in cells for record in cell.records()}
+    usual = get_preset(cells[0].spec["preset"], results.task.kind).evaluation.protocols
+    measured = {r["protocol"] for cell in cells for score in cell.scores.values() for r in score["records"]}
     named = [name for name, of in PROTOCOLS.items() if of.on_request and name in measured and name not in usual]
     return ["--protocols", ",".join(named)] if named else []
 
 
-def _overrides(setting: Setting, spec: RunSpec) -> tuple[list[str], list[str]]:
+def _overrides(results: Results, spec: RunSpec) -> tuple[list[str], list[str]]:
     """(`method.key=value` of each setting that the preset would not give, what stands in the way)."""
     stored = flat_values(dict(spec.config))
     try:
@@ -98,16 +98,16 @@ def _overrides(setting: Setting, spec: RunSpec) -> tuple[list[str], list[str]]:
         cls = classes.get(spec.method)
         if cls is None:
             return [], [f"{spec.method} cannot be imported here ({broken[spec.method]}): its settings are not compared"]
-        preset = get_preset(spec.preset, setting.task.kind)
+        preset = get_preset(spec.preset, results.task.kind)
         given = list(layers(cls, spec.method, preset, {}, spec.data_kind))
-        usual = flat_values(_with_clusters(setting, config_values(resolve_config(cls, spec.method, *given))))
+        usual = flat_values(_with_clusters(results, config_values(resolve_config(cls, spec.method, *given))))
         texts = [
             f"{spec.method}.{key}={as_typed(value)}"
             for key, value in stored.items()
             if key not in usual or usual[key] != value
         ]
         own = parse_overrides(texts).get(spec.method, {})
-        config = _with_clusters(setting, config_values(resolve_config(cls, spec.method, *given, own)))
+        config = _with_clusters(results, config_values(resolve_config(cls, spec.method, *given, own)))
     except BenchError as error:
         return [], [f"this version cannot make these cells again: {error.what}"]
     again = replace(spec, config=config, method_version=cls.version)
@@ -119,9 +119,9 @@ def as_typed(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def _with_clusters(setting: Setting, config: Mapping[str, Any]) -> dict[str, Any]:
+def _with_clusters(results: Results, config: Mapping[str, Any]) -> dict[str, Any]:
     """As `bench.launch.with_clusters`, where the classes are known."""
-    number = len(setting.task.classes or setting.classes)
+    number = len(results.task.classes or results.classes)
     return {**config, "clusters": number} if number and config.get("clusters") == 0 else dict(config)
 
 
@@ -136,7 +136,7 @@ def _difference(stored: RunSpec, again: RunSpec) -> str:
     return f"this version has other settings ({', '.join(keys)}), so the command makes another cell"
 
 
-def _other_styles(setting: Setting, cells: Sequence[StoredCell], remarks: list[str]) -> list[str]:
+def _other_styles(results: Results, cells: Sequence[StoredCell], remarks: list[str]) -> list[str]:
     """An `evaluate` for each style source beside the method's own."""
     styles = sorted({style for cell in cells for style in cell.scores})
     if len(styles) < 2:
@@ -148,5 +148,5 @@ def _other_styles(setting: Setting, cells: Sequence[StoredCell], remarks: list[s
     except (BenchError, KeyError):
         return []
     words = ["evaluate", "--task", spec.task, "--methods", spec.method, "--preset", spec.preset]
-    words += _data(setting, spec, [])
+    words += _data(results, spec, [])
     return [shlex.join([*PROGRAM, *words, "--style", style]) for style in styles if style != own]

@@ -22,7 +22,7 @@ from markupsafe import Markup
 
 from bench.atomic import write_atomically, write_text
 from bench.report import boards, charts, commands, notes, samples, tradeoff
-from bench.report.collect import Setting
+from bench.report.collect import Results
 from bench.report.samples import Grid, Picture
 from bench.tables.as_html import html
 from bench.tables.table import Table, one_line
@@ -48,7 +48,7 @@ class Direction:
 class Section:
     """What is shown of one setting."""
 
-    setting: Setting
+    results: Results
     banner: Sequence[str]
     failures: Sequence[str]
     unfinished: Sequence[str]
@@ -61,21 +61,16 @@ class Section:
     protocols: Sequence[Any]
 
 
-def section(setting: Setting) -> Section:
-    """Everything that the template needs of `setting`."""
+def section(results: Results) -> Section:
+    """Everything that the template needs of one setting."""
     directions = [
-        Direction(
-            name,
-            boards.panels(setting, name),
-            tradeoff.tradeoff(setting, name),
-            samples.grid(setting, name),
-        )
-        for name in setting.directions
+        Direction(name, boards.panels(results, name), tradeoff.tradeoff(results, name), samples.grid(results, name))
+        for name in results.directions
     ]
     return Section(
-        setting, notes.banner(setting), notes.failures(setting), notes.unfinished(setting), notes.remarks(setting),
-        notes.caveats(setting), directions, charts.curves(setting), commands.made(setting),
-        notes.environments(setting), notes.protocols(setting),
+        results, notes.banner(results), notes.failures(results), notes.unfinished(results), notes.remarks(results),
+        notes.caveats(results), directions, charts.curves(results), commands.made(results),
+        notes.environments(results), notes.protocols(results),
     )  # fmt: skip
 
 

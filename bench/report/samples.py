@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import io
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,9 +14,9 @@ from PIL import Image
 from bench.data import files, store
 from bench.data.contract import Split
 from bench.errors import BenchError
-from bench.report.collect import Setting, StoredCell
+from bench.protocol import ALL
+from bench.report.collect import Results, StoredCell, read_table
 from bench.results import direction_file
-from bench.scoring import ALL
 from bench.translations import first_per_class
 
 SOURCES_PER_CLASS = 2
@@ -71,31 +69,31 @@ class Grid:
     """What is not shown, and why."""
 
 
-def grid(setting: Setting, direction: str) -> Grid:
+def grid(results: Results, direction: str) -> Grid:
     """The first sources of each class, and what the lowest seed of every row made of them.
 
     Translations that are not those that were scored (another hash) are not shown; `notes` says so.
     """
     notes: list[str] = []
     shown = []
-    for row in setting.rows:
-        found, why = _of_row(setting.of_row(row), direction)
+    for row in results.rows.values():
+        found, why = _of_row(row.cells, direction)
         shown += [found] if found else []
         notes += why
     if not shown:
         return Grid((), (), (), tuple(notes))
     count = max(len(stored.images) for stored in shown)
     notes += [
-        f"{_named(stored.cell)}: scored on other test images than the rest: not shown"
+        f"{stored.cell.name}: scored on other test images than the rest: not shown"
         for stored in shown
         if len(stored.images) != count
     ]
     shown = [stored for stored in shown if len(stored.images) == count]
-    known = _sources(setting, direction, shown[0])
+    known = _sources(results, direction, shown[0])
     if known is None:
         notes.append(
-            f"the test images of data version {setting.data_version} are not prepared on this machine, so the sources "
-            "of these translations are not shown; any run or evaluation of this task prepares them"
+            f"the test images of data version {results.setting.data_version} are not prepared on this machine, so the "
+            "sources of these translations are not shown; any run or evaluation of this task prepares them"
         )
         rows = np.arange(min(count, SOURCES_PER_CLASS * 5))
         labels = [f"test image {row + 1}" for row in rows]
@@ -107,8 +105,8 @@ def grid(setting: Setting, direction: str) -> Grid:
             strip(image[None], f"{source} test image of class {label}")
             for image, label in zip(images, labels, strict=True)
         )
-        if len(setting.classes) > MOST_CLASSES:
-            notes.append(f"{MOST_CLASSES} of {len(setting.classes)} classes are shown")
+        if len(results.classes) > MOST_CLASSES:
+            notes.append(f"{MOST_CLASSES} of {len(results.classes)} classes are shown")
     made = tuple(_strips(stored, rows, labels, direction) for stored in shown)
     return Grid(tuple(labels), sources, made, tuple(notes))
 
@@ -140,27 +138,15 @@ def _of_row(cells: Sequence[StoredCell], direction: str) -> tuple[_Stored | None
                     raise ValueError(f"{images.dtype} {images.shape}")
                 sound = hashlib.sha256(np.ascontiguousarray(images).data).hexdigest() == digest
             except (OSError, ValueError, EOFError):
-                notes.append(f"{_named(cell)}: the file of its translations is absent or damaged: not shown")
+                notes.append(f"{cell.name}: the file of its translations is absent or damaged: not shown")
                 continue
             if sound:
-                return _Stored(cell, style, images, _origin(path)), notes
-            notes.append(f"{_named(cell)}: its translations are not those that were scored: not shown")
+                return _Stored(cell, style, images, read_table(path.with_suffix(".json"))), notes
+            notes.append(f"{cell.name}: its translations are not those that were scored: not shown")
     return None, notes
 
 
-def _origin(path: Path) -> dict[str, Any]:
-    try:
-        value = json.loads(path.with_suffix(".json").read_text())
-    except (OSError, ValueError):
-        return {}
-    return value if isinstance(value, dict) else {}
-
-
-def _named(cell: StoredCell) -> str:
-    return f"{cell.row} seed {cell.seed}"
-
-
-def _sources(setting: Setting, direction: str, stored: _Stored) -> tuple[np.ndarray, list[str], np.ndarray] | None:
+def _sources(results: Results, direction: str, stored: _Stored) -> tuple[np.ndarray, list[str], np.ndarray] | None:
     """(rows among the sources (R,), their classes, their images uint8 (R, 3, H, W)), from the prepared data.
 
     None where it is not at hand, or does not give the sources that were translated.
@@ -168,25 +154,25 @@ def _sources(setting: Setting, direction: str, stored: _Stored) -> tuple[np.ndar
     domains = stored.cell.spec["domains"]
     names = [f"{domains[a]}->{domains[b]}" for a, b in ((0, 1), (1, 0))]
     try:
-        splits = store.prepared(setting.data_version, setting.image_size, files.cache_folder())
+        splits = store.prepared(results.setting.data_version, results.setting.image_size, files.cache_folder())
     except BenchError:
         return None
-    if splits is None or direction not in names or not setting.classes:
+    if splits is None or direction not in names or not results.classes:
         return None
     split = splits[names.index(direction), "test"]
     index = _index(split, stored)
-    if index is None or int(split.labels.max()) >= len(setting.classes):
+    if index is None or int(split.labels.max()) >= len(results.classes):
         return None
     labels = split.labels[index]
-    chosen = [np.flatnonzero(labels == label)[:SOURCES_PER_CLASS] for label in range(len(setting.classes))]
+    chosen = [np.flatnonzero(labels == label)[:SOURCES_PER_CLASS] for label in range(len(results.classes))]
     rows = np.concatenate(chosen[:MOST_CLASSES])
-    return rows, [setting.classes[label] for label in labels[rows]], split.images[index[rows]]
+    return rows, [results.classes[label] for label in labels[rows]], split.images[index[rows]]
 
 
 def _index(split: Split, stored: _Stored) -> np.ndarray | None:
     """Rows of the test split that were translated."""
     score = stored.cell.scores[stored.style]
-    counts = [record.n for record in stored.cell.records() if record.metric == "accuracy" and record.label != ALL]
+    counts = [r["n"] for r in score["records"] if r["metric"] == "accuracy" and r["label"] != ALL]
     limit = score["size"]["sources_per_class"] if "size" in score else max(counts, default=None)
     index = first_per_class(split.labels, limit)
     ids = hashlib.sha256("\n".join(split.ids[row] for row in index).encode()).hexdigest()
@@ -204,7 +190,7 @@ def _strips(stored: _Stored, rows: np.ndarray, labels: Sequence[str], direction:
     pictures = tuple(
         strip(
             np.asarray(stored.images[row]),
-            f"{source} image of class {label} as {target} by {_named(stored.cell)}{styles}",
+            f"{source} image of class {label} as {target} by {stored.cell.name}{styles}",
         )
         for row, label in zip(rows, labels, strict=True)
     )

@@ -6,11 +6,13 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from bench.leaderboard.columns import Measure
+from bench.leaderboard.direction import Direction
 from bench.protocol import PROTOCOLS
-from bench.report.boards import WEAK, WEAK_NOTE
+from bench.report.boards import in_direction
 from bench.report.charts import Point, Scatter, scatter
-from bench.report.collect import Setting, StoredCell
-from bench.report.entries import Source, by_key, sources, valued
+from bench.report.collect import Results, StoredCell
+from bench.tables.marks import Marks
 from bench.tables.table import Cell, Column, Footnote, Group, Table
 
 METRICS = ("accuracy", "fid")
@@ -26,23 +28,22 @@ class Tradeoff:
     table: Table
 
 
-def tradeoff(setting: Setting, direction: str) -> Tradeoff | None:
+def tradeoff(results: Results, name: str) -> Tradeoff | None:
     """None where nothing was trained, or nothing was measured."""
-    if not setting.trained:
+    if not results.trained:
         return None
-    pooled = setting.of(direction)
-    plots: list[Scatter] = []
-    chosen: list[Source] = []
-    for metric in METRICS:
-        known = [record for record in pooled if record.metric == metric and record.value is not None]
-        found = sources(known, [name for name, protocol in PROTOCOLS.items() if protocol.metric == metric])
-        points = _points(setting, direction, found[0]) if found else []
-        if points:
-            name = f"{found[0].protocol} {PROTOCOLS[found[0].protocol].unit}".strip()
-            better = PROTOCOLS[found[0].protocol].higher_is_better
-            plots.append(scatter(points, f"{COST}, s", name, better))
-            chosen.append(found[0])
-    return Tradeoff(tuple(plots), _table(setting, direction, chosen, plots)) if plots else None
+    of = in_direction(results, name)
+    known = {i: cost for i, (row, _) in enumerate(of.entries) if (cost := seconds(results.rows[row].cells)) is not None}
+    chosen = [column for metric in METRICS if (column := _first(of.headline, metric, known))]
+    if not chosen:
+        return None
+    plots = [_plot(results, of, column, known) for column in chosen]
+    return Tradeoff(tuple(plots), _table(of, chosen, plots, known))
+
+
+def _first(columns: Sequence[Measure], metric: str, known: dict[int, float]) -> Measure | None:
+    of = (column for column in columns if PROTOCOLS[column.protocol].metric == metric)
+    return next((column for column in of if any(i in known for i in column.pools)), None)
 
 
 def seconds(cells: Sequence[StoredCell]) -> float | None:
@@ -52,40 +53,46 @@ def seconds(cells: Sequence[StoredCell]) -> float | None:
         for cell in cells
         if cell.cost.get("seconds") is not None
     ]
-    return sum(known) / len(known) if known else None
+    return statistics.fmean(known) if known else None
 
 
-def _points(setting: Setting, direction: str, source: Source) -> list[Point]:
-    groups = {key: values for key, own in by_key(source.of(setting.of(direction))).items() if (values := valued(own))}
-    found = []
-    for (row, style), values in groups.items():
-        cost = seconds(setting.of_row(row))
-        if cost is not None:
-            several = sum(of == row for of, _ in groups) > 1
-            weak = any(cell.weak for cell in setting.of_row(row))
-            name = f"{row}{f' ({style})' if several else ''}{f' {WEAK}' if weak else ''}"
-            spread = statistics.stdev(values) if len(values) > 1 else None
-            found.append(Point(name, cost, statistics.fmean(values), spread))
-    return found
+def _shown(column: Measure, known: dict[int, float]) -> list[int]:
+    """Numbers of the rows that have a value and a cost."""
+    return [i for i in column.pools if i in known]
 
 
-def _table(setting: Setting, direction: str, chosen: Sequence[Source], plots: Sequence[Scatter]) -> Table:
-    names = list(dict.fromkeys(mark.point.name for plot in plots for mark in plot.marks))
-    held = [{mark.point.name: mark for mark in plot.marks} for plot in plots]
-    heads = [Column("method", align="left"), Column(COST, unit="s")]
-    for source in chosen:
-        heads += [source.column(), Column(f"on the front by {source.protocol}", align="left")]
+def _plot(results: Results, of: Direction, column: Measure, known: dict[int, float]) -> Scatter:
+    points = []
+    for i in _shown(column, known):
+        row, part = of.entries[i]
+        named = results.rows[row]
+        several = part is not None and sum(other == row for other, _ in of.entries) > 1
+        name = f"{named.name}{f' ({part.style})' if several and part else ''}{' *' if named.weak else ''}"
+        mean = column.over[i].mean
+        assert mean is not None
+        points.append(Point(name, known[i], mean, column.over[i].deviation))
+    protocol = PROTOCOLS[column.protocol]
+    return scatter(points, f"{COST}, s", f"{protocol.name} {protocol.unit}".strip(), protocol.higher_is_better)
+
+
+def _table(of: Direction, chosen: Sequence[Measure], plots: Sequence[Scatter], known: dict[int, float]) -> Table:
+    marks = Marks()
+    held = [
+        dict(zip(_shown(column, known), plot.marks, strict=True)) for column, plot in zip(chosen, plots, strict=True)
+    ]
+    heads = [Column("method", align="left"), Column("styles"), Column(COST, unit="s")]
+    for column in chosen:
+        heads += [column.heading(column.protocol), Column(f"on the front by {column.protocol}", align="left")]
     rows = []
-    for name in names:
-        cost = next(of[name].point.cost for of in held if name in of)
-        row = [Cell(name, marks=(WEAK,) if name.endswith(WEAK) else ()), Cell(value=cost, decimals=0)]
-        for of in held:
-            mark = of.get(name)
-            row.append(Cell(value=mark.point.quality, deviation=mark.point.spread) if mark else Cell("-"))
-            row.append(Cell(("yes" if mark.best else "no") if mark else "-"))
+    for i in sorted({i for points in held for i in points}):
+        row = [*of.names(i, marks), Cell(value=known[i], decimals=0)]
+        for column, points in zip(chosen, held, strict=True):
+            if i in points:
+                over = column.over[i]
+                row += [Cell(value=over.mean, deviation=over.deviation), Cell("yes" if points[i].best else "no")]
+            else:
+                row += [Cell("-"), Cell("-")]
         rows.append(tuple(row))
-    rows = [(Cell(row[0].text.removesuffix(f" {WEAK}"), marks=row[0].marks), *row[1:]) for row in rows]
-    notes = [WEAK_NOTE] if any(row[0].marks for row in rows) else []
-    notes.append(Footnote("On the front: no other method is at least as good and as cheap, and better in one of both."))
-    title = f"{direction}, cost against quality: {setting.mark}"
-    return Table(title, tuple(heads), (Group(tuple(rows)),), footnotes=tuple(notes))
+    told = "on the front: no other method is at least as good and as cheap, and better in one of both"
+    footnotes = (*marks.footnotes, Footnote(told))
+    return Table(f"{of.title}; {of.name}: cost against quality", tuple(heads), (Group(tuple(rows)),), (), footnotes)

@@ -16,7 +16,8 @@
   }
 
   function sort(table, head, column) {
-    const higher = head.querySelector('[aria-label="higher is better"]') !== null;
+    const own = head.querySelector('[aria-label$="is better"]'); // or else the caption may say it for all columns
+    const higher = own ? own.textContent === "↑" : table.caption.textContent.includes("↑");
     const before = head.getAttribute("aria-sort");
     const order = before ? (before === "ascending" ? "descending" : "ascending") : higher ? "descending" : "ascending";
     for (const other of table.tHead.rows[0].cells) other.removeAttribute("aria-sort");
