@@ -207,7 +207,6 @@ def test_dark_is_dark_and_light_is_light(page: Path, browser: Any) -> None:
 
 def test_pictures_are_seen_in_the_page_and_beside_it(tmp_path: Path, page: Path, browser: Any) -> None:
     script = """
-        document.querySelectorAll('img').forEach(image => { image.loading = 'eager'; });
         const done = arguments[arguments.length - 1];
         Promise.all(Array.from(document.images, image => image.decode())).then(
             () => done(Array.from(document.images, image => image.naturalWidth)), error => done(String(error)));

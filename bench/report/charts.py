@@ -194,21 +194,27 @@ def scatter(points: Sequence[Point], x_name: str, y_name: str, higher_is_better:
     places = [(across(point.cost), up(point.quality)) for point in points]
     best = pareto([(point.cost, point.quality) for point in points], higher_is_better)
     named = [i for i in range(len(points)) if best[i] or len(points) <= MOST_NAMES]
-    labels = dict(zip(named, place_labels(places, {i: points[i].name for i in named}), strict=True))
+    bars = [(up(p.quality - p.spread), up(p.quality + p.spread)) if p.spread else None for p in points]
+    stairs = _stairs(sorted(place for place, on in zip(places, best, strict=True) if on))
+    drawn = [(x - 2, bar[1], x + 2, bar[0]) for (x, _), bar in zip(places, bars, strict=True) if bar]
+    drawn += [(min(a, c) - 2, min(b, d) - 2, max(a, c) + 2, max(b, d) + 2) for (a, b), (c, d) in pairwise(stairs)]
+    labels = dict(zip(named, place_labels(places, {i: points[i].name for i in named}, drawn), strict=True))
     marks = tuple(
-        Mark(point, on, x, y, (up(point.quality - point.spread), up(point.quality + point.spread))
-             if point.spread else None, labels.get(i))
-        for i, (point, on, (x, y)) in enumerate(zip(points, best, places, strict=True))
-    )  # fmt: skip
-    front = sorted((mark.x, mark.y) for mark in marks if mark.best)
-    stairs = [f"{front[0][0]:.1f},{front[0][1]:.1f}"]
-    for (_, before), (x, y) in pairwise(front):
-        stairs += [f"{x:.1f},{before:.1f}", f"{x:.1f},{y:.1f}"]
-    stairs.append(f"{width},{front[-1][1]:.1f}")
+        Mark(point, on, x, y, bar, labels.get(i))
+        for i, (point, on, (x, y), bar) in enumerate(zip(points, best, places, bars, strict=True))
+    )
     return Scatter(
         x_name, y_name, higher_is_better, marks, tuple((across(tick), f"{tick:g}") for tick in x_ticks),
-        tuple((up(tick), f"{tick:g}") for tick in y_ticks), " ".join(stairs),
+        tuple((up(tick), f"{tick:g}") for tick in y_ticks), " ".join(f"{x:.1f},{y:.1f}" for x, y in stairs),
     )  # fmt: skip
+
+
+def _stairs(front: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    """The corners of the front: from each of its points level up to the next one's cost, and on to the right edge."""
+    corners = [front[0]]
+    for (_, before), (x, y) in pairwise(front):
+        corners += [(x, before), (x, y)]
+    return [*corners, (float(PLOT[0]), front[-1][1])]
 
 
 def ticks(low: float, high: float, most: int = 6) -> list[float]:
@@ -222,12 +228,19 @@ def ticks(low: float, high: float, most: int = 6) -> list[float]:
     return [float(f"{place * step:.9g}") for place in range(first, last + 1)]
 
 
-def place_labels(places: Sequence[tuple[float, float]], names: Mapping[int, str]) -> list[tuple[float, float]]:
+Box = tuple[float, float, float, float]
+"""Left, top, right, bottom."""
+
+
+def place_labels(
+    places: Sequence[tuple[float, float]], names: Mapping[int, str], drawn: Sequence[Box] = ()
+) -> list[tuple[float, float]]:
     """Where each of `names` (of the points at `places`) begins.
 
-    Beside its point, where it covers neither a point nor an earlier name and keeps within the plot, if there is room.
+    Beside its point, where it covers neither a point nor an earlier name nor what is `drawn`, and keeps within the
+    plot, if there is room.
     """
-    taken = [(x - 5, y - 5, x + 5, y + 5) for x, y in places]
+    taken = [*drawn, *((x - 5, y - 5, x + 5, y + 5) for x, y in places)]
     found = []
     for i, name in names.items():
         x, y = places[i]
@@ -246,9 +259,6 @@ def place_labels(places: Sequence[tuple[float, float]], names: Mapping[int, str]
         taken.append(boxes[best])
         found.append(offers[best])
     return found
-
-
-Box = tuple[float, float, float, float]
 
 
 def _overlap(a: Box, b: Box) -> float:
