@@ -203,6 +203,18 @@ def test_records_of_an_earlier_version_are_shown_without_intervals_or_floors(tmp
     assert "does not know these protocols: fid-of-old-v0" in words(root)
 
 
+def test_a_damaged_cell_is_named_and_the_rest_is_shown(tmp_path: Path) -> None:
+    add(tmp_path / "r", spec(), records(20.0))
+    broken = add(tmp_path / "r", spec(seed=1), records(22.0))
+    (broken / "metrics-none.json").write_text('{"records": [')
+    unknown = add(tmp_path / "r", spec(seed=2), records(24.0))
+    (unknown / "environment.json").write_text("[1")
+    (unknown / "log.jsonl").write_bytes(b"\xff\xfe{}\n[]\n")
+    root = page_of(tmp_path / "r", tmp_path / "out")[1]
+    assert values(root, "; ink->paint")["cyclegan"]["accuracy-judge-v1 % ↑ (n = 6)"] == "22.00 ± 2.8"
+    assert f"left out: {broken / 'metrics-none.json'} is damaged" in words(root)
+
+
 # ------------------------------------------------------------------------------------------------------------ samples
 
 
