@@ -146,15 +146,34 @@ def sweep(
 
 
 @app.command()
-def table(task: TaskOption, results: ResultsOption = DEFAULT_RESULTS) -> None:
-    """Print the leaderboard of everything measured on a task, as Markdown."""
-    from bench.leaderboard import leaderboards
-    from bench.tasks import get_task
+def table(
+    task: Annotated[str, typer.Option("--task", help="The leaderboard of this task.")] = "",
+    paper: Annotated[str, typer.Option("--paper", help="Table 1, 2, 3a, 3b or 4 of the paper, or its text.")] = "",
+    form: Annotated[str, typer.Option("--format", help="md, latex, csv or html; default: as --out ends.")] = "",
+    out: Annotated[Path | None, typer.Option("--out", help="Write this file instead of printing.")] = None,
+    preset: Annotated[str, typer.Option(help="Only what was trained with this preset.")] = "",
+    data: Annotated[str, typer.Option(help="Only what was trained on embedded, mnist-drawn or real data.")] = "",
+    budget: Annotated[str, typer.Option(help="Only what was trained for images=N or seconds=S.")] = "",
+    results: ResultsOption = DEFAULT_RESULTS,
+) -> None:
+    """Print what was measured on a task, or a table of the paper with our values; a table for each setting."""
+    from bench.tables.command import TableRequest, make_table
 
-    texts = leaderboards(results, get_task(task).name)
-    if not texts:
-        raise BenchError(f"no results of {task} in {results}", f"python -m bench run --task {task}")
-    print("\n\n".join(texts))
+    raise typer.Exit(make_table(TableRequest(task, paper, form, out, preset, data, budget, results)))
+
+
+@app.command()
+def report(
+    task: TaskOption = "",
+    results: ResultsOption = DEFAULT_RESULTS,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Folder of the page; default: report in the results.")
+    ] = None,
+) -> None:
+    """Make one static page of everything measured: tables, samples, curves, costs, commands. Prints its path."""
+    from bench.report import write_report
+
+    print(write_report(results, out or results / "report", task))
 
 
 @app.command()

@@ -150,7 +150,7 @@ def run(request: Request) -> int:
     else:
         good = run_here(request, session)
     path = write_leaderboards(request.results, session.task.name)
-    print("\n\n".join(leaderboards(request.results, session.task.name)))
+    print("\n".join(leaderboards(request.results, session.task.name)))
     say(f"leaderboard: {path}")
     for name, reason in session.broken.items():
         print(f"\nfailed: {name}: {reason}")

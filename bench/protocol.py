@@ -63,6 +63,9 @@ class Protocol:
     batch of 512 is dropped."""
 
 
+ALL = "all"
+"""Label of the records that pool every class."""
+
 TRANSLATION = TranslationProtocol(name="translate-v1", batch=32, styles=5, sources="test")
 
 ACROSS_GROUP = 5

@@ -110,7 +110,7 @@ def rescore(request: RescoreRequest) -> int:
 
 def _print_leaderboards(request: RescoreRequest, task: Task) -> int:
     write_leaderboards(request.results, task.name)
-    print("\n\n".join(leaderboards(request.results, task.name)))
+    print("\n".join(leaderboards(request.results, task.name)))
     return 0
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from bench.atomic import write_json
 from bench.errors import BenchError
-from bench.presets import STAND_IN
+from bench.progress import say
 from bench.spec import RunSpec
 
 if TYPE_CHECKING:
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 State = Literal["new", "running", "trained", "done", "failed"]
 SCHEMA = 2
-GIVEN = "given weights"
-"""Budget of a checkpoint that was scored and not trained."""
 
 
 class Cell:
@@ -157,62 +155,80 @@ def direction_file(direction: str) -> str:
     return direction.replace("->", "2").replace("/", "_")
 
 
-def read_cells(root: Path, task: str) -> Iterator[dict[str, Any]]:
-    """Every cell of `task` as `{spec, status, cost, remarks, pretrained, scores: {style: metrics}, folder}`, ordered by
-    folder; `pretrained` names the networks that it was given.
+ALIGNMENT = "alignment.json"
+"""In the folder of a semantic stage: how well its clusters align with the classes, by the map of the original."""
+READ = ("spec.json", "status.json", "cost.json", "remarks.json", "pretrained.json")
+"""What tables read of a cell, with `metrics-<style>.json`."""
+
+
+def cell_files(folder: Path) -> tuple[str, ...]:
+    """Names of the files in `folder` that tables read."""
+    return tuple(
+        name
+        for name in sorted(os.listdir(folder))
+        if name in READ or (name.startswith("metrics-") and name.endswith(".json"))
+    )
+
+
+def read_cell(folder: Path, names: Sequence[str] | None = None) -> dict[str, Any]:
+    """A cell as `{spec, status, cost, remarks, pretrained, scores: {style: metrics}, folder}`.
+
+    `pretrained` names the networks that it was given. `names`: `cell_files(folder)`, if they are known. BenchError,
+    with the file's name, for one that is damaged or of a newer version; FileNotFoundError if one is not there.
     """
-    for path in sorted((root / "runs" / task).glob("*/*/spec.json")):
-        folder = path.parent
-        yield {
-            "folder": folder,
-            "spec": json.loads(path.read_text()),
-            "status": _read(folder / "status.json"),
-            "cost": _read(folder / "cost.json"),
-            "remarks": list(_read(folder / "remarks.json")),
-            "pretrained": list(_read(folder / "pretrained.json")),
-            "scores": {
-                metrics.stem.removeprefix("metrics-"): json.loads(metrics.read_text())
-                for metrics in sorted(folder.glob("metrics-*.json"))
-            },
-        }
+    names = cell_files(folder) if names is None else names
+    read = {name: _read(folder / name) for name in names}
+    for name, content in read.items():
+        schema = content.get("schema", 1) if isinstance(content, dict) else 1
+        if schema > SCHEMA:
+            raise BenchError(
+                f"{folder / name} is of schema {schema}, and this version reads up to {SCHEMA}",
+                "update udt-bench, or choose another --results folder",
+            )
+    return {
+        "folder": folder,
+        "spec": read["spec.json"],
+        "status": read.get("status.json", {}),
+        "cost": read.get("cost.json", {}),
+        "remarks": list(read.get("remarks.json", [])),
+        "pretrained": list(read.get("pretrained.json", [])),
+        "scores": {
+            name.removeprefix("metrics-").removesuffix(".json"): content
+            for name, content in read.items()
+            if name.startswith("metrics-")
+        },
+    }
 
 
 def _read(path: Path) -> Any:
-    return json.loads(path.read_text()) if path.exists() else {}
+    """JSON of the shape that the harness writes: a table of names, or for two files a list."""
+    try:
+        content = json.loads(path.read_bytes())
+    except ValueError as error:
+        raise damaged(path, str(error)) from error
+    if not isinstance(content, list if path.name in ("remarks.json", "pretrained.json") else dict):
+        raise damaged(path, f"it holds a {type(content).__name__}")
+    return content
+
+
+def damaged(path: Path, detail: str) -> BenchError:
+    """The error for a file of a cell that is not what the harness writes."""
+    return BenchError(f"{path} is damaged: {detail}", "restore it, or remove the cell's folder and run it again")
+
+
+def read_cells(root: Path, task: str) -> Iterator[dict[str, Any]]:
+    """Every cell of `task` as by `read_cell`, ordered by folder. One that cannot be read is named and left out."""
+    for path in sorted((root / "runs" / task).glob("*/*/spec.json")):
+        try:
+            yield read_cell(path.parent)
+        except BenchError as error:
+            say(f"left out: {error.what}")
 
 
 def frame(root: Path, task: str) -> pd.DataFrame:
     """One row per cell x style source x metric x direction x class; one without value for a cell without metrics."""
-    import pandas as pd
+    from bench.index import read_records
 
-    rows: list[dict[str, Any]] = []
-    for cell in read_cells(root, task):
-        spec, status, cost = cell["spec"], cell["status"], cell["cost"]
-        common = {
-            **{
-                key: spec[key]
-                for key in ("task", "data_kind", "data_version", "image_size", "preset", "method", "seed")
-            },
-            "budget": GIVEN if spec.get("weights") else f"{spec['budget']['kind']}={spec['budget']['amount']}",
-            # With version and weights: results of two versions of a method are two rows, never one mean.
-            "config": json.dumps(
-                {**spec["config"], "method_version": spec["method_version"], "weights": spec.get("weights", "")},
-                sort_keys=True,
-            ),
-            "identity": spec["identity"],
-            "folder": str(cell["folder"]),
-            "supervision": spec.get("supervision", "none"),
-            "stand_in": STAND_IN in cell["pretrained"],
-            "state": status.get("state", "new"),
-            "reason": status.get("reason", ""),
-            "remarks": "; ".join(cell["remarks"]),
-            "step": status.get("step"),
-            "seconds": cost.get("seconds"),
-            "stage_seconds": sum(cost.get("stage_seconds", {}).values()),
-            "parameters": cost.get("parameters"),
-            "flops": cost.get("flops"),
-            "peak_memory_bytes": cost.get("peak_memory_bytes"),
-        }
-        records = [{"style": style, **record} for style, score in cell["scores"].items() for record in score["records"]]
-        rows.extend({**common, **record} for record in records or [{}])
-    return pd.DataFrame(rows)
+    records = read_records(root, task)
+    base = root / "runs" / task
+    return records.frame().assign(folder=lambda rows: [str(base / name) for name in rows["folder"]])

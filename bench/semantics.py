@@ -20,7 +20,8 @@ from bench.launch import layers, training_domains, weights_for, with_clusters
 from bench.loop import TrainingFailed
 from bench.presets import KindPreset, get_preset
 from bench.progress import say
-from bench.spec import check_override_methods, parse_overrides, resolve_config
+from bench.results import ALIGNMENT
+from bench.spec import check_override_methods, config_values, parse_overrides, resolve_config
 from bench.stages import StageStore
 from bench.tasks import get_task
 from methods.base import Context
@@ -124,7 +125,7 @@ def run_semantics(request: SemanticsRequest) -> int:
     with runtime.threads_pinned(runtime.threads):
         for seed in request.seeds:
             try:
-                rows += _one_seed(make(), wanted, data, seed, runtime, request)
+                rows += _one_seed(make(), wanted, config, data, seed, runtime, request)
             except TrainingFailed as error:
                 say(f"{wanted} seed {seed}: FAILED: {error}")
                 failed = True
@@ -142,8 +143,9 @@ def _config(request: SemanticsRequest, preset: KindPreset, overrides: Any, kind:
 
 
 def _one_seed(
-    categories: Categories, wanted: str, data: TaskData, seed: int, runtime: Runtime, request: SemanticsRequest
-) -> list[Alignment]:
+    categories: Categories, wanted: str, config: Any, data: TaskData, seed: int, runtime: Runtime,
+    request: SemanticsRequest,
+) -> list[Alignment]:  # fmt: skip
     store = StageStore(request.results / "semantics" / request.task, data.version, seed, runtime)
     categories.to(runtime.device)
     domains = training_domains(data, runtime)
@@ -172,8 +174,22 @@ def _one_seed(
         )
         for (domain, split), clusters in found.items()
     ]
-    record = [vars(row) for row in rows]
-    write_json(store.folder(passed[-1]) / "alignment.json", {"assignment": request.assignment, "alignment": record})
+    asked = [request.assignment, request.map_from, request.map_split]
+    name = ALIGNMENT if asked == ["majority", "", ""] else f"alignment-{'-'.join(filter(None, asked))}.json"
+    write_json(
+        store.folder(passed[-1]) / name,
+        {
+            "task": request.task,
+            "data_kind": data.kind,
+            "data_version": data.version,
+            "image_size": data.size,
+            "preset": request.preset,
+            "method": request.method,
+            "config": config_values(config),
+            "assignment": request.assignment,
+            "alignment": [vars(row) for row in rows],
+        },
+    )
     return rows
 
 

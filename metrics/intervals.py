@@ -30,7 +30,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+from scipy.special import stdtrit
 
 from metrics.checks import as_count, as_finite, as_number, as_samples
 from metrics.floors import Floor, Statistic, disjoint_sets, real_floor
@@ -219,13 +219,16 @@ def seed_interval(values: Sequence[float | None], level: float = 0.95) -> SeedIn
         raise ValueError(f"level: between 0 and 1 wanted, got {level}")
     if len(values) == 0:
         raise ValueError("values: at least 1 seed wanted, got 0")
-    held = np.sort([as_number(value, f"seed {i}") for i, value in enumerate(values) if value is not None])
+    held = np.sort(np.array([float(value) for value in values if value is not None]))
+    if not np.isfinite(held).all():
+        for i, value in enumerate(values):
+            as_number(0.0 if value is None else value, f"seed {i}")  # raises, with the seed's number
     k, n = len(held), len(values)
     mean = float(held.mean()) if k else None
     if mean is None or k < 2:
         return SeedInterval(mean, None, None, None, k, n)
     deviation = float(held.std(ddof=1))
-    reach = float(stats.t.ppf((1 + level) / 2, k - 1)) * deviation / math.sqrt(k)
+    reach = float(stdtrit(k - 1, (1 + level) / 2)) * deviation / math.sqrt(k)
     return SeedInterval(mean, deviation, mean - reach, mean + reach, k, n)
 
 

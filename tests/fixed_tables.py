@@ -68,7 +68,8 @@ LEADERBOARD = Table(
 
 
 CENTRES = {
-    "accuracy-judge-v1": 60.0, "fid-pytorch-v1": 100.0, "fid-inception-v1": 103.0, "fid-judge-v1": 5.0,
+    "accuracy-judge-v1": 60.0, "fid-pytorch-paper-v1": 100.0, "fid-pytorch-paper-test-v1": 100.0,
+    "fid-pytorch-v1": 101.0, "fid-pytorch-test-v1": 101.0, "fid-inception-v1": 103.0, "fid-judge-v1": 5.0,
     "lpips-across-v1": 0.7, "lpips-alexnet-v1": 0.06, "ndb-pixels-v1": 14.0, "jsd-pixels-v1": 0.04,
     "alignment-accuracy": 90.0,
 }  # fmt: skip

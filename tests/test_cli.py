@@ -11,8 +11,8 @@ import pytest
 from bench.cli import main
 
 LEVELS = [
-    [], ["run"], ["evaluate"], ["semantics"], ["sweep"], ["table"], ["compare"], ["figure"], ["list"], ["fetch"],
-    ["doctor"],
+    [], ["run"], ["evaluate"], ["semantics"], ["sweep"], ["table"], ["compare"], ["report"], ["figure"], ["list"],
+    ["fetch"], ["doctor"],
 ]  # fmt: skip
 
 

@@ -72,6 +72,15 @@ def prepare(
     )
 
 
+def prepared(version: str, size: int, cache: Path) -> dict[tuple[int, SplitName], Split] | None:
+    """The splits of the data called `version`, if they were prepared in `cache`; needs no source.
+
+    Raises BenchError if they are damaged.
+    """
+    folder = cache / "prepared" / version
+    return _open(folder, size)[0] if folder.is_dir() else None
+
+
 def data_version(sources: tuple[Source, Source], size: int) -> str:
     """16 hex digits that name the data's content and preparation. Reads the files, decodes nothing."""
     described = [[s.domain, list(s.classes), s.resample, s.fingerprint()] for s in sources]

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.errors import BenchError
-from bench.leaderboard import SAME_SETTING
+from bench.pools import Setting
 from bench.presets import PRESETS, get_preset
-from bench.results import GIVEN, frame
+from bench.records import GIVEN
+from bench.results import frame
 from bench.spec import flat_values
 from bench.tasks import TASKS, get_task
 
@@ -264,7 +265,7 @@ def _of_request(rows: pd.DataFrame, request: FigureRequest, load: Load) -> pd.Da
 def _only_setting(rows: pd.DataFrame, request: FigureRequest) -> Setting:
     settings = [
         Setting(request.task, **{str(key): value for key, value in row._asdict().items()})
-        for row in rows[SAME_SETTING].drop_duplicates().itertuples(index=False)
+        for row in rows[list(Setting._fields)].drop_duplicates().itertuples(index=False)
     ]
     if len(settings) > 1:
         told = "\n    ".join(setting.told for setting in settings)

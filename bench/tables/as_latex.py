@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterator
 
 from bench.tables.table import Cell, Footnote, Group, Table, heading, one_line, shown
 
@@ -34,7 +35,7 @@ def latex(table: Table) -> str:
     """A `table` environment with caption, notes, `tabular` and footnotes; its document needs `PREAMBLE`."""
     aligned = "".join(column.align[0] for column in table.columns)
     heads = [_head(table, index) for index in range(len(table.columns))]
-    groups = [[_row(table, group, place) for place in range(len(group.rows))] for group in table.groups if group.rows]
+    groups = [list(_rows(table, group)) for group in table.groups if group.rows]
     body = [line for lines in groups for line in (r"\midrule", *lines)]
     lines = [
         f"% in the preamble: {PREAMBLE}",
@@ -64,11 +65,13 @@ def _head(table: Table, index: int) -> str:
     return _stacked(lines, "b", column.align[0])
 
 
-def _row(table: Table, group: Group, place: int) -> str:
-    cells = [_cell(table, index, cell) for index, cell in enumerate(group.rows[place])]
-    if place and table.merged(group):
-        cells[0] = ""
-    return " & ".join(cells) + r" \\"
+def _rows(table: Table, group: Group) -> Iterator[str]:
+    merged = table.merged(group)
+    for place, row in enumerate(group.rows):
+        cells = [_cell(table, index, cell) for index, cell in enumerate(row)]
+        if place and merged:
+            cells[0] = ""
+        yield " & ".join(cells) + r" \\"
 
 
 def _cell(table: Table, index: int, cell: Cell) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection, Sequence
 
 from bench.tables.table import Cell, Footnote, Group, Table, heading, one_line, shown
 
@@ -13,8 +14,11 @@ _BLOCK_IN_ITEM = re.compile(r"^(\d*)(?=[#+>\[.)-])")
 """What would begin another list, a heading, a quotation or a tick box inside an item of a list."""
 
 
-def markdown(table: Table, level: int = 1) -> str:
-    """Heading of `level`, notes as a list, the table, footnotes as a list. Ends in a line break."""
+def markdown(table: Table, level: int = 1, said: Collection[str | Footnote] = ()) -> str:
+    """Heading of `level`, notes as a list, the table, footnotes as a list. Ends in a line break.
+
+    Notes and footnotes that are in `said` are told elsewhere on the page, and left out here.
+    """
     from tabulate import tabulate
 
     names = [_escaped(heading(table, index)) for index in range(len(table.columns))]
@@ -26,9 +30,29 @@ def markdown(table: Table, level: int = 1) -> str:
         disable_numparse=True,
         colalign=[column.align for column in table.columns],
     )
-    title = _escaped(table.title).replace("#", r"\#")
-    blocks = [f"{'#' * level} {title}", *_list(table.notes), body, *_footnotes(table.footnotes)]
-    return "\n\n".join(blocks) + "\n"
+    notes = [note for note in table.notes if note not in said]
+    footnotes = [note for note in table.footnotes if note not in said]
+    return "\n\n".join([title(table.title, level), *note_list(notes), body, *footnote_list(footnotes)]) + "\n"
+
+
+def title(text: str, level: int) -> str:
+    """A heading."""
+    return f"{'#' * level} " + _escaped(text).replace("#", r"\#")
+
+
+def note_list(notes: Sequence[str]) -> list[str]:
+    """One block, or none without notes."""
+    return ["\n".join(f"- {_item(note)}" for note in notes)] if notes else []
+
+
+def footnote_list(footnotes: Sequence[Footnote]) -> list[str]:
+    """One block, or none without footnotes."""
+    lines = []
+    for note in footnotes:
+        command = f": `{one_line(note.command).replace('`', '')}`" if note.command else ""
+        mark = f"{_marks((note.mark,), '')} " if note.mark else ""
+        lines.append(f"- {mark}{_item(note.text)}{command}")
+    return ["\n".join(lines)] if lines else []
 
 
 def _rows(table: Table, group: Group) -> list[list[str]]:
@@ -48,19 +72,6 @@ def _marks(marks: tuple[str, ...], text: str) -> str:
     """Behind `text`; letters in parentheses, because Markdown has no raised ones."""
     joined = "".join(f"({mark})" if mark.isalnum() else _escaped(mark) for mark in marks)
     return f" {joined}" if joined and text else joined
-
-
-def _list(notes: tuple[str, ...]) -> list[str]:
-    return ["\n".join(f"- {_item(note)}" for note in notes)] if notes else []
-
-
-def _footnotes(footnotes: tuple[Footnote, ...]) -> list[str]:
-    lines = []
-    for note in footnotes:
-        command = f": `{one_line(note.command).replace('`', '')}`" if note.command else ""
-        mark = f"{_marks((note.mark,), '')} " if note.mark else ""
-        lines.append(f"- {mark}{_item(note.text)}{command}")
-    return ["\n".join(lines)] if lines else []
 
 
 def _item(text: str) -> str:

@@ -75,6 +75,10 @@ class Found:
             and result.values
         }
 
+    def unequal(self, line: Line, chain: Chain) -> bool:
+        """Whether the values of a row are of different numbers of images: they say nothing of who is better."""
+        return len({result.images for result in self.competing(line, chain).values()}) > 1
+
 
 def places(lines: Iterable[Line]) -> list[Place]:
     """All places of `lines` that have a published number."""

@@ -7,34 +7,35 @@ not measured with the published settings on the published data is marked, and no
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 
 from bench.errors import BenchError, nearest
+from bench.tables.marks import Marks
 from bench.tables.measured import Found, Lookup, Measured, find, places
-from bench.tables.paper_notes import header, plain_footnotes, sources
+from bench.tables.paper_notes import Options, header, plain_footnotes, sources
 from bench.tables.paper_shapes import SHAPES, WEAK, Chain, Line, Place, Shape
 from bench.tables.published import Inconsistency, inconsistencies
 from bench.tables.ranking import BestSet, best_set
-from bench.tables.table import Cell, Column, Footnote, Group, Table, decimals_of, images, number
+from bench.tables.table import Cell, Column, Group, Table, decimals_of, images, number
 from metrics.intervals import NORMAL_95, seed_interval
 
 __all__ = ["Lookup", "Measured", "paper_table"]
 
 OTHER_SETTING = "†"
 OTHER_PROTOCOL = "‡"
+DEFAULT_OPTIONS = Options()
 
 
-def paper_table(name: str, lookup: Lookup, options: str = "--preset paper") -> Table:
+def paper_table(name: str, lookup: Lookup, options: Options | None = DEFAULT_OPTIONS) -> Table:
     """Table `name` of the paper: `1`, `2`, `3a`, `3b`, `4`, or `text`.
 
-    `options` go into the commands that are given for what was not measured.
+    `options` go into the commands that are given for what was not measured; None: no command measures that.
     Raises BenchError for another name, and ValueError if `lookup` mixes settings.
     """
     if name not in SHAPES:
         raise BenchError(f"the paper has no table '{name}'", nearest(name, list(SHAPES)))
     shape = SHAPES[name]()
     found = find(shape, lookup)
-    notes = _Notes()
+    notes = Marks()
     columns, on_numbers = _columns(shape, notes)
     best = {(line, chain): _best(line, chain, found) for line in shape.lines for chain in line.chains}
     groups = tuple(_group(line, found, best, notes, on_numbers) for line in shape.lines)
@@ -43,31 +44,7 @@ def paper_table(name: str, lookup: Lookup, options: str = "--preset paper") -> T
     return Table(shape.title, columns, groups, header(shape, found), footnotes, stub=2)
 
 
-@dataclass
-class _Notes:
-    """Footnotes with marks, in the order in which their marks first appear."""
-
-    footnotes: list[Footnote] = field(default_factory=list)
-    letters: dict[str, str] = field(default_factory=dict)
-
-    def letter(self, text: str) -> str:
-        """The mark of the footnote `text`: a, b, c, ..."""
-        if text not in self.letters:
-            self.letters[text] = self.sign(_letter(len(self.letters)), text)
-        return self.letters[text]
-
-    def sign(self, mark: str, text: str) -> str:
-        """`mark`, explained once for each text."""
-        if Footnote(text, mark) not in self.footnotes:
-            self.footnotes.append(Footnote(text, mark))
-        return mark
-
-
-def _letter(index: int) -> str:
-    return (_letter(index // 26 - 1) if index >= 26 else "") + "abcdefghijklmnopqrstuvwxyz"[index % 26]
-
-
-def _columns(shape: Shape, notes: _Notes) -> tuple[tuple[Column, ...], list[Inconsistency]]:
+def _columns(shape: Shape, notes: Marks) -> tuple[tuple[Column, ...], list[Inconsistency]]:
     """The headings, and the inconsistencies about single numbers: those about all of a column mark its heading."""
     every = dict.fromkeys(note for source in sources(shape) for note in inconsistencies(source))
     single = [note for note in every if any(note.about(place.published) for place in places(shape.lines))]
@@ -82,7 +59,7 @@ def _columns(shape: Shape, notes: _Notes) -> tuple[tuple[Column, ...], list[Inco
 
 
 def _group(
-    line: Line, found: Found, best: dict[tuple[Line, Chain], BestSet | None], notes: _Notes,
+    line: Line, found: Found, best: dict[tuple[Line, Chain], BestSet | None], notes: Marks,
     on_numbers: Sequence[Inconsistency],
 ) -> Group:  # fmt: skip
     """Published, ours, difference: a row of the paper."""
@@ -108,7 +85,7 @@ def _common_images(results: Iterable[Measured | None]) -> tuple[int, int] | None
     return counts.pop() if len(counts) == 1 else None
 
 
-def _published(place: Place | None, notes: _Notes, on_numbers: Sequence[Inconsistency]) -> Cell:
+def _published(place: Place | None, notes: Marks, on_numbers: Sequence[Inconsistency]) -> Cell:
     if place is None:
         return Cell()
     paper = place.published
@@ -116,7 +93,7 @@ def _published(place: Place | None, notes: _Notes, on_numbers: Sequence[Inconsis
     return Cell(value=paper.value, decimals=paper.decimals, marks=marks, role="published")
 
 
-def _ours(result: Measured | None, bold: bool, common: tuple[int, int] | None, notes: _Notes) -> Cell:
+def _ours(result: Measured | None, bold: bool, common: tuple[int, int] | None, notes: Marks) -> Cell:
     """Mean ± deviation over seeds and k/n, or why there is none. `common`: what the row's name says of images."""
     if result is None:
         return Cell(role="ours")
@@ -156,7 +133,7 @@ def _difference(place: Place | None, ours: Cell) -> Cell:
 
 
 def _name(
-    chain: Chain, found: Found, competing: Iterable[Measured], common: tuple[int, int] | None, notes: _Notes
+    chain: Chain, found: Found, competing: Iterable[Measured], common: tuple[int, int] | None, notes: Marks
 ) -> Cell:
     """`ours (quick, embedded data, 32 px), n = 50/200, floor 12.30 †`."""
     text = chain.name + (f" ({found.setting})" if found.setting else "")
@@ -176,9 +153,9 @@ def _name(
 
 
 def _best(line: Line, chain: Chain, found: Found) -> BestSet | None:
-    """Which methods of a row cannot be told from the best; None below two."""
+    """Which methods of a row cannot be told from the best; None below two that can be compared."""
     competing = found.competing(line, chain)
-    if len(competing) < 2:
+    if len(competing) < 2 or found.unequal(line, chain):
         return None
     deviations = {name: of.image_deviation for name, of in competing.items() if of.image_deviation is not None}
     return best_set({name: of.values for name, of in competing.items()}, line.higher_is_better, deviations)

@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from bench.tables.measured import Found, places
 from bench.tables.paper_shapes import JUDGE, STAGES, Shape
 from bench.tables.published import inconsistencies
 from bench.tables.table import Footnote
+
+
+class Options(NamedTuple):
+    """What goes into the commands that measure what is missing, so that it is measured in the table's setting."""
+
+    all: str = "--preset paper"
+    """Into `run`, `evaluate` and `semantics`."""
+    run: str = ""
+    """Into `run` alone."""
+
 
 _NO_METHODS = {JUDGE, *STAGES.values()}
 
@@ -32,9 +43,10 @@ def header(shape: Shape, found: Found) -> tuple[str, ...]:
     return tuple(lines)
 
 
-def plain_footnotes(shape: Shape, found: Found, tests: Sequence[str], options: str) -> list[Footnote]:
+def plain_footnotes(shape: Shape, found: Found, tests: Sequence[str], options: Options | None) -> list[Footnote]:
     """How to read ours, what to type for what is missing, and what is wrong with the paper's table as a whole."""
-    return [*_reading(shape, found, tests), *_commands(shape, found, options), *_inconsistencies(shape)]
+    commands = _commands(shape, found, options) if options else []
+    return [*_reading(shape, found, tests), *commands, *_inconsistencies(shape)]
 
 
 def _reading(shape: Shape, found: Found, tests: Sequence[str]) -> list[Footnote]:
@@ -47,6 +59,8 @@ def _reading(shape: Shape, found: Found, tests: Sequence[str]) -> list[Footnote]
             "the paper gives no deviations"
         )
     told += [f"ours, {test}" for test in tests]
+    if any(found.unequal(line, chain) for line in shape.lines for chain in line.chains):
+        told.append("nothing of ours is bold in a row whose numbers of images differ: those values cannot be compared")
     told += [
         f"{used} stands in for {candidates[0]}, which the paper's authors ran"
         for candidates, used in found.methods.items()
@@ -55,7 +69,7 @@ def _reading(shape: Shape, found: Found, tests: Sequence[str]) -> list[Footnote]
     return [Footnote(text) for text in told]
 
 
-def _commands(shape: Shape, found: Found, options: str) -> list[Footnote]:
+def _commands(shape: Shape, found: Found, options: Options) -> list[Footnote]:
     """What to type for what is not there, task by task. The judge's accuracy comes with any run."""
     notes = []
     asked = [(place, chain) for line in shape.lines for place in places([line]) for chain in line.chains]
@@ -64,12 +78,13 @@ def _commands(shape: Shape, found: Found, options: str) -> list[Footnote]:
         missing = [found.methods[place.candidates] for place, chain in of_task if (place, chain) not in found.measured]
         known = {found.methods[place.candidates] for place, chain in of_task if (place, chain) in found.measured}
         names = list(dict.fromkeys(missing))
-        common = f"--task {task} {options}".strip()
+        common = f"--task {task} {options.all}".strip()
         if new := [name for name in names if name not in known | _NO_METHODS]:
-            command = f"python -m bench run {common} --methods {','.join(new)} --seeds 0,1,2"
+            budget = f" {options.run}" if options.run else ""
+            command = f"python -m bench run {common}{budget} --methods {','.join(new)} --seeds 0,1,2"
             notes.append(Footnote("not measured (-); this measures it", command=command))
-        if any(name in STAGES.values() for name in names):
-            command = f"python -m bench semantics {common} --seeds 0,1,2"
+        for stage in (stage for stage, name in STAGES.items() if name in names):
+            command = f"python -m bench semantics {common} --stage {stage} --seeds 0,1,2"
             notes.append(Footnote("clusters not measured (-); this measures them", command=command))
         if old := [name for name in names if name in known - _NO_METHODS]:
             command = f"python -m bench evaluate {common} --methods {','.join(old)}"

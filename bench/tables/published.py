@@ -173,8 +173,8 @@ INCONSISTENCIES = (
         "Tables 1 to 3, FID",
         "protocol of the authors' code: pytorch-fid of 2020 (bilinear resize to 299 px without antialiasing, no "
         "rounding to 8 bit), images beyond the last full batch left out, and not the same number of styles per source: "
-        "5 for CatS-UDT, 10 for StarGAN-V2 and Content, 20 for None, 1 for deterministic methods. Compare with "
-        "fid-pytorch-v1, not with fid-inception-v1",
+        "5 for CatS-UDT, 10 for StarGAN-V2 and Content, 20 for None, 1 for deterministic methods. Nearest to it is "
+        "fid-pytorch-paper-v1 (Table 1: fid-pytorch-paper-test-v1); fid-inception-v1 is another number",
         _FID_TABLES,
     ),
     Inconsistency(

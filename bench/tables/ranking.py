@@ -10,9 +10,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
-from scipy import stats
+from scipy.special import ndtr, stdtr
 
 from metrics.intervals import seed_interval
 
@@ -58,11 +59,14 @@ def best_set(
     held = _checked(values)
     sign = 1 if higher_is_better else -1
     best = min(held, key=lambda name: (-sign * float(held[name].mean()), name))
-    raw: dict[str, float] = {}
-    kinds = set()
-    for name in sorted(set(held) - {best}):
-        p, kind = _p_value(held, best, name, image_deviations or {})
-        kinds.add(kind)
+    others = sorted(set(held) - {best})
+    over_seeds = [name for name in others if len(held[best]) > 1 and len(held[name]) > 1]
+    reference = _means([held[best]] * len(over_seeds))
+    raw = dict(zip(over_seeds, _welch(reference, _means([held[name] for name in over_seeds])).tolist(), strict=True))
+    kinds = {"seeds"} if over_seeds else set()
+    for name in sorted(set(others) - set(over_seeds)):
+        p = _over_images(held, best, name, image_deviations or {})
+        kinds.add("none" if p is None else "images")
         if p is not None:
             raw[name] = p
     corrected = holm(raw)
@@ -70,31 +74,35 @@ def best_set(
     return BestSet(best, frozenset(members), corrected, _note(kinds, level))
 
 
-def _p_value(held: dict[str, np.ndarray], a: str, b: str, deviations: Mapping[str, float]) -> tuple[float | None, str]:
-    """Two-sided, and by which test; None if there is nothing to test with."""
-    x, y = held[a], held[b]
-    if len(x) > 1 and len(y) > 1:
-        return _welch(x, y), "seeds"
+def _over_images(held: Mapping[str, np.ndarray], a: str, b: str, deviations: Mapping[str, float]) -> float | None:
+    """Two-sided p-value of the two values at hand; None if there is nothing to test with."""
     if a not in deviations or b not in deviations:
-        return None, "none"
+        return None
     scale = math.hypot(deviations[a], deviations[b])
     if not math.isfinite(scale) or min(deviations[a], deviations[b]) < 0:
         raise ValueError(f"image deviations: finite, 0 or more wanted, got {deviations[a]} and {deviations[b]}")
-    difference = abs(float(x.mean() - y.mean()))
-    return (2 * float(stats.norm.sf(difference / scale)) if scale else 1.0), "images"
+    difference = abs(float(held[a].mean() - held[b].mean()))
+    return 2 * float(ndtr(-difference / scale)) if scale else 1.0
 
 
-def _welch(x: np.ndarray, y: np.ndarray) -> float:
-    """Two-sided p-value (Welch 1947); 1 where neither side varies."""
-    of_x, of_y = x.var(ddof=1) / len(x), y.var(ddof=1) / len(y)
-    if of_x + of_y == 0:
-        return 1.0
-    freedom = (of_x + of_y) ** 2 / (of_x**2 / (len(x) - 1) + of_y**2 / (len(y) - 1))
-    return _two_sided(float((x.mean() - y.mean()) / math.sqrt(of_x + of_y)), float(freedom))
+def _means(samples: Sequence[np.ndarray]) -> np.ndarray:
+    """(3, len(samples)): mean, its variance, and degrees of freedom, of samples of two or more values."""
+    moments = [(of.mean(), of.var(ddof=1) / len(of), len(of) - 1) for of in samples]
+    return np.array(moments, dtype=np.float64).reshape(-1, 3).T
 
 
-def _two_sided(t: float, freedom: float) -> float:
-    return 2 * float(stats.t.sf(abs(t), freedom))
+def _welch(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Two-sided p-values (Welch 1947) of columns of `_means`; 1 where neither side varies."""
+    total = a[1] + b[1]
+    varies = total > 0
+    scale = np.where(varies, total, 1.0)
+    # In units of the sum, so that squares of tiny variances do not vanish.
+    freedom = 1 / np.where(varies, (a[1] / scale) ** 2 / a[2] + (b[1] / scale) ** 2 / b[2], 1.0)
+    return np.where(varies, _two_sided((a[0] - b[0]) / np.sqrt(scale), freedom), 1.0)
+
+
+def _two_sided(t: np.ndarray | float, freedom: np.ndarray | float) -> np.ndarray:
+    return 2 * stdtr(freedom, -np.abs(t))
 
 
 def _note(kinds: set[str], level: float) -> str:
@@ -117,10 +125,17 @@ def _note(kinds: set[str], level: float) -> str:
 
 def holm(p_values: Mapping[str, float]) -> dict[str, float]:
     """Holm's step-down correction (Holm 1979): p-values that may each be compared with the level of all together."""
-    corrected, highest = {}, 0.0
-    for place, name in enumerate(sorted(p_values, key=lambda name: (p_values[name], name))):
-        highest = max(highest, min(1.0, (len(p_values) - place) * p_values[name]))
-        corrected[name] = highest
+    names = sorted(p_values)
+    corrected = _holm(np.array([p_values[name] for name in names], dtype=np.float64))
+    return dict(zip(names, corrected.tolist(), strict=True))
+
+
+def _holm(p_values: np.ndarray) -> np.ndarray:
+    """As `holm`, (n,) -> (n,)."""
+    order = np.argsort(p_values, kind="stable")
+    steps = np.minimum(1.0, (len(order) - np.arange(len(order))) * p_values[order])
+    corrected = np.empty(len(order))
+    corrected[order] = np.maximum.accumulate(steps)
     return corrected
 
 
@@ -131,16 +146,15 @@ def rank_ranges(values: Values, higher_is_better: bool, level: float = 0.05) -> 
     t-test over all pairs, Holm's correction. A method with one seed can be anywhere. ValueError as by `best_set`.
     """
     held = _checked(values)
-    names = sorted(held)
-    pairs = [(a, b) for i, a in enumerate(names) for b in names[i + 1 :] if len(held[a]) > 1 and len(held[b]) > 1]
-    corrected = holm({f"{i}": _welch(held[a], held[b]) for i, (a, b) in enumerate(pairs)})
-    better, worse = dict.fromkeys(names, 0), dict.fromkeys(names, 0)
-    for i, (a, b) in enumerate(pairs):
-        if corrected[f"{i}"] < level:
-            ahead, behind = (a, b) if (held[a].mean() > held[b].mean()) == higher_is_better else (b, a)
-            worse[ahead] += 1
-            better[behind] += 1
-    return {name: (1 + better[name], len(names) - worse[name]) for name in values}
+    names = sorted(name for name, of in held.items() if len(of) > 1)
+    moments = _means([held[name] for name in names])
+    i, j = np.triu_indices(len(names), 1)
+    significant = _holm(_welch(moments[:, i], moments[:, j])) < level
+    first_is_better = (moments[0, i] > moments[0, j]) == higher_is_better
+    ahead, behind = np.where(first_is_better, i, j)[significant], np.where(first_is_better, j, i)[significant]
+    better = dict(zip(names, np.bincount(behind, minlength=len(names)).tolist(), strict=True))
+    worse = dict(zip(names, np.bincount(ahead, minlength=len(names)).tolist(), strict=True))
+    return {name: (1 + better.get(name, 0), len(held) - worse.get(name, 0)) for name in values}
 
 
 def ranks_with_ties(values: Mapping[str, float], higher_is_better: bool) -> dict[str, float]:
@@ -148,8 +162,10 @@ def ranks_with_ties(values: Mapping[str, float], higher_is_better: bool) -> dict
     numbers = np.array(list(values.values()), dtype=np.float64)
     if not np.isfinite(numbers).all():
         raise ValueError(f"finite values wanted, got {dict(values)}")
-    ranks = stats.rankdata(-numbers if higher_is_better else numbers)
-    return {name: float(rank) for name, rank in zip(values, ranks, strict=True)}
+    own = -numbers if higher_is_better else numbers
+    ascending = np.sort(own)
+    better, as_good = np.searchsorted(ascending, own), np.searchsorted(ascending, own, side="right")
+    return dict(zip(values, ((better + 1 + as_good) / 2).tolist(), strict=True))
 
 
 def mean_ranks(by_seed: Mapping[str, Mapping[int, float]], higher_is_better: bool) -> dict[str, float]:
@@ -192,7 +208,8 @@ def paired_difference(a: Mapping[int, float], b: Mapping[int, float], level: flo
     differences = [a[seed] - b[seed] for seed in seeds]
     found = seed_interval(differences, level)
     assert found.mean is not None
-    p = _two_sided(found.mean / found.deviation * math.sqrt(found.k), found.k - 1) if found.deviation else None
+    t = found.mean / found.deviation * math.sqrt(found.k) if found.deviation else None
+    p = None if t is None else float(_two_sided(t, found.k - 1))
     return PairedDifference(found.mean, found.deviation, found.low, found.high, p, seeds)
 
 
@@ -223,20 +240,39 @@ def probability_of_improvement(
         raise ValueError(f"the same tasks wanted for both, got {sorted(x)} and {sorted(y)}")
     sign = 1 if higher_is_better else -1
     sides = [(np.sort(sign * _checked(x)[task]), np.sort(sign * _checked(y)[task])) for task in sorted(x)]
-    wins = [(np.sign(a[:, None] - b[None, :]) + 1) / 2 for a, b in sides]  # per task (k_x, k_y): 1, 0, a tie 0.5
-    rng = np.random.default_rng(seed)
-    drawn = np.mean([_resampled(table, repeats, rng) for table in wins], axis=0)
+    means = []
+    losses = np.zeros(repeats)
+    for task, (a, b) in enumerate(sides):
+        lost, lost_or_tied = np.searchsorted(a, b), np.searchsorted(a, b, side="right")  # of a, by each of b
+        means.append(1 - float((lost + lost_or_tied).mean()) / (2 * len(a)))
+        losses += _resampled(len(a), lost, lost_or_tied, repeats, (seed, task)) / len(sides)
     tail = 50 * (1 - level)
-    low, high = np.percentile(drawn, [tail, 100 - tail])
-    degenerate = all(table.min() == table.max() for table in wins)
-    return Improvement(float(np.mean([table.mean() for table in wins])), float(low), float(high), degenerate)
+    low, high = np.clip(np.percentile(1 - losses, [tail, 100 - tail]), 0, 1).tolist()
+    degenerate = all(mean in (0.0, 1.0) or len({*a, *b}) == 1 for mean, (a, b) in zip(means, sides, strict=True))
+    return Improvement(float(np.mean(means)), low, high, degenerate)
 
 
-def _resampled(table: np.ndarray, repeats: int, rng: np.random.Generator) -> np.ndarray:
-    """Mean of the wins (k_x, k_y) over `repeats` draws of rows and of columns, with replacement; (repeats,)."""
-    rows = rng.integers(table.shape[0], size=(repeats, table.shape[0]))
-    columns = rng.integers(table.shape[1], size=(repeats, table.shape[1]))
-    return table[rows[:, :, None], columns[:, None, :]].mean(axis=(1, 2))
+def _resampled(
+    count: int, lost: np.ndarray, lost_or_tied: np.ndarray, repeats: int, stream: tuple[int, int]
+) -> np.ndarray:
+    """Share of pairs that x loses, a tie being a half, in each of `repeats` bootstrap samples of both sides.
+
+    x has `count` values in ascending order; each value of y is above the first `lost` of them, and below all but the
+    first `lost_or_tied`.
+    """
+    of_x, of_y = _drawn(count, repeats, (*stream, 0)), _drawn(len(lost), repeats, (*stream, 1))
+    below = np.concatenate([np.zeros((repeats, 1)), np.cumsum(of_x, axis=1)], axis=1)  # (repeats, count + 1)
+    return ((below[:, lost] + below[:, lost_or_tied]) * of_y).sum(axis=1) / (2 * count * len(lost))
+
+
+@lru_cache(maxsize=64)
+def _drawn(count: int, repeats: int, stream: tuple[int, ...]) -> np.ndarray:
+    """(repeats, count): how often each of `count` values is in a sample of `count` with replacement."""
+    drawn = np.random.default_rng(stream).integers(count, size=(repeats, count))
+    drawn += count * np.arange(repeats)[:, None]
+    counts = np.bincount(drawn.ravel(), minlength=repeats * count).reshape(repeats, count).astype(np.float64)
+    counts.flags.writeable = False
+    return counts
 
 
 def _checked(values: Values) -> dict[str, np.ndarray]:

@@ -35,9 +35,9 @@ class Cell:
     """(k, begun): seeds with a value, and seeds in all."""
     images: tuple[int, int] | None = None
     """(n, real): translated images or sources, and real images on the other side (0: the metric has none). Shown in the
-    heading where all values of a column agree, else beside each value."""
+    heading where all values of a column agree, else beside each value; of a `reference` beside the value alone."""
     images_in_name: bool = False
-    """The row's name has `images`: they are not shown again."""
+    """The row's name has `images`, or they follow from the heading's: they are not shown again."""
     decimals: int | None = None
     """Decimals of the number; None: see `number`. A published number keeps those that it was printed with."""
     bold: bool = False
@@ -67,11 +67,13 @@ class Column:
     label: str
     """Name of the method, of the protocol, of the class, ..."""
     protocol: str = ""
-    """Metric protocol of the numbers, if it is not in the label."""
+    """Metric protocol of the numbers; in the heading unless it is in the label."""
     unit: str = ""
     better: Better = ""
     align: Literal["left", "right"] = "right"
     marks: tuple[str, ...] = ()
+    in_title: bool = False
+    """The table's title has protocol, unit and direction: the heading is the label alone."""
 
 
 @dataclass(frozen=True)
@@ -126,7 +128,7 @@ class Table:
 
     def merged(self, group: Group) -> bool:
         """Whether the first column's text is the same all through `group`, so that it is shown once."""
-        return self.stub > 1 and len(group.rows) > 1 and len({row[0] for row in group.rows}) == 1
+        return self.stub > 1 and len(group.rows) > 1 and all(row[0] == group.rows[0][0] for row in group.rows)
 
     def common_counts(self, column: int) -> tuple[int, int] | None:
         """The numbers of images if all values of a column agree in them."""
@@ -137,7 +139,7 @@ class Table:
         found: list[set[tuple[int, int]]] = [set() for _ in self.columns]
         for row in self.rows():
             for counts, cell in zip(found, row, strict=True):
-                if cell.value is not None and cell.images and not cell.images_in_name:
+                if cell.value is not None and cell.images and not cell.images_in_name and cell.role != "reference":
                     counts.add(cell.images)
         return tuple(counts.pop() if len(counts) == 1 else None for counts in found)
 
@@ -154,7 +156,9 @@ def heading(table: Table, column: int) -> str:
     """Label, unit, direction of better and common numbers of images: `fid-judge-v1 ↓ (n = 250/500)`; without marks."""
     head = table.columns[column]
     counts = table.common_counts(column)
-    parts = (head.label, head.protocol, head.unit, ARROWS[head.better], f"({images(counts)})" if counts else "")
+    protocol = "" if head.protocol in head.label else head.protocol
+    measure = () if head.in_title else (protocol, head.unit, ARROWS[head.better])
+    parts = (head.label, *measure, f"({images(counts)})" if counts else "")
     return " ".join(part for part in parts if part)
 
 
@@ -171,7 +175,8 @@ def shown(table: Table, column: int, cell: Cell) -> str:
         text += f" ({ends[0]} to {ends[1]})"
     if cell.seeds is not None and cell.seeds[0] < cell.seeds[1]:
         text += f" [{cell.seeds[0]}/{cell.seeds[1]}]"
-    if cell.images is not None and not cell.images_in_name and table.common_counts(column) is None:
+    in_heading = cell.role != "reference" and table.common_counts(column) is not None
+    if cell.images is not None and not cell.images_in_name and not in_heading:
         text += f" ({images(cell.images)})"
     return text
 
