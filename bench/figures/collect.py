@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench import pools
 from bench.errors import BenchError
-from bench.pools import Setting
 from bench.presets import PRESETS, get_preset
 from bench.records import GIVEN
 from bench.results import frame
@@ -265,7 +265,7 @@ def _of_request(rows: pd.DataFrame, request: FigureRequest, load: Load) -> pd.Da
 def _only_setting(rows: pd.DataFrame, request: FigureRequest) -> Setting:
     settings = [
         Setting(request.task, **{str(key): value for key, value in row._asdict().items()})
-        for row in rows[list(Setting._fields)].drop_duplicates().itertuples(index=False)
+        for row in rows[list(pools.Setting._fields)].drop_duplicates().itertuples(index=False)
     ]
     if len(settings) > 1:
         told = "\n    ".join(setting.told for setting in settings)
