@@ -11,7 +11,7 @@ from bench.data.contract import TaskData
 from bench.errors import BenchError
 from bench.figures import FIGURES
 from bench.figures.collect import Collected, FigureRequest, Remedy, Setting, Slot, collect, remedy_of
-from bench.results import GIVEN
+from bench.records import GIVEN
 from bench.spec import Budget
 from bench.tasks import TASKS
 
