@@ -34,8 +34,8 @@ from bench.records import (
 )
 from bench.results import cell_files, damaged, read_cell
 
-LAYOUT = [1, CELL_TEXTS, CELL_NUMBERS, RECORD_TEXTS, RECORD_NUMBERS, RECORD_COUNTS]
-"""Of the file. The number is raised when the same files are to be read in another way."""
+SOURCES = tuple(Path(__file__).with_name(name) for name in ("index.py", "records.py", "results.py"))
+"""The code that reads cells: when it changes, every index is made anew."""
 WORTH = 50
 """Fewer changed cells than this are read again each time: that is faster than to write the index anew."""
 SETTLES = 2_000_000_000
@@ -151,7 +151,7 @@ def _store(path: Path, index: _Index) -> None:
     names = ["\n".join(of) for of in index.files]
     texts = {text: len(words) + i for i, text in enumerate(dict.fromkeys(names))}
     arrays = {
-        "layout": _bytes(LAYOUT),
+        "code": np.frombuffer(_code(), np.uint8),
         "words": _bytes([*words, *texts]),
         "files": np.array([texts[name] for name in names], dtype=np.int32),
         "seen": np.frombuffer(b"".join(of or bytes(16) for of in index.seen), np.uint8).reshape(-1, 16),
@@ -165,12 +165,12 @@ def _store(path: Path, index: _Index) -> None:
 
 
 def _load(path: Path) -> _Index:
-    """What was stored; nothing where there is no index, or a damaged one, or one of another layout."""
+    """What was stored; nothing where there is no index, or a damaged one, or one that other code made."""
     try:
-        with np.load(path, allow_pickle=False) as file:
-            if bytes(file["layout"]) != bytes(_bytes(LAYOUT)):
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
+            if bytes(stored["code"]) != _code():
                 return _NOTHING
-            arrays = {name: file[name] for name in file.files}  # with checksums
+            arrays = {name: stored[name] for name in stored.files}  # with checksums
         words = loads(bytes(arrays["words"]))
         records = Records(words, {}, {"cell": arrays["cell"]})
         for name, target, columns in _blocks(records):
@@ -190,6 +190,10 @@ def _blocks(records: Records) -> tuple[tuple[str, dict[str, np.ndarray], tuple[s
         ("record_numbers", records.records, RECORD_NUMBERS),
         ("record_counts", records.records, RECORD_COUNTS),
     )
+
+
+def _code() -> bytes:
+    return blake2b(b"".join(source.read_bytes() for source in SOURCES), digest_size=16).digest()
 
 
 def _bytes(value: object) -> np.ndarray:

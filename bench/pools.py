@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -96,16 +96,16 @@ class Group:
 def by_setting(records: Records, wanted: Callable[[Setting], bool] = lambda setting: True) -> list[Group]:
     """The settings that are `wanted`, in order."""
     settings, rows, row_of = _rows(records, wanted)
-    parts = _parts(records, [row for row, _ in rows], row_of)
-    groups = []
-    for setting in sorted(settings):
-        number = settings[setting]
-        directions: dict[str, list[Part]] = {}
-        for direction, row, part in parts:
-            if rows[row][1] == number:
-                directions.setdefault(direction, []).append(part)
-        groups.append(Group(setting, records, tuple(row for row, of in rows if of == number), directions))
-    return groups
+    rows_of: list[list[Row]] = [[] for _ in settings]
+    directions: list[dict[str, list[Part]]] = [{} for _ in settings]
+    for row, setting in rows:
+        rows_of[setting].append(row)
+    for direction, number, part in _parts(records, [row for row, _ in rows], row_of):
+        directions[rows[number][1]].setdefault(direction, []).append(part)
+    return [
+        Group(setting, records, tuple(rows_of[number]), directions[number])
+        for setting, number in sorted(settings.items())
+    ]
 
 
 def _rows(
@@ -172,9 +172,14 @@ def _parts(records: Records, rows: list[Row], row_of: np.ndarray) -> list[tuple[
         found.setdefault((direction, rows_of_pools[i], style), {})[Key(protocol, encoder, label)] = pools[i]
     ordered = sorted(found.items(), key=lambda item: (met[item[0][0]], item[0][1]))
     return [
-        (direction, number, Part(rows[number], style, tuple(sorted({c for p in of.values() for c in p.cells})), of))
+        (direction, number, Part(rows[number], style, _cells(of.values()), of))
         for (direction, number, style), of in ordered
     ]
+
+
+def _cells(pools: Iterable[Pool]) -> tuple[int, ...]:
+    """Those of any of `pools`, most of which have the same."""
+    return tuple(sorted(set().union(*{pool.cells for pool in pools})))
 
 
 def _refined(key: np.ndarray, codes: np.ndarray) -> np.ndarray:

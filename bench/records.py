@@ -54,6 +54,10 @@ class Records:
         codes = self.cells[column] if column in self.cells else self.records[column]
         return [self.words[code] for code in codes.tolist()]
 
+    def text(self, column: str, cell: int) -> str:
+        """The word of one cell."""
+        return self.words[self.cells[column][cell]]
+
     def take(self, chosen: np.ndarray) -> Records:
         """The cells numbered `chosen` (int, each at most once) in that order, with their records."""
         place = np.full(len(self), -1)

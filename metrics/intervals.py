@@ -27,7 +27,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.special import stdtrit
@@ -53,6 +53,7 @@ __all__ = [
     "paired_mean_difference",
     "real_floor",
     "seed_interval",
+    "seed_intervals",
 ]
 
 NORMAL_95 = 1.96
@@ -215,21 +216,47 @@ def seed_interval(values: Sequence[float | None], level: float = 0.95) -> SeedIn
     A failed seed is counted, not replaced: the mean is of those that ended, so k/n belongs beside it. ValueError for no
     seed at all, for values that are NaN or infinite, and unless 0 < level < 1.
     """
-    if not 0 < level < 1:
-        raise ValueError(f"level: between 0 and 1 wanted, got {level}")
     if len(values) == 0:
         raise ValueError("values: at least 1 seed wanted, got 0")
-    held = np.sort(np.array([float(value) for value in values if value is not None]))
-    if not np.isfinite(held).all():
+    held = [float(value) for value in values if value is not None]
+    if not all(map(math.isfinite, held)):
         for i, value in enumerate(values):
             as_number(0.0 if value is None else value, f"seed {i}")  # raises, with the seed's number
-    k, n = len(held), len(values)
-    mean = float(held.mean()) if k else None
-    if mean is None or k < 2:
-        return SeedInterval(mean, None, None, None, k, n)
-    deviation = float(held.std(ddof=1))
-    reach = float(stdtrit(k - 1, (1 + level) / 2)) * deviation / math.sqrt(k)
-    return SeedInterval(mean, deviation, mean - reach, mean + reach, k, n)
+    if not held:
+        _check_level(level)
+        return SeedInterval(None, None, None, None, 0, len(values))
+    (found,) = seed_intervals([held], level)
+    return replace(found, n=len(values))
+
+
+def seed_intervals(samples: Sequence[Sequence[float]], level: float = 0.95) -> list[SeedInterval]:
+    """`seed_interval` of each of `samples`, to the last bit, where none is without a value: fast for many.
+
+    ValueError for a sample without values, for values that are NaN or infinite, and unless 0 < level < 1.
+    """
+    _check_level(level)
+    by_size: dict[int, list[int]] = {}
+    for i, sample in enumerate(samples):
+        by_size.setdefault(len(sample), []).append(i)
+    found: dict[int, SeedInterval] = {}
+    for k, rows in by_size.items():
+        values = np.sort(np.array([samples[i] for i in rows], dtype=np.float64), axis=1)  # (len(rows), k)
+        if k == 0 or not np.isfinite(values).all():
+            raise ValueError("samples: one or more finite values each wanted")
+        means = values.mean(axis=1).tolist()
+        if k == 1:
+            found.update((i, SeedInterval(mean, None, None, None, 1, 1)) for i, mean in zip(rows, means, strict=True))
+            continue
+        deviations = values.std(axis=1, ddof=1).tolist()
+        reach = float(stdtrit(k - 1, (1 + level) / 2)) / math.sqrt(k)
+        for i, mean, deviation in zip(rows, means, deviations, strict=True):
+            found[i] = SeedInterval(mean, deviation, mean - reach * deviation, mean + reach * deviation, k, k)
+    return [found[i] for i in range(len(samples))]
+
+
+def _check_level(level: float) -> None:
+    if not 0 < level < 1:
+        raise ValueError(f"level: between 0 and 1 wanted, got {level}")
 
 
 def _interval(

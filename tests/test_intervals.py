@@ -18,6 +18,7 @@ from metrics.intervals import (
     paired_difference,
     paired_mean_difference,
     seed_interval,
+    seed_intervals,
 )
 from metrics.order import content_order, row_keys
 
@@ -183,6 +184,20 @@ def test_seed_interval_by_hand() -> None:
     # t(0.95, 2) = 2.919986
     assert seed_interval([1, 2, 3], level=0.9).high == pytest.approx(2 + 2.919986 / math.sqrt(3), abs=1e-6)
     assert seed_interval([3.0, 1.0, 2.0, None]) == interval
+
+
+def test_many_at_once_are_the_same_to_the_last_bit() -> None:
+    rng = np.random.default_rng(0)
+    samples = [rng.normal(50, 5, size).tolist() for size in rng.choice([1, 2, 3, 5, 9, 25, 130, 300], 400)]
+    together = seed_intervals(samples)
+    assert together == [seed_interval(sample) for sample in samples]
+    assert together == [seed_interval(sample[::-1]) for sample in samples]  # the order of seeds is nothing
+    sample = np.array(samples[0])
+    assert together[0].mean == pytest.approx(sample.mean(), rel=1e-14)
+    assert seed_intervals([]) == []
+    for wrong in ([[1.0], []], [[1.0, math.nan]], [[math.inf]]):
+        with pytest.raises(ValueError, match="one or more finite values"):
+            seed_intervals(wrong)
 
 
 def test_seed_interval_of_too_few_seeds() -> None:

@@ -245,7 +245,18 @@ def test_alignment_is_reported_on_both_domains_and_splits(
     assert all(0 <= float(row[8]) <= 1 and -0.5 <= float(row[9]) <= 1 for row in printed)
     stored = list(tmp_path.rglob("alignment.json"))
     assert len(stored) == 2
-    assert {len(json.loads(path.read_text())["alignment"]) for path in stored} == {4}
+    for content in (json.loads(path.read_text()) for path in stored):
+        assert len(content["alignment"]) == 4
+        setting = {name: content[name] for name in ("task", "data_kind", "image_size", "preset", "method")}
+        assert setting == {
+            "task": "folder", "data_kind": "real", "image_size": 32, "preset": "quick", "method": "cats_udt",
+        }  # fmt: skip
+        assert content["data_version"] == load_data(get_task("folder"), str(shapes), 32).version
+        assert content["config"]["semantics"]["imsat"]["steps"] > 0
+    before = [path.read_bytes() for path in stored]
+    assert call(monkeypatch, *words, "--assignment", "hungarian") == 0  # another map has a file of its own
+    assert [path.read_bytes() for path in stored] == before
+    assert len(list(tmp_path.rglob("alignment-hungarian.json"))) == 2
 
 
 FEATURE_SPACE = [

@@ -104,6 +104,28 @@ def test_rank_ranges() -> None:
     assert rank_ranges({**CLEAR, "d": [0.0]}, higher_is_better=True)["d"] == (1, 4)
 
 
+of_seeds = st.lists(st.integers(0, 9).map(float), min_size=1, max_size=4)
+
+
+@pytest.mark.filterwarnings("ignore:Precision loss:RuntimeWarning")  # scipy, of seeds that agree
+@given(st.dictionaries(st.sampled_from("abcdef"), of_seeds, min_size=2), st.booleans())
+def test_rank_ranges_count_who_is_significantly_better(values: dict[str, list[float]], higher: bool) -> None:
+    """Pair by pair with scipy's own test."""
+    pairs = [(a, b) for a in values for b in values if a < b and len(values[a]) > 1 and len(values[b]) > 1]
+    raw = {}
+    for a, b in pairs:
+        varies = np.var(values[a]) + np.var(values[b]) > 0
+        raw[a + b] = stats.ttest_ind(values[a], values[b], equal_var=False).pvalue if varies else 1.0
+    significant = {pair for pair, p in holm(raw).items() if p < 0.05}
+    better, worse = dict.fromkeys(values, 0), dict.fromkeys(values, 0)
+    for a, b in significant:
+        ahead, behind = (a, b) if (np.mean(values[a]) > np.mean(values[b])) == higher else (b, a)
+        worse[ahead] += 1
+        better[behind] += 1
+    expected = {name: (1 + better[name], len(values) - worse[name]) for name in values}
+    assert rank_ranges(values, higher) == expected
+
+
 def test_ranks_with_ties_share_their_mean() -> None:
     assert ranks_with_ties({"a": 5.0, "b": 7.0, "c": 5.0, "d": 1.0}, True) == {"a": 2.5, "b": 1, "c": 2.5, "d": 4}
     assert ranks_with_ties({"a": 5.0, "b": 7.0}, False) == {"a": 1, "b": 2}

@@ -63,15 +63,13 @@ def _events(group: Group, rows: Rows) -> Iterator[str]:
     """Failed cells, what methods had to say of theirs, and what is not shown."""
     cells, texts = group.records.cells, group.records.texts
     states, reasons, remarks = texts("state"), texts("reason"), texts("remarks")
-    seeds = cells["seed"].astype(int).tolist()
-    named = sorted((cell, f"{rows.names[row]} seed {seeds[cell]}") for row in group.rows for cell in row.cells)
-    for cell, name in named:
+    row_of = {cell: row for row in group.rows for cell in row.cells if states[cell] == "failed" or remarks[cell]}
+    named = {cell: f"{rows.names[row_of[cell]]} seed {int(cells['seed'][cell])}" for cell in sorted(row_of)}
+    for cell, name in named.items():
         if states[cell] == "failed":
             step = cells["step"][cell]
             yield f"failed: {name}: {reasons[cell]}" + ("" if math.isnan(step) else f" (step {int(step)})")
-    for cell, name in named:
-        if remarks[cell]:
-            yield f"warning: {name}: {remarks[cell]}"
+    yield from (f"warning: {name}: {remarks[cell]}" for cell, name in named.items() if remarks[cell])
     shown = {key.protocol for parts in group.directions.values() for part in parts for key in part.pools}
     for protocol in sorted(shown - set(PROTOCOLS)):
         yield f"not shown: {protocol}, a protocol that this version does not know"

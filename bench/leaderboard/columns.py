@@ -9,9 +9,9 @@ from functools import cached_property
 from bench.pools import Floor, Key, Part, Pool
 from bench.protocol import ALL, PROTOCOLS
 from bench.tables.marks import Marks
-from bench.tables.ranking import BestSet, best_set
+from bench.tables.ranking import BestSet, best_of
 from bench.tables.table import Better, Cell, Column
-from metrics.intervals import NORMAL_95, SeedInterval, seed_interval
+from metrics.intervals import NORMAL_95, SeedInterval, seed_intervals
 
 UNEQUAL = "the seeds were not scored with the same numbers of images"
 
@@ -34,7 +34,7 @@ class Measure:
     @cached_property
     def over(self) -> dict[int, SeedInterval]:
         """Number of a row -> mean over seeds, if there is a value."""
-        return {i: seed_interval(pool.values) for i, pool in self.pools.items()}
+        return dict(zip(self.pools, seed_intervals([pool.values for pool in self.pools.values()]), strict=True))
 
     def pool(self, part: Part) -> Pool | None:
         """What was measured of `part`, with a value or without."""
@@ -56,10 +56,9 @@ class Measure:
         """Which rows cannot be told from the best, by their numbers as texts; None below two that can be compared."""
         if len(self.pools) < 2 or not self.comparable:
             return None
-        values = {f"{i:06d}": pool.values for i, pool in self.pools.items()}
-        deviations = {f"{i:06d}": pool.deviation for i, pool in self.pools.items()}
-        known = {name: deviation for name, deviation in deviations.items() if deviation is not None}
-        return best_set(values, self.higher_is_better, known)
+        over = {f"{i:06d}": of for i, of in self.over.items()}
+        known = {f"{i:06d}": pool.deviation for i, pool in self.pools.items() if pool.deviation is not None}
+        return best_of(over, self.higher_is_better, known)
 
     def bold(self, row: int) -> bool:
         """Whether the row cannot be told from the best."""

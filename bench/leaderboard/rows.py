@@ -32,11 +32,11 @@ class Rows:
         names = {}
         for method, rows in of_method.items():
             configs = {row: flat_values(json.loads(row.config)) for row in rows}
-            values: dict[str, set[str]] = {}
-            for config in configs.values():
-                for key in {key for other in configs.values() for key in other} if len(rows) > 1 else ():
-                    values.setdefault(key, set()).add(json.dumps(config.get(key)))
-            differing = sorted(key for key, found in values.items() if len(found) > 1)
+            keys = {key for config in configs.values() for key in config} if len(rows) > 1 else set()
+            first = configs[rows[0]]
+            differing = sorted(
+                key for key in keys if any(config.get(key) != first.get(key) for config in configs.values())
+            )
             for row, config in configs.items():
                 shown = ", ".join(f"{key}={config[key]}" for key in differing if key in config)
                 names[row] = f"{method} [{shown}]" if shown else method

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Sequence
 
-from bench.tables.table import Cell, Footnote, Group, Table, heading, one_line, shown
+from bench.tables.table import Cell, Column, Footnote, Group, Table, heading, one_line, shown
 
 _SPECIAL = re.compile(r"[\\`*|~]|<(?=[a-zA-Z/!?])|\](?=[(\[:])|(?<![^\W_])_|_(?![^\W_])|&(?=[#\w])")
 """What Markdown would take for markup. An underscore between letters or digits is none, so `cats_udt` stays itself, nor
@@ -13,23 +13,18 @@ are brackets before which no link can stand."""
 _BLOCK_IN_ITEM = re.compile(r"^(\d*)(?=[#+>\[.)-])")
 """What would begin another list, a heading, a quotation or a tick box inside an item of a list."""
 
+MARGIN = 2
+"""Blanks beside a heading that is wider than its column."""
+
 
 def markdown(table: Table, level: int = 1, said: Collection[str | Footnote] = ()) -> str:
     """Heading of `level`, notes as a list, the table, footnotes as a list. Ends in a line break.
 
     Notes and footnotes that are in `said` are told elsewhere on the page, and left out here.
     """
-    from tabulate import tabulate
-
     names = [_escaped(heading(table, index)) for index in range(len(table.columns))]
     headers = [name + _marks(column.marks, name) for name, column in zip(names, table.columns, strict=True)]
-    body = tabulate(
-        [row for group in table.groups for row in _rows(table, group)],
-        headers=headers,
-        tablefmt="github",
-        disable_numparse=True,
-        colalign=[column.align for column in table.columns],
-    )
+    body = _aligned(headers, [row for group in table.groups for row in _rows(table, group)], table.columns)
     notes = [note for note in table.notes if note not in said]
     footnotes = [note for note in table.footnotes if note not in said]
     return "\n\n".join([title(table.title, level), *note_list(notes), body, *footnote_list(footnotes)]) + "\n"
@@ -61,6 +56,20 @@ def _rows(table: Table, group: Group) -> list[list[str]]:
         for row in rows[1:]:
             row[0] = ""
     return rows
+
+
+def _aligned(headers: Sequence[str], rows: Sequence[Sequence[str]], columns: Sequence[Column]) -> str:
+    """Cells padded to the width of their column: what `tabulate` makes of them, in a fraction of its time."""
+    widths = [len(header) + MARGIN for header in headers]
+    for row in rows:
+        widths = list(map(max, widths, map(len, row)))
+    pads = [str.ljust if column.align == "left" else str.rjust for column in columns]
+    lines = [
+        " | ".join(pad(cell, width) for pad, cell, width in zip(pads, row, widths, strict=True))
+        for row in (headers, *rows)
+    ]
+    rule = "|".join("-" * (width + 2) for width in widths)
+    return "\n".join([f"| {lines[0]} |", f"|{rule}|", *(f"| {line} |" for line in lines[1:])])
 
 
 def _cell(table: Table, column: int, cell: Cell) -> str:

@@ -7,13 +7,11 @@ from pathlib import Path
 
 from bench.atomic import write_text
 from bench.errors import BenchError, nearest
-from bench.leaderboard import boards, render_boards
 from bench.pools import Setting
 from bench.presets import PRESETS
 from bench.progress import say
 from bench.tables.paper_notes import Options
 from bench.tables.render import FORMATS, render
-from bench.tables.stored import stored_tables
 from bench.tasks import get_task
 
 SHORT = {"md": "markdown", "tex": "latex"}
@@ -91,6 +89,8 @@ def _form(request: TableRequest) -> str:
 
 
 def _leaderboard(request: TableRequest, form: str) -> str:
+    from bench.leaderboard import boards, render_boards
+
     task = get_task(request.task).name
     found = boards(request.results, task, request.wants)
     if not found:
@@ -105,6 +105,8 @@ def _leaderboard(request: TableRequest, form: str) -> str:
 
 
 def _paper(request: TableRequest, form: str) -> str:
+    from bench.tables.stored import stored_tables
+
     data = f" --data {request.data}" if request.data in ("embedded", "mnist-drawn") else ""
     unmeasured = Options(f"--preset {request.preset or 'paper'}{data}", request.budget and f"--budget {request.budget}")
     tables = stored_tables(request.results, request.paper, request.wants, unmeasured)

@@ -15,7 +15,7 @@ from functools import lru_cache
 import numpy as np
 from scipy.special import ndtr, stdtr
 
-from metrics.intervals import seed_interval
+from metrics.intervals import SeedInterval, seed_interval, seed_intervals
 
 Values = Mapping[str, Sequence[float]]
 """Method -> one value per seed that has one."""
@@ -56,43 +56,54 @@ def best_set(
 
     ValueError for no method, a method without a value, values or deviations that are not finite.
     """
-    held = _checked(values)
+    return best_of(_summaries(values), higher_is_better, image_deviations, level)
+
+
+def best_of(
+    over: Mapping[str, SeedInterval], higher_is_better: bool, image_deviations: Mapping[str, float] | None = None,
+    level: float = 0.05,
+) -> BestSet:  # fmt: skip
+    """`best_set` from mean, deviation and number of seeds of each method."""
     sign = 1 if higher_is_better else -1
-    best = min(held, key=lambda name: (-sign * float(held[name].mean()), name))
-    others = sorted(set(held) - {best})
-    over_seeds = [name for name in others if len(held[best]) > 1 and len(held[name]) > 1]
-    reference = _means([held[best]] * len(over_seeds))
-    raw = dict(zip(over_seeds, _welch(reference, _means([held[name] for name in over_seeds])).tolist(), strict=True))
+    best = min(over, key=lambda name: (-sign * _mean(over[name]), name))
+    others = sorted(set(over) - {best})
+    over_seeds = [name for name in others if over[best].k > 1 and over[name].k > 1]
+    reference = _moments([over[best]] * len(over_seeds))
+    raw = dict(zip(over_seeds, _welch(reference, _moments([over[name] for name in over_seeds])).tolist(), strict=True))
     kinds = {"seeds"} if over_seeds else set()
     for name in sorted(set(others) - set(over_seeds)):
-        p = _over_images(held, best, name, image_deviations or {})
+        p = _over_images(_mean(over[best]) - _mean(over[name]), best, name, image_deviations or {})
         kinds.add("none" if p is None else "images")
         if p is not None:
             raw[name] = p
     corrected = holm(raw)
-    members = {best, *(name for name in held if corrected.get(name, 1.0) >= level)} if raw else set()
+    members = {best, *(name for name in over if corrected.get(name, 1.0) >= level)} if raw else set()
     return BestSet(best, frozenset(members), corrected, _note(kinds, level))
 
 
-def _over_images(held: Mapping[str, np.ndarray], a: str, b: str, deviations: Mapping[str, float]) -> float | None:
+def _over_images(difference: float, a: str, b: str, deviations: Mapping[str, float]) -> float | None:
     """Two-sided p-value of the two values at hand; None if there is nothing to test with."""
     if a not in deviations or b not in deviations:
         return None
     scale = math.hypot(deviations[a], deviations[b])
     if not math.isfinite(scale) or min(deviations[a], deviations[b]) < 0:
         raise ValueError(f"image deviations: finite, 0 or more wanted, got {deviations[a]} and {deviations[b]}")
-    difference = abs(float(held[a].mean() - held[b].mean()))
-    return 2 * float(ndtr(-difference / scale)) if scale else 1.0
+    return 2 * float(ndtr(-abs(difference) / scale)) if scale else 1.0
 
 
-def _means(samples: Sequence[np.ndarray]) -> np.ndarray:
-    """(3, len(samples)): mean, its variance, and degrees of freedom, of samples of two or more values."""
-    moments = [(of.mean(), of.var(ddof=1) / len(of), len(of) - 1) for of in samples]
+def _mean(over: SeedInterval) -> float:
+    assert over.mean is not None  # `_summaries` has seen to it
+    return over.mean
+
+
+def _moments(over: Sequence[SeedInterval]) -> np.ndarray:
+    """(3, len(over)): mean, its variance, and degrees of freedom, for two seeds or more."""
+    moments = [(of.mean, (of.deviation or 0.0) ** 2 / of.k, of.k - 1) for of in over]
     return np.array(moments, dtype=np.float64).reshape(-1, 3).T
 
 
 def _welch(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Two-sided p-values (Welch 1947) of columns of `_means`; 1 where neither side varies."""
+    """Two-sided p-values (Welch 1947) of columns of `_moments`; 1 where neither side varies."""
     total = a[1] + b[1]
     varies = total > 0
     scale = np.where(varies, total, 1.0)
@@ -145,16 +156,16 @@ def rank_ranges(values: Values, higher_is_better: bool, level: float = 0.05) -> 
     First: 1 + the methods that are significantly better; last: all less those significantly worse. Significant: Welch's
     t-test over all pairs, Holm's correction. A method with one seed can be anywhere. ValueError as by `best_set`.
     """
-    held = _checked(values)
-    names = sorted(name for name, of in held.items() if len(of) > 1)
-    moments = _means([held[name] for name in names])
+    over = _summaries(values)
+    names = sorted(name for name, of in over.items() if of.k > 1)
+    moments = _moments([over[name] for name in names])
     i, j = np.triu_indices(len(names), 1)
     significant = _holm(_welch(moments[:, i], moments[:, j])) < level
     first_is_better = (moments[0, i] > moments[0, j]) == higher_is_better
     ahead, behind = np.where(first_is_better, i, j)[significant], np.where(first_is_better, j, i)[significant]
     better = dict(zip(names, np.bincount(behind, minlength=len(names)).tolist(), strict=True))
     worse = dict(zip(names, np.bincount(ahead, minlength=len(names)).tolist(), strict=True))
-    return {name: (1 + better.get(name, 0), len(held) - worse.get(name, 0)) for name in values}
+    return {name: (1 + better.get(name, 0), len(over) - worse.get(name, 0)) for name in values}
 
 
 def ranks_with_ties(values: Mapping[str, float], higher_is_better: bool) -> dict[str, float]:
@@ -260,19 +271,27 @@ def _resampled(
     x has `count` values in ascending order; each value of y is above the first `lost` of them, and below all but the
     first `lost_or_tied`.
     """
-    of_x, of_y = _drawn(count, repeats, (*stream, 0)), _drawn(len(lost), repeats, (*stream, 1))
-    below = np.concatenate([np.zeros((repeats, 1)), np.cumsum(of_x, axis=1)], axis=1)  # (repeats, count + 1)
-    return ((below[:, lost] + below[:, lost_or_tied]) * of_y).sum(axis=1) / (2 * count * len(lost))
+    below, of_y = _below(count, repeats, (*stream, 0)), _drawn(len(lost), repeats, (*stream, 1))
+    twice = below[lost] + below[lost_or_tied]  # (len(lost), repeats)
+    return np.einsum("kr,kr->r", twice, of_y) / (2 * count * len(lost))
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=16)
 def _drawn(count: int, repeats: int, stream: tuple[int, ...]) -> np.ndarray:
-    """(repeats, count): how often each of `count` values is in a sample of `count` with replacement."""
-    drawn = np.random.default_rng(stream).integers(count, size=(repeats, count))
-    drawn += count * np.arange(repeats)[:, None]
-    counts = np.bincount(drawn.ravel(), minlength=repeats * count).reshape(repeats, count).astype(np.float64)
+    """(count, repeats): how often each of `count` values is in a sample of `count` with replacement."""
+    drawn = np.random.default_rng(stream).integers(count, size=(count, repeats))
+    drawn = drawn * repeats + np.arange(repeats)
+    counts = np.bincount(drawn.ravel(), minlength=count * repeats).reshape(count, repeats).astype(np.float64)
     counts.flags.writeable = False
     return counts
+
+
+@lru_cache(maxsize=16)
+def _below(count: int, repeats: int, stream: tuple[int, ...]) -> np.ndarray:
+    """(count + 1, repeats): how many of a sample are among the first 0, 1, ... `count` values."""
+    below = np.concatenate([np.zeros((1, repeats)), np.cumsum(_drawn(count, repeats, stream), axis=0)])
+    below.flags.writeable = False
+    return below
 
 
 def _checked(values: Values) -> dict[str, np.ndarray]:
@@ -283,3 +302,7 @@ def _checked(values: Values) -> dict[str, np.ndarray]:
         if of.ndim != 1 or len(of) == 0 or not np.isfinite(of).all():
             raise ValueError(f"{name}: finite values wanted, one per seed, got {values[name]}")
     return held
+
+
+def _summaries(values: Values) -> dict[str, SeedInterval]:
+    return dict(zip(values, seed_intervals([of.tolist() for of in _checked(values).values()]), strict=True))

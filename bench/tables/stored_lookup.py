@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from bench.pools import Group, Key, Part, Pool, Row
+from bench.pools import Group, Part, Pool, Row
 from bench.protocol import ALL
 from bench.results import read_cell
 from bench.spec import flat_values
@@ -89,6 +89,13 @@ class OfTask:
                         found.setdefault((direction, key.protocol), Counter())[key.encoder] += len(pool.values)
         return found
 
+    @cached_property
+    def unequal(self) -> set[str]:
+        """Methods whose seeds have values of unequal numbers of images."""
+        directions = {name for group in self.groups for name in group.directions}
+        parts = [part for name in directions for part in self.parts(name)]
+        return {of.row.method for of in parts if any(pool.values and not pool.counts for pool in of.pools.values())}
+
     def encoder(self, direction: str, protocol: str) -> str:
         """The one whose values stand in the table: that of most cells."""
         counts = self.encoders.get((direction, protocol))
@@ -124,6 +131,8 @@ class StoredLookup:
                 if len(counts) > 1:
                     others = ", ".join(sorted(set(counts) - {of.encoder(direction, protocol)}))
                     told.append(f"left out: {direction} by {protocol} with other weights ({others})")
+            for method in sorted(of.unequal):
+                told.append(f"seeds of {method} on {of.name} were not scored with the same numbers of images")
             if of.aligned:
                 told.append(f"clusters on {of.name}: of {ALIGNED_SPLIT[of.name]} images, as the authors' code has it")
         return told
@@ -135,35 +144,34 @@ class StoredLookup:
         row = of.rows.get(method)
         if row is None:
             return None
-        pools = [
-            pool
+        (group,) = of.groups
+        by_encoder = {
+            key.encoder: pool
             for part in of.parts(direction)
             if part.row == row
-            for encoder in {of.encoder(direction, protocol), ""}
-            if (pool := part.pools.get(Key(protocol, encoder, label)))
-        ]
-        (group,) = of.groups
-        states, reasons = group.records.texts("state"), group.records.texts("reason")
-        steps = group.records.cells["step"].tolist()
+            for key, pool in part.pools.items()
+            if (key.protocol, key.label) == (protocol, label)
+        }
+        chosen = by_encoder.get(of.encoder(direction, protocol))
+        pools = [pool for pool in (chosen, by_encoder.get("")) if pool]
         asked = {cell for pool in pools for cell in pool.cells}
-        failed = [cell for cell in row.cells if cell not in asked and states[cell] == "failed"]
-        others = [cell for cell in row.cells if cell not in asked and states[cell] != "failed"]
-        if not asked and (others or not failed):
+        elsewhere = {cell for pool in by_encoder.values() for cell in pool.cells} - asked
+        failed, missing = [], [reason for pool in pools for reason in _reasons(pool)]
+        for cell in (cell for cell in row.cells if cell not in asked):
+            state = group.records.text("state", cell)
+            if state == "failed":
+                failed.append(_failure(group, cell))
+            else:
+                missing.append(_not_asked(state, protocol, cell in elsewhere))
+        if not asked and (missing or not failed):
             return None
-        values = [value for pool in pools for value in pool.values]
-        missing = [*_reasons(pools), *(_not_asked(states[cell], protocol) for cell in others)]
-        measured = next((pool for pool in pools if pool.values), None)
+        measured = chosen if chosen and chosen.values else None
         n, real = (measured and measured.counts) or (0, 0)
         return self._measured(
-            values,
-            protocol,
-            failed=tuple(_failure(reasons[cell], steps[cell]) for cell in failed),
-            missing=tuple(missing),
-            n=n,
-            n_reference=real,
-            floor=measured.floors[0].value if measured and len(measured.floors) == 1 else None,
+            measured.values if measured else (), protocol, failed=tuple(failed), missing=tuple(missing), n=n,
+            n_reference=real, floor=measured.floors[0].value if measured and len(measured.floors) == 1 else None,
             image_deviation=measured.deviation if measured else None,
-        )
+        )  # fmt: skip
 
     def _judge(self, of: OfTask, direction: str) -> Measured | None:
         """The one judge that most cells were scored with: it has no seeds."""
@@ -181,8 +189,8 @@ class StoredLookup:
 
     def _judge_images(self, group: Group, cell: int, style: str, direction: str) -> int:
         """How many real images a judge's accuracy is of, as the metrics of `cell` say; 0 if they do not."""
-        task, folder = group.records.texts("task")[cell], group.records.texts("folder")[cell]
-        score = read_cell(self.root / "runs" / task / folder)["scores"].get(style, {})
+        folder = self.root / "runs" / group.records.text("task", cell) / group.records.text("folder", cell)
+        score = read_cell(folder)["scores"].get(style, {})
         return int(score.get("judges", {}).get(direction, {}).get("n", 0))
 
     def _stage(self, of: OfTask, name: str, domain: str) -> Measured | None:
@@ -202,18 +210,18 @@ class StoredLookup:
         return self._measured(values, ALIGNMENT, n=counts.pop() if len(counts) == 1 else 0)
 
 
-def _reasons(pools: Sequence[Pool]) -> list[str]:
+def _reasons(pool: Pool) -> list[str]:
     """One for each cell that was asked for a value and has none."""
-    told = []
-    for pool in pools:
-        lacking = len(pool.cells) - len(pool.values)
-        told += [pool.reasons[min(i, len(pool.reasons) - 1)] if pool.reasons else "no value" for i in range(lacking)]
-    return told
+    lacking = len(pool.cells) - len(pool.values)
+    return [pool.reasons[min(i, len(pool.reasons) - 1)] if pool.reasons else "no value" for i in range(lacking)]
 
 
-def _not_asked(state: str, protocol: str) -> str:
+def _not_asked(state: str, protocol: str, elsewhere: bool) -> str:
+    if elsewhere:
+        return f"scored by {protocol} with other weights"
     return f"not scored by {protocol}" if state == "done" else f"not scored yet ({state})"
 
 
-def _failure(reason: str, step: float) -> str:
+def _failure(group: Group, cell: int) -> str:
+    reason, step = group.records.text("reason", cell), group.records.cells["step"][cell]
     return reason if step != step else f"{reason} (step {int(step)})"

@@ -212,7 +212,8 @@ def one_line(text: str) -> str:
     """`text` on one line and printable: any white space is one blank; control characters, characters that turn the
     direction of writing, and code points that are no characters become `\\ufffd`. For names that a user chose.
     """
-    return "".join(char if _printable(char) else "\ufffd" for char in " ".join(text.split()))
+    line = " ".join(text.split())
+    return line if line.isprintable() else "".join(char if _printable(char) else "\ufffd" for char in line)
 
 
 def _printable(char: str) -> bool:

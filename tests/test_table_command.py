@@ -1,0 +1,196 @@
+"""`bench table`: what may be asked for, what is written where, what is imported, and how long it takes."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from stored_cells import CLASSES, fid, judged, own, store
+from table_checks import parse_html
+from test_leaderboard import add, record
+
+from bench.cli import main
+from bench.index import read_records
+from bench.leaderboard import leaderboards
+from bench.presets import get_preset
+from bench.tables.paper_notes import Options
+from bench.tables.stored import stored_tables
+
+
+def call(monkeypatch: pytest.MonkeyPatch, *words: str) -> int | str | None:
+    monkeypatch.setattr("sys.argv", ["bench", "table", *words])
+    with pytest.raises(SystemExit) as stop:
+        main()
+    return stop.value.code
+
+
+def test_the_leaderboard_is_printed_and_filtered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    add(tmp_path, [record(1.0)])
+    add(tmp_path, [record(2.0)], preset="paper")
+    add(tmp_path, [record(3.0)], data_kind="embedded")
+    base = ["--task", "folder", "--results", str(tmp_path)]
+    assert call(monkeypatch, *base) == 0
+    assert capsys.readouterr().out == "\n".join(leaderboards(tmp_path, "folder"))
+    assert call(monkeypatch, *base, "--preset", "paper") == 0
+    assert capsys.readouterr().out.count("\n# folder") + 1 == 1
+    assert call(monkeypatch, *base, "--data", "embedded", "--format", "csv") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("table,notes,row")
+    assert not any("preset paper" in line or "real data" in line for line in lines)
+
+
+@pytest.mark.parametrize(("suffix", "begin"), [(".md", "# "), (".tex", "% "), (".csv", "table,"), (".html", "<!DOC")])
+@pytest.mark.parametrize("words", [["--task", "folder"], ["--paper", "2"]])
+def test_the_file_has_the_form_that_its_name_says(
+    words: list[str], suffix: str, begin: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    add(tmp_path, [record(1.0)])
+    out = tmp_path / "made" / f"t{suffix}"
+    assert call(monkeypatch, *words, "--results", str(tmp_path), "--out", str(out)) == 0
+    printed = capsys.readouterr()
+    assert (printed.out, printed.err) == ("", f"table: {out}\n")
+    assert out.read_text().startswith(begin)
+    assert [path.name for path in out.parent.iterdir()] == [out.name]
+    if suffix == ".html":
+        body = out.read_text().partition("<body>")[2].partition("</body>")[0]
+        parse_html(body)
+    assert call(monkeypatch, *words, "--results", str(tmp_path), "--out", str(out), "--format", "md") == 0
+    assert out.read_text().startswith("# ")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ([], "name one of them"),
+        (["--task", "folder", "--paper", "2"], "name one of them"),
+        (["--task", "foldr"], "did you mean 'folder'"),
+        (["--paper", "7"], "the paper has no table '7'"),
+        (["--task", "folder", "--format", "latx"], "did you mean 'latex'"),
+        (["--task", "folder", "--preset", "papr"], "did you mean 'paper'"),
+        (["--task", "folder", "--data", "embeded"], "did you mean 'embedded'"),
+        (["--task", "folder", "--preset", "paper"], "no results of folder in"),
+        (["--task", "pacs"], "python -m bench run --task pacs"),
+    ],
+)
+def test_what_cannot_be_met_is_refused_and_writes_nothing(
+    words: list[str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    add(tmp_path, [record(1.0)])
+    out = tmp_path / "t.md"
+    assert call(monkeypatch, *words, "--results", str(tmp_path), "--out", str(out)) == 2
+    assert message in capsys.readouterr().err
+    assert not out.exists()
+
+
+def test_several_settings_of_a_paper_s_table_stand_below_one_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store(tmp_path, "cats_udt", [fid(60.0)])
+    store(tmp_path, "cats_udt", [fid(61.0)], preset="paper")
+    assert call(monkeypatch, "--paper", "2", "--results", str(tmp_path)) == 0
+    assert capsys.readouterr().out.count("# Table 2 of the paper") == 2
+    assert call(monkeypatch, "--paper", "2", "--results", str(tmp_path), "--format", "csv", "--preset", "quick") == 0
+    printed = capsys.readouterr().out
+    assert printed.count("table,notes") == 1
+    assert "60.0" in printed
+    assert "61.0" not in printed
+
+
+def test_torch_and_pandas_are_not_imported(tmp_path: Path) -> None:
+    """Neither for a table of the paper, once the methods' settings are kept."""
+    store(tmp_path, "cats_udt", [fid(60.0), judged(80.0)])
+    store(tmp_path, "cats_udt", [fid(61.0), judged(81.0)], seed=1)
+    stored_tables(tmp_path, "2", lambda setting: True, Options())
+    code = (
+        "import sys\n"
+        "from bench.cli import main\n"
+        "try:\n    main()\nexcept SystemExit as stop:\n    assert stop.code in (0, None), stop.code\n"
+        "print({'torch', 'pandas', 'scipy.stats'} & set(sys.modules), file=sys.stderr)\n"
+    )
+
+    def heavy(*words: str) -> str:
+        command = [sys.executable, "-c", code, "table", "--results", str(tmp_path), *words]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stderr.strip()
+
+    assert heavy("--task", "sketch2real") == "set()"
+    assert heavy("--paper", "2") == "set()"
+
+
+# -------------------------------------------------------------------------------------------------------------- speed
+
+BY_CLASS = (
+    ("accuracy", "accuracy-judge-v1"), ("fid", "fid-inception-v1"), ("kid", "kid-inception-v1"),
+    ("fid", "fid-judge-v1"), ("kid", "kid-judge-v1"), ("lpips", "lpips-alexnet-v1"),
+    ("judge_diversity", "diversity-judge-v1"), ("fid", "fid-pytorch-v1"),
+)  # fmt: skip
+MANIFOLD = ("precision", "recall", "density", "coverage")
+POOLED = (
+    *((metric, f"{metric}-{encoder}-v1") for encoder in ("inception", "judge") for metric in MANIFOLD),
+    ("ndb", "ndb-pixels-v1"), ("jsd", "jsd-pixels-v1"), ("lpips_across", "lpips-across-v1"),
+)  # fmt: skip
+METHODS = ("cats_udt", "cyclegan", "drit", "egsc_it", "munit", "stargan_v2", "cats_udt:no_sem", "cats_udt:content")
+
+
+def many(root: Path, count: int) -> None:
+    """`count` cells of 59 records each: 8 methods of the paper, 5 budgets, 10 learning rates, seeds."""
+    kinds = [(*of, label) for of in BY_CLASS for label in CLASSES] + [(*of, "all") for of in POOLED]
+    more = {"deviation": 0.5, "floor": 2.0, "floor_deviation": 0.25, "floor_n": 100, "floor_reference": 100}
+    records = [fid(1.0, label, protocol, metric=metric, **more) for metric, protocol, label in kinds]
+    text = json.dumps({"schema": 2, "records": records}, indent=2, sort_keys=True)
+    usual = get_preset("quick", "pictures").images
+    for i in range(count):
+        method, budget, learning_rate, seed = METHODS[i % 8], usual + i // 8 % 5, i // 40 % 10, i // 400
+        found = own(method)
+        config = dict(found.config) | ({"learning_rate": learning_rate} if learning_rate else {})
+        folder = root / "runs" / "sketch2real" / "embedded-quick" / f"{method.replace(':', '-')}-seed{seed}-{i:012x}"
+        folder.mkdir(parents=True)
+        spec = {
+            "schema": 2, "identity": f"{i:012x}", "supervision": "none", "task": "sketch2real",
+            "domains": ["sketch", "real"], "data_kind": "embedded", "data_version": "v1", "image_size": 32,
+            "preset": "quick", "method": method, "method_version": found.version, "config": config,
+            "budget": {"kind": "images", "amount": budget}, "seed": seed, "weights": "",
+        }  # fmt: skip
+        cost = {"seconds": 60.0 + seed, "parameters": 10**6, "flops": 10**12, "stage_seconds": {}}
+        for name, content in (("spec", spec), ("cost", cost), ("status", {"state": "done"}), ("remarks", [])):
+            (folder / f"{name}.json").write_text(json.dumps(content, indent=2, sort_keys=True))
+        values = iter(range(i, i + 1000))
+        own_text = "".join(
+            part + (f'"value": {10 + next(values) * 7919 % 1000 / 100}' if more else "")
+            for part, more in zip(text.split('"value": 1.0'), [*[True] * 59, False], strict=True)
+        )
+        (folder / f"metrics-{found.style}.json").write_text(own_text)
+
+
+@pytest.mark.benchmark
+def test_ten_thousand_cells_in_two_seconds_and_in_linear_time(tmp_path: Path) -> None:
+    """Wall time of the whole command, the best of three, with an index. What builds it is reported, and linear, too."""
+    seconds = {}
+    for count in (1_000, 10_000):
+        root = tmp_path / str(count)
+        many(root, count)
+        time.sleep(2.5)  # younger files would not be believed
+        start = time.monotonic()
+        records = read_records(root, "sketch2real")
+        seconds["index", count] = time.monotonic() - start
+        assert (len(records), len(records.records["value"])) == (count, 59 * count)
+        for words in (("--task", "sketch2real"), ("--paper", "2")):
+            command = [sys.executable, "-m", "bench", "table", "--results", str(root), *words]
+            subprocess.run(command, capture_output=True, check=True)
+            taken = []
+            for _ in range(3):
+                start = time.monotonic()
+                subprocess.run(command, capture_output=True, check=True)
+                taken.append(time.monotonic() - start)
+            seconds[words[0], count] = min(taken)
+    print({f"{what} {count}": f"{value:.2f} s" for (what, count), value in seconds.items()})
+    for what in ("--task", "--paper"):
+        assert seconds[what, 10_000] < 2.0
+        assert seconds[what, 10_000] < 10 * seconds[what, 1_000]
+    assert seconds["index", 10_000] < 15 * seconds["index", 1_000]
