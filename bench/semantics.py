@@ -174,10 +174,16 @@ def _one_seed(
         )
         for (domain, split), clusters in found.items()
     ]
+    _store(store.folder(passed[-1]), request, data, config, rows)
+    return rows
+
+
+def _store(folder: Path, request: SemanticsRequest, data: TaskData, config: Any, rows: Sequence[Alignment]) -> None:
+    """Beside the stage: the rows, and in which setting they were measured. Another map has a file of its own."""
     asked = [request.assignment, request.map_from, request.map_split]
     name = ALIGNMENT if asked == ["majority", "", ""] else f"alignment-{'-'.join(filter(None, asked))}.json"
     write_json(
-        store.folder(passed[-1]) / name,
+        folder / name,
         {
             "task": request.task,
             "data_kind": data.kind,
@@ -190,7 +196,6 @@ def _one_seed(
             "alignment": [vars(row) for row in rows],
         },
     )
-    return rows
 
 
 # --------------------------------------------------------------------------------------------------- predictions

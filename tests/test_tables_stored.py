@@ -165,8 +165,12 @@ def test_cells_with_other_settings_than_the_preset_s_are_left_out_and_named(tmp_
 def test_styles_come_from_where_the_method_s_own_do(tmp_path: Path) -> None:
     cell = store(tmp_path, "cats_udt", [fid(60.0)])
     cell.metrics("exemplar").write_text(json.dumps({"records": [fid(10.0)]}))
+    cell = store(tmp_path, "egsc_it", [fid(61.0)])
+    cell.metrics("noise").write_text(json.dumps({"records": [fid(11.0)]}))
     (table,) = tables(tmp_path)
-    assert (ours(table, "all")["CatS-UDT"].value, ours(table, "all")["CatS-UDT"].seeds) == (60.0, (1, 1))
+    whole = ours(table, "all")
+    assert (whole["CatS-UDT"].value, whole["CatS-UDT"].seeds) == (60.0, (1, 1))
+    assert (whole["EGSC-IT"].value, whole["EGSC-IT"].seeds) == (61.0, (1, 1))
 
 
 def test_numbers_of_two_judges_are_not_mixed(tmp_path: Path) -> None:
@@ -202,7 +206,8 @@ def test_the_judge_stands_with_its_own_number_of_images(tmp_path: Path) -> None:
     (table,) = tables(tmp_path, "1")
     judges = [ours(table, f"accuracy % ↑, {way}")["Target classifier"] for way in ("M→S", "S→M")]
     assert [(cell.value, cell.images) for cell in judges] == [(98.5, (777, 0)), (99.25, (777, 0))]
-    (text,) = tables(tmp_path, "text")
+    store(tmp_path, "cats_udt", records, task="mnist2svhn", budget=Budget("images", 100))
+    (text,) = tables(tmp_path, "text")  # how long a method was trained is nothing to the judge
     assert [ours(text, f"classifier, {name}, % ↑")["accuracy"].value for name in ("MNIST", "SVHN")] == [99.25, 98.5]
 
 

@@ -10,7 +10,7 @@ from bench.leaderboard.board import Sheet
 from bench.leaderboard.columns import Measure, measures
 from bench.leaderboard.rows import Rows
 from bench.pools import Part, Row
-from bench.protocol import ALL, PROTOCOLS
+from bench.protocol import PROTOCOLS
 from bench.tables.marks import Marks
 from bench.tables.table import Cell, Column, Footnote, Group, Table
 
@@ -98,7 +98,7 @@ def reference_rows(columns: Sequence[Measure], before: int, after: int) -> list[
     def row(name: str, values: Sequence[Cell]) -> list[Cell]:
         return [Cell(name), *[Cell()] * (before - 1), *values, *[Cell()] * after]
 
-    on_real = [column.on_real() if column.label == ALL or column.pools else Cell() for column in columns]
+    on_real = [column.on_real() for column in columns]
     rows = [row(REAL_ROW, on_real)] if any(cell.value is not None for cell in on_real) else []
     floors = [column.floors() for column in columns]
     for i in range(max(map(len, floors), default=0)):
