@@ -177,6 +177,23 @@ def report(
 
 
 @app.command()
+def claims(
+    task: Annotated[str, typer.Option("--task", help="Claims about this task; default: both tasks of the paper.")] = "",
+    form: Annotated[str, typer.Option("--format", help="md, latex, csv or html; default: as --out ends.")] = "",
+    out: Annotated[Path | None, typer.Option("--out", help="Write this file instead of printing.")] = None,
+    details: Annotated[bool, typer.Option("--details", help="A second table with every single comparison.")] = False,
+    preset: Annotated[str, typer.Option(help="Only what was trained with this preset.")] = "",
+    data: Annotated[str, typer.Option(help="Only what was trained on embedded, mnist-drawn or real data.")] = "",
+    budget: Annotated[str, typer.Option(help="Only what was trained for images=N or seconds=S.")] = "",
+    results: ResultsOption = DEFAULT_RESULTS,
+) -> None:
+    """Say of each claim of the paper whether it holds, fails or cannot be decided here; a table for each setting."""
+    from bench.claims.command import ClaimsRequest, judge_claims
+
+    raise typer.Exit(judge_claims(ClaimsRequest(task, form, out, details, preset, data, budget, results)))
+
+
+@app.command()
 def compare(
     first: Annotated[str, typer.Argument(help="A method that was run.")],
     second: Annotated[str, typer.Argument(help="Another one.")],

@@ -11,7 +11,7 @@ import pytest
 from bench.cli import main
 
 LEVELS = [
-    [], ["run"], ["evaluate"], ["semantics"], ["sweep"], ["table"], ["compare"], ["report"], ["figure"], ["list"],
+    [], ["run"], ["evaluate"], ["semantics"], ["sweep"], ["table"], ["compare"], ["report"], ["claims"], ["figure"], ["list"],
     ["fetch"], ["doctor"],
 ]  # fmt: skip
 
