@@ -10,7 +10,7 @@ import pytest
 
 from bench.cli import main
 
-LEVELS = [[], ["run"], ["evaluate"], ["semantics"], ["table"], ["list"], ["fetch"], ["doctor"]]
+LEVELS = [[], ["run"], ["evaluate"], ["semantics"], ["table"], ["list"], ["fetch"], ["doctor"], ["conform"]]
 
 
 @pytest.mark.parametrize("level", LEVELS, ids=lambda level: " ".join(level) or "top")
