@@ -277,6 +277,22 @@ def doctor(
     raise typer.Exit(report(json_file))
 
 
+@app.command()
+def conform(
+    method: Annotated[str, typer.Argument(help="package.module:Class, or a registered name; see: list methods.")],
+    overrides: SetOption = None,
+    sizes: Annotated[str, typer.Option("--size", help="Sides of the images in pixels, joined by commas.")] = "32,64",
+    only: Annotated[str, typer.Option(help="Names of checks, joined by commas, with what they need.")] = "",
+    json_file: Annotated[
+        str, typer.Option("--json", help="Write every outcome to this file, too; -: print it instead of the text.")
+    ] = "",
+) -> None:
+    """Check that a method keeps the contract: yours, before it is run. Exit status 1 if a check fails."""
+    from bench.conform.report import report
+
+    raise typer.Exit(report(method, overrides or [], _whole_numbers("--size", sizes, "32,64"), _split(only), json_file))
+
+
 def _one_of(option: str, value: str, valid: tuple[str, ...]) -> str:
     if value not in valid:
         raise BenchError(f"{option} {value!r} is not understood", nearest(value, [name for name in valid if name]))
@@ -288,11 +304,18 @@ def _split(names: str) -> tuple[str, ...]:
 
 
 def _seeds(text: str) -> tuple[int, ...]:
+    return _whole_numbers("--seeds", text, "0,1,2")
+
+
+def _whole_numbers(option: str, text: str, example: str) -> tuple[int, ...]:
     parts = _split(text)
     if not parts or not all(part.isdecimal() for part in parts):
-        raise BenchError(f"--seeds {text!r} is not understood", "write whole numbers joined by commas: --seeds 0,1,2")
+        raise BenchError(
+            f"{option} {text!r} is not understood", f"write whole numbers joined by commas: {option} {example}"
+        )
     if len(set(parts)) < len(parts):
-        raise BenchError(f"--seeds {text!r} names a seed twice", "each seed is one cell: name it once")
+        what = option.removeprefix("--").removesuffix("s")
+        raise BenchError(f"{option} {text!r} names a {what} twice", "each is taken once: name it once")
     return tuple(int(part) for part in parts)
 
 

@@ -186,17 +186,10 @@ def resolve_methods(names: Sequence[str]) -> tuple[dict[str, type[Translator]], 
     Raises BenchError for a name that is neither registered nor `package.module:Class`. A plug-in that fails to import
     is a warned line and a failed method; the others go on.
     """
-    known = registered()
     classes: dict[str, type[Translator]] = {}
     broken: dict[str, str] = {}
     for name in names or list(BUILT_IN):
-        base, _, rest = name.partition(":")
-        if name not in known and base in known:
-            variants = [other for other in known if other.startswith(f"{base}:")]
-            raise BenchError(f"{base} has no variant '{rest}'", nearest(name, [base, *variants]))
-        if name not in known and not rest:
-            raise BenchError(f"unknown method '{name}'", nearest(name, list(known)) + ", or package.module:Class")
-        target = known[name].target if name in known else name
+        target = target_of(name)
         try:
             classes[name] = load(target)
         except Exception as error:  # other people's code may raise anything while it is imported
@@ -205,6 +198,18 @@ def resolve_methods(names: Sequence[str]) -> tuple[dict[str, type[Translator]], 
             broken[name] = f"{type(error).__name__}: {error}"
             say(f"warning: method {name} ({target}) cannot be imported: {broken[name]}")
     return classes, broken
+
+
+def target_of(name: str) -> str:
+    """`package.module:Class` of the method `name`; raises BenchError for a name that is neither that nor registered."""
+    known = registered()
+    base, _, rest = name.partition(":")
+    if name not in known and base in known:
+        variants = [other for other in known if other.startswith(f"{base}:")]
+        raise BenchError(f"{base} has no variant '{rest}'", nearest(name, [base, *variants]))
+    if name not in known and not rest:
+        raise BenchError(f"unknown method '{name}'", nearest(name, list(known)) + ", or package.module:Class")
+    return known[name].target if name in known else name
 
 
 def layers(

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from bench.atomic import write_json
 from bench.cost import Cost, Meter, count_flops
@@ -56,16 +57,16 @@ def train(
     Returns the trained method (on the device) and the cost. Raises TrainingFailed, Interrupted, or BenchError.
     """
     stages = StageStore(cell.semantics, spec.data_version, spec.seed, runtime)
-    prepared = lambda: _prepared(build, domains, Context(weights, stages), spec, runtime)  # noqa: E731
-    method = prepared()
-    plan = _plan(cell, prepared, method, domains, spec, runtime)
+    renew = lambda: prepared(build, domains, Context(weights, stages), spec, runtime)  # noqa: E731
+    method = renew()
+    plan = _plan(cell, renew, method, domains, spec, runtime)
     with runtime.threads_pinned(plan.threads):
         loop = _Loop(method, domains, spec, cell, runtime, plan)
         loop.run()
     return method, loop.cost(stages.seconds)
 
 
-def _prepared(
+def prepared(
     build: Callable[[], Translator], domains: Domains, context: Context, spec: RunSpec, runtime: Runtime
 ) -> Translator:
     """A new method before its first step, its stages done (or taken from the store)."""
@@ -80,7 +81,7 @@ def _prepared(
 
 def _plan(
     cell: Cell,
-    prepared: Callable[[], Translator],
+    renew: Callable[[], Translator],
     method: Translator,
     domains: Domains,
     spec: RunSpec,
@@ -93,7 +94,7 @@ def _plan(
     if spec.budget.kind == "images":
         steps = math.ceil(spec.budget.amount / method.images_per_step)
     else:  # timed on another instance: the timed steps are thrown away
-        steps = max(1, int(spec.budget.amount / _seconds_per_step(prepared(), domains, runtime)))
+        steps = max(1, int(spec.budget.amount / _seconds_per_step(renew(), domains, runtime)))
     plan = Plan(steps, runtime.device.type, runtime.precision, runtime.threads, torch.__version__)
     write_json(cell.plan, asdict(plan))
     return plan
@@ -113,6 +114,14 @@ def _seconds_per_step(method: Translator, domains: Domains, runtime: Runtime) ->
         return meter.seconds() / CALIBRATION_STEPS
 
 
+def begin_step(method: Translator, domains: Domains, seed: int, progress: Progress) -> Any:
+    """Set the step's learning rates and draw its inputs: what the step follows from, the method's state apart."""
+    for name, rate in method.learning_rates(progress).items():
+        for group in method.optimizers[name].param_groups:
+            group["lr"] = rate
+    return method.draw(domains, generator(seed, "draw", progress.step), progress)
+
+
 class _Loop(Loop):
     """The training of one cell."""
 
@@ -127,11 +136,7 @@ class _Loop(Loop):
 
     def one_step(self) -> dict[str, Tensor]:
         """Draw and train; the operations of the first step are counted."""
-        progress_now = Progress(self.step, self.steps)
-        for name, rate in self.method.learning_rates(progress_now).items():
-            for group in self.method.optimizers[name].param_groups:
-                group["lr"] = rate
-        batch = self.method.draw(self.domains, generator(self.spec.seed, "draw", self.step), progress_now)
+        batch = begin_step(self.method, self.domains, self.spec.seed, Progress(self.step, self.steps))
         if self.step > 0:
             return run_step(self.method, batch, self.runtime.autocast)
         self.flops_per_step, losses = count_flops(lambda: run_step(self.method, batch, self.runtime.autocast))
@@ -216,4 +221,17 @@ def spread_of_outputs(method: Translator, domains: Domains, source: int, target:
         style = Noise(torch.randn(1, method.noise_dim, generator=rng).to(x.device).expand(count, -1))
     elif "exemplar" in method.style_sources:
         style = Exemplar(domains.sample(target, 1, rng).expand(count, -1, -1, -1))
-    return float(to_uint8(method.translate(x, source, target, style)).float().std(dim=0).mean())
+    with evaluating(method):
+        return float(to_uint8(method.translate(x, source, target, style)).float().std(dim=0).mean())
+
+
+@contextmanager
+def evaluating(method: nn.Module) -> Iterator[None]:
+    """Inside: eval mode, as when a finished method translates. After: every part in the mode that it had."""
+    modes = {part: part.training for part in method.modules()}
+    method.eval()
+    try:
+        yield
+    finally:
+        for part, training in modes.items():
+            part.training = training

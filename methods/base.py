@@ -2,7 +2,7 @@
 
 A method is a `Translator`. The harness calls, in this order: the constructor, `prepare` once, then for every step
 `draw` and `training_step` (through `run_step`), and at the end `translate`. A method sees images only: labels and
-files are not reachable from here.
+files are not reachable from here. `python -m bench conform package.module:Class` checks whether a class keeps to it.
 """
 
 from __future__ import annotations
@@ -209,7 +209,8 @@ class Translator(nn.Module):
     def translate(self, x: Tensor, source: int, target: int, style: Style) -> Tensor:
         """`x` (B, 3, H, W) in [-1, 1] of domain `source` -> (B, 3, H, W) of domain `target`, clamped to [-1, 1].
 
-        Uses the EMA networks where the method has them. Changes no state; row i depends on row i alone.
+        Called in eval mode. Uses the EMA networks where the method has them. Changes no state; row i depends on row i
+        alone.
         """
         raise NotImplementedError
 

@@ -11,8 +11,8 @@ import pytest
 from bench.cli import main
 
 LEVELS = [
-    [], ["run"], ["evaluate"], ["semantics"], ["sweep"], ["table"], ["compare"], ["report"], ["claims"], ["figure"], ["list"],
-    ["fetch"], ["doctor"],
+    [], ["run"], ["evaluate"], ["semantics"], ["sweep"], ["table"], ["compare"], ["report"], ["claims"], ["figure"],
+    ["list"], ["fetch"], ["doctor"], ["conform"],
 ]  # fmt: skip
 
 

@@ -6,12 +6,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from bench import presets
 from bench.presets import EvaluationSize, JudgeSettings, KindPreset, StandInSettings
+from methods.registry import registered
 
 METHODS = {
     "cyclegan": {
@@ -35,6 +37,9 @@ METHODS = {
     },
 }  # fmt: skip
 
+STAND_INS = {name: {"semantics.encoder": "stand_in"} for name in ("cats_udt:vgg", "cats_udt:content_vgg")}
+"""Variants whose encoder would have to be downloaded -> settings with one that is not."""
+
 TINY = KindPreset(
     images=24,
     judge=JudgeSettings(10, 1, 0.0, steps=8, batch_size=16, learning_rate=0.05, augment=True, tolerance=0.0),
@@ -50,6 +55,12 @@ def install() -> None:
     """Put TINY in place of the quick preset, in this process."""
     presets.STAND_IN_SETTINGS = TINY_STAND_IN
     presets.PRESETS["quick"] = {"pictures": TINY, "digits": TINY}
+
+
+def settings(name: str) -> dict[str, Any]:
+    """Tiny settings of a registered method or variant."""
+    own = {} if name in METHODS else registered()[name].settings
+    return {**METHODS[name.partition(":")[0]], **own, **STAND_INS.get(name, {})}
 
 
 def make_folder(root: Path, domains: tuple[str, ...] = ("ink", "paint"), per_class: int = 12, size: int = 32) -> Path:

@@ -1,0 +1,116 @@
+"""A check of a method, what came of it, and where in the class to look if it fails."""
+
+from __future__ import annotations
+
+import inspect
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+Sizes = Literal["none", "first", "all"]
+Status = Literal["passed", "failed", "skipped"]
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that every method must do."""
+
+    name: str
+    """Unique; what `--only` takes."""
+    expects: str
+    """What must hold, in a sentence."""
+    look: str
+    """The attribute of the class that is to blame if it does not."""
+    run: Callable[[Any], str]
+    """Examines a `Candidate` (sizes `none`) or a `Subject`; returns what was seen, raises `Unmet` or anything else."""
+    needs: tuple[str, ...] = ()
+    """Checks without which this one says nothing."""
+    sizes: Sizes = "all"
+    """Run for the class, at the first image size, or at every size."""
+
+
+class Unmet(Exception):
+    """What a failed check has seen, and the attribute of the class to look at, if not the check's own."""
+
+    def __init__(self, seen: str, look: str = "") -> None:
+        super().__init__(seen)
+        self.seen, self.look = seen, look
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of one check; every field is a JSON value."""
+
+    name: str
+    """The check's."""
+    size: int | None
+    """Side of the images in pixels; None: it is about the class."""
+    status: Status
+    """`skipped`: a check that this one needs has failed."""
+    expected: str
+    """What must hold."""
+    seen: str
+    """What was found; for a skipped one, why."""
+    look: str
+    """For a failed one: where in the class to look."""
+    alone: str
+    """For a failed one: what to type to run it alone."""
+    seconds: float
+    """How long it took."""
+
+
+def check(
+    expects: str, look: str, needs: tuple[str, ...] = (), sizes: Sizes = "all"
+) -> Callable[[Callable[[Any], str]], Check]:
+    """Make a Check of a function, under the function's name."""
+
+    def made(run: Callable[[Any], str]) -> Check:
+        return Check(run.__name__, expects, look, run, needs, sizes)
+
+    return made
+
+
+def unless(holds: bool, seen: str, look: str = "") -> None:
+    """Raise Unmet with what was `seen` if it does not hold."""
+    if not holds:
+        raise Unmet(seen, look)
+
+
+# ------------------------------------------------------------------------------------------------- where to look
+
+
+def place_of(cls: type, attribute: str) -> str:
+    """`Class.attribute (file:line)`, in the class that defines it; of `cls` itself if none but the base does."""
+    for owner in cls.__mro__:
+        found = vars(owner).get(attribute)
+        if found is not None and not owner.__module__.startswith(("methods.base", "torch.")):
+            break
+    else:
+        owner, found = cls, None
+    label = f"{cls.__name__}.{attribute}" if attribute else cls.__name__
+    for candidate in (_function(found), owner):
+        try:
+            file, line = inspect.getsourcefile(candidate), inspect.getsourcelines(candidate)[1]
+        except (TypeError, OSError):  # a plain value has no source of its own, a class made at run time none at all
+            continue
+        return f"{label} ({_short(str(file))}:{line})"
+    return label
+
+
+def place_of_error(error: BaseException, files: set[str]) -> str:
+    """`file:line, in function` of the innermost frame that lies in `files`; empty if none does."""
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename in files]
+    return f"{_short(frames[-1].filename)}:{frames[-1].lineno}, in {frames[-1].name}" if frames else ""
+
+
+def _function(found: Any) -> Any:
+    if isinstance(found, property):
+        return found.fget
+    return inspect.unwrap(found.__func__ if isinstance(found, staticmethod | classmethod) else found)
+
+
+def _short(file: str) -> str:
+    path = Path(file)
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else file

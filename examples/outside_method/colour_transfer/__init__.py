@@ -1,0 +1,1 @@
+"""A method for udt-bench in a package of its own."""
