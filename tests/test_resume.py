@@ -71,7 +71,13 @@ def contents(results: Path) -> dict[str, bytes]:
     }
 
 
-@pytest.mark.parametrize("method", list(BUILT_IN))
+KILLED = ("cyclegan", "cats_udt", "egsc_it")
+"""By default: the plainest method and the two with stages. `bench conform` resumes every method within one process."""
+
+
+@pytest.mark.parametrize(
+    "method", [name if name in KILLED else pytest.param(name, marks=pytest.mark.slow) for name in BUILT_IN]
+)
 def test_killed_twice_and_resumed_equals_uninterrupted(method: str, shapes: Path, tmp_path: Path) -> None:
     cache = tmp_path / "cache"
     whole = tmp_path / "whole"

@@ -246,7 +246,7 @@ cells:
     assert sweep(text) == 1
     assert states(tmp_path) == {"2nan/0": "failed", "2/0": "done"}
     output = capsys.readouterr().out
-    assert "**failed**: toys:Toy [fault=nan] seed 0: loss 1:generator.adv is not finite" in output
+    assert "failed: toys:Toy [fault=nan] seed 0: loss 1:generator.adv is not finite" in output
     assert "failed: no.such.module:Method: ModuleNotFoundError" in output
     assert sweep("task: folder\ncells: [{method: no.such.module:Method}]") == 1
     assert sweep(text, dry_run=True) == 1
