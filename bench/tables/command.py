@@ -5,28 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.atomic import write_text
-from bench.errors import BenchError, nearest
+from bench.errors import BenchError
 from bench.pools import Setting
-from bench.presets import PRESETS
-from bench.progress import say
-from bench.tables.paper_notes import Options
-from bench.tables.render import FORMATS, render
+from bench.tables.output import data_option, deliver, form_of, joined, unmeasured, wants
 from bench.tasks import get_task
-
-SHORT = {"md": "markdown", "tex": "latex"}
-KINDS = ("embedded", "mnist-drawn", "real")
-PAGE = """<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>udt-bench: {title}</title>
-</head>
-<body>
-{body}</body>
-</html>
-"""
 
 
 @dataclass(frozen=True)
@@ -52,8 +34,7 @@ class TableRequest:
 
     def wants(self, setting: Setting) -> bool:
         """Whether a setting may stand in the table."""
-        wanted = ((self.preset, setting.preset), (self.data, setting.data_kind), (self.budget, setting.budget))
-        return all(asked in ("", has) for asked, has in wanted)
+        return wants(self, setting)
 
 
 def make_table(request: TableRequest) -> int:
@@ -63,29 +44,10 @@ def make_table(request: TableRequest) -> int:
             "a leaderboard or a table of the paper: name one of them",
             "--task T for the leaderboard of a task (see: list tasks), or --paper 1, 2, 3a, 3b, 4 or text",
         )
-    form = _form(request)
-    for option, value, valid in (("--preset", request.preset, PRESETS), ("--data", request.data, KINDS)):
-        if value and value not in valid:
-            raise BenchError(f"{option} {value!r} is not understood", nearest(value, list(valid)))
+    form = form_of(request)
     text = _leaderboard(request, form) if request.task else _paper(request, form)
-    if form == "html":
-        text = PAGE.format(title=request.task or f"table {request.paper} of the paper", body=text)
-    if request.out is None:
-        print(text, end="")
-    else:
-        write_text(request.out, text)
-        say(f"table: {request.out}")
+    deliver(request, text, form, "table", request.task or f"table {request.paper} of the paper")
     return 0
-
-
-def _form(request: TableRequest) -> str:
-    by_suffix = {suffix: name for name, (suffix, _) in FORMATS.items()}
-    if not request.form:
-        return by_suffix.get(request.out.suffix if request.out else "", "markdown")
-    form = SHORT.get(request.form, request.form)
-    if form not in FORMATS:
-        raise BenchError(f"--format {request.form!r} is not understood", nearest(request.form, ["md", *FORMATS]))
-    return form
 
 
 def _leaderboard(request: TableRequest, form: str) -> str:
@@ -95,11 +57,10 @@ def _leaderboard(request: TableRequest, form: str) -> str:
     found = boards(request.results, task, request.wants)
     if not found:
         asked = [f"--{name} {value}" for name in ("preset", "data", "budget") if (value := getattr(request, name))]
-        data = f" --data {request.data}" if request.data in ("embedded", "mnist-drawn") else ""
         preset = f" --preset {request.preset}" if request.preset else ""
         raise BenchError(
             f"no results of {task} in {request.results}" + (f" with {' '.join(asked)}" if asked else ""),
-            f"python -m bench run --task {task}{preset}{data}",
+            f"python -m bench run --task {task}{preset}{data_option(request)}",
         )
     return render_boards(found, form)
 
@@ -107,10 +68,4 @@ def _leaderboard(request: TableRequest, form: str) -> str:
 def _paper(request: TableRequest, form: str) -> str:
     from bench.tables.stored import stored_tables
 
-    data = f" --data {request.data}" if request.data in ("embedded", "mnist-drawn") else ""
-    unmeasured = Options(f"--preset {request.preset or 'paper'}{data}", request.budget and f"--budget {request.budget}")
-    tables = stored_tables(request.results, request.paper, request.wants, unmeasured)
-    texts = [render(table, form) for table in tables]
-    if form == "csv":
-        return texts[0] + "".join(text.partition("\n")[2] for text in texts[1:])
-    return "\n".join(texts)
+    return joined(stored_tables(request.results, request.paper, request.wants, unmeasured(request)), form)
