@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 import torch
 
-import bench
 from bench import sweep_cost
 from bench.launch import Job, Request, check_buildable, make_job, resolve_settings, with_clusters
 from bench.presets import PRESETS, get_preset
@@ -151,7 +150,7 @@ def test_lambda_sem_0_is_the_same_whatever_it_is_called() -> None:
 
 
 def test_the_package_has_the_files() -> None:
-    project = tomllib.loads((Path(bench.__file__).parents[1] / "pyproject.toml").read_text())
+    project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())  # tox installs the package
     patterns = project["tool"]["setuptools"]["package-data"]["bench"]
     for path in SHIPPED.iterdir():
         assert any(fnmatch(f"sweeps/{path.name}", pattern) for pattern in patterns), path
