@@ -19,6 +19,7 @@ from bench.presets import get_preset
 from bench.protocol import Protocol
 from bench.results import direction_file, read_cells
 from bench.scoring import PER_SOURCE, Task, reference_features, translated
+from bench.tables.table import number
 from bench.tasks import get_task
 from bench.translations import Translations, scored
 from metrics.checks import pinned_blas
@@ -175,9 +176,6 @@ def _paired(protocol: Protocol, first: Task, second: Task) -> tuple[float, float
 
 def _table(request: CompareRequest, found: Sequence[Difference]) -> str:
     from tabulate import tabulate
-
-    def number(value: float) -> str:
-        return f"{value:.3g}" if abs(value) < 1 else f"{value:.2f}"
 
     rows = [
         [
