@@ -8,7 +8,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from report_results import add, records, spec
 
@@ -35,6 +35,8 @@ finite = st.floats(-1e9, 1e9, allow_nan=False)
 
 @settings(deadline=None)
 @given(finite, finite)
+@example(-999999667.0, -999999666.0)  # few digits left between the two
+@example(1e9, 1e9 + 1.2e-7)
 def test_ticks_enclose_what_is_plotted_at_round_even_steps(a: float, b: float) -> None:
     low, high = min(a, b), max(a, b)
     found = ticks(low, high)

@@ -219,13 +219,14 @@ def _stairs(front: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
 
 def ticks(low: float, high: float, most: int = 6) -> list[float]:
     """Round numbers, evenly spaced, that enclose [low, high]: two at least."""
-    span = (high - low) or abs(high) or 1.0
+    # Never finer than the millionth of the values: nobody reads such ticks, and floats run out of digits for them.
+    span = max(high - low, 1e-6 * max(abs(low), abs(high))) if high > low else abs(high) or 1.0
     raw = max(span / (most - 1), 1e-300)
     power = 10.0 ** math.floor(math.log10(raw))
     step = next(factor * power for factor in (1, 2, 2.5, 5, 10) if factor * power >= raw * (1 - 1e-9))
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
     last = max(last, first + 1)
-    return [float(f"{place * step:.9g}") for place in range(first, last + 1)]
+    return [float(f"{place * step:.12g}") for place in range(first, last + 1)]
 
 
 Box = tuple[float, float, float, float]
