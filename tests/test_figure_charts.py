@@ -11,10 +11,11 @@ import pytest
 from figure_toys import DIGITS, M2S, S2M, accuracies, distances, store
 
 from bench.errors import BenchError
-from bench.figures import draw_figure
+from bench.figures import draw_figure, make_figure
 from bench.figures.axes import Drawn
 from bench.figures.collect import FigureRequest
 from bench.figures.page import TWO, drawing
+from bench.figures.values import PublishedValue
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -191,6 +192,24 @@ def test_published_values_are_drawn_in_the_papers_setting_alone(tmp_path: Path) 
     assert axes.get_ylim()[1] > 39.72
     store(tmp_path / "q", DIGITS, "cats_udt", 0, distances({M2S: 20.0}), **like_paper)  # by another protocol
     assert diamonds(tmp_path / "q", "7a", preset="paper") == []
+
+
+def test_the_command_draws_what_the_papers_tables_print(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[PublishedValue] = []
+
+    def stop(request: FigureRequest, published: PublishedValue) -> None:
+        given.append(published)
+        raise InterruptedError
+
+    monkeypatch.setattr("bench.figures.draw_figure", stop)
+    with pytest.raises(InterruptedError):
+        make_figure("3a", tmp_path)
+    (printed,) = given
+    assert (printed("cats_udt", M2S, "accuracy"), printed("cats_udt", S2M, "fid")) == (95.63, 6.60)
+    assert printed("cats_udt:no_cyc", "sketch->real", "fid") == 67.88
+    assert printed("cats_udt", "sketch->real", "fid") == 58.69
+    assert printed("cats_udt:no_cyc", M2S, "accuracy") is None  # in a bar chart alone
+    assert printed("cats_udt", "mnist->usps", "accuracy") is None
 
 
 def test_two_quantities_are_two_panels(tmp_path: Path) -> None:

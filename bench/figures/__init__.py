@@ -23,6 +23,7 @@ from bench.figures.page import Heading, drawing, save
 from bench.figures.samples import sample_grid
 from bench.figures.values import ACCURACY, FID_DIGITS, PublishedValue
 from bench.progress import say
+from bench.tables.paper_shapes import printed_value
 from bench.tasks import get_task
 
 if TYPE_CHECKING:
@@ -174,19 +175,19 @@ FIGURES: dict[str, PaperFigure] = {
 
 def make_figure(
     name: str, results: Path, task: str = "", preset: str = "quick", data: str = "auto", domains: str = "",
-    budget: str = "", out: Path | None = None, published: PublishedValue | None = None,
+    budget: str = "", out: Path | None = None,
 ) -> list[Path]:  # fmt: skip
     """Draw figure `name` from what is stored in `results` and write `out/name.png`, `.pdf`, `.svg`; returns the paths.
 
-    The options are those of `bench run`; `task` is the paper's by default, `out` is `results/figures`. `published`
-    gives the paper's values, which are drawn beside ours in the paper's setting only. What is missing is named in the
-    picture and on stderr. Raises BenchError, with the command that makes the cells, if nothing is there, and for cells
-    that must not share a figure.
+    The options are those of `bench run`; `task` is the paper's by default, `out` is `results/figures`. What
+    the paper's tables print for a bar is drawn beside ours, in the paper's setting only. What is missing is named in
+    the picture and on stderr. Raises BenchError, with the command that makes the cells, if nothing is there, and for
+    cells that must not share a figure.
     """
     figure = _figure(name)
     request = FigureRequest(name, results, task or figure.task, preset, data, domains, budget)
     with drawing():
-        drawn, setting = draw_figure(request, published)
+        drawn, setting = draw_figure(request, printed_value)
         for line in drawn.missing:
             say(f"figure {name}: missing: {line}")
         if drawn.missing:

@@ -241,3 +241,21 @@ SHAPES = {
     "text": _text,
 }
 """Name -> shape. `text`: what the paper says in sentences."""
+
+
+def printed_value(method: str, direction: str, metric: str) -> float | None:
+    """What a table of the paper prints for one of our methods over all classes; None: nothing.
+
+    `method` is `name[:variant]`, `direction` as in `mnist->svhn`, `metric` as in `Published`. Where two tables print
+    it (CatS-UDT's FID on sketch->real: 58.69 and 58.59), the first one's.
+    """
+    places = (place for shape in SHAPES.values() for line in shape().lines for place in line.places if place)
+    wanted = ("all", direction, metric)
+    return next(
+        (
+            place.published.value
+            for place in places
+            if method in place.candidates and (place.label, place.direction, place.published.metric) == wanted
+        ),
+        None,
+    )
