@@ -13,11 +13,9 @@ from scipy import stats
 from bench.tables.ranking import (
     best_set,
     holm,
-    mean_ranks,
     paired_difference,
     probability_of_improvement,
     rank_ranges,
-    ranks_with_ties,
 )
 
 CLEAR = {"a": [10.0, 10.2, 10.1], "b": [10.3, 9.9, 10.0], "c": [20.0, 20.1, 19.9]}
@@ -124,17 +122,6 @@ def test_rank_ranges_count_who_is_significantly_better(values: dict[str, list[fl
         better[behind] += 1
     expected = {name: (1 + better[name], len(values) - worse[name]) for name in values}
     assert rank_ranges(values, higher) == expected
-
-
-def test_ranks_with_ties_share_their_mean() -> None:
-    assert ranks_with_ties({"a": 5.0, "b": 7.0, "c": 5.0, "d": 1.0}, True) == {"a": 2.5, "b": 1, "c": 2.5, "d": 4}
-    assert ranks_with_ties({"a": 5.0, "b": 7.0}, False) == {"a": 1, "b": 2}
-
-
-def test_mean_ranks_take_seeds_that_all_have() -> None:
-    by_seed = {"a": {0: 1.0, 1: 5.0, 2: 9.0}, "b": {0: 2.0, 1: 4.0}, "c": {0: 3.0, 1: 3.0, 7: 0.0}}
-    assert mean_ranks(by_seed, higher_is_better=False) == {"a": 2.0, "b": 2.0, "c": 2.0}
-    assert mean_ranks({"a": {0: 1.0}, "b": {1: 1.0}}, True) == {}
 
 
 def test_paired_difference_is_the_paired_t_test_over_common_seeds() -> None:

@@ -168,29 +168,6 @@ def rank_ranges(values: Values, higher_is_better: bool, level: float = 0.05) -> 
     return {name: (1 + better.get(name, 0), len(over) - worse.get(name, 0)) for name in values}
 
 
-def ranks_with_ties(values: Mapping[str, float], higher_is_better: bool) -> dict[str, float]:
-    """Method -> rank of one value each, 1 the best; equal values share the mean of their ranks (1, 2.5, 2.5, 4)."""
-    numbers = np.array(list(values.values()), dtype=np.float64)
-    if not np.isfinite(numbers).all():
-        raise ValueError(f"finite values wanted, got {dict(values)}")
-    own = -numbers if higher_is_better else numbers
-    ascending = np.sort(own)
-    better, as_good = np.searchsorted(ascending, own), np.searchsorted(ascending, own, side="right")
-    return dict(zip(values, ((better + 1 + as_good) / 2).tolist(), strict=True))
-
-
-def mean_ranks(by_seed: Mapping[str, Mapping[int, float]], higher_is_better: bool) -> dict[str, float]:
-    """Method -> mean over seeds of its rank among all methods; only seeds that every method has. Empty without one.
-
-    `by_seed`: method -> seed -> value.
-    """
-    shared = set.intersection(*(set(of) for of in by_seed.values())) if by_seed else set()
-    each = [
-        ranks_with_ties({name: of[seed] for name, of in by_seed.items()}, higher_is_better) for seed in sorted(shared)
-    ]
-    return {name: float(np.mean([ranks[name] for ranks in each])) for name in by_seed} if each else {}
-
-
 @dataclass(frozen=True)
 class PairedDifference:
     """a - b, seed by seed."""
