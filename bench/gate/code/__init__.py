@@ -17,7 +17,7 @@ Look at what `check` said before: only the values that the change explains may d
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import copy_context
 from dataclasses import replace
@@ -33,7 +33,7 @@ from torch import Tensor
 from bench.data.contract import TaskData
 from bench.errors import BenchError
 from bench.gate.code import images_case, inputs, metrics_case, steps, stored, translating
-from bench.gate.code.compare import compare, failed, undecided
+from bench.gate.code.comparing import compare, failed, undecided
 from bench.gate.code.trial import METHODS, TASK, THREADS, cpu, trial
 from bench.gate.code.values import Value, Values
 from bench.gate.verdict import Finding
@@ -65,13 +65,14 @@ def record(folder: Path) -> None:
     copy_context().run(_record, folder)
 
 
-def check(folder: Path) -> list[Finding]:
+def check(folder: Path, subjects: Collection[str] | None = None) -> list[Finding]:
     """Compare what the installed code gives now with what `record` stored in `folder`.
 
     For each subject one finding that all values agree, or its first values that differ: REGRESSED. CANNOT_DECIDE where
     a stored part is missing, damaged or of another format, or where the disk refuses. Nothing is written to `folder`.
+    `subjects`: only these (a method, `<method>: translations`, `metrics`, ...); None: all.
     """
-    return copy_context().run(_check, folder)
+    return copy_context().run(_check, folder, subjects)
 
 
 def _record(folder: Path) -> None:
@@ -102,7 +103,7 @@ def _record(folder: Path) -> None:
     stored.write_values(folder, measured, _versions())
 
 
-def _check(folder: Path) -> list[Finding]:
+def _check(folder: Path, subjects: Collection[str] | None) -> list[Finding]:
     _in_silence()
     try:
         baseline = stored.read(folder, (JUDGE, *METHODS))
@@ -113,10 +114,12 @@ def _check(folder: Path) -> list[Finding]:
     expected: dict[str, list[Value]] = {}
     for value in baseline.values:
         expected.setdefault(value.subject, []).append(value)
-    findings = []
+    findings: list[Finding] = []
     for name, part in parts.items():
-        findings += _findings(name, part, expected.pop(name, []), baseline.recorded_with)
-    return findings + [undecided(name, "all", "the code check does not measure it any more") for name in expected]
+        if subjects is None or name in subjects:
+            findings += _findings(name, part, expected.get(name, []), baseline.recorded_with)
+    gone = [name for name in expected if name not in parts and (subjects is None or name in subjects)]
+    return findings + [undecided(name, "all", "the code check does not measure it any more") for name in gone]
 
 
 def _findings(name: str, part: Part, expected: Sequence[Value], recorded_with: Mapping[str, str]) -> list[Finding]:

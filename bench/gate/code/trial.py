@@ -30,8 +30,8 @@ THREADS = 1
 _STARGAN_V2 = {"base_width": 4, "max_width": 8, "mapping_width": 16, "style_dim": 8, "batch_size": 4}
 _MOCO = {
     "semantics.moco.width": 4, "semantics.moco.queue": 32, "semantics.moco.batch_size": 8,
-    "semantics.moco.key_splits": 1, "semantics.moco.steps": 2, "semantics.adaptation.width": 8, "semantics.adaptation.batch_size": 8,
-    "semantics.adaptation.steps": 2,
+    "semantics.moco.key_splits": 1, "semantics.moco.steps": 2, "semantics.adaptation.width": 8,
+    "semantics.adaptation.batch_size": 8, "semantics.adaptation.steps": 2,
 }  # fmt: skip
 _CATS_UDT = {**_STARGAN_V2, "bottleneck_blocks": 1, **_MOCO}
 _CYCLEGAN = {"width": 4, "blocks": 1, "discriminator_width": 4, "discriminator_layers": 1, "batch_size": 2}
