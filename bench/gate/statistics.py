@@ -187,10 +187,10 @@ def deviation(stored: np.ndarray) -> float:
 def worsening(stored: np.ndarray, found: np.ndarray) -> float:
     """By how much the mean of `found` is above that of `stored`; larger is worse, inf is a failed training.
 
-    inf if a larger share of `found` failed, -inf if a smaller one did and no mean can be had of one side.
+    inf if a larger share of `found` failed. Raises ValueError if all of `stored` did.
     """
+    if np.isinf(stored).all():
+        raise ValueError("no stored training ended well")
     if np.isinf(found).mean() > np.isinf(stored).mean():
         return math.inf
-    if np.isinf(found).all() or np.isinf(stored).all():
-        return 0.0 if np.isinf(found).all() else -math.inf
     return float(found[np.isfinite(found)].mean() - stored[np.isfinite(stored)].mean())
