@@ -13,6 +13,7 @@ from bench.gate.family import family_of, plan
 from bench.gate.trainings import FAILED, Training, classes_of, common_seeds, read_trainings
 from bench.pools import Setting
 from bench.progress import say
+from bench.protocol import PROTOCOLS
 from bench.spec import Budget
 from bench.tasks import get_task
 
@@ -51,15 +52,20 @@ def save(request: SaveRequest) -> int:
         for of in read_trainings(request.results, task.name, styles)
         if of.setting.preset == request.preset and budget in ("", of.setting.budget) and _is_data(request, of)
     ]
+    there = {of.method for of in found}
+    for name in request.methods:
+        if found and name not in there:
+            raise BenchError(f"there are no trainings of {name}", nearest(name, sorted(there)))
+    found = [of for of in found if not request.methods or of.method in request.methods]
     setting = _only_setting(request, found)
     chosen = _chosen(request, [of for of in found if of.setting == setting])
     classes = len(task.classes) or classes_of(request.results, task.name, setting)
     data = request.data or {"real": "auto"}.get(setting.data_kind, setting.data_kind)
     baseline = gather(request.name, task.name, chosen, request.results, classes, data, request.domains)
-    encoders = {made.encoder for of in baseline.methods.values() for made in of.made.values()}
+    judges = _judges(baseline, request.results)
     folder = claim(request.results, request.name)
     try:
-        write(baseline, list(judges_of(request.results, sorted(encoders))), folder)
+        write(baseline, judges, folder)
         record(folder)
         final = publish(folder, request.results, request.name)
     except BaseException:
@@ -68,6 +74,20 @@ def save(request: SaveRequest) -> int:
     print("\n".join(_told(baseline)))
     say(f"baseline: {final}")
     return 0
+
+
+def _judges(baseline: Baseline, root: Path) -> list[Path]:
+    """Their folders, with a warning if one is not there."""
+    used = {
+        made.encoder
+        for of in baseline.methods.values()
+        for at, made in of.made.items()
+        if PROTOCOLS[at.protocol].encoder == "judge"
+    }
+    found = {encoder: list(judges_of(root, [encoder])) for encoder in sorted(used)}
+    for encoder in (encoder for encoder, folders in found.items() if not folders):
+        say(f"warning: the judge {encoder} is not in {root / 'judges'}: a rerun elsewhere cannot decide")
+    return [folder for folders in found.values() for folder in folders[:1]]
 
 
 class _Styles(dict[str, str]):
@@ -109,9 +129,6 @@ def _chosen(request: SaveRequest, found: Sequence[Training]) -> list[Training]:
     from methods.registry import BUILT_IN
 
     there = sorted({of.method for of in found})
-    for name in request.methods:
-        if name not in there:
-            raise BenchError(f"there are no trainings of {name}", nearest(name, there))
     methods = list(dict.fromkeys(request.methods)) or [name for name in there if name in BUILT_IN] or there
     own = {name: _one_configuration(request, [of for of in found if of.method == name]) for name in methods}
     seeds = list(request.seeds) or common_seeds([of for name in methods for of in own[name].values()])

@@ -188,8 +188,8 @@ def _too_few(m: int, k: int, series: int) -> str:
     least = 100 * statistics.attainable(m, k, series)
     what = f"at least {needed} new seeds are needed" if needed else "a baseline of more seeds is needed"
     return (
-        f"{counted(k, 'new seed')} against {m} stored give no corrected p-value of {series} series below {least:.3g} %, and "
-        f"the level is {100 * LEVEL:.2g} %: {what}"
+        f"{counted(k, 'new seed')} against {m} stored: the corrected p-value of {series} series cannot be relied on to "
+        f"get below {least:.3g} %, and the level is {100 * LEVEL:.2g} %: {what}"
     )
 
 
