@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from bench.errors import BenchError, Interrupted, nearest
+from bench.gate.exits import DecidingCommand
 
 app = typer.Typer(
     help="udt-bench: train, measure and compare unsupervised image domain translation methods.",
@@ -291,6 +292,63 @@ def conform(
     from bench.conform.report import report
 
     raise typer.Exit(report(method, overrides or [], _whole_numbers("--size", sizes, "32,64"), _split(only), json_file))
+
+
+baseline = typer.Typer(
+    help="Stored trainings that later ones are compared with; see: check.", no_args_is_help=True, rich_markup_mode=None
+)
+app.add_typer(baseline, name="baseline")
+
+
+@baseline.command("save")
+def save_baseline(
+    name: Annotated[str, typer.Argument(help="Name of the new baseline.")],
+    task: TaskOption,
+    methods: MethodsOption = "",
+    seeds: Annotated[str, typer.Option(help="Joined by commas; default: all that every method has.")] = "",
+    preset: PresetOption = "quick",
+    data: Annotated[str, typer.Option(help="As for run; default: what the results are of.")] = "",
+    domains: DomainsOption = "",
+    budget: Annotated[str, typer.Option(help="As for run; default: what the results are of.")] = "",
+    results: ResultsOption = DEFAULT_RESULTS,
+) -> None:
+    """Store the values of finished trainings, seed by seed, in baselines/NAME of the results. Trains nothing."""
+    from bench.gate.save import SaveRequest, save
+
+    chosen = _seeds(seeds) if seeds else ()
+    raise typer.Exit(save(SaveRequest(name, task, _split(methods), chosen, preset, data, domains, budget, results)))
+
+
+@baseline.command("list")
+def list_baselines(results: ResultsOption = DEFAULT_RESULTS) -> None:
+    """List the baselines in the results and those that come with the package."""
+    from bench.gate.save import list_baselines
+
+    print(list_baselines(results))
+
+
+@app.command(cls=DecidingCommand)
+def check(
+    baseline: Annotated[str, typer.Option("--baseline", help="Name of a baseline; see: baseline list.")],
+    rerun: Annotated[bool, typer.Option("--rerun", help="Train new seeds with the code as it is, first.")] = False,
+    code_only: Annotated[bool, typer.Option("--code-only", help="Stored inputs and metrics only: seconds.")] = False,
+    seeds: Annotated[str, typer.Option(help="New seeds joined by commas; default: as many as are needed.")] = "",
+    data: Annotated[str, typer.Option(help="As for run, where the baseline's folder lies elsewhere.")] = "",
+    device: DeviceOption = "auto",
+    jobs: Annotated[int, typer.Option(min=0, help="Cells at once; 0: as many as fill the machine.")] = 0,
+    out: Annotated[Path | None, typer.Option("--out", help="Write the Markdown to this file, too.")] = None,
+    junit: Annotated[Path | None, typer.Option("--junit", help="Write JUnit XML to this file.")] = None,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write every finding to this file.")] = None,
+    results: ResultsOption = DEFAULT_RESULTS,
+) -> None:
+    """Has anything got worse since a baseline was stored? Exit status 0: pass, 1: regressed, 2: implausibly better,
+    3: cannot decide (and any error)."""
+    from bench.gate.command import CheckRequest, check
+
+    request = CheckRequest(
+        baseline, rerun, code_only, _seeds(seeds) if seeds else (), data, device, jobs, results, out, junit, json_file
+    )
+    raise typer.Exit(check(request))
 
 
 def _one_of(option: str, value: str, valid: tuple[str, ...]) -> str:

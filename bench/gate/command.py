@@ -1,0 +1,90 @@
+"""`bench check`: both checks, the reports, and the verdict as exit code."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.atomic import write_json, write_text
+from bench.errors import BenchError
+from bench.gate.baseline import folder_of, load
+from bench.gate.report import Report, as_json, as_junit, as_markdown
+from bench.progress import say
+
+SUMMARY = "GITHUB_STEP_SUMMARY"
+"""Names the file to which GitHub's runner takes Markdown from a step."""
+
+
+@dataclass(frozen=True)
+class CheckRequest:
+    """What the user asked for, as typed."""
+
+    baseline: str
+    rerun: bool
+    """Whether to train new seeds first."""
+    code_only: bool
+    """Whether to leave the training check out."""
+    seeds: Sequence[int]
+    """New seeds that are compared (and with `rerun` trained); empty: see `training.compare` and `rerun.rerun`."""
+    data: str
+    """As for run, instead of the baseline's; empty: the baseline's."""
+    device: str
+    jobs: int
+    results: Path
+    out: Path | None
+    """Markdown file, beside what is printed."""
+    junit: Path | None
+    json_file: Path | None
+
+
+def check(request: CheckRequest) -> int:
+    """Make both checks, print and write the reports. Returns the verdict, which is the exit code.
+
+    Raises BenchError if the request cannot be met, and Interrupted on a signal while cells are trained.
+    """
+    report = examine(request)
+    _deliver(request, report)
+    return int(report.verdict)
+
+
+def examine(request: CheckRequest) -> Report:
+    """The findings of both checks."""
+    from bench.gate.code import check as check_code
+
+    if request.code_only and (request.rerun or request.seeds):
+        raise BenchError("--code-only trains and compares no seeds", "leave out --rerun and --seeds, or --code-only")
+    baseline = load(request.results, request.baseline)
+    findings = list(check_code(folder_of(request.results, request.baseline)))
+    if request.code_only:
+        return Report(request.baseline, findings)
+    from bench.gate.rerun import last_seeds, rerun
+    from bench.gate.training import compare, undecided
+
+    seeds = list(request.seeds)
+    if request.rerun:
+        made = rerun(baseline, request.results, seeds, request.data, request.device, request.jobs)
+        if made.obstacle:
+            found = undecided(baseline, made.obstacle)
+            return Report(request.baseline, [*findings, *found.findings], found.notes)
+        seeds = list(made.seeds)
+    found = compare(baseline, request.results, seeds or last_seeds(baseline, request.results))
+    return Report(request.baseline, [*findings, *found.findings], found.notes)
+
+
+def _deliver(request: CheckRequest, report: Report) -> None:
+    text = as_markdown(report)
+    print(text, end="", flush=True)
+    if request.out:
+        write_text(request.out, text)
+    if request.junit:
+        write_text(request.junit, as_junit(report))
+    if request.json_file:
+        write_json(request.json_file, as_json(report))
+    for path in (request.out, request.junit, request.json_file):
+        if path:
+            say(f"check: {path}")
+    if summary := os.environ.get(SUMMARY):
+        with open(summary, "a", encoding="utf-8") as file:  # other steps have written to it, too
+            file.write(text)

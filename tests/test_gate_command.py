@@ -1,0 +1,246 @@
+"""`bench baseline` and `bench check` as they are typed: exit codes, reports, and a planted regression, trained."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from xml.etree import ElementTree
+
+import pytest
+import tiny
+import toys
+from gate_cells import NEW, STORED, save_baseline, stand_in_code_check, train
+
+from bench.cli import main
+from bench.errors import Interrupted
+from bench.gate.baseline import load
+from bench.gate.report import Report, as_json, as_junit, as_markdown
+from bench.gate.rerun import _overrides
+from bench.gate.verdict import Finding, Verdict
+from bench.launch import Request
+from bench.results import read_cells
+from methods.base import Phase
+
+VERDICTS = {verdict.words: verdict for verdict in Verdict}
+
+
+@pytest.fixture(autouse=True)
+def stub(monkeypatch: pytest.MonkeyPatch) -> None:
+    stand_in_code_check(monkeypatch)
+    monkeypatch.delenv("GITHUB_STEP_SUMMARY", raising=False)
+
+
+def call(monkeypatch: pytest.MonkeyPatch, *words: str) -> int | str | None:
+    monkeypatch.setattr("sys.argv", ["bench", *words])
+    with pytest.raises(SystemExit) as stop:
+        main()
+    return stop.value.code
+
+
+# ------------------------------------------------------------------------------------------------ verdicts and reports
+
+
+def test_exit_codes_and_every_report(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train(tmp_path, range(STORED))
+    save_baseline(tmp_path)
+    train(tmp_path, NEW)
+    train(tmp_path, range(30, 34), accuracy=-12.0)
+    train(tmp_path, range(40, 44), distance=-9.0)
+    summary = tmp_path / "summary.md"
+    summary.write_text("before\n")
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(summary))
+    base = ["check", "--baseline", "main", "--results", str(tmp_path)]
+    for seeds, expected in (("12,13,14,15", 0), ("30,31,32,33", 1), ("40,41,42,43", 2), ("50,51,52,53", 3)):
+        files = {name: tmp_path / f"{seeds}.{name}" for name in ("md", "xml", "json")}
+        options = ["--out", str(files["md"]), "--junit", str(files["xml"]), "--json", str(files["json"])]
+        capsys.readouterr()
+        assert call(monkeypatch, *base, "--seeds", seeds, *options) == expected
+        printed = capsys.readouterr().out
+        assert files["md"].read_text() == printed
+        assert printed.startswith(f"# main: {Verdict(expected).words}\n")
+        assert summary.read_text().endswith(printed)
+        record = json.loads(files["json"].read_text())
+        assert (record["exit_code"], record["verdict"]) == (expected, Verdict(expected).words)
+        found = [VERDICTS[of["verdict"]] for of in record["findings"]]
+        suites = ElementTree.fromstring(files["xml"].read_text()).findall("testsuite")
+        assert [suite.get("name") for suite in suites] == ["code check", "training check"]
+        wrong = sum(int(suite.get("failures", "")) for suite in suites)
+        undecided = sum(int(suite.get("errors", "")) for suite in suites)
+        assert wrong == len([case for case in suites[1] if case.find("failure") is not None])
+        assert wrong == sum(of in (Verdict.REGRESSED, Verdict.IMPLAUSIBLE) for of in found)
+        assert undecided == found.count(Verdict.CANNOT_DECIDE)
+    assert summary.read_text().startswith("before\n")
+    assert summary.read_text().count("# main: ") == 4
+
+
+def test_the_code_check_alone_and_its_weight(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    train(tmp_path, range(STORED))
+    save_baseline(tmp_path)
+    base = ["check", "--baseline", "main", "--results", str(tmp_path)]
+    assert call(monkeypatch, *base, "--code-only") == 0
+    assert call(monkeypatch, *base) == 3  # nothing was trained
+    stand_in_code_check(monkeypatch, Verdict.REGRESSED)
+    assert call(monkeypatch, *base, "--code-only") == 1
+    assert call(monkeypatch, *base) == 1
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        [], ["--baseline", "none"], ["--baseline", "main", "--no-such-option"], ["--baseline", "main", "--seeds", "a"],
+        ["--baseline", "main", "--seeds", "0,1,2"], ["--baseline", "main", "--code-only", "--rerun"],
+        ["--baseline", "main", "--jobs", "x"],
+    ],
+)  # fmt: skip
+def test_a_mistake_is_not_taken_for_a_verdict(
+    words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train(tmp_path, range(2), ("munit",))
+    save_baseline(tmp_path)
+    assert call(monkeypatch, "check", *words, "--results", str(tmp_path)) == 3
+    assert "rror" in capsys.readouterr().err
+
+
+def test_a_crash_is_not_taken_for_a_regression(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken(request: object) -> int:
+        raise ZeroDivisionError("a bug of ours")
+
+    monkeypatch.setattr("bench.gate.command.check", broken)
+    assert call(monkeypatch, "check", "--baseline", "main") == 3
+    assert "a bug of ours" in capsys.readouterr().err
+
+    def stopped(request: object) -> int:
+        raise Interrupted(15)
+
+    monkeypatch.setattr("bench.gate.command.check", stopped)
+    assert call(monkeypatch, "check", "--baseline", "main") == 143
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = (
+        "import sys; sys.argv = ['bench', 'check', '--help']\n"
+        "from bench.cli import main\n"
+        "try: main()\n"
+        "except SystemExit as stop: assert stop.code == 0\n"
+        "assert not {'torch', 'numpy', 'pandas', 'scipy'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, cwd=Path(__file__).parent.parent)
+
+
+def test_reports_hold_what_a_reason_may_hold() -> None:
+    odd = Finding("training", "a|b `x`", "<q>", Verdict.REGRESSED, "1 & 2", "\x00\n3", 'crash: "x" <y> | ]]>')
+    report = Report("main", [odd, Finding("training", "c", "d", Verdict.PASS, "", "", "")], ["a note"])
+    text = as_markdown(report)
+    (row,) = [line for line in text.splitlines() if "crash" in line]
+    assert row.count("|") - row.count("\\|") == 7
+    assert text.index("crash") < text.index("| c ")
+    failure = ElementTree.fromstring(as_junit(report)).find(".//failure")
+    assert failure is not None
+    assert failure.get("message") == 'regressed: crash: "x" <y> | ]]>'
+    assert as_json(report)["findings"][0]["found"] == "\x00\n3"
+    empty = Report("main", [])
+    assert empty.verdict is Verdict.CANNOT_DECIDE
+    assert len(ElementTree.fromstring(as_junit(empty)).findall(".//error")) == 1
+
+
+# ------------------------------------------------------------------------------------------------------ real trainings
+
+
+@pytest.fixture
+def three_seeds_suffice(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Trainings of a second in place of statistics: three seeds decide, and only failures are large enough effects."""
+    for module in ("statistics", "training"):
+        monkeypatch.setattr(f"bench.gate.{module}.LEVEL", 0.2)
+    for name, value in (("FEWEST", 3), ("MOST", 3), ("MINIMUM", 1000.0)):
+        monkeypatch.setattr(f"bench.gate.statistics.{name}", value)
+
+
+@pytest.mark.usefixtures("tiny_preset", "no_real_files", "three_seeds_suffice")
+def test_a_planted_regression_is_found_by_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Two methods are stored; a rerun of the same code passes, and one in which a method now diverges does not."""
+    shapes = tiny.make_folder(tmp_path / "shapes", per_class=8)
+    root = tmp_path / "results"
+    common = ["--jobs", "1", "--device", "cpu"]
+    what = ["--task", "folder", "--data", str(shapes), "--budget", "images=8", "--methods", "toys:Toy,cyclegan"]
+    assert call(monkeypatch, "run", *what, "--seeds", "0,1,2", "--results", str(root), *common) == 0
+    assert call(monkeypatch, "baseline", "save", "small", *what, "--results", str(root)) == 0
+    clone = tmp_path / "clone"  # the baseline alone, with its judges, as it is in a repository
+    shutil.copytree(root / "baselines", clone / "baselines")
+    check = ["check", "--baseline", "small", "--results", str(clone), *common]
+    capsys.readouterr()
+    assert call(monkeypatch, *check, "--rerun") == 0, capsys.readouterr().out
+    assert seeds_of(clone) == {3, 4, 5}
+    assert call(monkeypatch, *check) == 0  # those of the rerun, without training
+
+    def diverges(self: toys.Toy, batch: toys.ToyBatch) -> Iterator[Phase]:
+        yield Phase(("generator",), {"adv": self.generator(batch.x).mean() * float("nan")})
+
+    monkeypatch.setattr(toys.Toy, "training_step", diverges)
+    monkeypatch.setattr("bench.gate.rerun.code_digest", lambda: "of other code")
+    capsys.readouterr()
+    assert call(monkeypatch, *check, "--rerun") == 1
+    assert seeds_of(clone) == {3, 4, 5, 6, 7, 8}  # finished cells prove nothing of other code: the next seeds
+    rows = [line for line in capsys.readouterr().out.splitlines() if "| regressed" in line]
+    assert len(rows) == 2  # both directions
+    assert all("toys:Toy" in line and "3 failed" in line and "not finite" in line for line in rows)
+
+    other = tiny.make_folder(tmp_path / "other", per_class=9)
+    assert call(monkeypatch, *check, "--rerun", "--data", str(other)) == 3
+    assert "nothing was trained: data version" in capsys.readouterr().out
+    assert seeds_of(clone) == {3, 4, 5, 6, 7, 8}
+
+
+def test_an_interrupted_rerun_goes_on_with_its_seeds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    train(tmp_path, range(STORED), ("munit",))
+    save_baseline(tmp_path)
+    asked: list[Request] = []
+
+    def interrupted(request: Request) -> int:
+        asked.append(request)
+        train(tmp_path, request.seeds[:1], ("munit",))
+        if len(asked) < 3:
+            raise Interrupted(15)
+        return 0
+
+    session = SimpleNamespace(jobs=[])
+    monkeypatch.setattr("bench.launch.open_session", lambda request: session)
+    monkeypatch.setattr("bench.launch.run", interrupted)
+    check = ["check", "--baseline", "main", "--results", str(tmp_path), "--rerun"]
+    assert call(monkeypatch, *check) == 143
+    assert call(monkeypatch, *check) == 143
+    assert call(monkeypatch, *check) == 3  # one seed is too few
+    assert [list(of.seeds) for of in asked] == [[12, 13, 14, 15]] * 3
+    assert asked[0].budget == "images=3500"
+    call(monkeypatch, *check)
+    assert list(asked[-1].seeds) == [13, 14, 15, 16]  # that one is finished, and 12 was used
+    asked.clear()
+    monkeypatch.setattr("bench.gate.rerun.code_digest", lambda: "of other code")
+    assert call(monkeypatch, *check) == 143
+    assert asked[0].seeds[0] == 14
+
+
+def test_a_default_that_changed_since_is_set_back_for_the_rerun(tmp_path: Path) -> None:
+    train(tmp_path, range(2), ("munit",))
+    save_baseline(tmp_path)
+    baseline = load(tmp_path, "main")
+    config = dict(baseline.methods["munit"].config)
+    assert _overrides(baseline, {"munit": config}) == []
+    changed = {**config, "betas": [0.1, 0.2], "batch_size": 77}
+    assert set(_overrides(baseline, {"munit": changed})) == {
+        f"munit.betas={json.dumps(config['betas'])}", f"munit.batch_size={config['batch_size']}"
+    }  # fmt: skip
+
+
+def seeds_of(root: Path) -> set[int]:
+    return {int(cell["spec"]["seed"]) for cell in read_cells(root, "folder")}
