@@ -31,7 +31,11 @@ def stand_in_code_check(monkeypatch: pytest.MonkeyPatch, verdict: Verdict = Verd
         return [Finding("code", "fid-judge-v1", "value", verdict, text, text, "within 1e-6")]
 
     module = ModuleType("bench.gate.code")
-    module.record = lambda folder: (folder / RECORDED).write_text("1.5")  # type: ignore[attr-defined]
+    def record(folder: Path) -> None:
+        folder.mkdir()
+        (folder / RECORDED).write_text("1.5")
+
+    module.record = record  # type: ignore[attr-defined]
     module.check = check  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "bench.gate.code", module)
 

@@ -26,6 +26,8 @@ from bench.protocol import PROTOCOLS, TRANSLATION
 SCHEMA = 1
 FILE = "baseline.json"
 JUDGES = "judges"
+CODE = "code"
+"""Folder of the code check's part."""
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
@@ -98,7 +100,7 @@ def definitions(names: Sequence[str]) -> dict[str, dict[str, Any]]:
 def folder_of(root: Path, name: str) -> Path:
     """The folder of the baseline called `name`: in the results folder `root`, or shipped. BenchError if in neither."""
     places = _places(root)
-    found = [place / name for place in places if NAME.fullmatch(name) and (place / name / FILE).is_file()]
+    found = [place / name for place in places if NAME.fullmatch(name) and _is_one(place / name)]
     if not found:
         raise BenchError(
             f"there is no baseline '{name}' in {places[0]}, and none is shipped under that name",
@@ -111,9 +113,15 @@ def baselines(root: Path) -> list[tuple[str, Path]]:
     """(name, folder) of every baseline that can be compared with; of two of one name the one in `root`."""
     found: dict[str, Path] = {}
     for place in _places(root):
-        for path in sorted(place.glob(f"*/{FILE}")):
-            found.setdefault(path.parent.name, path.parent)
+        for folder in sorted(place.glob("*/")):
+            if _is_one(folder):
+                found.setdefault(folder.name, folder)
     return sorted(found.items())
+
+
+def _is_one(folder: Path) -> bool:
+    """Whether there is something to compare with: trainings, or at least the code check's part."""
+    return NAME.fullmatch(folder.name) is not None and ((folder / FILE).is_file() or (folder / CODE).is_dir())
 
 
 def _places(root: Path) -> tuple[Path, Path]:
@@ -156,8 +164,13 @@ def publish(made: Path, root: Path, name: str) -> Path:
 
 
 def load(root: Path, name: str) -> Baseline:
-    """The baseline called `name`. BenchError if there is none, or if it is damaged or of a newer version."""
+    """The baseline called `name`. BenchError if there is none, if it has no trainings, is damaged or newer."""
     path = folder_of(root, name) / FILE
+    if not path.is_file():
+        raise BenchError(
+            f"the baseline '{name}' has no trainings, only the code check's part ({path.parent})",
+            "check --code-only, or store trainings under another name: baseline save NAME --task T",
+        )
     try:
         stored = json.loads(path.read_bytes())
         schema = stored["schema"]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from bench.atomic import write_json, write_text
 from bench.errors import BenchError
-from bench.gate.baseline import folder_of, load
+from bench.gate.baseline import CODE, folder_of, load
 from bench.gate.report import Report, as_json, as_junit, as_markdown
 from bench.progress import say
 
@@ -55,10 +55,11 @@ def examine(request: CheckRequest) -> Report:
 
     if request.code_only and (request.rerun or request.seeds):
         raise BenchError("--code-only trains and compares no seeds", "leave out --rerun and --seeds, or --code-only")
-    baseline = load(request.results, request.baseline)
-    findings = list(check_code(folder_of(request.results, request.baseline)))
+    code = folder_of(request.results, request.baseline) / CODE
     if request.code_only:
-        return Report(request.baseline, findings)
+        return Report(request.baseline, check_code(code))
+    baseline = load(request.results, request.baseline)
+    findings = list(check_code(code))
     from bench.gate.rerun import last_seeds, rerun
     from bench.gate.training import compare, undecided
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.errors import BenchError, nearest
-from bench.gate.baseline import Baseline, baselines, claim, gather, judges_of, load, publish, write
+from bench.gate.baseline import CODE, FILE, Baseline, baselines, claim, gather, judges_of, load, publish, write
 from bench.gate.family import family_of, plan
 from bench.gate.trainings import FAILED, Training, classes_of, common_seeds, read_trainings
 from bench.pools import Setting
@@ -66,7 +66,7 @@ def save(request: SaveRequest) -> int:
     folder = claim(request.results, request.name)
     try:
         write(baseline, judges, folder)
-        record(folder)
+        record(folder / CODE)
         final = publish(folder, request.results, request.name)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
@@ -196,6 +196,9 @@ def list_baselines(results: Path) -> str:
     """Name, task and size of every baseline, and where it lies."""
     lines = []
     for name, folder in baselines(results):
+        if not (folder / FILE).is_file():
+            lines.append(f"{name}  the code check's part alone  {folder}")
+            continue
         of = load(results, name)
         lines.append(
             f"{name}  {of.task}, {of.setting.preset}, {len(of.methods)} methods x {len(of.seeds)} seeds  {folder}"
