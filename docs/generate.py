@@ -239,7 +239,7 @@ def quick_seconds(sweep: Any) -> float:
     from bench.presets import get_preset
     from bench.spec import Budget, RunSpec, config_values
     from bench.sweep import SweepRequest, expand
-    from bench.sweep_cost import Costs, stage_keys
+    from bench.sweep_cost import Costs, StageKey, stage_keys
     from bench.tasks import get_task
 
     nowhere = DOCS / "no-results"
@@ -247,7 +247,8 @@ def quick_seconds(sweep: Any) -> float:
     costs = Costs(nowhere, task, "quick", "cpu")
     asked = SweepRequest(sweep.name, ("quick",), (), "embedded", "", "cpu", nowhere, 1, (), True)
     budget = Budget("images", get_preset("quick", task.kind).images)
-    total, paid = 0.0, set()
+    total = 0.0
+    paid: set[StageKey] = set()
     for part in expand(sweep, asked):
         config = config_values(resolve_settings(part.request)[2][part.method])
         for seed in part.request.seeds:
