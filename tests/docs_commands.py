@@ -96,6 +96,9 @@ def check(arguments: tuple[str, ...]) -> None:
         return
     context = group.make_context("udt-bench", own)
     name, command, rest = group.resolve_command(context, [*context._protected_args, *context.args])
+    while hasattr(command, "commands") and rest:  # a group in the group
+        context = command.make_context(name, list(rest), parent=context)
+        name, command, rest = command.resolve_command(context, [*context._protected_args, *context.args])
     if "--help" not in arguments:
         _check_names(name, command.make_context(name, list(rest), parent=context).params)
 
