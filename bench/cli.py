@@ -2,37 +2,70 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from bench.errors import BenchError, Interrupted, nearest
+from bench import completion
+from bench.ending import EXIT_STATUS, Wish, ended
+from bench.errors import BenchError, nearest
 from bench.gate.exits import DecidingCommand
 
-app = typer.Typer(
-    help="udt-bench: train, measure and compare unsupervised image domain translation methods.",
-    no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False,
-)  # fmt: skip
+app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False)
 
-TaskOption = Annotated[str, typer.Option("--task", help="Task name; see: list tasks.")]
+TASKS = completion.one(completion.tasks)
+TaskOption = Annotated[str, typer.Option("--task", help="Task name; see: list tasks.", autocompletion=TASKS)]
 ResultsOption = Annotated[Path, typer.Option("--results", help="Folder of all results.")]
 MethodsOption = Annotated[
-    str, typer.Option("--methods", "--method", help="Names joined by commas, or package.module:Class; default: all.")
+    str,
+    typer.Option(
+        "--methods", "--method", help="Names joined by commas, or package.module:Class; default: all.",
+        autocompletion=completion.joined(completion.methods),
+    ),
+]  # fmt: skip
+PresetOption = Annotated[
+    str,
+    typer.Option(
+        "--preset", help="quick or paper; see: list presets.", autocompletion=completion.one(completion.presets)
+    ),
 ]
-PresetOption = Annotated[str, typer.Option("--preset", help="quick or paper; see: list presets.")]
 DataOption = Annotated[
     str, typer.Option("--data", help="auto (real if complete, else embedded), embedded, mnist-drawn, or a folder.")
 ]
 DomainsOption = Annotated[str, typer.Option("--domains", help="source,target: two of a folder's domains.")]
 SetOption = Annotated[list[str] | None, typer.Option("--set", help="method.key=value; may be repeated.")]
 ProtocolsOption = Annotated[
-    str, typer.Option(help="Joined by commas: measured beside the usual ones; see: list protocols.")
+    str,
+    typer.Option(
+        help="Joined by commas: measured beside the usual ones; see: list protocols.",
+        autocompletion=completion.joined(completion.protocols),
+    ),
 ]
 DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")]
 
 DEFAULT_RESULTS = Path("results")
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from bench.environment import version_text
+
+        print(version_text())
+        raise typer.Exit
+
+
+@app.callback(epilog=EXIT_STATUS)
+def options(
+    context: typer.Context,
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Print version and environment, and end.", is_eager=True, callback=_version),
+    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+) -> None:
+    """udt-bench: train, measure and compare unsupervised image domain translation methods."""
+    context.ensure_object(Wish).debug = debug
 
 
 @app.command()
@@ -119,7 +152,13 @@ def semantics(
 
 @app.command()
 def sweep(
-    name: Annotated[str, typer.Argument(help="A shipped sweep (3a is table3a; see --list), or a .yaml file.")] = "",
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="A shipped sweep (3a is table3a; see --list), or a .yaml file.",
+            autocompletion=completion.one(completion.sweeps),
+        ),
+    ] = "",
     preset: Annotated[str, typer.Option(help="quick or paper, instead of the file's.")] = "",
     seeds: Annotated[str, typer.Option(help="Seeds joined by commas, instead of the file's.")] = "",
     data: Annotated[str, typer.Option(help="As for run, instead of the file's.")] = "",
@@ -148,7 +187,7 @@ def sweep(
 
 @app.command()
 def table(
-    task: Annotated[str, typer.Option("--task", help="The leaderboard of this task.")] = "",
+    task: Annotated[str, typer.Option("--task", help="The leaderboard of this task.", autocompletion=TASKS)] = "",
     paper: Annotated[str, typer.Option("--paper", help="Table 1, 2, 3a, 3b or 4 of the paper, or its text.")] = "",
     form: Annotated[str, typer.Option("--format", help="md, latex, csv or html; default: as --out ends.")] = "",
     out: Annotated[Path | None, typer.Option("--out", help="Write this file instead of printing.")] = None,
@@ -179,7 +218,10 @@ def report(
 
 @app.command()
 def claims(
-    task: Annotated[str, typer.Option("--task", help="Claims about this task; default: both tasks of the paper.")] = "",
+    task: Annotated[
+        str,
+        typer.Option("--task", help="Claims about this task; default: both tasks of the paper.", autocompletion=TASKS),
+    ] = "",
     form: Annotated[str, typer.Option("--format", help="md, latex, csv or html; default: as --out ends.")] = "",
     out: Annotated[Path | None, typer.Option("--out", help="Write this file instead of printing.")] = None,
     details: Annotated[bool, typer.Option("--details", help="A second table with every single comparison.")] = False,
@@ -214,7 +256,7 @@ def compare(
 @app.command()
 def figure(
     name: Annotated[str, typer.Argument(help="1a, 3a, 3b, ..., 12; see --list.")] = "",
-    task: Annotated[str, typer.Option(help="Another task than the paper's.")] = "",
+    task: Annotated[str, typer.Option(help="Another task than the paper's.", autocompletion=TASKS)] = "",
     preset: PresetOption = "quick",
     data: DataOption = "auto",
     domains: DomainsOption = "",
@@ -225,9 +267,10 @@ def figure(
 ) -> None:
     """Draw a figure of the paper from stored results, as PNG, PDF and SVG."""
     from bench.figures import figure_list, make_figure
+    from bench.terminal import show
 
     if listing:
-        print(figure_list())
+        show(figure_list())
     elif not name:
         raise BenchError("no figure is named", "name one: figure 3a; see figure --list")
     else:
@@ -237,14 +280,21 @@ def figure(
 
 @app.command("list")
 def list_names(
-    what: Annotated[str, typer.Argument(help="tasks, methods, metrics, presets, protocols or sweeps.")],
+    what: Annotated[
+        str,
+        typer.Argument(
+            help="tasks, methods, metrics, presets, protocols or sweeps.",
+            autocompletion=completion.one(completion.listings),
+        ),
+    ],
 ) -> None:
     """List what there is."""
     from bench.listing import LISTINGS
+    from bench.terminal import show
 
     if what not in LISTINGS:
         raise BenchError(f"cannot list '{what}'", nearest(what, list(LISTINGS)))
-    print(LISTINGS[what]())
+    show(LISTINGS[what]())
 
 
 @app.command()
@@ -257,9 +307,10 @@ def fetch(
     """Get data and weights: the only command that uses the network."""
     from bench.data import fetch as fetching
     from bench.listing import file_table
+    from bench.terminal import show
 
     if listing or missing:
-        print(file_table(fetching.missing(names or []) if missing else fetching.listing(names or [])))
+        show(file_table(fetching.missing(names or []) if missing else fetching.listing(names or [])))
     elif not names:
         raise BenchError("nothing named to fetch", "name groups, tasks or files: fetch inception; see fetch --list")
     else:
@@ -378,12 +429,6 @@ def _whole_numbers(option: str, text: str, example: str) -> tuple[int, ...]:
 
 
 def main() -> None:
-    """Entry point: turns errors meant for the user into two lines and exit status 2."""
-    try:
-        app()
-    except BenchError as error:
-        print(f"error: {error}", file=sys.stderr)
-        raise SystemExit(2) from None
-    except Interrupted as stop:
-        print(str(stop), file=sys.stderr)
-        raise SystemExit(128 + stop.number) from None
+    """Entry point; bench.ending says what becomes of an error."""
+    wish = Wish()
+    ended(lambda: app(prog_name=completion.program_name(), obj=wish), wish)

@@ -21,6 +21,7 @@ from bench.results import direction_file, read_cells
 from bench.scoring import PER_SOURCE, Task, reference_features, translated
 from bench.tables.table import number
 from bench.tasks import get_task
+from bench.terminal import show
 from bench.translations import Translations, scored
 from metrics.checks import pinned_blas
 from metrics.intervals import NORMAL_95, Interval, paired_mean_difference, seed_interval
@@ -91,7 +92,7 @@ def compare(request: CompareRequest) -> int:
     for direction in task.directions:
         pairs = [tuple(_stored(own[seed], data, direction, tools) for own in cells) for seed in seeds]
         found += _differences(data, direction, [(a, b) for a, b in pairs], tuple(seeds), tools)
-    print(_table(request, found))
+    show(_table(request, found))
     return 0
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import shutil
 import subprocess
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -28,6 +29,24 @@ def describe(device: str) -> dict[str, Any]:
         "packages": _packages(),
         "source": _revision(Path(__file__).resolve().parent.parent),
     }
+
+
+def version_text() -> str:
+    """What `--version` prints: the version, and what else a report of a bug should say. Imports no torch."""
+    found = versions()
+    lines = [
+        f"udt-bench {found.pop('udt-bench') or '(not installed)'}",
+        f"source: {_revision_text(_revision(Path(__file__).resolve().parent.parent))}",
+        f"system: {platform.platform()}, {_processor() or 'unknown processor'}, {os.cpu_count()} cores",
+        *(f"{name}: {number or '(not installed)'}" for name, number in found.items()),
+    ]
+    return "\n".join(lines)
+
+
+def _revision_text(revision: dict[str, Any] | None) -> str:
+    if revision is None:
+        return "not a git checkout, or git is not there to ask"
+    return revision["revision"] + (", with changes that are not committed" if revision["changed"] else "")
 
 
 def versions() -> dict[str, str | None]:
@@ -55,7 +74,7 @@ def _processor() -> str:
 
 
 def _revision(folder: Path) -> dict[str, Any] | None:
-    if not (folder / ".git").exists():
+    if not (folder / ".git").exists() or shutil.which("git") is None:
         return None
 
     def git(*arguments: str) -> str:

@@ -35,6 +35,7 @@ from bench.results import Cell
 from bench.spec import Budget, RunSpec, check_override_methods, config_values, parse_overrides, resolve_config
 from bench.stand_in import stand_in_weights
 from bench.tasks import Task, get_task
+from bench.terminal import show
 from bench.training import train
 from bench.translations import style_name
 from methods.base import Domains, Translator
@@ -150,7 +151,7 @@ def run(request: Request) -> int:
     else:
         good = run_here(request, session)
     path = write_leaderboards(request.results, session.task.name)
-    print("\n".join(leaderboards(request.results, session.task.name)))
+    show("\n".join(leaderboards(request.results, session.task.name)))
     say(f"leaderboard: {path}")
     for name, reason in session.broken.items():
         print(f"\nfailed: {name}: {reason}")

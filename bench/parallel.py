@@ -13,7 +13,8 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnContext, SpawnProcess
 from typing import TypeVar
 
-from bench.errors import BenchError, Interrupted
+from bench.ending import told
+from bench.errors import Interrupted
 from bench.progress import Listener, Message, handed_to, say, shown
 from bench.signals import stop_signals
 
@@ -108,12 +109,10 @@ def _child(work: Callable[[Order], bool], order: Order, sender: Connection | Non
         handed_to(_through(sender))
     try:
         sys.exit(0 if work(order) else 1)
-    except BenchError as error:
-        say(f"error: {error}")
-        sys.exit(2)
-    except Interrupted as stop:
-        say(str(stop))
-        sys.exit(128 + stop.number)
+    except Exception as error:
+        status, text = told(error)
+        say(text)
+        sys.exit(status)
 
 
 def _through(sender: Connection) -> Listener:

@@ -10,7 +10,10 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Literal, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeVar
+
+if TYPE_CHECKING:
+    from rich.progress import ProgressColumn
 
 T = TypeVar("T")
 Advance = Callable[[int], None]
@@ -21,6 +24,12 @@ Listener = Callable[[Message], None]
 
 _listener: ContextVar[Listener | None] = ContextVar("listener", default=None)
 
+WIDE = 90
+"""Columns of a terminal that have room for a bar."""
+BESIDE_NAME = 62
+"""Columns of a bar, counts, a rate and a time, with the gaps between them."""
+BESIDE_NAME_NARROW = 16
+"""Columns of a percentage and a time, with the gaps."""
 SECONDS_BETWEEN_LINES = 15.0
 SHORTEST_REPORTED = 2.0
 """A last line for work that took less since the previous one would be noise."""
@@ -67,22 +76,16 @@ def handed_to(listener: Listener) -> None:
 def shown() -> Iterator[Listener]:
     """Bars on the terminal: yields what shows a message; one bar a label."""
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress, TaskID
 
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]}"),
-        TimeRemainingColumn(),
-    )
+    console = Console(stderr=True)  # heeds NO_COLOR and TERM=dumb
     tasks: dict[str, TaskID] = {}
     units: dict[str, str] = {}
-    with Progress(*columns, console=Console(stderr=True)) as bars:
+    with Progress(*_columns(console.width), console=console) as bars:
 
         def show(message: Message) -> None:
             if message[0] == "say":
-                bars.console.print(message[1], markup=False, highlight=False)
+                console.print(message[1], markup=False, highlight=False)
             elif message[0] == "begin":
                 _, label, total, unit, done = message
                 if label in tasks:
@@ -94,6 +97,20 @@ def shown() -> Iterator[Listener]:
                 bars.update(tasks[label], advance=count, rate=f"{speed:.1f} {units[label]}/s" if speed else "")
 
         yield show
+
+
+def _columns(width: int) -> list[ProgressColumn]:
+    """What a bar's line shows in `width` columns: where all of it has no room, name, percentage and time left do."""
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.table import Column
+
+    if width >= WIDE:
+        name = Column(no_wrap=True, overflow="ellipsis", max_width=width - BESIDE_NAME)
+        texts = (MofNCompleteColumn(), TextColumn("{task.fields[rate]}"), TimeRemainingColumn())
+        return [TextColumn("{task.description}", table_column=name), BarColumn(bar_width=20), *texts]
+    name = Column(no_wrap=True, overflow="ellipsis", max_width=max(width - BESIDE_NAME_NARROW, 1))
+    share = TextColumn("{task.percentage:3.0f} %")
+    return [TextColumn("{task.description}", table_column=name), share, TimeRemainingColumn(compact=True)]
 
 
 def _lines(label: str, total: int, unit: str, done: int) -> Advance:

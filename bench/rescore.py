@@ -32,6 +32,7 @@ from bench.randomness import seeded
 from bench.results import Cell, read_cells
 from bench.spec import Budget, check_override_methods, config_from_values, parse_overrides, resolve_config
 from bench.tasks import Task, get_task
+from bench.terminal import show
 from bench.translations import style_name
 from methods.base import StyleSource
 
@@ -110,7 +111,7 @@ def rescore(request: RescoreRequest) -> int:
 
 def _print_leaderboards(request: RescoreRequest, task: Task) -> int:
     write_leaderboards(request.results, task.name)
-    print("\n".join(leaderboards(request.results, task.name)))
+    show("\n".join(leaderboards(request.results, task.name)))
     return 0
 
 

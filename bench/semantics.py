@@ -24,6 +24,7 @@ from bench.results import ALIGNMENT
 from bench.spec import check_override_methods, config_values, parse_overrides, resolve_config
 from bench.stages import StageStore
 from bench.tasks import get_task
+from bench.terminal import show
 from methods.base import Context
 from methods.registry import load, registered
 from methods.semantics.categories import Categories, build_categories
@@ -129,7 +130,7 @@ def run_semantics(request: SemanticsRequest) -> int:
             except TrainingFailed as error:
                 say(f"{wanted} seed {seed}: FAILED: {error}")
                 failed = True
-    print(alignment_table(rows))
+    show(alignment_table(rows))
     return 1 if failed else 0
 
 

@@ -25,6 +25,7 @@ from bench.spec import Budget
 from bench.sweep_cost import Costs, StageKey, stage_keys
 from bench.sweep_file import Entry, SweepFile, count_cells, find_sweep, load_sweep
 from bench.tasks import get_task
+from bench.terminal import show
 
 MAX_CELLS = 10_000
 """A grid of a few lines can mean any number."""
@@ -89,13 +90,13 @@ def run_sweep(request: SweepRequest) -> int:
     parts = expand(sweep, request)
     sessions, broken = check(parts, path)
     if request.dry_run:
-        print(plan_text(sessions, request.jobs))
+        show(plan_text(sessions, request.jobs))
         good = True
     else:
         warn_if_unwell()
         good = _run(sessions, request)
         board = write_leaderboards(request.results, sweep.task)
-        print("\n\n".join(leaderboards(request.results, sweep.task)))
+        show("\n\n".join(leaderboards(request.results, sweep.task)))
         say(f"leaderboard: {board}")
     for name, reason in broken.items():
         print(f"\nfailed: {name}: {reason}")

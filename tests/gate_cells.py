@@ -31,6 +31,7 @@ def stand_in_code_check(monkeypatch: pytest.MonkeyPatch, verdict: Verdict = Verd
         return [Finding("code", "fid-judge-v1", "value", verdict, text, text, "within 1e-6")]
 
     module = ModuleType("bench.gate.code")
+
     def record(folder: Path) -> None:
         folder.mkdir()
         (folder / RECORDED).write_text("1.5")

@@ -12,7 +12,8 @@ from bench.cli import main
 
 LEVELS = [
     [], ["run"], ["evaluate"], ["semantics"], ["sweep"], ["table"], ["compare"], ["report"], ["claims"], ["figure"],
-    ["list"], ["fetch"], ["doctor"], ["conform"],
+    ["list"], ["fetch"], ["doctor"], ["conform"], ["check"],
+    ["baseline"], ["baseline", "save"], ["baseline", "list"],
 ]  # fmt: skip
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import sys
-import traceback
 from typing import Any
 
 import typer
 from typer.core import TyperCommand
 
-from bench.errors import BenchError, Interrupted
+from bench.ending import told
+from bench.errors import Interrupted
 from bench.gate.verdict import Verdict
 
 
@@ -31,8 +31,6 @@ class DecidingCommand(TyperCommand):
             return super().invoke(ctx)
         except (typer.Exit, typer.Abort, Interrupted):
             raise
-        except BenchError as error:
-            print(f"error: {error}", file=sys.stderr)
-        except Exception:
-            traceback.print_exc()
+        except Exception as error:
+            print(told(error)[1], file=sys.stderr)
         raise typer.Exit(int(Verdict.CANNOT_DECIDE))

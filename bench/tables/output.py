@@ -14,6 +14,7 @@ from bench.progress import say
 from bench.tables.paper_notes import Options
 from bench.tables.render import FORMATS, render
 from bench.tables.table import Table
+from bench.terminal import show
 
 SHORT = {"md": "markdown", "tex": "latex"}
 DRAWN = ("embedded", "mnist-drawn")
@@ -98,7 +99,9 @@ def joined(tables: Sequence[Table], form: str) -> str:
 def deliver(asked: Asked, text: str, form: str, what: str, title: str) -> None:
     """Print `text`, an HTML one as a page with `title`, or write it and say where the `what` is."""
     text = PAGE.format(title=title, body=text) if form == "html" else text
-    if asked.out is None:
+    if asked.out is None and form == "markdown":
+        show(text.removesuffix("\n"))
+    elif asked.out is None:
         print(text, end="")
     else:
         write_text(asked.out, text)

@@ -1,0 +1,317 @@
+"""The parts of the documentation that follow from the code: `python docs/generate.py` writes them anew.
+
+They stand in the pages between `<!-- generated: NAME ARGUMENTS -->` and `<!-- end -->`; the rest of a page is written
+by hand. Settings come from the fields of the methods' Config and their lines of documentation, differences and traps
+from the modules' docstrings, protocols, tasks, sweeps and seconds from where the commands have them. `--check` writes
+nothing and fails if a page is out of date; a test does the same.
+"""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import inspect
+import re
+import sys
+import textwrap
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any, get_type_hints
+
+DOCS = Path(__file__).resolve().parent
+sys.path.insert(0, str(DOCS.parent))  # this checkout's code, whatever is installed
+
+BLOCK = re.compile(r"(<!-- generated: (.+?) -->\n).*?(<!-- end -->)", flags=re.DOTALL)
+
+
+def pages() -> list[Path]:
+    """All pages, in order of name."""
+    return sorted(DOCS.rglob("*.md"))
+
+
+def rendered(text: str) -> str:
+    """`text` of a page with its generated parts as they have to be. Raises KeyError for an unknown one."""
+
+    def block(found: re.Match[str]) -> str:
+        name, *arguments = found[2].split()
+        return f"{found[1]}\n{BLOCKS[name](*arguments).strip()}\n\n{found[3]}"
+
+    return BLOCK.sub(block, text)
+
+
+# ----------------------------------------------------------------------------------------------- Markdown from text
+
+
+def escaped(text: str) -> str:
+    """`text` without what Markdown would take for a tag, outside of backticks."""
+    parts = text.split("`")
+    parts[::2] = [part.replace("&", "&amp;").replace("<", "&lt;") for part in parts[::2]]
+    return "`".join(parts)
+
+
+def cell(text: str) -> str:
+    """`text` for a place in a table."""
+    return escaped(text).replace("|", r"\|")
+
+
+def table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table of cells that are Markdown already."""
+    lines = [headers, ["---"] * len(headers), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def prose(paragraph: str) -> str:
+    """A paragraph of a docstring: a list after a sentence gets the empty line that Markdown wants, code stays code."""
+    if all(line.startswith("    ") for line in paragraph.split("\n")):
+        return paragraph
+    lines: list[str] = []
+    for line in escaped(paragraph).split("\n"):
+        item = line.startswith("- ")
+        if item and lines and not lines[-1].startswith(("- ", "  ")):
+            lines.append("")
+        if not item and not line.startswith("  ") and lines and lines[-1].startswith(("- ", "  ")):
+            lines.append("")
+        lines.append("    " + line.lstrip() if line.startswith("  ") and not item else line)
+    return "\n".join(lines)
+
+
+# ------------------------------------------------------------------------------------------------- methods and stages
+
+TRAPS = "Traps"
+DIFFERENCES = ("Deliberate differences", "Paper and code differ")
+
+
+def sections(module: str) -> dict[str, list[str]]:
+    """Paragraphs of the docstring: `about` until the first difference or trap, `traps`, and `differences`, the rest."""
+    found: dict[str, list[str]] = {"about": [], "differences": [], "traps": []}
+    current = "about"
+    for paragraph in (import_module(module).__doc__ or "").strip().split("\n\n"):
+        if paragraph.startswith(TRAPS):
+            found["traps"].append(paragraph)
+            continue
+        if paragraph.startswith(DIFFERENCES):
+            current = "differences"
+        found[current].append(paragraph)
+    return found
+
+
+def docstring(module: str, part: str) -> str:
+    """One section of a module's docstring as Markdown."""
+    return "\n\n".join(prose(paragraph) for paragraph in sections(module)[part])
+
+
+def field_docs(config: type) -> dict[str, str]:
+    """Field -> the string below it in the source."""
+    (definition,) = ast.parse(textwrap.dedent(inspect.getsource(config))).body
+    assert isinstance(definition, ast.ClassDef)
+    found = {}
+    for node, following in zip(definition.body, definition.body[1:], strict=False):
+        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and isinstance(following, ast.Expr):
+            assert isinstance(following.value, ast.Constant)
+            found[node.target.id] = " ".join(str(following.value.value).split())
+    return found
+
+
+def leaves(config: type, prefix: str = "") -> Iterator[tuple[str, Any, str]]:
+    """(dotted name, default, documentation) of every setting, those of nested dataclasses included."""
+    documentation, hints, made = field_docs(config), get_type_hints(config), config()
+    for field in dataclasses.fields(config):
+        if dataclasses.is_dataclass(hints[field.name]):
+            yield from leaves(type(getattr(made, field.name)), f"{prefix}{field.name}.")
+        else:
+            yield prefix + field.name, getattr(made, field.name), documentation[field.name]
+
+
+def value_text(value: Any) -> str:
+    """A value as `--set` takes it."""
+    if isinstance(value, tuple | list):
+        return "[" + ", ".join(value_text(item) for item in value) + "]"
+    text = f"{value:.6g}" if isinstance(value, float) else str(value)
+    return text if text else "''"
+
+
+def preset_values(method: str, key: str) -> str:
+    """Where a preset has another value than the default."""
+    from bench.presets import PRESETS
+
+    told = []
+    for preset, kinds in PRESETS.items():
+        for kind, settings in kinds.items():
+            named = {f"{preset}, {kind}": settings.methods, f"{preset}, real {kind}": settings.real}
+            told += [
+                f"{name}: `{value_text(of[method][key])}`" for name, of in named.items() if key in of.get(method, {})
+            ]
+    return "<br>".join(told)
+
+
+def method_class(name: str) -> Any:
+    """The class of a registered method."""
+    from methods.registry import load, registered
+
+    return load(registered()[name].target)
+
+
+def settings(method: str) -> str:
+    """Every setting: name, default, what the presets have instead, and meaning."""
+    rows = [
+        [f"`{key}`", f"`{value_text(default)}`", preset_values(method, key), cell(text)]
+        for key, default, text in leaves(method_class(method).Config)
+    ]
+    about = escaped((method_class(method).Config.__doc__ or "").strip())
+    return f"{about}\n\n" + table(["setting", "default", "presets", "what it is"], rows)
+
+
+def facts(method: str) -> str:
+    """What the registry and the class declare."""
+    from methods.registry import registered
+
+    found, variants = method_class(method), [name for name in registered() if name.startswith(f"{method}:")]
+    lines = [
+        f"- name on the command line: `{method}`",
+        f"- supervision: {found.supervision}" + (" (tables mark it with an asterisk)" * (found.supervision != "none")),
+        f"- styles: {', '.join(found.style_sources) or 'none: one translation of an image'}",
+    ]
+    if variants:
+        lines += ["- variants, trained only when they are named:", ""]
+        lines += [f"    - `{name}`: {escaped(registered()[name].summary)}" for name in variants]
+    return "\n".join(lines)
+
+
+# ------------------------------------------------------------------------------------------------ metrics, protocols
+
+
+def protocols(*metrics: str) -> str:
+    """Each protocol of these metrics in full, as `list protocols` has it."""
+    from bench.protocol import PROTOCOLS
+
+    blocks = []
+    for protocol in PROTOCOLS.values():
+        if protocol.metric in metrics:
+            better = "higher" if protocol.higher_is_better else "lower"
+            where = "comparable wherever the protocol is the same" if protocol.comparable else (
+                "comparable within one task, data version and preset only"
+            )  # fmt: skip
+            lines = [
+                f"**`{protocol.name}`**: {better} is better; {where}"
+                + ("; measured on request (`--protocols`)." if protocol.on_request else "."),
+                "",
+                f"- computes: {escaped(protocol.formula)}",
+                f"- input: {escaped(protocol.preparation)}; {protocol.styles} style(s) per source",
+            ]
+            if protocol.reference:
+                lines.append(f"- real images: {' + '.join(protocol.reference)} of the target domain")
+            blocks.append("\n".join(lines))
+    assert blocks, metrics
+    return "\n\n".join(blocks)
+
+
+def listing(what: str) -> str:
+    """What `python -m bench list WHAT` prints."""
+    from bench.listing import LISTINGS
+
+    return f"```text\n{LISTINGS[what]()}\n```"
+
+
+# ------------------------------------------------------------------------------------------------ tables and figures
+
+
+def sweeps(kind: str) -> str:
+    """The shipped sweeps whose names begin with `kind`: cells and what the quick preset costs on the machine named."""
+    from bench.sweep import duration
+    from bench.sweep_file import count_cells, load_sweep, shipped_names
+
+    rows = []
+    for name, path in shipped_names().items():
+        if name.startswith(kind):
+            sweep = load_sweep(path)
+            cells = str(count_cells(sweep.chosen()))
+            rows.append([f"`{name}`", sweep.task, cells, duration(quick_seconds(sweep)), cell(sweep.summary)])
+    return table(["sweep", "task", "cells", "quick, computing", "what it is"], rows)
+
+
+def quick_seconds(sweep: Any) -> float:
+    """CPU seconds of the quick preset on drawn data by the shipped measurements, stages once for cells that share them.
+
+    What `sweep NAME --dry-run --data embedded` estimates where nothing is stored yet and one core is used.
+    """
+    from bench.launch import resolve_settings
+    from bench.presets import get_preset
+    from bench.spec import Budget, RunSpec, config_values
+    from bench.sweep import SweepRequest, expand
+    from bench.sweep_cost import Costs, StageKey, stage_keys
+    from bench.tasks import get_task
+
+    nowhere = DOCS / "no-results"
+    task = get_task(sweep.task)
+    costs = Costs(nowhere, task, "quick", "cpu")
+    asked = SweepRequest(sweep.name, ("quick",), (), "embedded", "", "cpu", nowhere, 1, (), True)
+    budget = Budget("images", get_preset("quick", task.kind).images)
+    total = 0.0
+    paid: set[StageKey] = set()
+    for part in expand(sweep, asked):
+        config = config_values(resolve_settings(part.request)[2][part.method])
+        for seed in part.request.seeds:
+            spec = RunSpec(sweep.task, task.domains, "embedded", "", 0, "quick", part.method, 1, config, budget, seed)
+            estimate = costs.of(spec)
+            due = {name: key for name, key in stage_keys(spec, estimate.stages).items() if key not in paid}
+            paid.update(due.values())
+            assert estimate.train is not None, f"{part.method}: nothing shipped"
+            total += estimate.train + (estimate.scoring or 0) + sum(estimate.stages[name] for name in due)
+    return total
+
+
+def how_measured() -> str:
+    """Where the seconds come from."""
+    import json
+
+    from bench.sweep_cost import SHIPPED_SECONDS
+
+    values = json.loads(SHIPPED_SECONDS.read_text())
+    return f"Machine: {values['machine']}. Measured: {values['how']}."
+
+
+def figures() -> str:
+    """Every figure that can be drawn, with the command that makes its cells."""
+    from bench.figures import FIGURES
+
+    rows = [
+        [f"`{name}`", figure.task, cell(figure.title), f"`sweep {figure.sweep}`" if figure.sweep else
+         "`semantics --stage features`"]
+        for name, figure in FIGURES.items()
+    ]  # fmt: skip
+    return table(["figure", "task", "what it shows", "cells from"], rows)
+
+
+def exit_status() -> str:
+    """What `--help` says."""
+    from bench.ending import EXIT_STATUS
+
+    return EXIT_STATUS
+
+
+BLOCKS: Mapping[str, Callable[..., str]] = {
+    "facts": facts, "settings": settings, "docstring": docstring, "protocols": protocols, "list": listing,
+    "sweeps": sweeps, "how-measured": how_measured, "figures": figures, "exit-status": exit_status,
+}  # fmt: skip
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Write (or with --check compare) every page; returns the exit status."""
+    stale = []
+    for page in pages():
+        text = page.read_text(encoding="utf-8")
+        wanted = rendered(text)
+        if wanted != text:
+            stale.append(str(page.relative_to(DOCS.parent)))
+            if "--check" not in arguments:
+                page.write_text(wanted, encoding="utf-8")
+    if stale:
+        print(
+            ("out of date, run python docs/generate.py: " if "--check" in arguments else "written: ") + ", ".join(stale)
+        )
+    return 1 if stale and "--check" in arguments else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))

@@ -1,0 +1,206 @@
+"""The documentation is current, and what it tells a reader to type works.
+
+Three kinds of commands. *Run*, literally, with the settings of tests/tiny.py on a small folder: the quick start's story
+on `my_images`, in its order (`test_the_quick_starts_story`), and everything that only lists or explains
+(`test_what_only_lists`). *Checked*, all of them: the real parser reads the options, and names of tasks, methods,
+settings, presets, protocols, sweeps, figures and files are looked up, but nothing is trained (`test_each_command`).
+*Neither*: programs that are not ours (pip, tox, pytest).
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import re
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import docs_commands
+import pytest
+import tiny
+import yaml
+from docs_commands import DOCS, ROOT, Shown, check, commands, shown
+
+from bench.cli import main
+from bench.errors import BenchError
+from bench.sweep_file import load_sweep
+from methods.registry import BUILT_IN
+
+QUICK_START = "docs/quick-start.md"
+
+
+@pytest.fixture(scope="module")
+def generate() -> ModuleType:
+    """docs/generate.py."""
+    spec = importlib.util.spec_from_file_location("generate", DOCS / "generate.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+# ---------------------------------------------------------------------------------------------------- generated parts
+
+
+def test_generated_parts_are_current(generate: ModuleType) -> None:
+    stale = [
+        str(page) for page in generate.pages() if generate.rendered(page.read_text("utf-8")) != page.read_text("utf-8")
+    ]
+    assert not stale, "run: python docs/generate.py"
+
+
+def test_a_changed_setting_makes_its_page_stale(generate: ModuleType) -> None:
+    page = (DOCS / "methods" / "cyclegan.md").read_text("utf-8")
+    assert generate.rendered(page.replace("| `pool_size` | `50` |", "| `pool_size` | `51` |")) == page
+    assert "`50`" in page
+
+
+@pytest.mark.parametrize("method", BUILT_IN)
+def test_every_setting_of_a_method_is_on_its_page(method: str, generate: ModuleType) -> None:
+    from bench.spec import flat_values
+
+    page = (DOCS / "methods" / f"{method}.md").read_text("utf-8")
+    config = generate.method_class(method).Config
+    rows = dict(re.findall(r"^\| `([\w.]+)` \| `(.*?)` \|", page, flags=re.MULTILINE))
+    assert set(rows) == set(flat_values(config()))
+    # The docstring's own words, found without the parser that made the page.
+    tree = ast.parse(Path(sys.modules[config.__module__].__file__ or "").read_text("utf-8"))
+    (found,) = [node for node in ast.walk(tree) if isinstance(node, ast.ClassDef) and node.name == config.__name__]
+    texts = [
+        node.value.value for node in found.body if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+    ]
+    first = str(texts[1]).split("\n")[0].replace("<", "&lt;").rstrip(".")
+    assert first in page
+    for part in ("## Where ours differs", "## Traps", "## How to cite", "arXiv"):
+        assert part in page
+
+
+def test_every_protocol_is_on_a_page() -> None:
+    from bench.protocol import PROTOCOLS
+
+    text = "".join(page.read_text("utf-8") for page in (DOCS / "metrics").glob("*.md"))
+    assert {name for name in PROTOCOLS if f"**`{name}`**" not in text} == set()
+
+
+def test_the_cost_of_a_sweep_is_that_of_the_dry_run(generate: ModuleType) -> None:
+    """Table 3a by hand: five cells of three seeds; CatS-UDT's variants without one loss cost what CatS-UDT does."""
+    import json
+
+    from bench.sweep_cost import SHIPPED_SECONDS
+    from bench.sweep_file import shipped_names
+
+    known = json.loads(SHIPPED_SECONDS.read_text())["pictures"]["methods"]
+    cell = known["cats_udt"]["train"] + known["cats_udt"]["scoring"]
+    expected = 15 * cell + 3 * sum(known["cats_udt"]["stages"].values())
+    assert generate.quick_seconds(load_sweep(shipped_names()["table3a"])) == pytest.approx(expected)
+
+
+def test_the_navigation_has_every_page() -> None:
+    """The builder refuses others, but for gate.md, which docs/hooks.py adds where it is there."""
+    config = yaml.safe_load((ROOT / "properdocs.yml").read_text())
+    listed = set(re.findall(r"[\w/-]+\.md", str(config["nav"])))
+    assert listed == {str(page.relative_to(DOCS)) for page in DOCS.rglob("*.md")} - {"gate.md"}
+
+
+# ----------------------------------------------------------------------------------------------------------- commands
+
+
+def test_there_are_commands_of_every_kind() -> None:
+    from bench.cli import app
+
+    named = {command.arguments[0] for command in commands()}
+    assert named >= {info.name or info.callback.__name__ for info in app.registered_commands if info.callback}
+
+
+@pytest.mark.parametrize("command", commands(), ids=str)
+def test_each_command(command: Shown) -> None:
+    check(command.arguments)
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        "run --task sketch2real --methdos cyclegan",
+        "run --task sketch2reel",
+        "run --task sketch2real --methods cyclegna",
+        "run --task sketch2real --preset papper",
+        "run --task sketch2real --set cyclegan.lambda_cycel=1 --methods cyclegan",
+        "run --task sketch2real --jobs many",
+        "run --task sketch2real --budget image=1",
+        "run --task sketch2real --protocols fid-clean",
+        "rnu --task sketch2real",
+        "run",
+        "list protocol",
+        "sweep table9",
+        "figure 2",
+        "table --paper 5",
+        "fetch incepton",
+        "compare cats_udt --task sketch2real",
+        "semantics --task mnist2svhn --stage mocco",
+        "--degub list tasks",
+    ],
+)
+def test_a_typo_is_found(typed: str) -> None:
+    (command,) = shown(f"```sh\npython -m bench {typed}  # why\n```", "a page")
+    with pytest.raises(Exception) as caught:  # noqa: PT011 (the parser's class is private)
+        check(command.arguments)
+    assert isinstance(caught.value, BenchError | AssertionError) or "UsageError" in str(type(caught.value).__mro__)
+
+
+def test_a_line_that_is_no_known_program_is_found() -> None:
+    with pytest.raises(ValueError, match="what is this"):
+        list(shown("```sh\npyton -m bench list tasks\n```", "a page"))
+
+
+def test_the_sweep_file_that_is_shown_is_one(tmp_path: Path) -> None:
+    (body,) = re.findall(r"```yaml\n(.*?)```", (DOCS / "reproduce.md").read_text("utf-8"), flags=re.DOTALL)
+    path = tmp_path / "my_sweep.yaml"
+    path.write_text(body)
+    assert load_sweep(path).task == "mnist2svhn"
+
+
+LISTS = ("list", "--help", "--version", "--list", "--show-completion")
+
+
+@pytest.mark.usefixtures("no_real_files")
+def test_what_only_lists(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.chdir(tmp_path)
+    chosen = [command for command in commands() if set(command.arguments) & set(LISTS)]
+    assert len(chosen) >= 12
+    for command in chosen:
+        monkeypatch.setattr("sys.argv", ["udt-bench", *command.arguments])
+        with pytest.raises(SystemExit) as caught:
+            main()
+        assert caught.value.code == 0, command
+        assert capsys.readouterr().out, command
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.usefixtures("tiny_preset", "no_real_files")
+def test_the_quick_starts_story(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every command on `my_images`, as typed, in the page's order, and then what the page says lies there."""
+    tiny.make_folder(tmp_path / "my_images", per_class=6)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("bench.device.Runtime.cells_at_once", 1)  # a process for each cell would have other presets
+    story = [
+        command.arguments
+        for command in shown((ROOT / QUICK_START).read_text("utf-8"), QUICK_START)
+        if {"my_images", "folder"} & set(command.arguments)
+    ]
+    assert len(story) >= 7
+    for arguments in story:
+        monkeypatch.setattr("sys.argv", ["udt-bench", *arguments])
+        with pytest.raises(SystemExit) as caught:
+            main()
+        assert caught.value.code == 0, arguments
+    results = tmp_path / "results"
+    assert (results / "report" / "index.html").exists()
+    assert (results / "leaderboards" / "folder.md").exists()
+    assert "cyclegan" in (tmp_path / "results.csv").read_text()
+    assert len(list((results / "runs").rglob("spec.json"))) == 4  # two methods, another setting, another budget
+
+
+def test_the_commands_module_reads_all_pages() -> None:
+    assert {page.name for page in docs_commands.pages()} >= {"README.md", "CONTRIBUTING.md", "quick-start.md"}
