@@ -59,7 +59,7 @@ Part = Callable[[Path], Values]
 def record(folder: Path) -> None:
     """Write the code part of a baseline into `folder`: `inputs.npz`, `weights-*.safetensors` and `expected.json`.
 
-    About half a megabyte, nothing pickled, every file atomically, `expected.json` last. Raises BenchError if the disk
+    About 1.2 MB, nothing pickled, every file atomically, `expected.json` last. Raises BenchError if the disk
     refuses, RuntimeError if a value is not finite.
     """
     copy_context().run(_record, folder)
