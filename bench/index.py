@@ -34,7 +34,7 @@ from bench.records import (
 )
 from bench.results import cell_files, damaged, read_cell
 
-SOURCES = tuple(Path(__file__).with_name(name) for name in ("index.py", "records.py", "results.py"))
+SOURCES = tuple(Path(__file__).with_name(name) for name in ("index.py", "reading.py", "records.py", "results.py"))
 """The code that reads cells: when it changes, every index is made anew."""
 WORTH = 50
 """Fewer changed cells than this are read again each time: that is faster than to write the index anew."""
