@@ -78,8 +78,8 @@ def _translations(
             method, data, source, target, per_class, style, batch_size, unrounded.see if unrounded.wanted else None
         )
         unrounded.store(made, weights)
-        keep(cell, direction, style, made, origin)
         sample_grid(cell.grid(direction, style), data, made)
+        keep(cell, direction, style, made, origin)  # last: what is kept is not made again after a kill
     return made
 
 

@@ -199,6 +199,7 @@ def read_cell(folder: Path, names: Sequence[str] | None = None) -> dict[str, Any
                 f"{folder / name} is of schema {schema}, and this version reads up to {SCHEMA}",
                 "update udt-bench, or choose another --results folder",
             )
+    _check_spec(folder / "spec.json", read["spec.json"])
     return {
         "folder": folder,
         "spec": read["spec.json"],
@@ -212,6 +213,22 @@ def read_cell(folder: Path, names: Sequence[str] | None = None) -> dict[str, Any
             if name.startswith("metrics-")
         },
     }
+
+
+SPEC_TYPES = {
+    "task": str, "domains": list, "data_kind": str, "data_version": str, "image_size": int, "preset": str,
+    "method": str, "method_version": int, "config": dict, "budget": dict, "seed": int, "identity": str,
+}  # fmt: skip
+"""What every `spec.json` has, and of what type."""
+
+
+def _check_spec(path: Path, spec: dict[str, Any]) -> None:
+    wrong = [name for name, kind in SPEC_TYPES.items() if not isinstance(spec.get(name), kind)]
+    if wrong:
+        raise damaged(path, f"not of the right type, or not there: {', '.join(wrong)}")
+    budget = spec["budget"]
+    if not isinstance(budget.get("kind"), str) or not isinstance(budget.get("amount"), int):
+        raise damaged(path, "no kind and amount of a budget in it")
 
 
 def _read(path: Path) -> Any:
