@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from copy import deepcopy
 from typing import Any
 
 from hypothesis import strategies as st
@@ -94,7 +95,7 @@ def damaged_json(draw: st.DrawFn, good: bytes) -> bytes:
         if draw(st.integers(0, 4)) == 0:
             del container[key]
         else:
-            container[key] = draw(st.sampled_from(ODD))
+            container[key] = deepcopy(draw(st.sampled_from(ODD)))  # or the next change would change ODD
     text = json.dumps(value)
     for odd in ODD:
         if isinstance(odd, str) and odd.startswith(RAW):

@@ -103,10 +103,10 @@ def test_sixty_kills_at_random(shapes: Path, tmp_path: Path) -> None:
         while status != 0:
             left = 1 - len(done) / 4
             timed = rng.random() < 0.6
-            fault, number = ("", 0) if timed else (rng.choice(["half", "before", "after"]), rng.randint(1, writes // 3))
+            fault, number = ("", 0) if timed else (rng.choice(["half", "before", "after"]), rng.randint(1, writes // 4))
             process = begin(command(shapes, results, *MIXED), results.parent, fault, number)
             if timed:
-                process.join(1.5 + rng.uniform(0, left * seconds / 2))
+                process.join(1.5 + rng.uniform(0, left * seconds / 4))
                 process.kill()
             status = end(process, 300)
             assert status in (0, -signal.SIGKILL), (results.parent / "printed.txt").read_text()
@@ -114,7 +114,7 @@ def test_sixty_kills_at_random(shapes: Path, tmp_path: Path) -> None:
                 counts[phase(results)] += 1
             check_after_a_kill(results, done)
         check_equal(folder / "results", results)
-    print(f"\n{counts.total()} kills in {rounds} runs: {dict(counts)}")
+        print(f"\n{counts.total()} kills in {rounds} runs: {dict(counts)}")
     assert min(counts[name] for name in ("training", "saving", "stage")) > 0
 
 
