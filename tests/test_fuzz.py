@@ -51,6 +51,7 @@ from bench.data.store import _open
 from bench.data.unpack import extract
 from bench.errors import BenchError
 from bench.features import FeatureCache, content_key
+from bench.index import read_records
 from bench.leaderboard import boards, render_boards
 from bench.loop import LossLog
 from bench.official import read_checkpoint
@@ -428,6 +429,14 @@ def search_results(name: str, root: Path, examples: int) -> None:
 @pytest.mark.parametrize("name", CELL_FILES)
 def test_damaged_results_are_named_and_the_others_are_shown(name: str, tmp_path: Path) -> None:
     search_results(name, tmp_path, 25)
+
+
+@pytest.mark.parametrize("number", ["-Infinity", "NaN", "1e999"])
+def test_an_infinite_cost_costs_its_own_cell(number: str, tmp_path: Path) -> None:
+    cell = stored_cell(tmp_path)
+    (cell.folder / "cost.json").write_text(f'{{"seconds": {number}}}')
+    read_everything(tmp_path, cell)
+    assert "no finite number: seconds" in read_records(tmp_path, "sketch2real").complaints[0]
 
 
 @pytest.mark.slow
