@@ -1,11 +1,13 @@
-"""Writing files so that a reader, or a killed process, never meets a half-written one."""
+"""Writing files so that a reader, a second process or a killed one never meets a half-written one."""
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -24,7 +26,7 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
     except OSError as error:
-        raise _refused(path, error) from error
+        raise refused(path, error) from error
     try:
         with os.fdopen(handle, "wb") as file:
             write(file)
@@ -35,7 +37,7 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
     except BaseException as error:
         Path(temporary).unlink(missing_ok=True)
         if isinstance(error, OSError):
-            raise _refused(path, error) from error
+            raise refused(path, error) from error
         raise
 
 
@@ -56,8 +58,40 @@ def write_array(path: Path, array: np.ndarray) -> None:
     write_atomically(path, lambda file: np.save(file, array, allow_pickle=False))
 
 
-def _refused(path: Path, error: OSError) -> BenchError:
+@contextmanager
+def exclusive(lock: Path, timeout: float = -1) -> Iterator[None]:
+    """Hold the lock file `lock`, whose folder is made; wait at most `timeout` seconds for it (-1: however long).
+
+    The operating system frees the lock of a dead process. Raises BenchError if the disk refuses, and filelock.Timeout.
+    """
+    from filelock import FileLock, Timeout
+
+    held = FileLock(lock)
+    try:
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        held.acquire(timeout=timeout)
+    except Timeout:  # an OSError, too
+        raise
+    except OSError as error:
+        raise refused(lock, error) from error
+    try:
+        yield
+    finally:
+        held.release()
+
+
+def remove_leftovers(folder: Path, name: str = "*") -> None:
+    """Remove what a killed process had begun to write in place of `folder / name`. For whoever holds its lock."""
+    for path in folder.glob(f".{name}.*.tmp"):
+        path.unlink(missing_ok=True)
+
+
+def refused(path: Path, error: OSError) -> BenchError:
+    """The error for a file that the disk does not take."""
+    if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
+        remedy = f"make {path.parent} writable, or choose another --results folder"
+    else:
+        remedy = "free some space (or choose another --results folder)"
     return BenchError(
-        f"could not write {path}: {error.strerror or error}",
-        "free some space (or choose another --results folder) and run the same command again: it resumes",
+        f"could not write {path}: {error.strerror or error}", f"{remedy} and run the same command again: it resumes"
     )

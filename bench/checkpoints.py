@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from bench.atomic import write_atomically
+from bench.atomic import refused, remove_leftovers, write_atomically
 from bench.errors import BenchError
 
 _NAME = re.compile(r"step-(\d{9})-([0-9a-f]{16})\.pt")
@@ -33,6 +33,7 @@ class CheckpointFolder:
 
         Raises BenchError if the disk refuses or what was written does not read back; older checkpoints are untouched.
         """
+        remove_leftovers(self.folder, "step-*")
         buffer = io.BytesIO()
         torch.save(state, buffer)
         payload = buffer.getvalue()
@@ -51,15 +52,20 @@ class CheckpointFolder:
         A damaged one is passed over with a warning that names it.
         """
         for path in self._newest_first():
-            if _is_whole(path):
-                return _step(path), torch.load(path, map_location="cpu", weights_only=True)
+            state = _read(path)
+            if state is not None:
+                return _step(path), state
             warnings.warn(f"damaged checkpoint {path}: using the one before it", RuntimeWarning, stacklevel=2)
         return None
 
     def clear(self) -> None:
         """Remove every checkpoint: the training is finished and its weights are stored."""
+        remove_leftovers(self.folder, "step-*")
         for path in self._newest_first():
-            path.unlink()
+            try:
+                path.unlink()
+            except OSError as error:
+                raise refused(path, error) from error
 
     def _newest_first(self) -> list[Path]:
         found = [path for path in self.folder.glob("step-*.pt") if _NAME.fullmatch(path.name)]
@@ -70,6 +76,15 @@ def _step(path: Path) -> int:
     match = _NAME.fullmatch(path.name)
     assert match is not None
     return int(match[1])
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    """What `save` was given; None for a file that is not as `save` wrote it."""
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True) if _is_whole(path) else None
+    except Exception:  # the digest guards against damage; a file that was made to fit it may raise whatever it likes
+        return None
+    return state if isinstance(state, dict) else None
 
 
 def _is_whole(path: Path) -> bool:

@@ -1,6 +1,10 @@
 """The exceptions that end a command: one that a user can mend, and one for a user who wants to stop."""
 
 import signal
+from collections.abc import Callable, Iterable, Sequence
+from typing import TypeVar
+
+T = TypeVar("T")
 
 
 class BenchError(Exception):
@@ -27,6 +31,30 @@ class Interrupted(Exception):
 
     def __str__(self) -> str:
         return f"interrupted by {signal.Signals(self.number).name}; saved: the same command resumes"
+
+
+def in_turn(orders: Iterable[T], work: Callable[[T], bool]) -> bool:
+    """`work` of every order; True if every call returned True.
+
+    Goes on with the others when one raises a BenchError, and raises one at the end that names all failures.
+    """
+    outcomes, failures = list[bool](), list[BenchError]()
+    for order in orders:
+        try:
+            outcomes.append(work(order))
+        except BenchError as error:
+            failures.append(error)
+    if failures:
+        raise joined(failures)
+    return all(outcomes)
+
+
+def joined(failures: Sequence[BenchError]) -> BenchError:
+    """One error for all of `failures`, each problem and each remedy once."""
+    if len(failures) == 1:
+        return failures[0]
+    what = dict.fromkeys(error.what for error in failures)
+    return BenchError("\n".join(what), "; ".join(dict.fromkeys(error.remedy for error in failures)))
 
 
 def nearest(name: str, valid: list[str]) -> str:

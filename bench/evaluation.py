@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
@@ -16,7 +15,7 @@ from bench.doctor import doctor_record
 from bench.figures import sample_grid
 from bench.instruments import Instruments, Missing
 from bench.protocol import TRANSLATION
-from bench.results import SCHEMA, Cell
+from bench.results import SCHEMA, Cell, read_metrics
 from bench.scoring import Record, score_direction, unrounded_key
 from bench.translations import Translations, keep, kept, provenance, translate_test_images
 from methods.base import Translator
@@ -79,8 +78,8 @@ def _translations(
             method, data, source, target, per_class, style, batch_size, unrounded.see if unrounded.wanted else None
         )
         unrounded.store(made, weights)
-        keep(cell, direction, style, made, origin)
         sample_grid(cell.grid(direction, style), data, made)
+        keep(cell, direction, style, made, origin)  # last: what is kept is not made again after a kill
     return made
 
 
@@ -121,7 +120,7 @@ def _still_valid(
     path = cell.metrics(style)
     if not path.exists():
         return []
-    stored = json.loads(path.read_text())
+    stored = read_metrics(path)
     same = (stored.get("images"), stored.get("judges"), stored.get("size")) == (images, judges, _size(tools))
     measured = {protocol.name for protocol in tools.protocols}
     return [record for record in stored["records"] if same and record["protocol"] not in measured]

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
-from filelock import FileLock
 
-from bench.atomic import write_array, write_json
+from bench.atomic import exclusive, remove_leftovers, write_array, write_json
+from bench.errors import BenchError
+from bench.reading import read_array, read_json
+
+T = TypeVar("T")
 
 
 class FeatureCache:
@@ -26,8 +29,8 @@ class FeatureCache:
         A stored file that cannot be read (damaged) is made again.
         """
         path = self._path(preparation, content_key(images, identity, preparation), ".npy")
-        with FileLock(path.with_suffix(".lock")):  # a second process waits for the first one's features
-            found = _read_array(path)
+        with _locked(path):  # a second process waits for the first one's features
+            found = _read(path, read_array)
             if found is None:
                 found = encode().astype(np.float32, copy=False)
                 write_array(path, found)
@@ -35,7 +38,7 @@ class FeatureCache:
 
     def find(self, images: np.ndarray, identity: str, preparation: str) -> np.ndarray | None:
         """The stored array for `images`, None if there is none."""
-        return _read_array(self._path(preparation, content_key(images, identity, preparation), ".npy"))
+        return _read(self._path(preparation, content_key(images, identity, preparation), ".npy"), read_array)
 
     def put(self, images: np.ndarray, identity: str, preparation: str, features: np.ndarray) -> None:
         """Store `features` of `images` for `find`."""
@@ -44,28 +47,33 @@ class FeatureCache:
     def values(self, what: str, key: str, compute: Callable[[], Mapping[str, Any]]) -> Mapping[str, Any]:
         """The stored JSON object called `what` for `key`, or that of `compute()`, stored."""
         path = self._path(what, key, ".json")
-        with FileLock(path.with_suffix(".lock")):
-            try:
-                return json.loads(path.read_text())
-            except (OSError, ValueError):  # absent or damaged
+        with _locked(path):
+            found: Mapping[str, Any] | None = _read(path, read_json)
+            if not isinstance(found, dict):
                 found = compute()
                 write_json(path, found)
         return found
 
     def _path(self, kind: str, key: str, suffix: str) -> Path:
-        path = self.root / kind / f"{key}{suffix}"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        return path
+        return self.root / kind / f"{key}{suffix}"
 
 
-def _read_array(path: Path) -> np.ndarray | None:
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Hold what is stored at `path`."""
+    with exclusive(path.with_suffix(".lock")):
+        remove_leftovers(path.parent, path.name)
+        yield
+
+
+def _read(path: Path, read: Callable[[Path], T]) -> T | None:
+    """`read(path)`; None if that is absent, or damaged and so to be made again."""
     try:
-        return np.load(path, allow_pickle=False)
-    except FileNotFoundError:
+        return read(path)
+    except (FileNotFoundError, ValueError):
         return None
-    except (ValueError, EOFError):
-        path.unlink()  # damaged
-        return None
+    except OSError as error:
+        raise BenchError(f"{path} cannot be read: {error.strerror or error}", "check it and its permissions") from error
 
 
 def content_key(array: np.ndarray, *parts: str) -> str:

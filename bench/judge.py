@@ -9,17 +9,17 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from filelock import FileLock
-from safetensors.torch import load_file, save
+from safetensors.torch import save
 from torch import Tensor
 from torch.nn import functional as F
 
-from bench.atomic import write_atomically, write_json
+from bench.atomic import exclusive, remove_leftovers, write_atomically, write_json
 from bench.data.contract import TaskData
 from bench.device import Runtime
 from bench.presets import JudgeSettings
 from bench.progress import progress, say
 from bench.randomness import generator, seeded
+from bench.reading import damaged_folder, read_json, read_weights
 from metrics.accuracy import accuracy
 from metrics.encoders import JudgeEncoder
 from metrics.wide_resnet import WideResNet
@@ -45,20 +45,26 @@ class Judge:
 def get_judge(root: Path, data: TaskData, domain: int, settings: JudgeSettings, runtime: Runtime) -> Judge:
     """The judge of `domain`: read from `root/judges`, or trained now from a seed that is its own.
 
-    It is fitted on the domain's training images and labels; its accuracy is that on the test images.
+    It is fitted on the domain's training images and labels; its accuracy is that on the test images. Raises BenchError
+    if what is stored is damaged: another judge's numbers would look right.
     """
     key = _key(data, domain, settings)
     folder = root / "judges" / f"{data.domains[domain]}-{key}"
-    folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder / ".lock"):
+    with exclusive(folder / ".lock"):
+        remove_leftovers(folder)
         if not (folder / "judge.json").exists():
             _train_and_store(folder, data, domain, settings, runtime)
-    record = json.loads((folder / "judge.json").read_text())
-    with seeded("judge", "load"):  # the constructor draws weights, which the next line replaces
+    with seeded("judge", "load"):  # the constructor draws weights, which the next lines replace
         network = _network(len(data.classes), settings)
-    network.load_state_dict(load_file(folder / "weights.safetensors"))
-    encoder = JudgeEncoder(network.to(runtime.device))
-    return Judge(encoder, record["accuracy"], record["per_class"], record["test_images"])
+    try:
+        record = read_json(folder / "judge.json")
+        network.load_state_dict(read_weights(folder / "weights.safetensors"))
+        encoder = JudgeEncoder(network.to(runtime.device))
+        if encoder.identity != record["identity"]:
+            raise ValueError("its weights are not those that it was stored with")
+        return Judge(encoder, record["accuracy"], record["per_class"], record["test_images"])
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
+        raise damaged_folder(folder, error) from error
 
 
 def _key(data: TaskData, domain: int, settings: JudgeSettings) -> str:

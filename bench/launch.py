@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from multiprocessing import parent_process
 from pathlib import Path
+from textwrap import shorten
 from typing import Any, TypeVar
 
 import torch
-from safetensors.torch import load_file, save
+from safetensors.torch import save
 
 from bench import presets
 from bench.atomic import write_atomically, write_json
@@ -21,7 +21,7 @@ from bench.data.select import data_kind, load_data
 from bench.device import Runtime
 from bench.doctor import doctor_record, warn_if_unwell
 from bench.environment import describe
-from bench.errors import BenchError, Interrupted, nearest
+from bench.errors import BenchError, Interrupted, in_turn, nearest
 from bench.evaluation import evaluate_cell
 from bench.instruments import Instruments, make_instruments
 from bench.leaderboard import leaderboards, write_leaderboards
@@ -31,7 +31,8 @@ from bench.presets import STAND_IN, KindPreset, get_preset
 from bench.progress import say
 from bench.protocol import select
 from bench.randomness import seeded
-from bench.results import Cell
+from bench.reading import read_weights
+from bench.results import Cell, damaged, read_metrics
 from bench.spec import Budget, RunSpec, check_override_methods, config_values, parse_overrides, resolve_config
 from bench.stand_in import stand_in_weights
 from bench.tasks import Task, get_task
@@ -170,12 +171,15 @@ def run_alone(request: Request) -> bool:
 
 
 def run_here(request: Request, session: Session) -> bool:
-    """Every cell of `session`, one after the other in this process; True unless one failed."""
+    """Every cell of `session`, one after the other in this process; True unless one failed.
+
+    A cell that cannot be worked on (held by another process, damaged) does not keep the others from it: the BenchError
+    comes at the end.
+    """
     tools = make_instruments(request.results, session.data, session.preset, session.runtime, request.protocols)
     domains = training_domains(session.data, session.runtime)
     with session.runtime.threads_pinned(session.runtime.threads):
-        outcomes = [run_cell(job, session, domains, tools, request.results) for job in session.jobs]
-    return all(outcomes)
+        return in_turn(session.jobs, lambda job: run_cell(job, session, domains, tools, request.results))
 
 
 # ------------------------------------------------------------------------------------------------- before training
@@ -300,6 +304,7 @@ def run_cell(job: Job, session: Session, domains: Domains, tools: Instruments, r
         try:
             if not cell.is_trained():
                 _train(job, cell, domains, weights_for(results, runtime), runtime)
+            cell.checkpoints.clear()
             method = load_trained(job, cell, runtime)
             style = style_name(method)
             if cell.state() == "done" and not _scorable(cell, style, tools):
@@ -317,9 +322,17 @@ def run_cell(job: Job, session: Session, domains: Domains, tools: Instruments, r
             raise
         except Exception as error:  # one method's crash costs one row; the trace stays in its folder
             write_atomically(cell.folder / "crash.txt", lambda file: file.write(traceback.format_exc().encode()))
-            cell.set_state("failed", reason=f"{type(error).__name__}: {error}")
-            say(f"{label}: CRASHED: {type(error).__name__}: {error} (trace: {cell.folder / 'crash.txt'})")
+            cell.set_state("failed", reason=_reason(error))
+            say(f"{label}: CRASHED: {_reason(error)} (trace: {cell.folder / 'crash.txt'})")
             return False
+
+
+def _reason(error: Exception) -> str:
+    """What a table says of a crash."""
+    text = f"{type(error).__name__}: {error}"
+    if isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in text:
+        return f"out of memory, a smaller batch_size needs less: {shorten(text, 300)}"
+    return text
 
 
 def _train(job: Job, cell: Cell, domains: Domains, weights: Weights, runtime: Runtime) -> None:
@@ -333,7 +346,6 @@ def _train(job: Job, cell: Cell, domains: Domains, weights: Weights, runtime: Ru
     store_weights(method, cell)
     write_json(cell.cost, asdict(cost))
     cell.set_state("trained")
-    cell.checkpoints.clear()
 
 
 def store_weights(method: Translator, cell: Cell) -> None:
@@ -344,10 +356,13 @@ def store_weights(method: Translator, cell: Cell) -> None:
 
 
 def load_trained(job: Job, cell: Cell, runtime: Runtime) -> Translator:
-    """The cell's method with its stored weights, on the device, in eval mode."""
+    """The cell's method with its stored weights, on the device, in eval mode. Raises BenchError if they are damaged."""
     with seeded(job.spec.seed, "init"):
         method = job.build()
-    method.load_state_dict(load_file(cell.weights))
+    try:
+        method.load_state_dict(read_weights(cell.weights))
+    except (OSError, ValueError, RuntimeError) as error:
+        raise damaged(cell.weights, shorten(str(error), 200)) from error
     return method.to(runtime.device).eval()
 
 
@@ -356,7 +371,7 @@ def _scorable(cell: Cell, style: str, tools: Instruments) -> bool:
     path = cell.metrics(style)
     if not path.exists():
         return True
-    records = json.loads(path.read_text())["records"]
-    missing = {record["protocol"] for record in records if record["missing"].startswith("needs:")}
+    records = read_metrics(path)["records"]
+    missing = {record["protocol"] for record in records if record.get("missing", "").startswith("needs:")}
     absent = {protocol.name for protocol in tools.protocols} - {record["protocol"] for record in records}
     return tools.measurable(missing | absent)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bench.atomic import write_text
+from bench.atomic import refused, write_text
 from bench.checkpoints import CheckpointFolder
 from bench.cost import Meter
 from bench.device import Runtime
@@ -40,23 +41,27 @@ class LossLog:
         self.path = path
 
     def append(self, step: int, means: Mapping[str, float]) -> None:
-        """Add a line."""
-        with self.path.open("a") as log:
-            log.write(json.dumps({"step": step, "losses": means}) + "\n")
+        """Add a line. Raises BenchError if the disk refuses; a torn line is dropped when the training resumes."""
+        try:
+            with self.path.open("a") as log:
+                log.write(json.dumps({"step": step, "losses": means}) + "\n")
+        except OSError as error:
+            raise refused(self.path, error) from error
 
     def truncate(self, step: int) -> None:
         """Drop lines after `step` (made by a killed run) and a torn last line."""
         if not self.path.exists():
             return
-        kept = [line for line in self.path.read_text().splitlines() if _logged_step(line) <= step]
+        lines = self.path.read_text(errors="replace").split("\n")
+        kept = [line for line in lines if _logged_step(line) <= step]
         write_text(self.path, "".join(f"{line}\n" for line in kept))
 
 
 def _logged_step(line: str) -> float:
     try:
-        return json.loads(line)["step"]
-    except json.JSONDecodeError:  # torn by a kill in mid-write: treated as after every checkpoint
-        return float("inf")
+        return float(json.loads(line)["step"])
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
+        return math.inf  # torn by a kill in mid-write, or damaged: treated as after every checkpoint
 
 
 class Loop:

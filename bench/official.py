@@ -3,27 +3,27 @@
 from __future__ import annotations
 
 import hashlib
-import pickle
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
+from zipfile import ZipFile
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 
 from bench.atomic import write_json
 from bench.cost import Cost
 from bench.data.contract import TaskData
+from bench.data.files import SPARE
+from bench.data.unpack import MAX_GROWTH
 from bench.doctor import doctor_record
 from bench.environment import describe
 from bench.errors import BenchError
 from bench.launch import Job, store_weights
 from bench.progress import say
+from bench.reading import read_weights
 from bench.results import Cell
 from bench.translations import styles_for
 from methods.base import Translator, to_model_range
@@ -64,12 +64,11 @@ def _read(path: Path) -> Mapping[str, Any]:
         raise BenchError(f"--weights {path}: no such file", "write --weights FILE or --weights NETWORK=FILE")
     try:
         if path.suffix == ".safetensors":
-            return load_file(path)
+            return read_weights(path)
         if path.suffix == ".npz":
-            with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-                return {key: torch.from_numpy(arrays[key]) for key in arrays.files}
+            return _read_arrays(path)
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, SafetensorError, BadZipFile, RuntimeError, ValueError, EOFError, OSError) as error:
+    except Exception as error:  # torch's and numpy's readers raise whatever they stumble over
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise BenchError(
             f"--weights {path}: cannot be read: {first:.200}",
@@ -82,11 +81,29 @@ def _read(path: Path) -> Mapping[str, Any]:
     return content
 
 
+def _read_arrays(path: Path) -> dict[str, Tensor]:
+    """Tensors of an .npz file, whose arrays may be packed, but not to a hundredth."""
+    with ZipFile(path) as packed:
+        size, limit = sum(info.file_size for info in packed.infolist()), MAX_GROWTH * path.stat().st_size + SPARE
+    if size > limit:
+        raise ValueError(f"its arrays would take {size:,} bytes")
+    with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+        return {key: torch.from_numpy(arrays[key]) for key in arrays.files}
+
+
 def _is_state(value: Any) -> bool:
     return isinstance(value, Mapping) and len(value) > 0 and all(isinstance(v, Tensor) for v in value.values())
 
 
 def _networks(name: str, path: Path, content: Mapping[str, Any]) -> States:
+    for key, value in [
+        pair for own in (content, *content.values()) if isinstance(own, Mapping) for pair in own.items()
+    ]:
+        if isinstance(value, Tensor) and not _is_plain(value):
+            raise BenchError(
+                f"--weights {path}: '{key}' claims more numbers than the file holds",
+                "give the file as it was published",
+            )
     tensors = {str(key): value for key, value in content.items() if isinstance(value, Tensor)}
     if tensors:
         if not name:
@@ -100,6 +117,13 @@ def _networks(name: str, path: Path, content: Mapping[str, Any]) -> States:
     if left := sorted(str(key) for key in content if str(key) not in found):
         say(f"{path.name}: left out: {', '.join(left)}")
     return {f"{name}_{key}" if name else key: state for key, state in found.items()}
+
+
+def _is_plain(tensor: Tensor) -> bool:
+    """Whether each of its numbers is stored: a view of one number can have the shape of terabytes."""
+    if tensor.layout != torch.strided or tensor.is_meta or tensor.is_quantized:
+        return False
+    return tensor.numel() * tensor.element_size() <= tensor.untyped_storage().nbytes()
 
 
 def _identity(states: States) -> str:

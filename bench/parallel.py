@@ -75,7 +75,7 @@ class _Child:
         while self.receiver is not None and self.show is not None and self.receiver.poll():
             try:
                 self.show(self.receiver.recv())
-            except EOFError:
+            except (EOFError, OSError):  # the second: killed in the middle of a message
                 self.receiver.close()
                 self.receiver = None
 

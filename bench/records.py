@@ -111,7 +111,10 @@ class Builder:
     def add(self, folder: str, cell: Mapping[str, Any]) -> None:
         """`cell`: as by `results.read_cell`. KeyError, TypeError or ValueError if it is none; nothing is added then."""
         texts = {name: self._words[text] for name, text in {**_cell_texts(cell), "folder": folder}.items()}
-        numbers = {name: np.nan if x is None else float(x) for name, x in _cell_numbers(cell).items()}
+        known = {name: float(x) for name, x in _cell_numbers(cell).items() if x is not None}
+        if odd := [name for name, x in known.items() if not np.isfinite(x)]:
+            raise ValueError(f"no finite number: {', '.join(odd)}")
+        numbers = {name: known.get(name, np.nan) for name in CELL_NUMBERS}
         records = self._record_columns(cell["scores"])
         for name, value in {**texts, **numbers}.items():
             self._cells[name].append(value)

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import os
 import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from bench.atomic import write_json
+from bench.atomic import exclusive, remove_leftovers, write_json
 from bench.errors import BenchError
 from bench.progress import say
+from bench.reading import read_json
 from bench.spec import RunSpec
 
 if TYPE_CHECKING:
@@ -75,7 +75,10 @@ class Cell:
     def status(self) -> dict[str, Any]:
         """`{"state": ..., "reason": ..., "step": ...}`; the last two for failed cells only."""
         path = self.folder / "status.json"
-        return json.loads(path.read_text()) if path.exists() else {"state": "new"}
+        status: dict[str, Any] = _read(path) if path.exists() else {"state": "new"}
+        if not isinstance(status.get("state"), str):
+            raise damaged(path, "no state in it")
+        return status
 
     def begin(self, supervision: str = "none") -> None:
         """Record the specification and that work is going on. `supervision`: the method's, see Translator."""
@@ -101,16 +104,16 @@ class Cell:
     def directions(self, of_task: tuple[tuple[int, int], ...]) -> list[tuple[int, int]]:
         """Those of the task's directions in which the cell's weights translate: all, unless recorded otherwise."""
         path = self.folder / "directions.json"
-        limited = json.loads(path.read_text()) if path.exists() else of_task
-        return [direction for direction in of_task if list(direction) in [list(known) for known in limited]]
+        limited = _read(path) if path.exists() else [list(direction) for direction in of_task]
+        return [direction for direction in of_task if list(direction) in limited]
 
     def recording(self, weights: Callable[[str], T]) -> Callable[[str], T]:
         """`weights`, with the name of each network that it hands out kept in `pretrained.json`."""
 
         def recorded(name: str) -> T:
             found = weights(name)
-            known = json.loads(self.pretrained.read_text()) if self.pretrained.exists() else []
-            write_json(self.pretrained, sorted({*known, name}))
+            known = _read(self.pretrained) if self.pretrained.exists() else []
+            write_json(self.pretrained, sorted({*map(str, known), name}))
             return found
 
         return recorded
@@ -120,7 +123,9 @@ class Cell:
         """Add the seconds inside to those in `scoring.json`, unless it raises."""
         before = time.monotonic()
         yield
-        earlier = json.loads(self.scoring.read_text())["seconds"] if self.scoring.exists() else 0.0
+        earlier = _read(self.scoring).get("seconds") if self.scoring.exists() else 0.0
+        if not isinstance(earlier, int | float):
+            raise damaged(self.scoring, f"its seconds are {earlier!r}")
         write_json(self.scoring, {"seconds": round(earlier + time.monotonic() - before, 2)})
 
     @contextmanager
@@ -129,25 +134,30 @@ class Cell:
 
         Raises BenchError, naming the holder, if another process has it.
         """
-        from filelock import FileLock, Timeout
+        from filelock import Timeout
 
-        self.folder.mkdir(parents=True, exist_ok=True)
         owner = self.folder / "owner.json"
-        lock = FileLock(self.folder / ".lock")
-        try:
-            lock.acquire(timeout=0)
-        except Timeout as error:
-            holder = json.loads(owner.read_text()) if owner.exists() else {"pid": "?", "host": "?"}
-            raise BenchError(
-                f"{self.folder} is being worked on by process {holder['pid']} on {holder['host']}",
-                "wait for it to end, or choose another --results folder",
-            ) from error
-        try:
+        with ExitStack() as held:
+            try:
+                held.enter_context(exclusive(self.folder / ".lock", timeout=0))
+            except Timeout as error:
+                raise BenchError(
+                    f"{self.folder} is being worked on by {_holder(owner)}",
+                    "wait for it to end and run the same command again, or choose another --results folder",
+                ) from error
+            remove_leftovers(self.folder)
             write_json(owner, {"pid": os.getpid(), "host": socket.gethostname()})
             yield
             owner.unlink(missing_ok=True)
-        finally:
-            lock.release()
+
+
+def _holder(owner: Path) -> str:
+    """Who holds a cell, as far as its file says: it may be gone, because that process ends just now."""
+    try:
+        known = read_json(owner)
+        return f"process {known['pid']} on {known['host']}"
+    except (OSError, ValueError, KeyError, TypeError):
+        return "another process"
 
 
 def direction_file(direction: str) -> str:
@@ -159,6 +169,8 @@ ALIGNMENT = "alignment.json"
 """In the folder of a semantic stage: how well its clusters align with the classes, by the map of the original."""
 READ = ("spec.json", "status.json", "cost.json", "remarks.json", "pretrained.json")
 """What tables read of a cell, with `metrics-<style>.json`."""
+LISTS = ("remarks.json", "pretrained.json", "directions.json")
+"""Files that hold a list; the others hold a table of names."""
 
 
 def cell_files(folder: Path) -> tuple[str, ...]:
@@ -180,11 +192,14 @@ def read_cell(folder: Path, names: Sequence[str] | None = None) -> dict[str, Any
     read = {name: _read(folder / name) for name in names}
     for name, content in read.items():
         schema = content.get("schema", 1) if isinstance(content, dict) else 1
+        if not isinstance(schema, int):
+            raise damaged(folder / name, f"its schema is {schema!r:.40}")
         if schema > SCHEMA:
             raise BenchError(
                 f"{folder / name} is of schema {schema}, and this version reads up to {SCHEMA}",
                 "update udt-bench, or choose another --results folder",
             )
+    _check_spec(folder / "spec.json", read["spec.json"])
     return {
         "folder": folder,
         "spec": read["spec.json"],
@@ -200,15 +215,47 @@ def read_cell(folder: Path, names: Sequence[str] | None = None) -> dict[str, Any
     }
 
 
+SPEC_TYPES = {
+    "task": str, "domains": list, "data_kind": str, "data_version": str, "image_size": int, "preset": str,
+    "method": str, "method_version": int, "config": dict, "budget": dict, "seed": int, "identity": str,
+}  # fmt: skip
+"""What every `spec.json` has, and of what type."""
+
+
+def _check_spec(path: Path, spec: dict[str, Any]) -> None:
+    wrong = [name for name, kind in SPEC_TYPES.items() if not isinstance(spec.get(name), kind)]
+    if wrong:
+        raise damaged(path, f"not of the right type, or not there: {', '.join(wrong)}")
+    budget = spec["budget"]
+    if not isinstance(budget.get("kind"), str) or not isinstance(budget.get("amount"), int):
+        raise damaged(path, "no kind and amount of a budget in it")
+
+
 def _read(path: Path) -> Any:
-    """JSON of the shape that the harness writes: a table of names, or for two files a list."""
+    """JSON of the shape that the harness writes: a table of names, or for some files a list."""
     try:
-        content = json.loads(path.read_bytes())
-    except ValueError as error:
+        content = read_json(path)
+    except FileNotFoundError:
+        raise
+    except (OSError, ValueError) as error:
         raise damaged(path, str(error)) from error
-    if not isinstance(content, list if path.name in ("remarks.json", "pretrained.json") else dict):
+    if not isinstance(content, list if path.name in LISTS else dict):
         raise damaged(path, f"it holds a {type(content).__name__}")
     return content
+
+
+def read_metrics(path: Path) -> dict[str, Any]:
+    """A cell's metrics. Raises BenchError if the file is not as the harness writes it."""
+    stored = _read(path)
+    records = stored.get("records")
+    if not isinstance(records, list) or not all(
+        isinstance(record, dict)
+        and isinstance(record.get("protocol"), str)
+        and isinstance(record.get("missing", ""), str)
+        for record in records
+    ):
+        raise damaged(path, "no list of records in it")
+    return stored
 
 
 def damaged(path: Path, detail: str) -> BenchError:

@@ -9,16 +9,16 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
-from filelock import FileLock
-from safetensors.torch import load_file, save
+from safetensors.torch import save
 from torch import Tensor
 
-from bench.atomic import write_atomically, write_json
+from bench.atomic import exclusive, remove_leftovers, write_atomically, write_json
 from bench.checkpoints import CheckpointFolder
 from bench.device import Runtime
 from bench.loop import Loop, LossLog, load_module_state, module_state
 from bench.progress import say
 from bench.randomness import generator, seeded
+from bench.reading import damaged_folder, read_json, read_weights
 from methods.base import run_step
 from methods.semantics.stage import Stage
 
@@ -45,12 +45,16 @@ class StageStore:
         stage.attempt = attempt
         stage.to(self.runtime.device)
         folder = self.folder(stage)
-        folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder / ".lock"):
+        with exclusive(folder / ".lock"):
+            remove_leftovers(folder)
             if not (folder / "stage.json").exists():
                 self._run(stage, folder)
-        stage.load_state_dict(load_file(folder / "weights.safetensors"))
-        self.seconds[_label(stage)] = json.loads((folder / "stage.json").read_text())["seconds"]
+            CheckpointFolder(folder / "checkpoints").clear()
+        try:
+            stage.load_state_dict(read_weights(folder / "weights.safetensors"))
+            self.seconds[_label(stage)] = float(read_json(folder / "stage.json")["seconds"])
+        except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
+            raise damaged_folder(folder, error) from error
         return stage.eval()
 
     def folder(self, stage: Stage) -> Path:
@@ -72,7 +76,6 @@ class StageStore:
         seconds = round(loop.seconds(), 2)
         record = {"name": stage.name, "version": stage.version, "seed": self.seed, "seconds": seconds}
         write_json(folder / "stage.json", {**record, "steps": stage.steps, "identity": stage.identity()})
-        loop.checkpoints.clear()
         say(f"{loop.label}: done in {seconds:.0f} s")
 
 

@@ -15,18 +15,18 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from filelock import FileLock
-from safetensors.torch import load_file, save
+from safetensors.torch import save
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bench.atomic import write_atomically, write_json
+from bench.atomic import exclusive, remove_leftovers, write_atomically, write_json
 from bench.data.drawn import DRAWN_VERSION
 from bench.data.drawn.others import OTHER_CLASSES, OTHERS_VERSION, draw_others
 from bench.device import Runtime
 from bench.presets import StandInSettings
 from bench.progress import progress, say
 from bench.randomness import generator, seeded
+from bench.reading import damaged_folder, read_json, read_weights
 from methods.backbones import STAND_IN_LAYOUT, StandInVGG
 from methods.layers import he_init, pooled
 from metrics.accuracy import accuracy
@@ -41,15 +41,22 @@ EXAMINED = 256
 def stand_in_weights(root: Path, settings: StandInSettings, runtime: Runtime) -> Mapping[str, Tensor]:
     """The state dict of `StandInVGG`: read from `root/stand_in`, or trained now.
 
-    Of several processes that ask at once, one trains it and the others wait.
+    Of several processes that ask at once, one trains it and the others wait. Raises BenchError if what is stored is
+    damaged.
     """
     folder = root / "stand_in" / _key(settings)
-    folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder / ".lock"):
+    with exclusive(folder / ".lock"):
+        remove_leftovers(folder)
         if not (folder / "stand_in.json").exists():
             with runtime.threads_pinned(1), torch.enable_grad():
                 _train_and_store(folder, settings)
-    return load_file(folder / "weights.safetensors")
+    try:
+        weights = read_weights(folder / "weights.safetensors")
+        if identity_of(weights) != read_json(folder / "stand_in.json")["identity"]:
+            raise ValueError("its weights are not those that it was stored with")
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise damaged_folder(folder, error) from error
+    return weights
 
 
 def _key(settings: StandInSettings) -> str:

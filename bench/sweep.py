@@ -13,7 +13,7 @@ from bench.data.contract import TaskData
 from bench.data.select import load_data
 from bench.device import Runtime
 from bench.doctor import warn_if_unwell
-from bench.errors import BenchError, nearest
+from bench.errors import BenchError, in_turn, nearest
 from bench.launch import Job, Request, Session, open_session, resolve_settings, run_alone, run_here
 from bench.leaderboard import leaderboards, write_leaderboards
 from bench.parallel import run_in_processes
@@ -221,8 +221,7 @@ def _run(sessions: Sequence[tuple[Part, Session]], request: SweepRequest) -> boo
     at_once = _at_once(sessions, request.jobs)
     if at_once > 1:
         return run_in_processes(orders, run_alone, at_once)
-    outcomes = [run_here(part.request, session) for part, session in sessions]
-    return all(outcomes)
+    return in_turn(sessions, lambda of: run_here(of[0].request, of[1]))
 
 
 def _at_once(sessions: Sequence[tuple[Part, Session]], jobs: int) -> int:

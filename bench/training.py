@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -17,7 +17,8 @@ from bench.cost import Cost, Meter, count_flops
 from bench.device import Runtime
 from bench.loop import Loop, LossLog, TrainingFailed, load_module_state, module_state
 from bench.randomness import generator, seeded
-from bench.results import Cell
+from bench.reading import read_json
+from bench.results import Cell, damaged
 from bench.spec import RunSpec
 from bench.stages import StageStore
 from methods.base import Context, Domains, Exemplar, Noise, Progress, Style, Translator, run_step, to_uint8
@@ -88,7 +89,7 @@ def _plan(
     runtime: Runtime,
 ) -> Plan:
     if cell.plan.exists():
-        plan = Plan(**json.loads(cell.plan.read_text()))
+        plan = _stored_plan(cell.plan)
         runtime.check_can_resume(plan.device, plan.precision, plan.torch, cell.folder)
         return plan
     if spec.budget.kind == "images":
@@ -97,6 +98,16 @@ def _plan(
         steps = max(1, int(spec.budget.amount / _seconds_per_step(renew(), domains, runtime)))
     plan = Plan(steps, runtime.device.type, runtime.precision, runtime.threads, torch.__version__)
     write_json(cell.plan, asdict(plan))
+    return plan
+
+
+def _stored_plan(path: Path) -> Plan:
+    try:
+        plan = Plan(**read_json(path))
+        if type(plan.steps) is not int or type(plan.threads) is not int or min(plan.steps, plan.threads) < 1:
+            raise ValueError(f"{plan.steps!r} steps on {plan.threads!r} threads")
+    except (OSError, ValueError, TypeError) as error:
+        raise damaged(path, str(error)) from error
     return plan
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from bench.data.contract import TaskData
 from bench.progress import progress
 from bench.protocol import TRANSLATION, TranslationProtocol
 from bench.randomness import generator
+from bench.reading import read_array, read_json
 from bench.results import Cell
 from methods.base import Exemplar, Noise, Style, Translator, to_model_range, to_uint8
 
@@ -172,9 +172,9 @@ def kept(
     """What `keep` stored, if it was made from the same `origin` and is undamaged; else None."""
     path = cell.translations(direction, style)
     try:
-        record = json.loads(path.with_suffix(".json").read_text())
-        images = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError):
+        record = read_json(path.with_suffix(".json"))
+        images = read_array(path)
+    except (OSError, ValueError):
         return None  # absent, cut off or damaged: it is made again
     split = data.splits[source, TRANSLATION.sources]
     index = first_per_class(split.labels, per_class)
@@ -190,8 +190,8 @@ def scored(
     `per_class`: how many sources of each class they say were translated.
     """
     try:
-        images = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError):
+        images = read_array(path)
+    except (OSError, ValueError):
         return None
     split = data.splits[direction[0], TRANSLATION.sources]
     index = first_per_class(split.labels, per_class)

@@ -10,12 +10,13 @@ import time
 from pathlib import Path
 
 import pytest
+from tiny import SOURCES
 
 SCRIPT = Path(__file__).with_name("tiny.py")
 
 
 def start(data: Path, results: Path, cache: Path, *more: str) -> subprocess.Popen[str]:
-    environment = {**os.environ, "UDT_BENCH_CACHE": str(cache), "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, "PYTHONPATH": SOURCES, "UDT_BENCH_CACHE": str(cache), "OMP_NUM_THREADS": "1"}
     environment.pop("UDT_BENCH_FILES", None)
     command = [
         sys.executable, str(SCRIPT), "run", "--task", "folder", "--data", str(data), "--results", str(results),
@@ -46,7 +47,13 @@ def test_two_processes_give_the_bytes_of_one(shapes: Path, tmp_path: Path) -> No
 def test_on_a_terminal_one_process_draws_the_bars_of_all(shapes: Path, tmp_path: Path, jobs: str) -> None:
     import pty
 
-    environment = {**os.environ, "UDT_BENCH_CACHE": str(tmp_path / "cache"), "OMP_NUM_THREADS": "1", "COLUMNS": "120"}
+    environment = {
+        **os.environ,
+        "PYTHONPATH": SOURCES,
+        "UDT_BENCH_CACHE": str(tmp_path / "cache"),
+        "OMP_NUM_THREADS": "1",
+        "COLUMNS": "120",
+    }
     environment.pop("UDT_BENCH_FILES", None)
     command = [
         sys.executable, str(SCRIPT), "run", "--task", "folder", "--data", str(shapes), "--results", str(tmp_path / "r"),

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny import METHODS
+from tiny import METHODS, SOURCES
 
 from bench.spec import resolve_config
 from methods.registry import BUILT_IN, load
@@ -39,7 +39,7 @@ def command(method: str, data: Path, results: Path) -> list[str]:
 
 
 def start(method: str, data: Path, results: Path, cache: Path) -> subprocess.Popen[str]:
-    environment = {**os.environ, "UDT_BENCH_CACHE": str(cache), "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, "PYTHONPATH": SOURCES, "UDT_BENCH_CACHE": str(cache), "OMP_NUM_THREADS": "1"}
     environment.pop("UDT_BENCH_FILES", None)
     pipe = subprocess.PIPE
     return subprocess.Popen(command(method, data, results), env=environment, stdout=pipe, stderr=pipe, text=True)

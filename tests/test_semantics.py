@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from tiny import SOURCES
 
 from bench.cli import main
 from bench.data.contract import Split, TaskData
@@ -179,7 +180,12 @@ SCRIPT = Path(__file__).with_name("tiny.py")
 
 def test_a_killed_command_resumes_exactly(shapes: Path, tmp_path: Path) -> None:
     """SIGKILL while a stage is trained, twice; then the stored stages equal those of an uninterrupted run."""
-    environment = {**os.environ, "UDT_BENCH_CACHE": str(tmp_path / "cache"), "OMP_NUM_THREADS": "1"}
+    environment = {
+        **os.environ,
+        "PYTHONPATH": SOURCES,
+        "UDT_BENCH_CACHE": str(tmp_path / "cache"),
+        "OMP_NUM_THREADS": "1",
+    }
     environment.pop("UDT_BENCH_FILES", None)
 
     def start(results: Path) -> subprocess.Popen[str]:

@@ -11,9 +11,13 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+import bench
 from bench import presets
 from bench.presets import EvaluationSize, JudgeSettings, KindPreset, StandInSettings
 from methods.registry import registered
+
+SOURCES = str(Path(bench.__file__).resolve().parent.parent)
+"""What has to be in $PYTHONPATH of a process that is to run the package that is tested, and not one installed."""
 
 METHODS = {
     "cyclegan": {

@@ -18,7 +18,7 @@ class ToyConfig:
     batch_size: int = 4
     """Images per step."""
     fault: str = ""
-    """`nan`, `collapse`, `zero`, `raise` or none."""
+    """`nan`, `collapse`, `zero`, `raise`, `memory` or none."""
     fault_step: int = 3
     """From which step on."""
 
@@ -59,6 +59,8 @@ class Toy(Translator):
         fault = self.config.fault if batch.step >= self.config.fault_step else ""
         if fault == "raise":
             raise RuntimeError("a bug in somebody's method")
+        if fault == "memory":
+            torch.ones(1 << 44)  # 64 TB
         loss = self.discriminator(batch.x).square().mean()
         yield Phase(
             ("discriminator",), {"real": loss * (0.0 if fault == "zero" else 1.0) + (0 if fault == "zero" else 1)}

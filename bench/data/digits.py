@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bz2
 import hashlib
+import math
 import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -15,6 +16,10 @@ from bench.data import files
 from bench.data.contract import SPLITS, Item, SplitName
 from bench.tasks import DIGITS
 
+MAX_BYTES = 1 << 30
+"""Of an array: the largest that is read here, SVHN's training images, has 225 million."""
+MAX_TEXT = 1 << 26
+"""Of a text of digits: USPS has 22 million, and Python needs several times as much to split it."""
 MNIST_NAMES: dict[SplitName, str] = {"train": "train", "test": "t10k"}
 
 
@@ -85,22 +90,29 @@ class Mnist(_Digits):
 def read_idx(path: Path, dims: int) -> np.ndarray:
     """An idx file of bytes, plain or .gz -> uint8 array with `dims` axes.
 
-    Raises BenchError naming the file if its magic number, dimensions or length are not those of such a file.
+    Raises BenchError naming the file if its magic number, dimensions or length are not those of such a file, or if it
+    is larger than MAX_BYTES (a .gz file of a megabyte may hold a gigabyte).
     """
-    try:
-        with files.open_file(path, path.suffix == ".gz") as file:
-            data = file.read()
-    except (OSError, EOFError, zlib.error) as error:
-        raise files.damaged(path, str(error)) from error
     header = 4 + 4 * dims
     magic = 0x0800 + dims  # 0x08: unsigned bytes, then the number of dimensions
-    if len(data) < header or int.from_bytes(data[:4], "big") != magic:
-        raise files.damaged(path, f"does not begin like an idx file of {dims} dimensions (magic number {magic})")
-    shape = [int.from_bytes(data[4 + 4 * axis : 8 + 4 * axis], "big") for axis in range(dims)]
-    expected = header + int(np.prod(shape, dtype=object))
+    try:
+        with files.open_file(path, path.suffix == ".gz") as file:
+            head = file.read(header)
+            if len(head) < header or int.from_bytes(head[:4], "big") != magic:
+                raise files.damaged(
+                    path, f"does not begin like an idx file of {dims} dimensions (magic number {magic})"
+                )
+            shape = tuple(int.from_bytes(head[4 + 4 * axis : 8 + 4 * axis], "big") for axis in range(dims))
+            expected = math.prod(shape)
+            if expected > MAX_BYTES:
+                raise files.damaged(path, f"its shape {shape} is that of {expected:,} bytes; no data set here has it")
+            data = file.read(expected + 1)
+    except (OSError, EOFError, zlib.error) as error:
+        raise files.damaged(path, str(error)) from error
     if len(data) != expected:
-        raise files.damaged(path, f"{expected} bytes expected for shape {tuple(shape)}, got {len(data)}")
-    return np.frombuffer(data, np.uint8, offset=header).reshape(shape)
+        got = header + len(data) if len(data) < expected else "more"
+        raise files.damaged(path, f"{header + expected} bytes expected for shape {shape}, got {got}")
+    return np.frombuffer(data, np.uint8).reshape(shape)
 
 
 class Svhn(_Digits):
@@ -193,34 +205,61 @@ class Usps(_Digits):
 def read_libsvm(path: Path) -> tuple[np.ndarray, np.ndarray]:
     """A .bz2 text file of `digit+1 index:value ...` lines, values in [-1, 1] -> (uint8 (N, 256), int64 (N,))."""
     try:
-        lines = bz2.decompress(path.read_bytes()).decode("ascii").splitlines()
+        lines = _bunzip2(path).decode("ascii").splitlines()
         rows = [line.split() for line in lines]
         values = np.array([[field.partition(":")[2] for field in row[1:]] for row in rows], dtype=np.float32)
         labels = np.array([int(row[0]) for row in rows], dtype=np.int64) - 1
-    except (OSError, EOFError, ValueError, IndexError) as error:
+    except (OSError, EOFError, ValueError, IndexError, OverflowError) as error:
         raise files.damaged(path, str(error)) from error
     if values.ndim != 2 or values.shape[1] != 256 or not (np.abs(values) <= 1.0).all():
         raise files.damaged(path, f"256 values in [-1, 1] a line expected, got an array {values.shape}")
     return ((values + 1) / 2 * 255).astype(np.uint8), labels
 
 
+def _bunzip2(path: Path) -> bytes:
+    """What a .bz2 file holds, if that is not more than MAX_TEXT."""
+    with bz2.open(path) as file:
+        content = file.read(MAX_TEXT + 1)
+    if len(content) > MAX_TEXT:
+        raise ValueError(f"it holds more than {MAX_TEXT:,} bytes")
+    return content
+
+
+MAT_TYPES = {"uint8": 1, "int8": 1, "uint16": 2, "int16": 2, "uint32": 4, "int32": 4, "single": 4, "double": 8}
+"""MATLAB's types of numbers -> bytes."""
+
+
 def read_mat(path: Path) -> dict[str, np.ndarray]:
-    """The variables of a MATLAB v5 file. Raises BenchError naming the file if it cannot be read."""
+    """The variables of a MATLAB v5 file, arrays of numbers.
+
+    Raises BenchError naming the file if it cannot be read, or holds anything else (structures may be nested without
+    end, and objects are what MATLAB makes of them) or more than MAX_BYTES.
+    """
     from scipy.io import loadmat  # half a second of imports that only these files need
 
+    for name, shape, kind in _mat_listing(path):
+        if kind not in MAT_TYPES:
+            raise files.damaged(path, f"{name} is of the type {kind}, arrays of numbers expected")
+        if (size := math.prod(shape) * MAT_TYPES[kind]) > MAX_BYTES or min(shape, default=0) < 0:
+            raise files.damaged(path, f"{name}: its shape {shape} is that of {size:,} bytes; no data set here has it")
     try:
         return loadmat(path)
     except Exception as error:  # scipy's reader raises whatever it stumbles over: zlib, struct, Type, Value, OS errors
         raise files.damaged(path, f"{type(error).__name__}: {error}") from error
 
 
-def _mat_shape(path: Path, name: str) -> tuple[int, ...]:
+def _mat_listing(path: Path) -> list[tuple[str, tuple[int, ...], str]]:
+    """(name, shape, type) of every variable, from the headers."""
     from scipy.io import whosmat
 
     try:
-        shapes = {variable: shape for variable, shape, _ in whosmat(path)}
+        return whosmat(path)
     except Exception as error:  # see read_mat
         raise files.damaged(path, f"{type(error).__name__}: {error}") from error
+
+
+def _mat_shape(path: Path, name: str) -> tuple[int, ...]:
+    shapes = {variable: shape for variable, shape, _ in _mat_listing(path)}
     if name not in shapes:
         raise files.damaged(path, f"no variable {name} in it")
     return shapes[name]

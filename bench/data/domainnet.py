@@ -23,6 +23,8 @@ from bench.data.manifest import DOMAINNET_CLASSES
 from bench.errors import BenchError
 
 TESTS = 15  # per class and domain
+MAX_PICTURE = 1 << 28
+"""Bytes of an image file."""
 SPLIT_VERSION = "first-15-by-name-1"
 
 
@@ -120,7 +122,7 @@ class DomainNet:
 def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
     try:
         archive = zipfile.ZipFile(path)
-    except (OSError, zipfile.BadZipFile) as error:
+    except files.BROKEN_ARCHIVE as error:
         raise files.damaged(path, str(error)) from error
     with archive:
         yield archive
@@ -128,6 +130,8 @@ def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
 
 def _read_member(archive: zipfile.ZipFile, member: str, path: Path) -> bytes:
     try:
+        if (size := archive.getinfo(member).file_size) > MAX_PICTURE:
+            raise ValueError(f"{size:,} bytes are more than a picture has")
         return archive.read(member)
-    except (OSError, EOFError, RuntimeError, zlib.error, zipfile.BadZipFile) as error:
+    except files.BROKEN_ARCHIVE as error:
         raise files.damaged(path, f"member {member}: {error}") from error

@@ -6,7 +6,6 @@ download that broke is resumed; a file with the wrong checksum never gets its na
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import urllib.error
@@ -25,7 +24,8 @@ from bench.atomic import write_json
 from bench.data import files
 from bench.data.manifest import ENTRIES, Entry, Form
 from bench.data.unpack import extract
-from bench.errors import BenchError
+from bench.errors import BenchError, joined
+from bench.reading import read_json
 
 TIMEOUT = 30.0  # seconds without a byte
 
@@ -100,11 +100,8 @@ def fetch(
             continue
         done.append(result)
         show(_line(result, entry))
-    if len(failures) == 1:
-        raise failures[0]
     if failures:
-        remedies = dict.fromkeys(error.remedy for error in failures)
-        raise BenchError("\n".join(error.what for error in failures), "; ".join(remedies))
+        raise joined(failures)
     return done
 
 
@@ -216,11 +213,11 @@ def _resumable(part: Path, note: Path, url: str) -> tuple[int, str | None]:
     """(bytes to keep, validator): only what came from the same address, and only if the server can confirm that its
     file is still the same."""
     try:
-        kept = json.loads(note.read_text())
+        kept = read_json(note)
         size = part.stat().st_size
     except (OSError, ValueError):
         return 0, None
-    if kept.get("url") != url or not kept.get("validator"):
+    if not isinstance(kept, dict) or kept.get("url") != url or not isinstance(kept.get("validator"), str):
         return 0, None
     return size, kept["validator"]
 

@@ -11,7 +11,6 @@ import hashlib
 import json
 import os
 import shutil
-import zipfile
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +24,7 @@ from bench.atomic import write_atomically, write_json
 from bench.data import files
 from bench.data.contract import SPLITS, Item, Progress, Source, Split, SplitName, TaskData
 from bench.errors import BenchError
+from bench.reading import read_json
 
 PREPARATION = 1
 """Raised when `resized` or the order of the rows changes: part of the data's version."""
@@ -224,8 +224,8 @@ def _open(folder: Path, size: int) -> tuple[dict[tuple[int, SplitName], Split], 
     splits: dict[tuple[int, SplitName], Split] = {}
     try:
         for index in (0, 1):
-            images = np.load(folder / f"domain{index}.npy", mmap_mode="r")
-            with np.load(folder / f"domain{index}.npz", allow_pickle=False) as kept:
+            images = np.load(folder / f"domain{index}.npy", mmap_mode="r", allow_pickle=False)
+            with (folder / f"domain{index}.npz").open("rb") as file, np.load(file, allow_pickle=False) as kept:
                 labels, digests, train = kept["labels"], kept["ids"], int(kept["train"])
             if images.shape != (len(labels), 3, size, size) or digests.shape != (len(labels), 32):
                 raise ValueError(f"domain{index}: {images.shape} images and {len(labels)} labels")
@@ -233,8 +233,8 @@ def _open(folder: Path, size: int) -> tuple[dict[tuple[int, SplitName], Split], 
             ids = tuple(row.tobytes().hex() for row in digests)
             splits[index, "train"] = Split(images[:train], labels[:train], ids[:train])
             splits[index, "test"] = Split(images[train:], labels[train:], ids[train:])
-        duplicates = json.loads((folder / "prepared.json").read_text())["duplicates"]
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        duplicates = [str(line) for line in read_json(folder / "prepared.json")["duplicates"]]
+    except Exception as error:  # numpy reads headers as Python's literals, which fail in many ways
         raise BenchError(
             f"the prepared images in {folder} are damaged: {error}",
             "remove that folder; they are prepared again at the next run",
