@@ -33,11 +33,12 @@ from bench.protocol import select
 from bench.randomness import seeded
 from bench.results import Cell
 from bench.spec import Budget, RunSpec, check_override_methods, config_values, parse_overrides, resolve_config
+from bench.stages import StageStore
 from bench.stand_in import stand_in_weights
 from bench.tasks import Task, get_task
-from bench.training import train
+from bench.training import prepared, train
 from bench.translations import style_name
-from methods.base import Domains, Translator
+from methods.base import Context, Domains, Translator
 from methods.registry import BUILT_IN, load, registered
 
 T = TypeVar("T")
@@ -73,6 +74,8 @@ class Request:
     """Cells at once, each in a process of its own; 0: as many as fill the machine."""
     protocols: Sequence[str] = ()
     """Protocols to measure beside those that always are."""
+    profile: bool = False
+    """Whether to profile some training steps of each cell, see bench/profiling.py."""
 
 
 @dataclass(frozen=True)
@@ -174,7 +177,23 @@ def run_here(request: Request, session: Session) -> bool:
     domains = training_domains(session.data, session.runtime)
     with session.runtime.threads_pinned(session.runtime.threads):
         outcomes = [run_cell(job, session, domains, tools, request.results) for job in session.jobs]
+    if request.profile:
+        for job, good in zip(session.jobs, outcomes, strict=True):
+            if good:
+                profile_cell(job, session, domains, request.results)
     return all(outcomes)
+
+
+def profile_cell(job: Job, session: Session, domains: Domains, results: Path) -> None:
+    """Say where a training step's time goes, on a new instance of the cell's method."""
+    from bench.profiling import profile_steps
+
+    cell, spec, runtime = Cell(results, job.spec), job.spec, session.runtime
+    stages = StageStore(cell.semantics, spec.data_version, spec.seed, runtime)
+    method = prepared(job.build, domains, Context(weights_for(results, runtime), stages), spec, runtime)
+    found = profile_steps(method, domains, spec.seed, runtime, cell.folder / "profile")
+    print(f"\n{spec.method} seed {spec.seed}: where a training step's time goes ({cell.folder / 'profile'})\n")
+    print(found.text())
 
 
 # ------------------------------------------------------------------------------------------------- before training
