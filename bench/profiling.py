@@ -64,7 +64,7 @@ class StepProfile:
 
 
 def profile_steps(method: Translator, domains: Domains, seed: int, runtime: Runtime, folder: Path) -> StepProfile:
-    """Train `method` (after `prepare`; spent afterwards) for some steps, and write the profile's files into `folder`."""
+    """Train `method` (prepared; spent afterwards) for some steps, and write the profile's files into `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     with runtime.threads_pinned(runtime.threads):
         _run(method, method, domains, seed, runtime, WARM_UP)

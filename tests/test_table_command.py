@@ -1,22 +1,18 @@
-"""`bench table`: what may be asked for, what is written where, what is imported, and how long it takes."""
+"""`bench table`: what may be asked for, what is written where, and what is imported."""
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
-from stored_cells import CLASSES, fid, judged, own, store
+from stored_cells import fid, judged, store
 from table_checks import parse_html
 from test_leaderboard import add, record
 
 from bench.cli import main
-from bench.index import read_records
 from bench.leaderboard import leaderboards
-from bench.presets import get_preset
 from bench.tables.paper_notes import Options
 from bench.tables.stored import stored_tables
 

@@ -222,7 +222,10 @@ def measure(size: Size, device: Device) -> dict[str, Any]:
         ),
         *(("large", name, lambda of=name: large(of, size, device)) for name in ("cats_udt", "stargan_v2")),
         ("steps", "stargan_v2", lambda: compare("stargan_v2", size, device)),
-        *(("large", name, lambda of=name: large(of, size, device)) for name in ("munit", "cyclegan", "drit", "egsc_it")),
+        *(
+            ("large", name, lambda of=name: large(of, size, device))
+            for name in ("munit", "cyclegan", "drit", "egsc_it")
+        ),
     ]
     for group, name, task in tasks:
         if time.perf_counter() - start > 60 * size.minutes:
@@ -243,8 +246,9 @@ def table(found: dict[str, Any]) -> str:
     for name, rate in found.get("matrix tflop/s", {}).items():
         lines.append(f"matrix product {name}: {rate:.1f} TFLOP/s")
     for name, row in found.get("steps", {}).items():
-        lines.append(f"{name} {row['side']} px: {row['tflop/s']:.2f} TFLOP/s, {row['gflop']:.0f} GFLOP a step (plain "
-                     f"{row['reference gflop']:.0f}), 100,000 in {row['hours of 100,000 iterations']:.1f} h")  # fmt: skip
+        work = f"{row['gflop']:.0f} GFLOP a step (plain {row['reference gflop']:.0f})"
+        hours = f"{row['hours of 100,000 iterations']:.1f} h for 100,000"
+        lines.append(f"{name} {row['side']} px: {row['tflop/s']:.2f} TFLOP/s, {work}, {hours}")
         lines += [f"  {contestant}: {ms:.2f} ms" for contestant, ms in row["ms"].items()]
         for key, ratio in row.items():
             if key.startswith("ratio"):

@@ -105,7 +105,7 @@ class PlainTrainer:
         Raises ValueError for settings whose mathematics this step does not have.
         """
         self.config = c = method.config
-        if getattr(c, "r1_share", 1.0) != 1 or not 0 < min(c.lambda_sty, c.lambda_cyc, c.lambda_ds):
+        if getattr(c, "r1_share", 1.0) != 1 or min(c.lambda_sty, c.lambda_cyc, c.lambda_ds) <= 0:
             raise ValueError("the plain step computes R1 on the whole batch, and every loss")
         make = copy.deepcopy if own_blocks else plain
         self.nets = {name: make(getattr(method, name)) for name in NETWORKS}

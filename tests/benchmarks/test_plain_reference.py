@@ -71,9 +71,7 @@ def same_state(found: torch.nn.Module, expected: torch.nn.Module) -> None:
     for key, value in found.state_dict().items():
         # What instance norm removes has a gradient of 0: Adam makes steps of its rounding, up to 1 % of the rate here.
         atol = 1e-5 if WITHOUT_EFFECT.fullmatch(key) and isinstance(expected, Generator) else 1e-11
-        torch.testing.assert_close(
-            value, state[key], rtol=1e-8, atol=atol, msg=lambda text, key=key: f"{key}: {text}"
-        )
+        torch.testing.assert_close(value, state[key], rtol=1e-8, atol=atol, msg=lambda text, key=key: f"{key}: {text}")
 
 
 def test_what_it_does_not_compute_is_refused() -> None:
