@@ -81,6 +81,7 @@ def run(
     device: DeviceOption = "auto",
     jobs: Annotated[int, typer.Option(min=0, help="Cells at once; 0: as many as fill the machine.")] = 0,
     protocols: ProtocolsOption = "",
+    profile: Annotated[bool, typer.Option("--profile", help="Also say where a training step's time goes.")] = False,
     results: ResultsOption = DEFAULT_RESULTS,
 ) -> None:
     """Train and score methods on a task, and print the leaderboard. Finished cells are skipped, others resume."""
@@ -88,7 +89,7 @@ def run(
 
     request = Request(
         task, _split(methods), preset, data, domains, _seeds(seeds), overrides or [], budget, device, results, jobs,
-        _split(protocols),
+        _split(protocols), profile,
     )  # fmt: skip
     raise typer.Exit(run(request))
 

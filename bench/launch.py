@@ -34,12 +34,13 @@ from bench.randomness import seeded
 from bench.reading import read_weights
 from bench.results import Cell, damaged, read_metrics
 from bench.spec import Budget, RunSpec, check_override_methods, config_values, parse_overrides, resolve_config
+from bench.stages import StageStore
 from bench.stand_in import stand_in_weights
 from bench.tasks import Task, get_task
 from bench.terminal import show
-from bench.training import train
+from bench.training import prepared, train
 from bench.translations import style_name
-from methods.base import Domains, Translator
+from methods.base import Context, Domains, Translator
 from methods.registry import BUILT_IN, load, registered
 
 T = TypeVar("T")
@@ -75,6 +76,8 @@ class Request:
     """Cells at once, each in a process of its own; 0: as many as fill the machine."""
     protocols: Sequence[str] = ()
     """Protocols to measure beside those that always are."""
+    profile: bool = False
+    """Whether to profile some training steps of each cell, see bench/profiling.py."""
 
 
 @dataclass(frozen=True)
@@ -179,7 +182,26 @@ def run_here(request: Request, session: Session) -> bool:
     tools = make_instruments(request.results, session.data, session.preset, session.runtime, request.protocols)
     domains = training_domains(session.data, session.runtime)
     with session.runtime.threads_pinned(session.runtime.threads):
-        return in_turn(session.jobs, lambda job: run_cell(job, session, domains, tools, request.results))
+
+        def one(job: Job) -> bool:
+            good = run_cell(job, session, domains, tools, request.results)
+            if good and request.profile:
+                profile_cell(job, session, domains, request.results)
+            return good
+
+        return in_turn(session.jobs, one)
+
+
+def profile_cell(job: Job, session: Session, domains: Domains, results: Path) -> None:
+    """Say where a training step's time goes, on a new instance of the cell's method."""
+    from bench.profiling import profile_steps
+
+    cell, spec, runtime = Cell(results, job.spec), job.spec, session.runtime
+    stages = StageStore(cell.semantics, spec.data_version, spec.seed, runtime)
+    method = prepared(job.build, domains, Context(weights_for(results, runtime), stages), spec, runtime)
+    found = profile_steps(method, domains, spec.seed, runtime, cell.folder / "profile")
+    print(f"\n{spec.method} seed {spec.seed}: where a training step's time goes ({cell.folder / 'profile'})\n")
+    print(found.text())
 
 
 # ------------------------------------------------------------------------------------------------- before training
