@@ -43,6 +43,10 @@ ProtocolsOption = Annotated[
     ),
 ]
 DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")]
+LaunchOption = Annotated[str, typer.Option("--launch", help="local, or ray: cells are tasks of a Ray cluster.")]
+AddressOption = Annotated[
+    str, typer.Option("--address", help="HOST:PORT of the Ray cluster; default: one that is here.")
+]
 
 DEFAULT_RESULTS = Path("results")
 
@@ -82,6 +86,8 @@ def run(
     jobs: Annotated[int, typer.Option(min=0, help="Cells at once; 0: as many as fill the machine.")] = 0,
     protocols: ProtocolsOption = "",
     profile: Annotated[bool, typer.Option("--profile", help="Also say where a training step's time goes.")] = False,
+    launch: LaunchOption = "local",
+    address: AddressOption = "",
     results: ResultsOption = DEFAULT_RESULTS,
 ) -> None:
     """Train and score methods on a task, and print the leaderboard. Finished cells are skipped, others resume."""
@@ -89,7 +95,7 @@ def run(
 
     request = Request(
         task, _split(methods), preset, data, domains, _seeds(seeds), overrides or [], budget, device, results, jobs,
-        _split(protocols), profile,
+        _split(protocols), _one_of("--launch", launch, ("local", "ray")), address, profile,
     )  # fmt: skip
     raise typer.Exit(run(request))
 
@@ -167,6 +173,8 @@ def sweep(
     device: DeviceOption = "auto",
     jobs: Annotated[int, typer.Option(min=0, help="Cells at once; 0: as many as fill the machine.")] = 0,
     protocols: ProtocolsOption = "",
+    launch: LaunchOption = "local",
+    address: AddressOption = "",
     results: ResultsOption = DEFAULT_RESULTS,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="List the cells and their cost; train nothing.")] = False,
     listing: Annotated[bool, typer.Option("--list", help="List the shipped sweeps.")] = False,
@@ -181,7 +189,7 @@ def sweep(
 
     request = SweepRequest(
         name, _split(preset), _seeds(seeds) if seeds else (), data, budget, device, results, jobs, _split(protocols),
-        dry_run,
+        dry_run, _one_of("--launch", launch, ("local", "ray")), address,
     )  # fmt: skip
     raise typer.Exit(run_sweep(request))
 

@@ -48,8 +48,7 @@ def get_judge(root: Path, data: TaskData, domain: int, settings: JudgeSettings, 
     It is fitted on the domain's training images and labels; its accuracy is that on the test images. Raises BenchError
     if what is stored is damaged: another judge's numbers would look right.
     """
-    key = _key(data, domain, settings)
-    folder = root / "judges" / f"{data.domains[domain]}-{key}"
+    folder = judge_folder(root, data, domain, settings)
     with exclusive(folder / ".lock"):
         remove_leftovers(folder)
         if not (folder / "judge.json").exists():
@@ -67,9 +66,11 @@ def get_judge(root: Path, data: TaskData, domain: int, settings: JudgeSettings, 
         raise damaged_folder(folder, error) from error
 
 
-def _key(data: TaskData, domain: int, settings: JudgeSettings) -> str:
+def judge_folder(root: Path, data: TaskData, domain: int, settings: JudgeSettings) -> Path:
+    """Where the judge of `domain` is stored; it is complete once `judge.json` is there."""
     parts = [JUDGE_VERSION, data.version, data.domains[domain], len(data.classes), asdict(settings)]
-    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:12]
+    key = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:12]
+    return root / "judges" / f"{data.domains[domain]}-{key}"
 
 
 def _network(classes: int, settings: JudgeSettings) -> WideResNet:

@@ -1,4 +1,4 @@
-"""From a request to finished cells: everything is checked first, then cell after cell in this process."""
+"""From a request to finished cells: everything is checked first, then cells are made, here or on a cluster."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from bench.atomic import write_atomically, write_json
 from bench.data.contract import TaskData
 from bench.data.files import find_weights
 from bench.data.select import data_kind, load_data
-from bench.device import Runtime
+from bench.device import DEVICES, Runtime
 from bench.doctor import doctor_record, warn_if_unwell
 from bench.environment import describe
 from bench.errors import BenchError, Interrupted, in_turn, nearest
@@ -76,6 +76,10 @@ class Request:
     """Cells at once, each in a process of its own; 0: as many as fill the machine."""
     protocols: Sequence[str] = ()
     """Protocols to measure beside those that always are."""
+    launch: str = "local"
+    """`local`, or `ray`: each cell is a task of a Ray cluster."""
+    address: str = ""
+    """Of the cluster, see `bench.cluster.driver.connected`."""
     profile: bool = False
     """Whether to profile some training steps of each cell, see bench/profiling.py."""
 
@@ -123,7 +127,7 @@ def open_session(request: Request, data: TaskData | None = None) -> Session:
     """Check everything and load the data, unless they are given. Raises BenchError before anything is trained."""
     task = get_task(request.task)
     preset = get_preset(request.preset, task.kind)
-    runtime = Runtime(request.device, task.sizes[request.preset])
+    runtime = Runtime(device_here(request), task.sizes[request.preset])
     classes, broken, configs = resolve_settings(request)
     budget = Budget.parse(request.budget) if request.budget else Budget("images", preset.images)
     if data is None:
@@ -150,7 +154,12 @@ def run(request: Request) -> int:
     session = open_session(request)
     warn_if_unwell()
     at_once = min(len(session.jobs), request.jobs or session.runtime.cells_at_once)
-    if at_once > 1:
+    if request.launch == "ray":
+        from bench.cluster.driver import run_on_cluster
+
+        wanted = [(_one_cell(request, job), session, job) for job in session.jobs]
+        good = run_on_cluster(wanted, request.device, request.address, request.jobs)
+    elif at_once > 1:
         good = run_in_processes([_one_cell(request, job) for job in session.jobs], run_alone, at_once)
     else:
         good = run_here(request, session)
@@ -205,6 +214,22 @@ def profile_cell(job: Job, session: Session, domains: Domains, results: Path) ->
 
 
 # ------------------------------------------------------------------------------------------------- before training
+
+
+def device_here(request: Request) -> str:
+    """The device to check the request with: cells of a cluster run elsewhere, and this machine may have no GPU.
+
+    Raises BenchError for an unknown device, for an address without `launch="ray"`, and for a profile with it.
+    """
+    if request.launch == "ray" and request.profile:
+        raise BenchError("--profile looks at the steps of this machine", "leave out --launch ray or --profile")
+    if request.launch == "ray":
+        if request.device not in DEVICES:
+            raise BenchError(f"unknown device '{request.device}'", nearest(request.device, DEVICES))
+        return "cpu"
+    if request.address:
+        raise BenchError(f"--address {request.address} is of a cluster", "add --launch ray, or leave it out")
+    return request.device
 
 
 def resolve_methods(names: Sequence[str]) -> tuple[dict[str, type[Translator]], dict[str, str]]:
@@ -319,9 +344,7 @@ def run_cell(job: Job, session: Session, domains: Domains, tools: Instruments, r
     cell, runtime = Cell(results, job.spec), session.runtime
     label = f"{job.spec.method} seed {job.spec.seed}"
     with cell.locked():
-        status = cell.status()
-        if status["state"] == "failed" and "step" in status:
-            say(f"{label}: failed before ({status['reason']}); remove {cell.folder} to try again")
+        if _failed_before(cell, label):
             return False
         try:
             if not cell.is_trained():
@@ -386,6 +409,25 @@ def load_trained(job: Job, cell: Cell, runtime: Runtime) -> Translator:
     except (OSError, ValueError, RuntimeError) as error:
         raise damaged(cell.weights, shorten(str(error), 200)) from error
     return method.to(runtime.device).eval()
+
+
+def is_settled(cell: Cell, label: str, tools: Instruments) -> bool | None:
+    """Whether nothing is left to do, which is said: True for a finished cell, False for a failed one; else None."""
+    if _failed_before(cell, label):
+        return False
+    if cell.state() != "done" or not cell.styles() or any(_scorable(cell, style, tools) for style in cell.styles()):
+        return None
+    say(f"{label}: finished before, skipped ({cell.folder.name})")
+    return True
+
+
+def _failed_before(cell: Cell, label: str) -> bool:
+    """Whether the cell's training failed, which would happen again; it is said."""
+    status = cell.status()
+    failed = status["state"] == "failed" and "step" in status
+    if failed:
+        say(f"{label}: failed before ({status['reason']}); remove {cell.folder} to try again")
+    return failed
 
 
 def _scorable(cell: Cell, style: str, tools: Instruments) -> bool:

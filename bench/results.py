@@ -54,6 +54,10 @@ class Cell:
         """Where the metrics made with styles from `style` (`noise`, `exemplar`, `none`) are."""
         return self.folder / f"metrics-{style}.json"
 
+    def styles(self) -> list[str]:
+        """Where styles came from in the metrics that are there."""
+        return sorted(path.stem.removeprefix("metrics-") for path in self.folder.glob("metrics-*.json"))
+
     def translations(self, direction: str, style: str) -> Path:
         """The stored uint8 translations (S, K, 3, H, W) of a direction."""
         return self.folder / f"translations-{direction_file(direction)}-{style}.npy"

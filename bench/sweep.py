@@ -14,7 +14,7 @@ from bench.data.select import load_data
 from bench.device import Runtime
 from bench.doctor import warn_if_unwell
 from bench.errors import BenchError, in_turn, nearest
-from bench.launch import Job, Request, Session, open_session, resolve_settings, run_alone, run_here
+from bench.launch import Job, Request, Session, device_here, open_session, resolve_settings, run_alone, run_here
 from bench.leaderboard import leaderboards, write_leaderboards
 from bench.parallel import run_in_processes
 from bench.presets import PRESETS
@@ -55,6 +55,10 @@ class SweepRequest:
     """Beside the file's."""
     dry_run: bool
     """List the cells and what they would cost, and train nothing."""
+    launch: str = "local"
+    """As for `run`."""
+    address: str = ""
+    """As for `run`."""
 
 
 @dataclass(frozen=True)
@@ -127,7 +131,7 @@ def expand(sweep: SweepFile, request: SweepRequest) -> list[Part]:
                 sweep.task, (method,), preset, request.data or sweep.data, sweep.domains, seeds,
                 tuple(f"{method}.{key}={value}" for key, value in settings.items()),
                 request.budget or sweep.budget, request.device, request.results, request.jobs,
-                tuple(dict.fromkeys((*sweep.protocols, *request.protocols))),
+                tuple(dict.fromkeys((*sweep.protocols, *request.protocols))), request.launch, request.address,
             ),
         )
         for preset, entry, seeds in chosen
@@ -170,7 +174,7 @@ def _check_common(request: Request, path: Path) -> None:
     """What all parts have from the head of the file, or from the command line."""
     try:
         select(request.protocols)
-        Runtime(request.device, get_task(request.task).sizes[request.preset])
+        Runtime(device_here(request), get_task(request.task).sizes[request.preset])
         if request.budget:
             Budget.parse(request.budget)
     except BenchError as error:
@@ -217,6 +221,15 @@ def _cells(sessions: Sequence[tuple[Part, Session]]) -> Iterator[tuple[Part, Job
 
 def _run(sessions: Sequence[tuple[Part, Session]], request: SweepRequest) -> bool:
     """Every cell, several at once where the machine has room; True unless one failed."""
+    if request.launch == "ray":
+        from bench.cluster.driver import run_on_cluster
+
+        wanted = [
+            (replace(part.request, seeds=(job.spec.seed,)), session, job)
+            for part, session in sessions
+            for job in session.jobs
+        ]
+        return run_on_cluster(wanted, request.device, request.address, request.jobs)
     orders = [replace(part.request, seeds=(job.spec.seed,)) for part, job in _cells(sessions)]
     at_once = _at_once(sessions, request.jobs)
     if at_once > 1:

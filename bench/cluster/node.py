@@ -1,0 +1,168 @@
+"""What a task of the cluster does on its node: one cell, or the judges.
+
+A node that reaches the results folder works in it. Any other has a scratch folder of its own, the same for all cells
+of that results folder, so that its cells share judges and stages and an unfinished one resumes; what is finished
+travels back as bytes.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from bench.cluster.parcel import Files, pack, pack_units, shared_units, store_unit, unpack
+from bench.data.files import cache_folder
+from bench.data.select import load_data
+from bench.errors import BenchError
+from bench.instruments import make_instruments
+from bench.launch import Request, Session, open_session, run_here
+from bench.results import Cell
+from bench.tasks import get_task
+
+LOCK_SECONDS = 60.0
+"""How long the lock of a cell may outlive its holder: until a node that was given up notices it itself."""
+SCRATCH = "UDT_BENCH_SCRATCH"
+"""Environment variable of a node: a folder for its cells, although it may reach the results folder."""
+
+
+@dataclass(frozen=True)
+class Order:
+    """One task, as it travels to a node."""
+
+    request: Request
+    """For one method and seed, with absolute paths, and a device instead of `auto`."""
+    identity: str
+    """Of the cell that is wanted."""
+    threads: int
+    """torch's CPU threads: as many as the task reserves."""
+    token: str
+    """Name of a file in the results folder that is there during this command."""
+    scratch: str
+    """Name of the scratch folder for this results folder."""
+    units: Mapping[str, Any] = field(default_factory=dict)
+    """What cells share and the results folder has: name -> reference to its files."""
+    begun: Any = None
+    """Reference to the files of a cell that was begun, None for a new one."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What comes back."""
+
+    good: bool
+    """Whether the cell did not fail."""
+    node: str
+    """Host name."""
+    problem: tuple[str, str] | None = None
+    """What went wrong, and the remedy, if the user can mend it; the cell was not touched."""
+    cell: Files | None = None
+    """The finished or failed cell; None if it is in its place."""
+    units: Mapping[str, Files] = field(default_factory=dict)
+    """What cells share and was made here, unless it is in its place."""
+
+
+def do_cell(order: Order) -> Outcome:
+    """Bring the cell to its end from wherever it stands. Raises Interrupted (state saved)."""
+    return _guarded(order, _do_cell)
+
+
+def do_judges(order: Order) -> Outcome:
+    """Train the judges of the cell's task, if they are not there."""
+    return _guarded(order, _do_judges)
+
+
+def _guarded(order: Order, work: Any) -> Outcome:
+    try:
+        return work(order)
+    except BenchError as error:
+        return Outcome(False, socket.gethostname(), problem=(error.what, error.remedy))
+
+
+def _do_cell(order: Order) -> Outcome:
+    home, session = _open(order)
+    cell = Cell(home, session.jobs[0].spec)
+    here = home == order.request.results
+    before = set() if here else set(shared_units(home, features=True))
+    _wait_for(cell)
+    if not here:
+        _receive_cell(order, cell)
+    good = run_here(replace(order.request, results=home), session)
+    if here:
+        return Outcome(good, socket.gethostname())
+    outcome = Outcome(good, socket.gethostname(), cell=pack(cell.folder), units=pack_units(home, before))
+    shutil.rmtree(cell.folder)
+    return outcome
+
+
+def _do_judges(order: Order) -> Outcome:
+    home, session = _open(order)
+    tools = make_instruments(home, session.data, session.preset, session.runtime, order.request.protocols)
+    for target in sorted({target for _, target in session.task.directions}):
+        tools.judge(target)
+    here = home == order.request.results
+    return Outcome(True, socket.gethostname(), units={} if here else pack_units(home, order.units))
+
+
+def _open(order: Order) -> tuple[Path, Session]:
+    """(results folder or scratch folder, with what cells share in it; the session of the one cell).
+
+    Raises BenchError if this node would make another cell: with other data, or another version of the code.
+    """
+    os.environ["OMP_NUM_THREADS"] = str(order.threads)  # this process does nothing else, see `driver.OPTIONS`
+    request = order.request
+    task = get_task(request.task)
+    data = load_data(task, request.data, task.sizes[request.preset], request.domains)
+    session = open_session(request, data)
+    if [job.spec.identity() for job in session.jobs] != [order.identity]:
+        raise BenchError(
+            f"{socket.gethostname()} would make another cell of {request.methods[0]}: its {data.note}",
+            "install the same udt-bench on every node, and give each the same files (UDT_BENCH_FILES, set where "
+            "`ray start` is typed)",
+        )
+    home = _home(order)
+    for unit in set(order.units) - set(shared_units(home, features=False)) if home != request.results else ():
+        store_unit(unit, _fetched(order.units[unit]), home)
+    return home, session
+
+
+def _home(order: Order) -> Path:
+    scratch = os.environ.get(SCRATCH)
+    if scratch:
+        return Path(scratch).expanduser() / order.scratch
+    if (order.request.results / order.token).exists():
+        return order.request.results
+    return cache_folder() / "cluster" / order.scratch
+
+
+def _wait_for(cell: Cell) -> None:
+    """Until nobody holds the cell, or LOCK_SECONDS long: `Cell.locked` then says who does."""
+    cell.folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(cell.folder / ".lock")
+    try:
+        lock.acquire(timeout=LOCK_SECONDS)
+    except Timeout:
+        return
+    lock.release()
+
+
+def _receive_cell(order: Order, cell: Cell) -> None:
+    """The cell as the results folder has it, unless what an earlier attempt left here is further."""
+    if order.begun is None:
+        return
+    files = _fetched(order.begun)
+    trained = {cell.weights.name, cell.cost.name} <= set(files)
+    if trained or cell.state() == "new":
+        unpack(files, cell.folder, "status.json")
+
+
+def _fetched(reference: Any) -> Files:
+    import ray
+
+    return ray.get(reference)
