@@ -263,4 +263,10 @@ def test_every_command_is_in_the_tests_of_help() -> None:
     from test_cli import LEVELS
 
     commands = {info.name or info.callback.__name__ for info in cli.app.registered_commands if info.callback}
-    assert commands == {level[0] for level in LEVELS if level}
+    groups = {group.name: group.typer_instance for group in cli.app.registered_groups}
+    assert commands | set(groups) == {level[0] for level in LEVELS if level}
+    for name, of in groups.items():
+        assert of is not None
+        assert {info.name for info in of.registered_commands} == {
+            level[1] for level in LEVELS if level[1:] and level[0] == name
+        }
