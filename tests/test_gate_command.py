@@ -14,7 +14,7 @@ from xml.etree import ElementTree
 import pytest
 import tiny
 import toys
-from gate_cells import NEW, STORED, save_baseline, stand_in_code_check, train
+from gate_cells import NEW, RECORDED, STORED, save_baseline, stand_in_code_check, train
 
 from bench.cli import main
 from bench.errors import Interrupted
@@ -244,3 +244,15 @@ def test_a_default_that_changed_since_is_set_back_for_the_rerun(tmp_path: Path) 
 
 def seeds_of(root: Path) -> set[int]:
     return {int(cell["spec"]["seed"]) for cell in read_cells(root, "folder")}
+
+
+def test_a_baseline_without_trainings_decides_the_code_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stored = tmp_path / "baselines" / "code_alone" / "code"
+    stored.mkdir(parents=True)
+    (stored / RECORDED).write_text("1.5")
+    base = ["check", "--baseline", "code_alone", "--results", str(tmp_path)]
+    assert call(monkeypatch, *base, "--code-only") == Verdict.PASS
+    assert call(monkeypatch, *base) == Verdict.CANNOT_DECIDE  # no training was compared: never a pass
+    assert "has no trainings" in capsys.readouterr().err
