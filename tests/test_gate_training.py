@@ -64,7 +64,7 @@ def verdicts(baseline: Baseline, root: Path, **options: object) -> dict[str, Fin
 def test_the_shipped_baseline_has_the_code_part_alone(tmp_path: Path) -> None:
     assert [name for name, _ in baselines(tmp_path)] == ["embedded"]
     assert "embedded  the code check's part alone" in list_baselines(tmp_path)
-    with pytest.raises(BenchError, match="has no trainings, only the code check's part(.|\n)*--code-only"):
+    with pytest.raises(BenchError, match=r"has no trainings, only the code check's part(.|\n)*--code-only"):
         load(tmp_path, "embedded")
 
 
