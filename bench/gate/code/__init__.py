@@ -110,7 +110,7 @@ def _check(folder: Path, subjects: Collection[str] | None) -> list[Finding]:
         parts = _parts(baseline.arrays, baseline.weights)
     except (stored.Unusable, KeyError) as error:
         reason = f"{error}" if isinstance(error, stored.Unusable) else f"the stored inputs lack {error}"
-        return [undecided("code baseline", "its files", f"{reason}; record one with: bench baseline")]
+        return [undecided("code baseline", "its files", f"{reason}; make one: bench baseline save NAME --task T")]
     expected: dict[str, list[Value]] = {}
     for value in baseline.values:
         expected.setdefault(value.subject, []).append(value)
@@ -124,7 +124,7 @@ def _check(folder: Path, subjects: Collection[str] | None) -> list[Finding]:
 
 def _findings(name: str, part: Part, expected: Sequence[Value], recorded_with: Mapping[str, str]) -> list[Finding]:
     if not expected:
-        return [undecided(name, "all", "the baseline has nothing of it; record one with: bench baseline")]
+        return [undecided(name, "all", "the baseline has nothing of it; make one: bench baseline save NAME --task T")]
     try:
         with _alone() as scratch:
             return compare(expected, part(scratch).found, recorded_with)
