@@ -218,10 +218,7 @@ def seed_interval(values: Sequence[float | None], level: float = 0.95) -> SeedIn
     """
     if len(values) == 0:
         raise ValueError("values: at least 1 seed wanted, got 0")
-    held = [float(value) for value in values if value is not None]
-    if not all(map(math.isfinite, held)):
-        for i, value in enumerate(values):
-            as_number(0.0 if value is None else value, f"seed {i}")  # raises, with the seed's number
+    held = [as_number(value, f"seed {i}") for i, value in enumerate(values) if value is not None]
     if not held:
         _check_level(level)
         return SeedInterval(None, None, None, None, 0, len(values))

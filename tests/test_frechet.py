@@ -243,6 +243,11 @@ def test_finite_symmetric_and_not_negative(pair: tuple[np.ndarray, np.ndarray]) 
         (np.zeros((5, 2)), np.array([[0, np.inf], [0, 0]]), "y: 1 of 4"),
         (np.zeros((5, 2)), np.zeros((5, 2), complex), "y: real numbers wanted, got dtype complex128"),
         (np.full((5, 2), 1e120), np.zeros((5, 2)), r"x: features of at most 1e\+100 in size wanted, got 1e\+120"),
+        (
+            np.zeros((5, 2)),
+            np.array([[-1e120, 0], [1, 2]]),
+            r"y: features of at most 1e\+100 in size wanted, got 1e\+120",
+        ),
     ],
 )
 def test_wrong_features_are_named(x: np.ndarray, y: np.ndarray, message: str) -> None:
@@ -258,6 +263,18 @@ def test_wrong_moments_are_named() -> None:
     reference = ReferenceMoments.from_features(np.eye(3))
     with pytest.raises(ValueError, match="reference's width 3 wanted, got 2"):
         frechet_to_reference(np.eye(2), reference)
+    with pytest.raises(ValueError, match="reference's width 3 wanted, got 2"):
+        frechet_between_moments(moments(np.eye(2)), reference)
+
+
+def test_a_reference_without_any_spread(rng: np.random.Generator) -> None:
+    """The moments of one image, published or repeated: its covariance has no root, and the cross trace is 0."""
+    x, point = rng.standard_normal((20, 3)), np.array([1.0, -2.0, 0.5])
+    reference = ReferenceMoments.from_moments(Moments(point, np.zeros((3, 3)), 7))
+    assert (reference.root.shape, reference.n) == ((3, 0), 7)
+    expected = ((x.mean(axis=0) - point) ** 2).sum() + trace_of(x)
+    assert frechet_between_moments(moments(x), reference) == pytest.approx(expected, rel=1e-12)
+    assert frechet_to_reference(x, reference) == pytest.approx(expected, rel=1e-12)
 
 
 def test_per_class(rng: np.random.Generator) -> None:

@@ -142,6 +142,18 @@ def test_memory_of_kernel_values_is_bounded_by_the_block() -> None:
     assert peak < 4 * (x.nbytes + y.nbytes) + 4 * 20 * 3000 * 8 + 3 * 100 * 100 * 8
 
 
+def test_the_defaults_are_100_halves_of_seed_0() -> None:
+    """They stand in every record of a metric: another default would be another protocol."""
+    rng = np.random.default_rng(6)
+    a, b, y = (features(rng, n, 3, "full") for n in (12, 12, 10))
+    for special, statistic in INTERVALS:
+        assert special(a, y) == special(a, y, 100, 0)
+        assert half_sample_interval(statistic, a, y) == half_sample_interval(statistic, a, y, 100, 0)
+    for special, statistic in PAIRED:
+        assert special(a, b, y) == special(a, b, y, 100, 0)
+        assert paired_difference(statistic, a, b, y) == paired_difference(statistic, a, b, y, 100, 0)
+
+
 X = np.arange(12.0).reshape(6, 2)
 
 
