@@ -267,6 +267,16 @@ def test_wrong_moments_are_named() -> None:
         frechet_between_moments(moments(np.eye(2)), reference)
 
 
+@pytest.mark.parametrize("size", [1e-12, 1.0, 1e12])
+def test_the_root_of_a_covariance_leaves_out_what_is_rounding(rng: np.random.Generator, size: float) -> None:
+    """Rank 5 of 40, in any unit: square roots of rounding would be directions that the set does not vary in."""
+    y = size * rng.standard_normal((30, 5)) @ rng.standard_normal((5, 40))
+    reference = ReferenceMoments.from_moments(Moments(y.mean(axis=0), np.cov(y, rowvar=False), 30))
+    assert reference.root.shape == (40, 5)
+    x = size * rng.standard_normal((30, 40))
+    assert frechet_to_reference(x, reference) == pytest.approx(frechet_distance(x, y), rel=1e-10)
+
+
 def test_a_reference_without_any_spread(rng: np.random.Generator) -> None:
     """The moments of one image, published or repeated: its covariance has no root, and the cross trace is 0."""
     x, point = rng.standard_normal((20, 3)), np.array([1.0, -2.0, 0.5])

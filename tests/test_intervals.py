@@ -153,6 +153,12 @@ def test_interval_of_a_mean_is_over_all_halves(n: int) -> None:
     assert interval.high - interval.value == pytest.approx(1.96 * interval.deviation)
 
 
+def test_interval_of_two_numbers() -> None:
+    """The fewest that have a deviation: S = sqrt 2, over sqrt 2."""
+    interval = mean_interval(np.array([1.0, 3.0]))
+    assert (interval.value, interval.deviation, interval.n) == (2.0, pytest.approx(1.0, rel=1e-15), 2)
+
+
 def test_interval_of_an_accuracy() -> None:
     """30 of 40 right: sqrt(p (1 - p) / (n - 1))."""
     right = np.arange(40) % 4 > 0
@@ -251,5 +257,8 @@ def test_other_bad_input_is_named() -> None:
         seed_interval([])
     with pytest.raises(ValueError, match="got nan of seed 1"):
         seed_interval([1.0, math.nan])
+    for level in (0, 1, 1.5, 95):
+        with pytest.raises(ValueError, match="level: between 0 and 1"):
+            seed_interval([1.0, 2.0], level=level)
     with pytest.raises(ValueError, match="level: between 0 and 1"):
-        seed_interval([1.0, 2.0], level=95)
+        seed_interval([None], level=95)

@@ -109,6 +109,19 @@ def test_distances_of_given_pairs(encoder: LpipsAlexNet) -> None:
     distances = encoder.distances(images[:, 0], images[:, 1], batch_size=2, progress=seen.append)
     assert distances == pytest.approx(encoder.pair_distances(images)[:, 0], abs=1e-5)
     assert seen == [2, 2, 1]
+    assert encoder.distances(images[:, 0], images[:, 1]) == pytest.approx(distances, abs=1e-5)
+
+
+def test_given_pairs_are_refused_if_one_side_is_of_another_kind(encoder: LpipsAlexNet) -> None:
+    """Put together, uint8 and bool would be uint8: 0 and 1 of 255."""
+    images = styles(4, 2, 1, 64)[:, 0]
+    for pair in ((images > 0, images), (images, images > 0)):
+        with pytest.raises(ValueError, match=r"uint8 in 0\.\.255 wanted, got bool"):
+            encoder.distances(*pair)
+    with pytest.raises(ValueError, match=r"same shape wanted, got \(2, 3, 64, 64\) and \(1, 3, 64, 64\)"):
+        encoder.distances(images, images[:1])
+    with pytest.raises(ValueError, match="batch_size: at least 1 wanted, got 0"):
+        encoder.distances(images, images, batch_size=0)
 
 
 GROUPS = np.array([[4, 0, 2], [6, 5, 1], [3, 0, 4]])
