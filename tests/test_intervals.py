@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
+import struct
 from dataclasses import FrozenInstanceError
 from itertools import combinations
 
@@ -138,6 +140,8 @@ def test_keys_follow_from_values_and_not_from_their_type() -> None:
     assert keys == row_keys(rows.astype(np.uint8)) == row_keys(rows.astype(np.float32)) == row_keys(rows * -1.0 * -1.0)
     assert row_keys(np.array([0.0, 1.0])) == row_keys(np.array([-0.0, 1.0]))
     assert np.array_equal(rows[content_order(keys)], rows[::-1][content_order(keys[::-1])])
+    # Which rows a seed draws follows from these very digests: others would be other floors and intervals.
+    assert row_keys(np.array([[1.5, -0.0, 1e-300]])) == [hashlib.sha256(struct.pack("<3d", 1.5, 0.0, 1e-300)).digest()]
 
 
 @pytest.mark.parametrize("n", [8, 9])

@@ -197,7 +197,9 @@ def test_constant_sets(vectors: np.ndarray, n: int, m: int) -> None:
 def test_one_subset_of_everything_is_the_full_form(rng: np.random.Generator) -> None:
     x, y = features_like(rng, 17, 12), features_like(rng, 17, 12) + 0.3
     full = kernel_distance(x, y)
-    assert subset_kernel_distance(x, y, subsets=3, subset_size=17, seed=1) == pytest.approx(full, rel=1e-12)
+    for block in (1, 5, 1024):
+        drawn = subset_kernel_distance(x, y, subsets=3, subset_size=17, seed=1, block=block)
+        assert drawn == pytest.approx(full, rel=1e-12)
 
 
 def test_subsets_are_of_the_seed_and_expect_the_full_form(rng: np.random.Generator) -> None:

@@ -77,10 +77,14 @@ def test_equals_the_package_on_real_images(size: int) -> None:
     assert LpipsAlexNet(weights).pair_distances(images) == pytest.approx(expected, abs=1e-5)
 
 
-def test_small_images_are_enlarged_to_64(encoder: LpipsAlexNet, random_weights: Path) -> None:
-    images = styles(1, 1, 3, 32)
+@pytest.mark.parametrize(("height", "width"), [(32, 32), (32, 100), (90, 50), (70, 100)])
+def test_sides_below_64_are_enlarged_to_64(
+    encoder: LpipsAlexNet, random_weights: Path, height: int, width: int
+) -> None:
+    images = styles(1, 1, 3, 100)[..., :height, :width]
     x = torch.from_numpy(images[0]).float() / 127.5 - 1
-    x = torch.nn.functional.interpolate(x, (64, 64), mode="bilinear", align_corners=False)
+    size = (max(64, height), max(64, width))
+    x = torch.nn.functional.interpolate(x, size, mode="bilinear", align_corners=False)
     model = package(random_weights)
     with torch.inference_mode():
         expected = [float(model(x[i : i + 1], x[j : j + 1])) for i, j in ((0, 1), (0, 2), (1, 2))]

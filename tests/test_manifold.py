@@ -207,6 +207,16 @@ def test_any_magnitude(rng: np.random.Generator, factor: float) -> None:
     assert manifold_scores(factor * x, factor * y) == manifold_scores(x, y)
 
 
+def test_sets_of_very_different_magnitude(rng: np.random.Generator) -> None:
+    """What is tiny beside the other set is at 0 for it, and squares of neither leave float64's range."""
+    x, y = rng.standard_normal((20, 6)), rng.standard_normal((30, 6))
+    y[0, 0] = 0
+    tiny, huge, zeros = 2.0**-530 * x, 2.0**530 * y, np.zeros_like(x)
+    assert manifold_scores(tiny, huge) == manifold_scores(zeros, y)
+    assert manifold_scores(huge, tiny) == manifold_scores(y, zeros)
+    assert manifold_scores(zeros, y).precision == 1  # 0 is in the middle of y
+
+
 def test_a_large_offset_does_not_drown_the_distances(rng: np.random.Generator) -> None:
     """Steps of 2^-20 at 2^20: exact differences, of which |a|² + |b|² - 2ab would keep nothing."""
     x, y = rng.integers(0, 40, (20, 6)), rng.integers(20, 60, (30, 6))

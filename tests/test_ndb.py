@@ -153,6 +153,21 @@ def test_equals_brute_force_on_real_images(size: int) -> None:
     assert same.jsd < 0.06 < 0.4 < other.jsd  # two samples of 150: (K - 1) / (4 n) = 0.03
 
 
+def test_the_defaults_are_the_papers() -> None:
+    """20 bins, 10 starts, 5 %: they stand in every record of NDB."""
+    reference, samples = images(120, 8, 9), images(60, 8, 10)
+    assert ndb(reference, samples) == ndb(reference, samples, 20, 0, alpha=0.05, whiten=False, starts=10)
+    assert np.array_equal(make_bins(reference).centres, make_bins(reference, 20, 0, whiten=False, starts=10).centres)
+    assert len(make_bins(reference).shares) == 20
+    assert make_bins(reference, k=5, seed=2**32 - 1, starts=1).n == 120  # the largest seed of k-means
+
+
+def test_one_bin_cannot_differ() -> None:
+    reference, samples = images(20, 8, 11), images(10, 8, 12)
+    assert ndb(reference, samples, k=1) == Ndb(0, 0.0, 1, 20, 10)
+    assert jensen_shannon([1.0], [1.0]) == 0.0
+
+
 def test_bins_are_as_good_as_those_of_plain_k_means() -> None:
     reference = images(200, 8, 2).reshape(200, -1).astype(float)
     bins = make_bins(reference, k=10)
