@@ -42,6 +42,14 @@ def test_stored_images_do_not_depend_on_the_batch_size(toy: Toy, style: str) -> 
     assert len(np.unique(results[0].reshape(200, -1), axis=0)) == 200  # every source and style is its own image
 
 
+def test_translations_that_are_not_finite_are_refused(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rounded to uint8 they would be black or white, and a number would come of them."""
+    translate = toy.translate
+    monkeypatch.setattr(toy, "translate", lambda *given: translate(*given).masked_fill_(given[0] > 0.99, torch.nan))
+    with pytest.raises(ValueError, match="translations one->two are not finite"):
+        translate_test_images(toy, make_data(), 0, 1, None, "noise")
+
+
 def test_translate_sees_protocol_batches_only(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
     translate = toy.translate
