@@ -201,6 +201,19 @@ def test_is_built_offline_and_in_silence(
     assert tuple(capfd.readouterr()) == ("", "")
 
 
+def test_a_timm_that_lacks_something_itself_says_what(
+    weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Then `pip install udt-bench[dinov2]` would not help."""
+    for name in [name for name in sys.modules if name == "timm" or name.startswith("timm.")]:
+        monkeypatch.delitem(sys.modules, name)
+    (tmp_path / "timm").mkdir()
+    (tmp_path / "timm" / "__init__.py").write_text("import a_package_that_timm_needs\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ModuleNotFoundError, match="^No module named 'a_package_that_timm_needs'$"):
+        Dinov2Encoder(weights, architecture=TINY)
+
+
 def test_without_timm_the_error_says_what_to_install(weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in sys.modules if name == "timm" or name.startswith("timm.")]:
         monkeypatch.delitem(sys.modules, name)

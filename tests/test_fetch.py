@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import gzip
 import hashlib
 import io
@@ -17,6 +18,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -176,6 +178,36 @@ def test_what_cannot_be_resumed_begins_anew(
     (result,) = fetch(["toy"], show=lambda line: None)
     assert result.path.read_bytes() == CONTENT
     assert left_in(cache) == [PATH]
+
+
+def test_a_part_goes_on_by_date_where_the_tag_is_weak_and_only_at_its_end(cache: Path) -> None:
+    """A weak ETag does not promise equal bytes (RFC 9110, 13.1.5); nor may other bytes than those asked for follow."""
+    answer = SimpleNamespace(headers={"ETag": 'W/"1"', "Last-Modified": "Thu, 26 Nov 2026 01:00:00 GMT"}, status=200)
+    assert module._validator(answer) == "Thu, 26 Nov 2026 01:00:00 GMT"  # type: ignore[arg-type]
+    answer.headers["ETag"] = '"1"'
+    assert module._validator(answer) == '"1"'  # type: ignore[arg-type]
+    assert module._begins_at(answer, 100) == 0  # type: ignore[arg-type]
+    answer.status, answer.headers["Content-Range"] = 206, "bytes 100-199/200"
+    assert module._begins_at(answer, 100) == 100  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="asked for the bytes from 50, the server sent 'bytes 100-199/200'"):
+        module._begins_at(answer, 50)  # type: ignore[arg-type]
+
+
+def test_a_copy_that_fails_leaves_nothing(
+    cache: Path, manifest: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "stick").mkdir()
+    (tmp_path / "stick" / "toy.bin").write_bytes(CONTENT)
+    manifest(toy())
+
+    def torn(source: Path, target: Path) -> None:
+        target.write_bytes(CONTENT[:100])
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(module.shutil, "copyfile", torn)
+    with pytest.raises(BenchError, match=r"could not copy .*toy\.bin to .*: Input/output error"):
+        fetch(["toy"], tmp_path / "stick")
+    assert left_in(cache) == []
 
 
 def test_wrong_checksum_leaves_nothing(server: Server, cache: Path, manifest: Callable[..., None]) -> None:
