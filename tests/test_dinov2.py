@@ -210,7 +210,7 @@ def test_a_timm_that_lacks_something_itself_says_what(
     (tmp_path / "timm").mkdir()
     (tmp_path / "timm" / "__init__.py").write_text("import a_package_that_timm_needs\n")
     monkeypatch.syspath_prepend(tmp_path)
-    with pytest.raises(ModuleNotFoundError, match="^No module named 'a_package_that_timm_needs'$"):
+    with pytest.raises(ModuleNotFoundError, match=r"^No module named 'a_package_that_timm_needs'$"):
         Dinov2Encoder(weights, architecture=TINY)
 
 

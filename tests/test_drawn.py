@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import subprocess
 import sys
+from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
 
@@ -267,3 +268,21 @@ def test_impossible_requests_are_refused() -> None:
         draw_picture("real", 5, 0)
     with pytest.raises(ValueError, match="label is"):
         draw_house_digit(10, 0)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: DrawnPictures("photo"), "domain is 'sketch' or 'real', not 'photo'"),
+        (lambda: DrawnDigits("usps"), "domain is 'mnist' or 'svhn', not 'usps'"),
+        (lambda: DrawnPictures("real", 0, 1), "at least one image of each class and split is needed, not 0 and 1"),
+        (lambda: DrawnDigits("svhn", 1, 0), "at least one image of each class and split is needed, not 1 and 0"),
+        (lambda: draw_picture("photo", 0, 0), "domain is 'sketch' or 'real', not 'photo'"),
+        (lambda: draw_picture("real", 5, 0), "label is 0 to 4, not 5"),
+        (lambda: draw_house_digit(10, 0), "label is 0 to 9, not 10"),
+        (lambda: draw_house_digit(-1, 0), "label is 0 to 9, not -1"),
+    ],
+)
+def test_what_cannot_be_drawn_is_named(make: Callable[[], object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        make()

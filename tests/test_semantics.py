@@ -23,6 +23,7 @@ from bench.data.contract import Split, TaskData
 from bench.data.select import load_data
 from bench.device import Runtime
 from bench.launch import fetched_weights, training_domains
+from bench.loop import TrainingFailed
 from bench.stages import StageStore
 from bench.tasks import get_task
 from methods.base import Context
@@ -308,6 +309,33 @@ def test_wrong_requests_are_refused(
     assert call(monkeypatch, *base, *words) == 2
     assert message in capsys.readouterr().err
     assert not (tmp_path / "results").exists()
+
+
+@pytest.mark.usefixtures("tiny_preset", "no_real_files")
+def test_a_stage_that_fails_costs_its_seed_alone(
+    shapes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def one_seed(categories: object, wanted: str, config: object, data: object, seed: int, *rest: object) -> list:
+        if seed == 0:
+            raise TrainingFailed("loss mutual_information is not finite", 12)
+        return []
+
+    monkeypatch.setattr("bench.semantics._one_seed", one_seed)
+    words = ["--task", "folder", "--data", str(shapes), "--results", str(tmp_path), "--seeds", "0,1"]
+    assert call(monkeypatch, *words) == 1
+    assert "adaptation seed 0: FAILED: loss mutual_information is not finite (step 12)" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("tiny_preset", "no_real_files")
+def test_spectral_clusters_make_no_map_of_test_images(
+    shapes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--task", "folder", "--data", str(shapes), "--results", str(tmp_path), "--stage", "spectral"]
+    words += [*FEATURE_SPACE, "--map-from", "clusterer"]
+    assert call(monkeypatch, *words, "--map-split", "test") == 2
+    assert "spectral clusters exist for training images alone\n  use --map-split train" in capsys.readouterr().err
+    assert call(monkeypatch, *words) == 0
+    assert {row[6] for row in rows(capsys.readouterr().out)} == {"clusterer on ink train"}
 
 
 @pytest.mark.usefixtures("tiny_preset", "no_real_files")
