@@ -101,8 +101,10 @@ def test_neither_batch_size_nor_order_of_sources_matters(encoder: LpipsAlexNet) 
     distances = encoder.pair_distances(images)
     assert distances.shape == (5, 3)
     assert distances.dtype == np.float32
-    for batch_size in (1, 7):
-        assert encoder.pair_distances(images, batch_size) == pytest.approx(distances, abs=1e-5)
+    for batch_size, steps in ((1, [3, 3, 3, 3, 3]), (7, [6, 6, 3])):  # whole sources of 3 images each
+        seen: list[int] = []
+        assert encoder.pair_distances(images, batch_size, seen.append) == pytest.approx(distances, abs=1e-5)
+        assert seen == steps
     assert encoder.pair_distances(images[::-1])[::-1] == pytest.approx(distances, abs=1e-5)
     assert encoder.pair_distances(torch.from_numpy(images)) == pytest.approx(distances, abs=1e-5)
 
