@@ -42,6 +42,7 @@ from torch.optim import Adam
 from methods.augment import random_flip, random_resized_crop
 from methods.base import Code, Domains, Exemplar, Noise, Phase, Progress, Style, Translator
 from methods.checks import is_power_of_two, load_networks, require, without_prefix
+from methods.kernels import InstanceNorm, WholeMapConv
 from methods.layers import SLOPE, DownBlock, UpBlock, he_init, pick, stage_widths, trunk
 from methods.losses import l1, logistic, r1_penalty
 
@@ -150,7 +151,7 @@ class Generator(nn.Module):
         self.decode = nn.ModuleList([UpBlock(wide, wide, style_dim) for _ in range(bottleneck_blocks)])
         self.decode.extend(UpBlock(o, i, style_dim, up=True) for i, o in reversed(stages))
         self.to_rgb = nn.Sequential(
-            nn.InstanceNorm2d(widths[0], affine=True), nn.LeakyReLU(SLOPE), nn.Conv2d(widths[0], 3, 1)
+            InstanceNorm(widths[0], affine=True), nn.LeakyReLU(SLOPE), nn.Conv2d(widths[0], 3, 1)
         )
 
     def content(self, x: Tensor) -> Tensor:
@@ -213,7 +214,7 @@ class Discriminator(nn.Module):
     def __init__(self, image_size: int, first: int, cap: int, domains: int = DOMAINS) -> None:
         super().__init__()
         layers, width = trunk(image_size, first, cap)
-        self.main = nn.Sequential(*layers, nn.Conv2d(width, domains, 1))
+        self.main = nn.Sequential(*layers, WholeMapConv(width, domains, 1))
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
         """(B, 3, H, W) in [-1, 1], int64 (B,) -> (B,)."""
