@@ -28,7 +28,8 @@ Deliberate differences from the code that change no expectation:
 - Images are drawn uniformly with replacement (officially shuffled epochs over the union; drop last).
 - `r1_share` < 1 computes R1 on that part of a batch, an unbiased estimate of the mean. 1 is the code.
 - If no image of the target domain has the source's cluster (`pairing=opposite` only), any of its images stands in.
-- Cheaper, same values: one pass of D for both of its outputs, no graph for detached images, shared content codes.
+- Cheaper, same values: one pass of D for both of its outputs, no graph for detached images, content codes
+  and translations shared by what the same weights make of them.
 
 Traps: the style term's s is not detached; F learns 100 times slower; D's class term is on real images only; lambda_sem
 scales the terms of D and of G; all heads are computed so that those not asked for get a gradient of 0 and still decay.
@@ -52,6 +53,7 @@ from methods.checks import is_power_of_two, load_networks, require, without_pref
 from methods.layers import he_init, stage_widths
 from methods.losses import l1, logistic, r1_penalty
 from methods.semantics.categories import CATEGORIES, SemanticsConfig, build_categories
+from methods.stargan_v2 import Translated
 
 
 @dataclass(frozen=True)
@@ -276,31 +278,35 @@ class CatsUDT(Translator):
     def training_step(self, batch: Batch) -> Iterator[Phase]:
         """D on latent styles, D on reference styles, G with F and S on latent styles, G alone on reference styles."""
         c = self._categories(batch)
-        fake_latent, fake_reference = self._detached_fakes(batch, c)
-        yield Phase(trains=("discriminator",), losses=self._discriminator_losses(batch, c, fake_latent))
+        # D's steps leave G and F as they are: what D is shown first is, with its graph, what G is trained on after.
+        latent = self._translated(batch, c, self.mapping_network(batch.z, c, batch.d_target))
+        fake_reference = self._detached_reference_fake(batch, c, latent.content)
+        yield Phase(trains=("discriminator",), losses=self._discriminator_losses(batch, c, latent.fake.detach()))
         yield Phase(trains=("discriminator",), losses=self._discriminator_losses(batch, c, fake_reference))
 
-        s = self.mapping_network(batch.z, c, batch.d_target)
         s2 = self.mapping_network(batch.z2, c, batch.d_target).detach()
         s_source = self.style_encoder(batch.x_source, c, batch.d_source)
-        losses = self._generator_losses(batch, c, s, s2, s_source)
+        losses = self._generator_losses(batch, c, latent, s2, s_source)
         yield Phase(trains=("generator", "mapping_network", "style_encoder"), losses=losses)
 
         s, s2, s_source = self._reference_styles(batch, c)
-        yield Phase(trains=("generator",), losses=self._generator_losses(batch, c, s, s2, s_source))
+        losses = self._generator_losses(batch, c, self._translated(batch, c, s), s2, s_source)
+        yield Phase(trains=("generator",), losses=losses)
 
     @torch.no_grad()
     def _categories(self, batch: Batch) -> Tensor:
         """The sources' categories: their clusters, or the frozen features of what is shown."""
         return self.semantics.describe(batch.x_source, batch.cluster)
 
-    @torch.no_grad()
-    def _detached_fakes(self, batch: Batch, c: Tensor) -> tuple[Tensor, Tensor]:
-        """What D is shown, with latent and with reference styles, (B, 3, H, W) each; G, F, S change after both."""
+    def _translated(self, batch: Batch, c: Tensor, s: Tensor) -> Translated:
+        """The sources in the styles `s` (B, style_dim)."""
         content = self.generator.encode_with(batch.x_source, c)
-        s_latent = self.mapping_network(batch.z, c, batch.d_target)
-        s_reference = self.style_encoder(batch.x_ref, c, batch.d_target)
-        return self.generator.render(content, s_latent), self.generator.render(content, s_reference)
+        return Translated(content, s, self.generator.render(content, s))
+
+    @torch.no_grad()
+    def _detached_reference_fake(self, batch: Batch, c: Tensor, content: Tensor) -> Tensor:
+        """What D is shown with reference styles, (B, 3, H, W): made before F and S change."""
+        return self.generator.render(content, self.style_encoder(batch.x_ref, c, batch.d_target))
 
     @torch.no_grad()
     def _reference_styles(self, batch: Batch, c: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -329,18 +335,18 @@ class CatsUDT(Translator):
             losses["sem"] = config.lambda_sem * of_class
         return losses
 
-    def _generator_losses(self, batch: Batch, c: Tensor, s: Tensor, s2: Tensor, s_source: Tensor) -> dict[str, Tensor]:
+    def _generator_losses(
+        self, batch: Batch, c: Tensor, made: Translated, s2: Tensor, s_source: Tensor
+    ) -> dict[str, Tensor]:
         """Adversarial, semantic (eq. 8), style (eq. 5), cycle (eq. 4) and diversity (eq. 7) terms."""
-        config, x = self.config, batch.x_source
-        content = self.generator.encode_with(x, c)
-        fake = self.generator.render(content, s)
+        config, x, fake = self.config, batch.x_source, made.fake
         on_fake, clusters = self.discriminator(fake, batch.d_target)
         losses = {"adv": logistic(on_fake, real=True)}
         if config.lambda_sem > 0:
             losses["sem"] = config.lambda_sem * self.semantic_loss.of_generator(fake, clusters, c, self.semantics)
         if config.lambda_sty > 0:
             head = batch.d_source if config.style_rec_domain == "source" else batch.d_target
-            losses["sty"] = config.lambda_sty * l1(self.style_encoder(fake, c, head), s)
+            losses["sty"] = config.lambda_sty * l1(self.style_encoder(fake, c, head), made.s)
         if config.lambda_cyc > 0:
             back = self.generator.render(self.generator.encode_with(fake, c), s_source)
             losses["cyc"] = config.lambda_cyc * l1(back, x)
@@ -348,7 +354,7 @@ class CatsUDT(Translator):
             # After the calls that need a graph: autocast keeps the weights it has cast, and those cast first without a
             # graph would then be used without one.
             with torch.no_grad():
-                other = self.generator.render(content, s2)
+                other = self.generator.render(made.content, s2)
             losses["ds"] = -batch.lambda_ds * l1(fake, other)
         return losses
 

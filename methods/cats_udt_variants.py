@@ -24,6 +24,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from methods.kernels import WholeMapConv
 from methods.layers import SLOPE, pick, pooled, trunk
 from methods.losses import wide
 from methods.stargan_v2 import Generator
@@ -230,7 +231,7 @@ class Discriminator(nn.Module):
         super().__init__()
         layers, width = trunk(sizes.image_size, sizes.widths[0], sizes.cap)
         self.main = nn.Sequential(*layers)
-        self.dis = nn.Conv2d(width, DOMAINS, 1)
+        self.dis = WholeMapConv(width, DOMAINS, 1)
         self.classifier = nn.ModuleList()
 
     def forward(self, x: Tensor, d: Tensor) -> tuple[Tensor, Tensor]:

@@ -38,6 +38,7 @@ from torch.optim import Adam
 from methods.augment import enlarge_and_crop, random_flip
 from methods.base import Domains, Phase, Progress, Style, Translator
 from methods.checks import load_networks, require, without_prefix
+from methods.kernels import InstanceNorm
 from methods.layers import SLOPE, normal_init
 from methods.losses import l1, least_squares
 
@@ -100,11 +101,11 @@ class ResidualBlock(nn.Module):
         self.conv_block = nn.Sequential(
             nn.ReflectionPad2d(1),
             nn.Conv2d(channels, channels, 3),
-            nn.InstanceNorm2d(channels),
+            InstanceNorm(channels),
             nn.ReLU(),
             nn.ReflectionPad2d(1),
             nn.Conv2d(channels, channels, 3),
-            nn.InstanceNorm2d(channels),
+            InstanceNorm(channels),
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -134,7 +135,7 @@ class Generator(nn.Module):
 
 
 def _conv_norm_relu(convolution: nn.Conv2d | nn.ConvTranspose2d) -> list[nn.Module]:
-    return [convolution, nn.InstanceNorm2d(convolution.out_channels), nn.ReLU()]
+    return [convolution, InstanceNorm(convolution.out_channels), nn.ReLU()]
 
 
 class Discriminator(nn.Module):
@@ -147,7 +148,7 @@ class Discriminator(nn.Module):
             convolution = nn.Conv2d(
                 width * min(2 ** (k - 1), 8), width * min(2**k, 8), 4, stride=2 if k < layers else 1, padding=1
             )
-            modules += [convolution, nn.InstanceNorm2d(convolution.out_channels), nn.LeakyReLU(SLOPE)]
+            modules += [convolution, InstanceNorm(convolution.out_channels), nn.LeakyReLU(SLOPE)]
         modules.append(nn.Conv2d(width * min(2**layers, 8), 1, 4, padding=1))
         self.model = nn.Sequential(*modules)
 

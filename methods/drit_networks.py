@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from methods.kernels import InstanceNorm
 from methods.losses import wide
 
 LEAK = 0.01
@@ -56,7 +57,7 @@ class NormConv(nn.Module):
 
     def __init__(self, c_in: int, c_out: int) -> None:
         super().__init__()
-        self.model = nn.Sequential(*_reflected(c_in, c_out, 3, 2, 1), nn.InstanceNorm2d(c_out), nn.ReLU())
+        self.model = nn.Sequential(*_reflected(c_in, c_out, 3, 2, 1), InstanceNorm(c_out), nn.ReLU())
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, c_in, H, W) -> (B, c_out, H/2, W/2)."""
@@ -70,10 +71,10 @@ class ResidualBlock(nn.Module):
         super().__init__()
         self.model = nn.Sequential(
             *_reflected(channels, channels, 3, 1, 1),
-            nn.InstanceNorm2d(channels),
+            InstanceNorm(channels),
             nn.ReLU(),
             *_reflected(channels, channels, 3, 1, 1),
-            nn.InstanceNorm2d(channels),
+            InstanceNorm(channels),
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -291,7 +292,7 @@ class FeatureWiseBlock(nn.Module):
 
     @staticmethod
     def _spatial(channels: int) -> nn.Sequential:
-        return nn.Sequential(nn.Sequential(*_reflected(channels, channels, 3, 1, 1)), nn.InstanceNorm2d(channels))
+        return nn.Sequential(nn.Sequential(*_reflected(channels, channels, 3, 1, 1)), InstanceNorm(channels))
 
     @staticmethod
     def _mixing(channels: int) -> nn.Sequential:

@@ -23,6 +23,7 @@ from torch.optim import Adam
 
 from methods.augment import random_flip, random_resized_crop
 from methods.base import Domains, Phase
+from methods.kernels import InstanceNorm
 from methods.layers import SLOPE
 from methods.losses import l1, least_squares, wide
 from methods.semantics.stage import Stage
@@ -107,7 +108,7 @@ class Discriminator(nn.Module):
         for i in range(layers):
             self.add_module(f"conv_{i}", nn.Conv2d(channels[i], channels[i + 1], 4, stride=2, padding=1))
             if i > 0:
-                self.add_module(f"ins_norm_{i}", nn.InstanceNorm2d(channels[i + 1], affine=True))
+                self.add_module(f"ins_norm_{i}", InstanceNorm(channels[i + 1], affine=True))
         self.dis_logit = nn.Conv2d(channels[-1], 1, 1)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -13,31 +13,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from methods.kernels import (
+    InstanceNorm,
+    WholeMapConv,
+    adaptive_instance_norm,
+    conv_then_pool,
+    halve,
+    upsample_then_conv,
+)
+
 SLOPE = 0.2
 """Negative slope of every leaky ReLU here."""
-
-
-def _widened(weight: Tensor) -> Tensor:
-    """A 3x3 kernel (.., 3, 3) convolved with a 2x2 kernel of ones: (.., 4, 4)."""
-    pads = ((0, 1, 0, 1), (1, 0, 0, 1), (0, 1, 1, 0), (1, 0, 1, 0))
-    return torch.stack([F.pad(weight, pad) for pad in pads]).sum(0)
-
-
-def conv_then_pool(convolution: nn.Conv2d, x: Tensor) -> Tensor:
-    """avg_pool2d(convolution(x), 2) for a padded 3x3 `convolution`, as one 4x4 convolution of stride 2.
-
-    The same function with 4/9 of the multiplications: pooling is a 2x2 convolution, and kernels can be composed first.
-    """
-    return F.conv2d(x, _widened(convolution.weight) / 4, convolution.bias, stride=2, padding=1)
-
-
-def upsample_then_conv(convolution: nn.Conv2d, x: Tensor) -> Tensor:
-    """convolution(x upsampled by 2, nearest) for a padded 3x3 `convolution`, as one transposed 4x4 convolution.
-
-    The same function with 4/9 of the multiplications, as in `conv_then_pool`.
-    """
-    kernel = _widened(convolution.weight.flip(2, 3)).transpose(0, 1)
-    return F.conv_transpose2d(x, kernel, convolution.bias, stride=2, padding=1)
 
 
 class DownBlock(nn.Module):
@@ -52,15 +38,15 @@ class DownBlock(nn.Module):
         self.down = down
         self.conv1 = nn.Conv2d(c_in, c_in, 3, padding=1)
         self.conv2 = nn.Conv2d(c_in, c_out, 3, padding=1)
-        self.norm1 = nn.InstanceNorm2d(c_in, affine=True) if normalise else nn.Identity()
-        self.norm2 = nn.InstanceNorm2d(c_in, affine=True) if normalise else nn.Identity()
+        self.norm1 = InstanceNorm(c_in, affine=True) if normalise else nn.Identity()
+        self.norm2 = InstanceNorm(c_in, affine=True) if normalise else nn.Identity()
         self.conv1x1 = nn.Conv2d(c_in, c_out, 1, bias=False) if c_in != c_out else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
         """(shortcut + residual) / sqrt(2), so that the variance does not grow with depth."""
         residual = F.leaky_relu(self.norm1(x), SLOPE)
         if self.down:
-            residual, x = conv_then_pool(self.conv1, residual), F.avg_pool2d(x, 2)  # (B, c_in, H/2, W/2) both
+            residual, x = conv_then_pool(self.conv1, residual), halve(x)  # (B, c_in, H/2, W/2) both
         else:
             residual = self.conv1(residual)
         residual = self.conv2(F.leaky_relu(self.norm2(residual), SLOPE))  # (B, c_out, H', W')
@@ -76,8 +62,8 @@ class AdaIN(nn.Module):
 
     def forward(self, x: Tensor, s: Tensor) -> Tensor:
         """`x` (B, C, H, W), `s` (B, style_dim) -> (B, C, H, W)."""
-        gamma, beta = self.fc(s)[:, :, None, None].chunk(2, dim=1)  # (B, C, 1, 1) each; the first half is gamma
-        return (1 + gamma) * F.instance_norm(x) + beta
+        gamma, beta = self.fc(s).chunk(2, dim=1)  # (B, C) each; the first half is gamma
+        return adaptive_instance_norm(x, 1 + gamma, beta)
 
 
 class UpBlock(nn.Module):
@@ -124,7 +110,7 @@ def trunk(image_size: int, first: int, cap: int) -> tuple[list[nn.Module], int]:
     widths = stage_widths(first, cap, steps)
     layers: list[nn.Module] = [nn.Conv2d(3, first, 3, padding=1)]
     layers += [DownBlock(widths[i], widths[i + 1], down=True) for i in range(steps)]
-    layers += [nn.LeakyReLU(SLOPE), nn.Conv2d(widths[-1], widths[-1], 4), nn.LeakyReLU(SLOPE)]
+    layers += [nn.LeakyReLU(SLOPE), WholeMapConv(widths[-1], widths[-1], 4), nn.LeakyReLU(SLOPE)]
     return layers, widths[-1]
 
 

@@ -11,8 +11,8 @@ Deliberate differences from the official code:
 - Both references of an item are drawn uniformly from the target domain; officially the second one follows from the
   first by a permutation fixed at the start. Domains of sources and references are uniform, as there.
 - The annealed diversity weight is a function of the progress, so a resumed run continues it (officially it restarts).
-- Cheaper, same values: an image that is detached is made without a graph, and the content code of the sources is shared
-  by the translations that use the same generator weights.
+- Cheaper, same values: what the same weights make of the same inputs (content codes, translations) is made once, with
+  a graph where one is needed.
 - `content_size` and `base_width`, for small images; the defaults follow the official rules.
 
 CatS-UDT's authors compared with a form of their own (`stargan_v2:cats`): sources and references uniform over the union
@@ -34,6 +34,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -42,6 +43,7 @@ from torch.optim import Adam
 from methods.augment import random_flip, random_resized_crop
 from methods.base import Code, Domains, Exemplar, Noise, Phase, Progress, Style, Translator
 from methods.checks import is_power_of_two, load_networks, require, without_prefix
+from methods.kernels import InstanceNorm, WholeMapConv
 from methods.layers import SLOPE, DownBlock, UpBlock, he_init, pick, stage_widths, trunk
 from methods.losses import l1, logistic, r1_penalty
 
@@ -150,7 +152,7 @@ class Generator(nn.Module):
         self.decode = nn.ModuleList([UpBlock(wide, wide, style_dim) for _ in range(bottleneck_blocks)])
         self.decode.extend(UpBlock(o, i, style_dim, up=True) for i, o in reversed(stages))
         self.to_rgb = nn.Sequential(
-            nn.InstanceNorm2d(widths[0], affine=True), nn.LeakyReLU(SLOPE), nn.Conv2d(widths[0], 3, 1)
+            InstanceNorm(widths[0], affine=True), nn.LeakyReLU(SLOPE), nn.Conv2d(widths[0], 3, 1)
         )
 
     def content(self, x: Tensor) -> Tensor:
@@ -213,7 +215,7 @@ class Discriminator(nn.Module):
     def __init__(self, image_size: int, first: int, cap: int, domains: int = DOMAINS) -> None:
         super().__init__()
         layers, width = trunk(image_size, first, cap)
-        self.main = nn.Sequential(*layers, nn.Conv2d(width, domains, 1))
+        self.main = nn.Sequential(*layers, WholeMapConv(width, domains, 1))
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
         """(B, 3, H, W) in [-1, 1], int64 (B,) -> (B,)."""
@@ -243,6 +245,17 @@ class Batch:
     """(B, latent_dim), standard normal: for the diversity term."""
     lambda_ds: Tensor
     """0-d: the diversity weight of this iteration."""
+
+
+class Translated(NamedTuple):
+    """Sources in other styles."""
+
+    content: Tensor
+    """(B, C, content_size, content_size): the sources' content map."""
+    s: Tensor
+    """(B, style_dim)."""
+    fake: Tensor
+    """(B, 3, H, W), not bounded."""
 
 
 class StarGANv2(Translator):
@@ -315,26 +328,30 @@ class StarGANv2(Translator):
 
     def training_step(self, batch: Batch) -> Iterator[Phase]:
         """D on latent styles, D on reference styles, G with F and E on latent styles, G alone on reference styles."""
-        fake_latent, fake_reference = self._detached_fakes(batch)
-        yield Phase(trains=("discriminator",), losses=self._discriminator_losses(batch, fake_latent))
+        # D's steps leave G and F as they are: what D is shown first is, with its graph, what G is trained on after.
+        latent = self._translated(batch, self.mapping_network(batch.z, batch.y_target))
+        fake_reference = self._detached_reference_fake(batch, latent.content)
+        yield Phase(trains=("discriminator",), losses=self._discriminator_losses(batch, latent.fake.detach()))
         yield Phase(trains=("discriminator",), losses=self._discriminator_losses(batch, fake_reference))
 
-        s = self.mapping_network(batch.z, batch.y_target)
         s2 = self.mapping_network(batch.z2, batch.y_target).detach()
         s_source = self.style_encoder(batch.x_source, batch.y_source)
-        losses = self._generator_losses(batch, s, s2, s_source)
+        losses = self._generator_losses(batch, latent, s2, s_source)
         yield Phase(trains=("generator", "mapping_network", "style_encoder"), losses=losses)
 
         s, s2, s_source = self._reference_styles(batch)
-        yield Phase(trains=("generator",), losses=self._generator_losses(batch, s, s2, s_source))
+        losses = self._generator_losses(batch, self._translated(batch, s), s2, s_source)
+        yield Phase(trains=("generator",), losses=losses)
+
+    def _translated(self, batch: Batch, s: Tensor) -> Translated:
+        """The sources in the styles `s` (B, style_dim)."""
+        content = self.generator.content(batch.x_source)
+        return Translated(content, s, self.generator.render(content, s))
 
     @torch.no_grad()
-    def _detached_fakes(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """What D is shown, with latent and with reference styles, (B, 3, H, W) each; G, F, E change after both."""
-        content = self.generator.content(batch.x_source)
-        s_latent = self.mapping_network(batch.z, batch.y_target)
-        s_reference = self.style_encoder(batch.x_ref, batch.y_target)
-        return self.generator.render(content, s_latent), self.generator.render(content, s_reference)
+    def _detached_reference_fake(self, batch: Batch, content: Tensor) -> Tensor:
+        """What D is shown with reference styles, (B, 3, H, W): made before F and E change."""
+        return self.generator.render(content, self.style_encoder(batch.x_ref, batch.y_target))
 
     @torch.no_grad()
     def _reference_styles(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
@@ -354,21 +371,19 @@ class StarGANv2(Translator):
             "r1": self.config.lambda_reg * r1_penalty(on_real, x),
         }
 
-    def _generator_losses(self, batch: Batch, s: Tensor, s2: Tensor, s_source: Tensor) -> dict[str, Tensor]:
+    def _generator_losses(self, batch: Batch, made: Translated, s2: Tensor, s_source: Tensor) -> dict[str, Tensor]:
         """Eq. 1 for G, and eqs. 2 to 4."""
-        c, x = self.config, batch.x_source
+        c, x, fake = self.config, batch.x_source, made.fake
         y_style = {"target": batch.y_target, "source": batch.y_source}[c.style_rec_domain]
-        content = self.generator.content(x)
-        fake = self.generator.render(content, s)
         losses = {
             "adv": logistic(self.discriminator(fake, batch.y_target), real=True),
-            "sty": c.lambda_sty * l1(self.style_encoder(fake, y_style), s),
+            "sty": c.lambda_sty * l1(self.style_encoder(fake, y_style), made.s),
             "cyc": c.lambda_cyc * l1(self.generator(fake, s_source), x),
         }
         # After the calls that need a graph: autocast keeps the weights it has cast, and those cast first without a
         # graph would then be used without one.
         with torch.no_grad():
-            other = self.generator.render(content, s2)
+            other = self.generator.render(made.content, s2)
         losses["ds"] = -batch.lambda_ds * l1(fake, other)
         return losses
 

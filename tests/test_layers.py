@@ -15,13 +15,11 @@ from methods.layers import (
     AdaIN,
     DownBlock,
     UpBlock,
-    conv_then_pool,
     he_init,
     normal_init,
     pick,
     stage_widths,
     trunk,
-    upsample_then_conv,
 )
 from methods.losses import l1, least_squares, logistic, r1_penalty
 
@@ -97,24 +95,6 @@ def test_adain_without_style_is_instance_norm() -> None:
     nn.init.zeros_(layer.fc.bias)
     x = 3 + 2 * numbers(1, 2, 4, 8, 8)
     torch.testing.assert_close(layer(x, numbers(2, 2, 5)), instance_norm(x), rtol=0, atol=EXACT)
-
-
-@pytest.mark.parametrize("size", [8, 6])
-def test_composed_kernels_equal_the_two_operations_and_their_gradients(size: int) -> None:
-    convolution = fill(nn.Conv2d(3, 5, 3, padding=1).double())
-    assert isinstance(convolution, nn.Conv2d)
-    for fast, slow in (
-        (conv_then_pool, lambda c, x: F.avg_pool2d(c(x), 2)),
-        (upsample_then_conv, lambda c, x: c(F.interpolate(x, scale_factor=2, mode="nearest"))),
-    ):
-        results = []
-        for function in (fast, slow):
-            x = numbers(1, 2, 3, size, size).requires_grad_()
-            y = function(convolution, x)
-            grads = torch.autograd.grad((y * numbers(3, *y.shape)).sum(), (x, *convolution.parameters()))
-            results.append((y.detach(), *grads))
-        for one, other in zip(*results, strict=True):
-            torch.testing.assert_close(one, other, rtol=0, atol=EXACT)
 
 
 def test_trunk_ends_at_one_pixel() -> None:

@@ -20,7 +20,8 @@ from torch import Tensor, nn
 from methods.cats_udt import Batch as CatsBatch
 from methods.cats_udt import CatsUDT
 from methods.cats_udt_variants import AuxiliaryClassifier, ClusterStyleEncoder
-from methods.layers import SLOPE, DownBlock, UpBlock, pick
+from methods.kernels import InstanceNorm, WholeMapConv
+from methods.layers import SLOPE, AdaIN, DownBlock, UpBlock, pick
 from methods.stargan_v2 import Batch as StarBatch
 from methods.stargan_v2 import StarGANv2
 
@@ -65,6 +66,33 @@ class PlainUpBlock(nn.Module):
         return (self.conv1x1(shortcut) + residual) / math.sqrt(2)
 
 
+class PlainAdaIN(nn.Module):
+    """`AdaIN` as in its equation."""
+
+    def __init__(self, norm: AdaIN) -> None:
+        super().__init__()
+        self.fc = norm.fc
+
+    def forward(self, x: Tensor, s: Tensor) -> Tensor:
+        """`x` (B, C, H, W), `s` (B, style_dim) -> (B, C, H, W)."""
+        gamma, beta = self.fc(s)[:, :, None, None].chunk(2, dim=1)
+        return (1 + gamma) * F.instance_norm(x) + beta
+
+
+def usual_norm(norm: InstanceNorm) -> nn.Module:
+    """`norm` with PyTorch's own forward pass."""
+    usual = nn.InstanceNorm2d(norm.num_features, affine=norm.affine)
+    usual.weight, usual.bias = norm.weight, norm.bias
+    return usual
+
+
+def usual_convolution(convolution: WholeMapConv) -> nn.Module:
+    """`convolution` with PyTorch's own forward pass."""
+    usual = nn.Conv2d(convolution.in_channels, convolution.out_channels, convolution.kernel_size)
+    usual.weight, usual.bias = convolution.weight, convolution.bias
+    return usual
+
+
 class PlainStyleEncoder(nn.Module):
     """`ClusterStyleEncoder` with its heads one after the other."""
 
@@ -82,6 +110,7 @@ class PlainStyleEncoder(nn.Module):
 
 PLAIN: dict[type[nn.Module], Any] = {
     DownBlock: PlainDownBlock, UpBlock: PlainUpBlock, ClusterStyleEncoder: PlainStyleEncoder,
+    AdaIN: PlainAdaIN, InstanceNorm: usual_norm, WholeMapConv: usual_convolution,
 }  # fmt: skip
 
 
