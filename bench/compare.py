@@ -16,7 +16,7 @@ from bench.distributions import DISTRIBUTIONS
 from bench.errors import BenchError
 from bench.instruments import Instruments, Missing, make_instruments
 from bench.presets import get_preset
-from bench.protocol import Protocol
+from bench.protocol import PROTOCOLS, Protocol
 from bench.results import direction_file, read_cells
 from bench.scoring import PER_SOURCE, Task, reference_features, translated
 from bench.tables.table import number
@@ -175,12 +175,16 @@ def _paired(protocol: Protocol, first: Task, second: Task) -> tuple[float, float
     return values[0], values[1], how.paired(x, y, real)
 
 
+def _arrow(protocol: str) -> str:
+    return "↑" if PROTOCOLS[protocol].higher_is_better else "↓"
+
+
 def _table(request: CompareRequest, found: Sequence[Difference]) -> str:
     from tabulate import tabulate
 
     rows = [
         [
-            d.direction, d.protocol, number(d.first), number(d.second), number(d.first - d.second),
+            d.direction, f"{d.protocol} {_arrow(d.protocol)}", number(d.first), number(d.second), number(d.first - d.second),
             f"{number(d.low)} to {number(d.high)}",
             "" if d.seeds_low is None or d.seeds_high is None else f"{number(d.seeds_low)} to {number(d.seeds_high)}",
             ", ".join(map(str, d.seeds)),
@@ -188,5 +192,7 @@ def _table(request: CompareRequest, found: Sequence[Difference]) -> str:
         for d in found
     ]  # fmt: skip
     headers = ["direction", "protocol", request.first, request.second, "difference", "95 % over images, paired",
-               "95 % over seeds, paired", "seeds"]  # fmt: skip
-    return tabulate(rows, headers=headers, tablefmt="github", disable_numparse=True)
+               "95 % over seeds, paired", "of seeds"]  # fmt: skip
+    told = f"difference: {request.first} minus {request.second}. An interval without 0: more than chance explains, " \
+        "over images of these trainings only, over seeds of the methods (needs two seeds of both)."  # fmt: skip
+    return f"{tabulate(rows, headers=headers, tablefmt='github', disable_numparse=True)}\n\n{told}"

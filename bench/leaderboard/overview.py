@@ -14,6 +14,12 @@ from bench.tables.marks import Marks
 from bench.tables.table import Cell, Column
 
 SECONDS_NOTE = "train s: the method's own training; stages s: the semantic stages before it, which variants share"
+NEEDS = "needs:"
+NEEDS_NOTE = (
+    "needs: weights that are not on this machine. Once they are (`python -m bench fetch inception alexnet`; "
+    "`python -m bench fetch --list` says how large they are), the same `run`, or `evaluate`, adds these numbers and trains "
+    "nothing"
+)
 UNKNOWN = "?"
 
 
@@ -33,6 +39,7 @@ def overview(of: Direction) -> Sheet:
     footnotes = [MEANS_NOTE, *about_bold(of.headline)]
     footnotes += [FLOOR_NOTE] if has_floor(reference) else []
     footnotes += [SECONDS_NOTE] if with_stages else []
+    footnotes += [NEEDS_NOTE] if any(cell.missing.startswith(NEEDS) for line in body for cell in line) else []
     columns = [*NAMES, Column("seeds k/n"), *headings(of.headline), *costs]
     return of.sheet(of.name, columns, [body, reference], marks, footnotes, first=True)
 
