@@ -406,7 +406,10 @@ def save_baseline(
     budget: Annotated[str, typer.Option(help="As for run; default: what the results are of.")] = "",
     results: ResultsOption = DEFAULT_RESULTS,
 ) -> None:
-    """Store the values of finished trainings, seed by seed, in baselines/NAME of the results. Trains nothing."""
+    """Store the values of finished trainings. Trains nothing.
+
+    Seed by seed, in baselines/NAME of the results.
+    """
     from bench.gate.save import SaveRequest, save
 
     chosen = seed_list(seeds) if seeds else ()
@@ -415,7 +418,7 @@ def save_baseline(
 
 @baseline.command("list")
 def list_baselines(results: ResultsOption = DEFAULT_RESULTS) -> None:
-    """List the baselines in the results and those that come with the package."""
+    """List the baselines: in the results, and in the package."""
     from bench.gate.save import list_baselines
 
     print(list_baselines(results))
@@ -441,9 +444,8 @@ def check(
     """
     from bench.gate.command import CheckRequest, check
 
-    request = CheckRequest(
-        baseline, rerun, code_only, seed_list(seeds) if seeds else (), data, device, jobs, results, out, junit, json_file
-    )
+    chosen = seed_list(seeds) if seeds else ()
+    request = CheckRequest(baseline, rerun, code_only, chosen, data, device, jobs, results, out, junit, json_file)
     raise typer.Exit(check(request))
 
 

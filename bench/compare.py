@@ -16,7 +16,7 @@ from bench.distributions import DISTRIBUTIONS
 from bench.errors import BenchError
 from bench.instruments import Instruments, Missing, make_instruments
 from bench.presets import get_preset
-from bench.protocol import PROTOCOLS, Protocol
+from bench.protocol import Protocol
 from bench.results import direction_file, read_cells
 from bench.scoring import PER_SOURCE, Task, reference_features, translated
 from bench.tables.table import number
@@ -175,16 +175,12 @@ def _paired(protocol: Protocol, first: Task, second: Task) -> tuple[float, float
     return values[0], values[1], how.paired(x, y, real)
 
 
-def _arrow(protocol: str) -> str:
-    return "↑" if PROTOCOLS[protocol].higher_is_better else "↓"
-
-
 def _table(request: CompareRequest, found: Sequence[Difference]) -> str:
     from tabulate import tabulate
 
     rows = [
         [
-            d.direction, f"{d.protocol} {_arrow(d.protocol)}", number(d.first), number(d.second), number(d.first - d.second),
+            d.direction, d.protocol, number(d.first), number(d.second), number(d.first - d.second),
             f"{number(d.low)} to {number(d.high)}",
             "" if d.seeds_low is None or d.seeds_high is None else f"{number(d.seeds_low)} to {number(d.seeds_high)}",
             ", ".join(map(str, d.seeds)),

@@ -111,9 +111,7 @@ def test_help_documents_the_exit_status(monkeypatch: pytest.MonkeyPatch, capsys:
     assert "0 all done; 1 a cell, check or comparison failed; 2 the request cannot be met; 70 a bug of ours" in text
 
 
-def test_no_summary_in_the_help_is_cut_off(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_no_summary_in_the_help_is_cut_off(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     for level in ([], ["baseline"]):
         assert ends(monkeypatch, *level, "--help") == 0
         listed = capsys.readouterr().out.partition("Commands:")[2]
@@ -125,7 +123,8 @@ def test_list_without_a_name_says_what_can_be_listed(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert ends(monkeypatch, "list") == 2
-    assert all(name in capsys.readouterr().err for name in listing.LISTINGS)
+    err = capsys.readouterr().err
+    assert all(name in err for name in listing.LISTINGS)
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ import ast
 import importlib.util
 import re
 import sys
+import tomllib
 from pathlib import Path
 from types import ModuleType
 
@@ -26,7 +27,7 @@ from bench.cli import main
 from bench.conform import conform
 from bench.errors import BenchError
 from bench.sweep_file import load_sweep
-from methods.registry import BUILT_IN
+from methods.registry import BUILT_IN, ENTRY_POINT_GROUP
 
 QUICK_START = "docs/quick-start.md"
 
@@ -170,6 +171,15 @@ def test_the_method_that_is_shown_keeps_the_contract(tmp_path: Path, monkeypatch
     outcomes = conform("my_package.my_module:MyMethod", sizes=(32,))
     assert [outcome.name for outcome in outcomes if outcome.status != "passed"] == []
     assert len(outcomes) > 30
+
+
+def test_the_package_that_is_shown_installs_beside_a_results_folder() -> None:
+    """setuptools refuses to guess where there are two folders that could be packages, and `run` makes the second."""
+    (body,) = re.findall(r"```toml\n(.*?)```", (DOCS / "adding-a-method.md").read_text("utf-8"), flags=re.DOTALL)
+    package = tomllib.loads(body)
+    assert package["tool"]["setuptools"]["packages"] == ["my_package"]
+    assert package["project"]["entry-points"][ENTRY_POINT_GROUP] == {"my_method": "my_package.my_module:MyMethod"}
+    assert package["project"]["dependencies"] == ["udt-bench"]
 
 
 def test_no_picture_or_link_of_the_readme_leads_nowhere() -> None:
