@@ -22,7 +22,7 @@ def split(names: str) -> tuple[str, ...]:
 
 def seed_list(text: str) -> tuple[int, ...]:
     """The seeds in `0,1,2`, `0-19` or `0-3,7`. Raises BenchError for anything else."""
-    spelt = []
+    spelt = list[str]()
     for part in text.split(","):
         first, dash, last = (end.strip() for end in part.partition("-"))
         if dash and first.isdecimal() and last.isdecimal() and int(last) - int(first) in range(MOST_SEEDS):
