@@ -267,7 +267,7 @@ def test_a_rerun_of_a_folder_that_is_not_named_fails_before_the_code_check(
 ) -> None:
     baseline = SimpleNamespace(task="folder", data="auto")
     monkeypatch.setattr("bench.gate.command.load", lambda results, name: baseline)
-    (tmp_path / "baselines" / "main").mkdir(parents=True)
+    monkeypatch.setattr("bench.gate.command.folder_of", lambda results, name: results)
     assert call(monkeypatch, "check", "--baseline", "main", "--rerun", "--results", str(tmp_path)) == 3
     printed = capsys.readouterr()
     assert "does not say where it lies\n  add --data ROOT" in printed.err
