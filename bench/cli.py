@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from bench import completion
+from bench.arguments import one_of, seed_list, split, whole_numbers
 from bench.ending import EXIT_STATUS, Wish, ended
 from bench.errors import BenchError, nearest
 from bench.gate.exits import DecidingCommand
@@ -20,7 +21,8 @@ ResultsOption = Annotated[Path, typer.Option("--results", help="Folder of all re
 MethodsOption = Annotated[
     str,
     typer.Option(
-        "--methods", "--method", help="Names joined by commas, or package.module:Class; default: all.",
+        "--methods", "--method",
+        help="Names joined by commas, or package.module:Class; default: the six built-in ones.",
         autocompletion=completion.joined(completion.methods),
     ),
 ]  # fmt: skip
@@ -79,7 +81,7 @@ def run(
     preset: PresetOption = "quick",
     data: DataOption = "auto",
     domains: DomainsOption = "",
-    seeds: Annotated[str, typer.Option(help="Seeds joined by commas: one cell per method and seed.")] = "0",
+    seeds: Annotated[str, typer.Option(help="Such as 0 or 0,1,2 or 0-19: one cell per method and seed.")] = "0",
     overrides: SetOption = None,
     budget: Annotated[str, typer.Option(help="images=N per domain, or seconds=S; default: the preset's.")] = "",
     device: DeviceOption = "auto",
@@ -94,8 +96,8 @@ def run(
     from bench.launch import Request, run
 
     request = Request(
-        task, _split(methods), preset, data, domains, _seeds(seeds), overrides or [], budget, device, results, jobs,
-        _split(protocols), _one_of("--launch", launch, ("local", "ray")), address, profile,
+        task, split(methods), preset, data, domains, seed_list(seeds), overrides or [], budget, device, results, jobs,
+        split(protocols), one_of("--launch", launch, ("local", "ray")), address, profile,
     )  # fmt: skip
     raise typer.Exit(run(request))
 
@@ -118,12 +120,15 @@ def evaluate(
     device: DeviceOption = "auto",
     results: ResultsOption = DEFAULT_RESULTS,
 ) -> None:
-    """Score without training: trained cells, after fetching weights or with another style; or a checkpoint."""
+    """Score without training: stored cells anew, or a checkpoint.
+
+    Cells: after weights were fetched, by further protocols, with another style. Checkpoint: --weights.
+    """
     from bench.rescore import RescoreRequest, rescore
 
     request = RescoreRequest(
-        task, _split(methods), style, preset, data, domains, batch_size, device, results, weights or [],
-        overrides or [], _split(protocols),
+        task, split(methods), style, preset, data, domains, batch_size, device, results, weights or [],
+        overrides or [], split(protocols),
     )  # fmt: skip
     raise typer.Exit(rescore(request))
 
@@ -136,7 +141,7 @@ def semantics(
     preset: PresetOption = "quick",
     data: DataOption = "auto",
     domains: DomainsOption = "",
-    seeds: Annotated[str, typer.Option(help="Seeds joined by commas: one chain each.")] = "0",
+    seeds: Annotated[str, typer.Option(help="Such as 0 or 0,1,2 or 0-19: one chain each.")] = "0",
     overrides: SetOption = None,
     map_from: Annotated[str, typer.Option(help="Label the clusters by: clusterer or adapted; default: original.")] = "",
     map_split: Annotated[str, typer.Option(help="train or test images; default: as the original.")] = "",
@@ -144,14 +149,17 @@ def semantics(
     device: DeviceOption = "auto",
     results: ResultsOption = DEFAULT_RESULTS,
 ) -> None:
-    """Learn categories without labels, stage by stage, and print how well they align with the classes."""
+    """Learn categories without labels, and print their accuracy.
+
+    Stage by stage; the accuracy is how well the categories align with the classes (eq. 14).
+    """
     from bench.semantics import SemanticsRequest, run_semantics
 
     request = SemanticsRequest(
-        task, stage, method, preset, data, domains, _seeds(seeds), overrides or [],
-        _one_of("--map-from", map_from, ("", "clusterer", "adapted")),
-        _one_of("--map-split", map_split, ("", "train", "test")),
-        _one_of("--assignment", assignment, ("majority", "hungarian")),
+        task, stage, method, preset, data, domains, seed_list(seeds), overrides or [],
+        one_of("--map-from", map_from, ("", "clusterer", "adapted")),
+        one_of("--map-split", map_split, ("", "train", "test")),
+        one_of("--assignment", assignment, ("majority", "hungarian")),
         device, results,
     )  # fmt: skip
     raise typer.Exit(run_semantics(request))
@@ -167,7 +175,7 @@ def sweep(
         ),
     ] = "",
     preset: Annotated[str, typer.Option(help="quick or paper, instead of the file's.")] = "",
-    seeds: Annotated[str, typer.Option(help="Seeds joined by commas, instead of the file's.")] = "",
+    seeds: Annotated[str, typer.Option(help="Such as 0,1,2 or 0-19, instead of the file's.")] = "",
     data: Annotated[str, typer.Option(help="As for run, instead of the file's.")] = "",
     budget: Annotated[str, typer.Option(help="As for run, instead of the file's.")] = "",
     device: DeviceOption = "auto",
@@ -179,7 +187,10 @@ def sweep(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="List the cells and their cost; train nothing.")] = False,
     listing: Annotated[bool, typer.Option("--list", help="List the shipped sweeps.")] = False,
 ) -> None:
-    """Train and score the cells of a table or figure of the paper, or of your own file. Finished ones are skipped."""
+    """Train and score all cells of a table or figure, or of a file.
+
+    Those of the paper are shipped. Finished cells are skipped, others resume.
+    """
     if listing:
         list_names("sweeps")
         return
@@ -188,8 +199,8 @@ def sweep(
     from bench.sweep import SweepRequest, run_sweep
 
     request = SweepRequest(
-        name, _split(preset), _seeds(seeds) if seeds else (), data, budget, device, results, jobs, _split(protocols),
-        dry_run, _one_of("--launch", launch, ("local", "ray")), address,
+        name, split(preset), seed_list(seeds) if seeds else (), data, budget, device, results, jobs, split(protocols),
+        dry_run, one_of("--launch", launch, ("local", "ray")), address,
     )  # fmt: skip
     raise typer.Exit(run_sweep(request))
 
@@ -205,7 +216,10 @@ def table(
     budget: Annotated[str, typer.Option(help="Only what was trained for images=N or seconds=S.")] = "",
     results: ResultsOption = DEFAULT_RESULTS,
 ) -> None:
-    """Print what was measured on a task, or a table of the paper with our values; a table for each setting."""
+    """Print what was measured on a task, or a table of the paper.
+
+    The paper's have our values beside the published ones. Every setting has a table of its own.
+    """
     from bench.tables.command import TableRequest, make_table
 
     raise typer.Exit(make_table(TableRequest(task, paper, form, out, preset, data, budget, results)))
@@ -219,7 +233,10 @@ def report(
         Path | None, typer.Option("--out", help="Folder of the page; default: report in the results.")
     ] = None,
 ) -> None:
-    """Make one static page of everything measured: tables, samples, curves, costs, commands. Prints its path."""
+    """Make one static page of everything measured; print its path.
+
+    Tables, samples, curves, costs, and the commands that made them.
+    """
     from bench.report import write_report
 
     print(write_report(results, out or results / "report", task))
@@ -239,7 +256,10 @@ def claims(
     budget: Annotated[str, typer.Option(help="Only what was trained for images=N or seconds=S.")] = "",
     results: ResultsOption = DEFAULT_RESULTS,
 ) -> None:
-    """Say of each claim of the paper whether it holds, fails or cannot be decided here; a table for each setting."""
+    """Say of each claim of the paper whether it holds here.
+
+    It holds, fails or cannot be decided. Every setting has a table of its own.
+    """
     from bench.claims.command import ClaimsRequest, judge_claims
 
     raise typer.Exit(judge_claims(ClaimsRequest(task, form, out, details, preset, data, budget, results)))
@@ -256,7 +276,10 @@ def compare(
     device: DeviceOption = "auto",
     results: ResultsOption = DEFAULT_RESULTS,
 ) -> None:
-    """Print how far two methods differ in every metric, with intervals paired over images and over seeds."""
+    """Print how far two methods differ, with paired intervals.
+
+    In every metric that can be paired over images, and over the seeds that both have.
+    """
     from bench.compare import CompareRequest, compare
 
     raise typer.Exit(compare(CompareRequest(task, first, second, preset, data, domains, device, results)))
@@ -274,7 +297,10 @@ def figure(
     results: ResultsOption = DEFAULT_RESULTS,
     listing: Annotated[bool, typer.Option("--list", help="List the figures and what makes their cells.")] = False,
 ) -> None:
-    """Draw a figure of the paper from stored results, as PNG, PDF and SVG."""
+    """Draw a figure of the paper from stored results.
+
+    As PNG, PDF and SVG, in figures/ of the results.
+    """
     from bench.figures import figure_list, make_figure
     from bench.terminal import show
 
@@ -295,12 +321,14 @@ def list_names(
             help="tasks, methods, metrics, presets, protocols or sweeps.",
             autocompletion=completion.one(completion.listings),
         ),
-    ],
+    ] = "",
 ) -> None:
     """List what there is."""
     from bench.listing import LISTINGS
     from bench.terminal import show
 
+    if not what:
+        raise BenchError("nothing named to list", f"name one: {', '.join(LISTINGS)}")
     if what not in LISTINGS:
         raise BenchError(f"cannot list '{what}'", nearest(what, list(LISTINGS)))
     show(LISTINGS[what]())
@@ -332,7 +360,10 @@ def doctor(
         str, typer.Option("--json", help="Write the record to this file, too; -: print it instead of the table.")
     ] = "",
 ) -> None:
-    """Compute every metric on built-in cases with known answers, with the libraries that are installed."""
+    """Compute every metric on cases whose answers are known.
+
+    With the libraries that are installed here.
+    """
     from bench.doctor import report
 
     raise typer.Exit(report(json_file))
@@ -348,14 +379,17 @@ def conform(
         str, typer.Option("--json", help="Write every outcome to this file, too; -: print it instead of the text.")
     ] = "",
 ) -> None:
-    """Check that a method keeps the contract: yours, before it is run. Exit status 1 if a check fails."""
+    """Check that a method, yours too, keeps the contract.
+
+    On a few drawn images, in less than a minute. Exit status 1 if a check fails.
+    """
     from bench.conform.report import report
 
-    raise typer.Exit(report(method, overrides or [], _whole_numbers("--size", sizes, "32,64"), _split(only), json_file))
+    raise typer.Exit(report(method, overrides or [], whole_numbers("--size", sizes, "32,64"), split(only), json_file))
 
 
 baseline = typer.Typer(
-    help="Stored trainings that later ones are compared with; see: check.", no_args_is_help=True, rich_markup_mode=None
+    help="Store trainings that later ones are compared with.", no_args_is_help=True, rich_markup_mode=None
 )
 app.add_typer(baseline, name="baseline")
 
@@ -365,23 +399,26 @@ def save_baseline(
     name: Annotated[str, typer.Argument(help="Name of the new baseline.")],
     task: TaskOption,
     methods: MethodsOption = "",
-    seeds: Annotated[str, typer.Option(help="Joined by commas; default: all that every method has.")] = "",
+    seeds: Annotated[str, typer.Option(help="Such as 0,1,2 or 0-19; default: all that every method has.")] = "",
     preset: PresetOption = "quick",
     data: Annotated[str, typer.Option(help="As for run; default: what the results are of.")] = "",
     domains: DomainsOption = "",
     budget: Annotated[str, typer.Option(help="As for run; default: what the results are of.")] = "",
     results: ResultsOption = DEFAULT_RESULTS,
 ) -> None:
-    """Store the values of finished trainings, seed by seed, in baselines/NAME of the results. Trains nothing."""
+    """Store the values of finished trainings. Trains nothing.
+
+    Seed by seed, in baselines/NAME of the results.
+    """
     from bench.gate.save import SaveRequest, save
 
-    chosen = _seeds(seeds) if seeds else ()
-    raise typer.Exit(save(SaveRequest(name, task, _split(methods), chosen, preset, data, domains, budget, results)))
+    chosen = seed_list(seeds) if seeds else ()
+    raise typer.Exit(save(SaveRequest(name, task, split(methods), chosen, preset, data, domains, budget, results)))
 
 
 @baseline.command("list")
 def list_baselines(results: ResultsOption = DEFAULT_RESULTS) -> None:
-    """List the baselines in the results and those that come with the package."""
+    """List the baselines: in the results, and in the package."""
     from bench.gate.save import list_baselines
 
     print(list_baselines(results))
@@ -392,7 +429,7 @@ def check(
     baseline: Annotated[str, typer.Option("--baseline", help="Name of a baseline; see: baseline list.")],
     rerun: Annotated[bool, typer.Option("--rerun", help="Train new seeds with the code as it is, first.")] = False,
     code_only: Annotated[bool, typer.Option("--code-only", help="Stored inputs and metrics only: seconds.")] = False,
-    seeds: Annotated[str, typer.Option(help="New seeds joined by commas; default: as many as are needed.")] = "",
+    seeds: Annotated[str, typer.Option(help="New seeds, such as 20-24; default: as many as are needed.")] = "",
     data: Annotated[str, typer.Option(help="As for run, where the baseline's folder lies elsewhere.")] = "",
     device: DeviceOption = "auto",
     jobs: Annotated[int, typer.Option(min=0, help="Cells at once; 0: as many as fill the machine.")] = 0,
@@ -401,40 +438,15 @@ def check(
     json_file: Annotated[Path | None, typer.Option("--json", help="Write every finding to this file.")] = None,
     results: ResultsOption = DEFAULT_RESULTS,
 ) -> None:
-    """Has anything got worse since a baseline was stored? Exit status 0: pass, 1: regressed, 2: implausibly better,
-    3: cannot decide (and any error)."""
+    """Has anything got worse since a baseline was stored?
+
+    Exit status 0: pass, 1: regressed, 2: implausibly better, 3: cannot decide (and any error).
+    """
     from bench.gate.command import CheckRequest, check
 
-    request = CheckRequest(
-        baseline, rerun, code_only, _seeds(seeds) if seeds else (), data, device, jobs, results, out, junit, json_file
-    )
+    chosen = seed_list(seeds) if seeds else ()
+    request = CheckRequest(baseline, rerun, code_only, chosen, data, device, jobs, results, out, junit, json_file)
     raise typer.Exit(check(request))
-
-
-def _one_of(option: str, value: str, valid: tuple[str, ...]) -> str:
-    if value not in valid:
-        raise BenchError(f"{option} {value!r} is not understood", nearest(value, [name for name in valid if name]))
-    return value
-
-
-def _split(names: str) -> tuple[str, ...]:
-    return tuple(name.strip() for name in names.split(",") if name.strip())
-
-
-def _seeds(text: str) -> tuple[int, ...]:
-    return _whole_numbers("--seeds", text, "0,1,2")
-
-
-def _whole_numbers(option: str, text: str, example: str) -> tuple[int, ...]:
-    parts = _split(text)
-    if not parts or not all(part.isdecimal() for part in parts):
-        raise BenchError(
-            f"{option} {text!r} is not understood", f"write whole numbers joined by commas: {option} {example}"
-        )
-    if len(set(parts)) < len(parts):
-        what = option.removeprefix("--").removesuffix("s")
-        raise BenchError(f"{option} {text!r} names a {what} twice", "each is taken once: name it once")
-    return tuple(int(part) for part in parts)
 
 
 def main() -> None:

@@ -188,5 +188,7 @@ def _table(request: CompareRequest, found: Sequence[Difference]) -> str:
         for d in found
     ]  # fmt: skip
     headers = ["direction", "protocol", request.first, request.second, "difference", "95 % over images, paired",
-               "95 % over seeds, paired", "seeds"]  # fmt: skip
-    return tabulate(rows, headers=headers, tablefmt="github", disable_numparse=True)
+               "95 % over seeds, paired", "of seeds"]  # fmt: skip
+    told = f"difference: {request.first} minus {request.second}. An interval without 0: more than chance explains, " \
+        "over images of these trainings only, over seeds of the methods (needs two seeds of both)."  # fmt: skip
+    return f"{tabulate(rows, headers=headers, tablefmt='github', disable_numparse=True)}\n\n{told}"

@@ -5,12 +5,16 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
 T = TypeVar("T")
+R = TypeVar("R")
+MOST_SHOWN = 20
+"""Problems that are printed: more would push the remedy off the screen."""
 
 
 class BenchError(Exception):
     """Something the user can mend: `what` went wrong and where, and the `remedy`, what to type or change next.
 
-    The command line prints it as two lines and exits with status 2; nothing was written half.
+    The command line prints it as two lines (several faults of one kind: as several) and exits with status 2; nothing
+    was written half.
     """
 
     def __init__(self, what: str, remedy: str) -> None:
@@ -19,7 +23,7 @@ class BenchError(Exception):
         self.remedy = remedy
 
     def __str__(self) -> str:
-        return f"{self.what}\n  {self.remedy}"
+        return "\n".join([*_first(self.what.split("\n")), *(f"  {line}" for line in _first(self.remedy.split("\n")))])
 
 
 class Interrupted(Exception):
@@ -34,11 +38,16 @@ class Interrupted(Exception):
 
 
 def in_turn(orders: Iterable[T], work: Callable[[T], bool]) -> bool:
-    """`work` of every order; True if every call returned True.
+    """`work` of every order; True if every call returned True. Fails as `each` does."""
+    return all(each(orders, work))
+
+
+def each(orders: Iterable[T], work: Callable[[T], R]) -> list[R]:
+    """`work` of every order.
 
     Goes on with the others when one raises a BenchError, and raises one at the end that names all failures.
     """
-    outcomes, failures = list[bool](), list[BenchError]()
+    outcomes, failures = list[R](), list[BenchError]()
     for order in orders:
         try:
             outcomes.append(work(order))
@@ -46,15 +55,20 @@ def in_turn(orders: Iterable[T], work: Callable[[T], bool]) -> bool:
             failures.append(error)
     if failures:
         raise joined(failures)
-    return all(outcomes)
+    return outcomes
 
 
 def joined(failures: Sequence[BenchError]) -> BenchError:
-    """One error for all of `failures`, each problem and each remedy once."""
+    """One error for all of `failures`: a line for each problem, and one for each remedy, each once."""
     if len(failures) == 1:
         return failures[0]
-    what = dict.fromkeys(error.what for error in failures)
-    return BenchError("\n".join(what), "; ".join(dict.fromkeys(error.remedy for error in failures)))
+    what = dict.fromkeys(line for error in failures for line in error.what.split("\n"))
+    remedies = dict.fromkeys(line for error in failures for line in error.remedy.split("\n"))
+    return BenchError("\n".join(what), "\n".join(remedies))
+
+
+def _first(lines: Sequence[str]) -> Sequence[str]:
+    return lines if len(lines) <= MOST_SHOWN else [*lines[:MOST_SHOWN], f"... and {len(lines) - MOST_SHOWN} more"]
 
 
 def nearest(name: str, valid: list[str]) -> str:

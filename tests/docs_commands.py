@@ -28,7 +28,10 @@ ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
 FENCE = re.compile(r"^( *)```(\w*)\n(.*?)^\1```", flags=re.MULTILINE | re.DOTALL)
 OURS = (("python", "-m", "bench"), ("udt-bench",))
-OTHERS = ("pip ", "tox", "pytest", "git ", "cd ", "export ", "python docs/generate.py", "cosmic-ray ", "cr-report ")
+OTHERS = (
+    "python3 -m venv", ". .venv", "pip ", "tox", "pytest", "git ", "cd ", "export ", "python docs/generate.py",
+    "cosmic-ray ", "cr-report ",
+)  # fmt: skip
 """Beginnings of lines that are no command of ours. They are not tested here."""
 THEIRS = ("my_package.", "my_sweep.yaml", "my_images", "pacs_folder")
 """What a reader puts in place of their own."""

@@ -17,6 +17,7 @@ import pytest
 from fixed_tables import LEADERBOARD
 
 from bench import cli, listing
+from bench.arguments import seed_list
 from bench.cli import main
 from bench.environment import PACKAGES
 from bench.errors import BenchError, Interrupted
@@ -108,6 +109,37 @@ def test_help_documents_the_exit_status(monkeypatch: pytest.MonkeyPatch, capsys:
     assert ends(monkeypatch, "--help") == 0
     text = " ".join(capsys.readouterr().out.split())
     assert "0 all done; 1 a cell, check or comparison failed; 2 the request cannot be met; 70 a bug of ours" in text
+
+
+def test_no_summary_in_the_help_is_cut_off(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    for level in ([], ["baseline"]):
+        assert ends(monkeypatch, *level, "--help") == 0
+        listed = capsys.readouterr().out.partition("Commands:")[2]
+        assert listed
+        assert "..." not in listed
+
+
+def test_list_without_a_name_says_what_can_be_listed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert ends(monkeypatch, "list") == 2
+    err = capsys.readouterr().err
+    assert all(name in err for name in listing.LISTINGS)
+
+
+@pytest.mark.parametrize(
+    ("typed", "seeds"),
+    [("0", (0,)), ("3,1", (3, 1)), ("0-3", (0, 1, 2, 3)), ("0-2, 7,10 - 11", (0, 1, 2, 7, 10, 11)), ("5-5", (5,))],
+)
+def test_seeds_and_ranges_of_them(typed: str, seeds: tuple[int, ...]) -> None:
+    assert seed_list(typed) == seeds
+
+
+@pytest.mark.parametrize("typed", ["", "a", "-1", "3-1", "0-", "0--2", "0-2-4", "0,1,...,4", "0-200000000", "0-2,1"])
+def test_what_is_no_list_of_seeds_is_shown_as_typed(typed: str) -> None:
+    with pytest.raises(BenchError) as caught:
+        seed_list(typed)
+    assert f"--seeds {typed!r} " in caught.value.what
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,8 @@ def test_differences_are_those_of_the_table_with_intervals(
     assert run(request(shapes, tmp_path, methods=("cyclegan", "toys:Toy"), seeds=(0, 1))) == 0
     capsys.readouterr()
     assert compare(asked(shapes, tmp_path)) == 0
-    printed = rows(capsys.readouterr().out)
+    told = capsys.readouterr().out
+    printed = rows(told)
     long = frame(tmp_path, "folder")
     whole = long[(long.label == "all") & (long.direction == "ink->paint")]
     for protocol in ("accuracy-judge-v1", "fid-judge-v1", "kid-judge-v1", "diversity-judge-v1"):
@@ -44,6 +45,7 @@ def test_differences_are_those_of_the_table_with_intervals(
         for low, high in (map(float, images.split(" to ")), map(float, seeds.split(" to "))):
             assert low - 5e-3 <= expected <= high + 5e-3
         assert which == "0, 1"
+    assert "difference: cyclegan minus toys:Toy." in told
     assert ("paint->ink", "fid-judge-v1") in printed
     assert ("ink->paint", "fid-inception-v1") not in printed  # no weights
     assert compare(asked(shapes, tmp_path, "toys:Toy", "cyclegan")) == 0  # exchanged: the sign alone

@@ -12,7 +12,9 @@ from PIL import Image
 from real_files import real_file
 
 from bench.data.folder import FolderDomain, decode_rgb, discover
+from bench.data.select import load_data
 from bench.errors import BenchError
+from bench.tasks import get_task
 
 
 def png(seed: int) -> bytes:
@@ -76,6 +78,36 @@ def test_class_in_one_domain_only(tmp_path: Path) -> None:
     (tmp_path / "photo" / "mouse").mkdir()
     with pytest.raises(BenchError, match=r"class 'mouse' is in .*photo but not in .*sketch"):
         discover(tmp_path)
+
+
+def test_all_faults_of_a_folder_are_named_at_once(tmp_path: Path) -> None:
+    """A folder collected by hand has many: one run must be enough to learn of those of a kind."""
+    tree(tmp_path)
+    for lonely in ("photo/mouse", "sketch/louse"):
+        (tmp_path / lonely).mkdir()
+    with pytest.raises(BenchError) as caught:
+        load_data(get_task("folder"), str(tmp_path), 8)
+    assert all(f"class '{name}' is in" in caught.value.what for name in ("mouse", "louse"))
+    for lonely in ("photo/mouse", "sketch/louse"):
+        (tmp_path / lonely).rmdir()
+    for name in ("photo/cat/notes.txt", "photo/hat/list.csv", "sketch/hat/a.heic"):
+        (tmp_path / name).write_text("no image")
+    (tmp_path / "sketch" / "cat" / "more").mkdir()
+    with pytest.raises(BenchError) as caught:
+        load_data(get_task("folder"), str(tmp_path), 8)
+    assert all(name in caught.value.what for name in ("notes.txt", "list.csv", "a.heic", "cat/more is a folder"))
+    assert caught.value.remedy.count("convert it") == 1
+
+
+def test_all_damaged_images_of_a_domain_are_named_at_once(tmp_path: Path) -> None:
+    tree(tmp_path, count=30)
+    for k in range(25):
+        (tmp_path / "photo" / "cat" / f"{k}.png").write_bytes(b"damaged")
+    with pytest.raises(BenchError) as caught:
+        list(FolderDomain(tmp_path, "photo", ("cat", "hat")).items())
+    assert caught.value.what.count("cannot be decoded") == 25
+    printed = str(caught.value).splitlines()
+    assert printed[-2:] == ["... and 5 more", "  repair or remove this image and run the same command again"]
 
 
 def test_domain_without_classes(tmp_path: Path) -> None:
@@ -174,8 +206,9 @@ def test_decompression_bomb_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     data = encoded(Image.new("L", (100, 100)))
     for limit in (8000, 2000):  # Pillow warns above the limit and raises above twice the limit
         monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)
-        with pytest.raises(BenchError, match="x cannot be decoded"):
+        with pytest.raises(BenchError, match=r"x is too large: more than 0 million pixels") as caught:
             decode_rgb(data, "x")
+        assert "smaller" in caught.value.remedy
 
 
 def test_grey_and_one_bit() -> None:

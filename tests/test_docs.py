@@ -13,6 +13,7 @@ import ast
 import importlib.util
 import re
 import sys
+import tomllib
 from pathlib import Path
 from types import ModuleType
 
@@ -23,9 +24,10 @@ import yaml
 from docs_commands import DOCS, ROOT, Shown, check, commands, shown
 
 from bench.cli import main
+from bench.conform import conform
 from bench.errors import BenchError
 from bench.sweep_file import load_sweep
-from methods.registry import BUILT_IN
+from methods.registry import BUILT_IN, ENTRY_POINT_GROUP
 
 QUICK_START = "docs/quick-start.md"
 
@@ -159,6 +161,32 @@ def test_the_sweep_file_that_is_shown_is_one(tmp_path: Path) -> None:
     path = tmp_path / "my_sweep.yaml"
     path.write_text(body)
     assert load_sweep(path).task == "mnist2svhn"
+
+
+def test_the_method_that_is_shown_keeps_the_contract(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (body,) = re.findall(r"```python\n(.*?)```", (DOCS / "adding-a-method.md").read_text("utf-8"), flags=re.DOTALL)
+    (tmp_path / "my_package").mkdir()
+    (tmp_path / "my_package" / "my_module.py").write_text(body)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    outcomes = conform("my_package.my_module:MyMethod", sizes=(32,))
+    assert [outcome.name for outcome in outcomes if outcome.status != "passed"] == []
+    assert len(outcomes) > 30
+
+
+def test_the_package_that_is_shown_installs_beside_a_results_folder() -> None:
+    """setuptools refuses to guess where there are two folders that could be packages, and `run` makes the second."""
+    (body,) = re.findall(r"```toml\n(.*?)```", (DOCS / "adding-a-method.md").read_text("utf-8"), flags=re.DOTALL)
+    package = tomllib.loads(body)
+    assert package["tool"]["setuptools"]["packages"] == ["my_package"]
+    assert package["project"]["entry-points"][ENTRY_POINT_GROUP] == {"my_method": "my_package.my_module:MyMethod"}
+    assert package["project"]["dependencies"] == ["udt-bench"]
+
+
+def test_no_picture_or_link_of_the_readme_leads_nowhere() -> None:
+    """Those of the pages are checked by the builder."""
+    linked = re.findall(r"\]\(([^)#]+)", (ROOT / "README.md").read_text("utf-8"))
+    assert "docs/images/sketch2real-quick.png" in linked
+    assert [path for path in linked if "://" not in path and not (ROOT / path).exists()] == []
 
 
 LISTS = ("list", "--help", "--version", "--list", "--show-completion")

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from xml.etree import ElementTree
@@ -20,7 +21,7 @@ from bench.cli import main
 from bench.errors import Interrupted
 from bench.gate.baseline import load
 from bench.gate.report import Report, as_json, as_junit, as_markdown
-from bench.gate.rerun import _overrides
+from bench.gate.rerun import _overrides, code_of
 from bench.gate.verdict import Finding, Verdict
 from bench.launch import Request
 from bench.results import read_cells
@@ -240,6 +241,37 @@ def test_a_default_that_changed_since_is_set_back_for_the_rerun(tmp_path: Path) 
     assert set(_overrides(baseline, {"munit": changed})) == {
         f"munit.betas={json.dumps(config['betas'])}", f"munit.batch_size={config['batch_size']}"
     }  # fmt: skip
+
+
+def test_the_code_of_a_method_from_outside_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or else a check without --rerun would take the seeds of the method as it was before, and pass."""
+    train(tmp_path, range(2), ("munit",))
+    save_baseline(tmp_path)
+    baseline = load(tmp_path, "main")
+    (ours,) = baseline.methods.values()
+    theirs = replace(baseline, methods={"own_package.method:Own": ours})
+    package = tmp_path / "own_package"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    (package / "method.py").write_text("rate = 1")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    before = code_of(theirs), code_of(baseline)
+    assert (code_of(theirs), code_of(baseline)) == before
+    (package / "method.py").write_text("rate = 2")
+    assert code_of(theirs) != before[0]
+    assert code_of(baseline) == before[1]
+
+
+def test_a_rerun_of_a_folder_that_is_not_named_fails_before_the_code_check(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    baseline = SimpleNamespace(task="folder", data="auto")
+    monkeypatch.setattr("bench.gate.command.load", lambda results, name: baseline)
+    monkeypatch.setattr("bench.gate.command.folder_of", lambda results, name: results)
+    assert call(monkeypatch, "check", "--baseline", "main", "--rerun", "--results", str(tmp_path)) == 3
+    printed = capsys.readouterr()
+    assert "does not say where it lies\n  add --data ROOT" in printed.err
+    assert printed.out == ""
 
 
 def seeds_of(root: Path) -> set[int]:

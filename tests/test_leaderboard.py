@@ -176,6 +176,7 @@ def test_a_missing_encoder_says_what_to_type(tmp_path: Path) -> None:
     (text,) = leaderboards(tmp_path, "folder")
     row = next(line for line in text.splitlines() if line.startswith("| cyclegan"))
     assert "needs: bench fetch inception" in row
+    assert "python -m bench fetch inception (fetch --list" in text  # below the table: what can be typed, and then
     assert "fid-inception-v1 per class" not in text
 
 

@@ -90,6 +90,8 @@ def place_of(cls: type, attribute: str) -> str:
     else:
         owner, found = cls, None
     label = f"{cls.__name__}.{attribute}" if attribute else cls.__name__
+    if attribute and found is None:
+        label = f"{cls.__name__}, which has no {attribute} of its own"
     for candidate in (_function(found), owner):
         try:
             file, line = inspect.getsourcefile(candidate), inspect.getsourcelines(candidate)[1]

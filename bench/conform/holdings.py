@@ -100,6 +100,8 @@ def difference(a: Any, b: Any) -> str:
     if not differing:
         return ""
     path = differing[0]
+    if not path:  # two tensors, and no containers
+        return f"they differ {_gap(left[path], right[path])}"
     return f"{len(differing)} of {len(left)} values differ, the first is {path}: {_gap(left[path], right[path])}"
 
 

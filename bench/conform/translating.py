@@ -258,7 +258,7 @@ def undeclared_styles(subject: Subject) -> str:
 
 @check(
     "weights written to disk and read into a new method, without `prepare`, translate to the same bytes",
-    look="prepare", needs=("output",), sizes="first",
+    look="prepare", needs=("translations_repeat",), sizes="first",
 )  # fmt: skip
 def stored_weights(subject: Subject) -> str:
     """What is scored is the stored method. What `prepare` learns, or the constructor draws, must be in state_dict()."""

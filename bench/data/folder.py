@@ -6,6 +6,8 @@ other file or folder inside a class folder is an error: skipping, say, a `.gif` 
 
 The split does not depend on names: per class and domain, files sorted by the sha256 of their bytes, the first 20 %
 (at least 2) are test.
+
+What is wrong is said all at once (`bench.errors.each`), not file by file: folders collected by hand have many faults.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from bench.data.contract import Item, SplitName
-from bench.errors import BenchError, nearest
+from bench.errors import BenchError, each, joined, nearest
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP")
@@ -51,14 +53,15 @@ def decode_rgb(data: bytes, name: str) -> np.ndarray:
             with Image.open(io.BytesIO(data), formats=FORMATS) as opened:
                 opened.load()
                 return np.asarray(_to_rgb(ImageOps.exif_transpose(opened)))
-    except (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, _BOMB, _BOMB_WARNING) as error:
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise BenchError(
+            f"{name} is too large: more than {(Image.MAX_IMAGE_PIXELS or 0) / 1e6:.0f} million pixels",
+            "make it smaller (it is scaled down to the size of the task in any case)",
+        ) from error
+    except (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error) as error:
         raise BenchError(
             f"{name} cannot be decoded: {error}", "repair or remove this image and run the same command again"
         ) from error
-
-
-_BOMB = Image.DecompressionBombError
-_BOMB_WARNING = Image.DecompressionBombWarning
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
@@ -100,12 +103,16 @@ def discover(
         if not names:
             raise BenchError(f"{root / domain} has no class folders", f"put images into {root / domain}/<class>/")
     first, second = pair
-    for name in sorted(classes[first] ^ classes[second]):
-        has, lacks = (first, second) if name in classes[first] else (second, first)
-        raise BenchError(
+    alone = [
+        BenchError(
             f"class '{name}' is in {root / has} but not in {root / lacks}",
             f"add {root / lacks / name}/ with images, or remove {root / has / name}",
         )
+        for has, lacks in ((first, second), (second, first))
+        for name in sorted(classes[has] - classes[lacks])
+    ]
+    if alone:
+        raise joined(alone)
     return pair, tuple(sorted(classes[first]))
 
 
@@ -135,14 +142,15 @@ def _choose(
 def image_files(folder: Path) -> list[Path]:
     """The images of one class folder, sorted by name. Raises BenchError for anything else that is not ignored."""
     found = _visible(folder)
-    for path in found:
-        if path.is_dir():
-            raise BenchError(f"{path} is a folder inside a class folder", f"move its images to {folder} or remove it")
-        if path.suffix.lower() not in SUFFIXES:
-            raise BenchError(
-                f"{path} is not an image of a known type", f"convert it ({', '.join(SUFFIXES)}) or remove it"
-            )
+    each(found, _check_image_file)
     return found
+
+
+def _check_image_file(path: Path) -> None:
+    if path.is_dir():
+        raise BenchError(f"{path} is a folder inside a class folder", f"move its images to {path.parent} or remove it")
+    if path.suffix.lower() not in SUFFIXES:
+        raise BenchError(f"{path} is not an image of a known type", f"convert it ({', '.join(SUFFIXES)}) or remove it")
 
 
 @dataclass(frozen=True)
@@ -163,7 +171,8 @@ class FolderDomain:
         self.root = root
         self.domain = domain
         self.classes = tuple(classes)
-        self._images = {name: self._class_files(root / domain / name) for name in self.classes}
+        images = each(self.classes, lambda name: self._class_files(root / domain / name))
+        self._images = dict(zip(self.classes, images, strict=True))
 
     @staticmethod
     def _class_files(folder: Path) -> list[Path]:
@@ -201,9 +210,17 @@ class FolderDomain:
         return sum(len(paths) for paths in self._images.values())
 
     def items(self) -> Iterator[Item]:
-        """Every image once, class by class. Raises BenchError with the file's name for one that cannot be decoded."""
+        """Every image once, class by class. Raises BenchError, at the end, that names all that cannot be decoded."""
+        failures = list[BenchError]()
         for file in self._files:
-            yield Item(decode_rgb(read_file(file.path), str(file.path)), file.label, file.split, str(file.path))
+            try:
+                pixels = decode_rgb(read_file(file.path), str(file.path))
+            except BenchError as error:
+                failures.append(error)
+            else:
+                yield Item(pixels, file.label, file.split, str(file.path))
+        if failures:
+            raise joined(failures)
 
 
 def read_file(path: Path) -> bytes:

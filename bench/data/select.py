@@ -12,7 +12,7 @@ from bench.data.domainnet import DomainNet
 from bench.data.drawn import DRAWN_VERSION, DrawnDigits, DrawnPictures
 from bench.data.folder import FolderDomain, discover
 from bench.data.store import prepare
-from bench.errors import BenchError
+from bench.errors import BenchError, each
 from bench.progress import track
 from bench.tasks import Task
 
@@ -95,10 +95,11 @@ def _mnist_drawn(task: Task) -> tuple[Source, Source]:
 
 def _folder(task: Task, root: Path, domains: Sequence[str] | None) -> tuple[Source, Source]:
     known = task.domains if all(task.domains) else None
-    (first, second), classes = discover(root, domains, known)
+    pair, classes = discover(root, domains, known)
     if task.classes and tuple(sorted(task.classes)) != classes:
         raise BenchError(
             f"{root} holds the classes {', '.join(classes)}; {task.name} has {', '.join(task.classes)}",
             "use --task folder for other classes",
         )
-    return FolderDomain(root, first, classes), FolderDomain(root, second, classes)
+    first, second = each(pair, lambda domain: FolderDomain(root, domain, classes))
+    return first, second

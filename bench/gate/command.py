@@ -59,6 +59,11 @@ def examine(request: CheckRequest) -> Report:
     if request.code_only:
         return Report(request.baseline, check_code(code))
     baseline = load(request.results, request.baseline)
+    if request.rerun and baseline.task == "folder" and (request.data or baseline.data) == "auto":
+        raise BenchError(  # now, and not after the code check
+            f"the baseline '{request.baseline}' is of a folder of images, and does not say where it lies",
+            "add --data ROOT, the folder with ROOT/<domain>/<class>/<image>",
+        )
     findings = list(check_code(code))
     from bench.gate.rerun import last_seeds, rerun
     from bench.gate.training import compare, undecided

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from importlib.resources import files
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from bench.pools import Setting
 from bench.progress import say
 from bench.results import read_cells
 from bench.spec import config_values, flat_values
+from methods.registry import registered
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,7 @@ def rerun(
 
     install_judges(folder_of(root, baseline.name), root)
     note = root / "checks" / f"{baseline.name}.json"
-    chosen = list(seeds) or _begun(note) or _unused(baseline, root)
+    chosen = list(seeds) or _begun(note, baseline) or _unused(baseline, root)
     request = Request(
         task=baseline.task, methods=list(baseline.methods), preset=baseline.setting.preset, data=data or baseline.data,
         domains=baseline.domains, seeds=chosen, overrides=[], budget=baseline.setting.budget, device=device,
@@ -60,23 +62,23 @@ def rerun(
             return Rerun(chosen, f"nothing was trained: {why}")
         if changed := differing(baseline, spec.method, spec.config):
             return Rerun(chosen, f"nothing was trained: {spec.method} with {', '.join(changed[:3])}")
-    write_json(note, {"code": code_digest(), "seeds": chosen, "finished": False})
+    write_json(note, {"code": code_of(baseline), "seeds": chosen, "finished": False})
     say(f"check: training {len(session.jobs)} cells, seeds {', '.join(map(str, chosen))}")
     with redirect_stdout(sys.stderr):  # the leaderboard; standard output is kept for the verdict
         run(request)
-    write_json(note, {"code": code_digest(), "seeds": chosen, "finished": True})
+    write_json(note, {"code": code_of(baseline), "seeds": chosen, "finished": True})
     return Rerun(chosen)
 
 
 def last_seeds(baseline: Baseline, root: Path) -> list[int]:
     """Those of the last rerun with this baseline, if it was made with this code; else none."""
     stored = _read(root / "checks" / f"{baseline.name}.json")
-    return list(stored["seeds"]) if stored.get("code") == code_digest() else []
+    return list(stored["seeds"]) if stored.get("code") == code_of(baseline) else []
 
 
-def _begun(note: Path) -> list[int]:
+def _begun(note: Path, baseline: Baseline) -> list[int]:
     stored = _read(note)
-    unfinished = stored.get("code") == code_digest() and not stored["finished"]
+    unfinished = stored.get("code") == code_of(baseline) and not stored["finished"]
     return list(stored["seeds"]) if unfinished else []
 
 
@@ -107,8 +109,29 @@ def _overrides(baseline: Baseline, configs: Mapping[str, Mapping[str, Any]]) -> 
     return texts
 
 
+def code_of(baseline: Baseline) -> str:
+    """A digest of all code that its methods' results can follow from: ours, and that of other people's packages."""
+    theirs = sha256()
+    for path in sorted(_outside(baseline.methods)):
+        theirs.update(path.read_bytes())
+    return f"{code_digest()}-{theirs.hexdigest()[:12]}"
+
+
+def _outside(methods: Iterable[str]) -> set[Path]:
+    """The Python files of the packages, or the modules, of methods that are not ours."""
+    known, found = registered(), set[Path]()
+    targets = {(known[name].target if name in known else name).partition(":")[0] for name in methods}
+    for package in {target.partition(".")[0] for target in targets} - {"methods"}:
+        spec = find_spec(package)
+        folders = list(spec.submodule_search_locations or ()) if spec else []
+        found.update(path for folder in folders for path in Path(folder).rglob("*.py"))
+        if spec and spec.origin and not folders:
+            found.add(Path(spec.origin))
+    return found
+
+
 def code_digest() -> str:
-    """Of all code that a result can follow from."""
+    """Of the harness, the metrics and the methods that come with it."""
     whole = sha256()
     for package in ("bench", "methods", "metrics"):
         folder = Path(str(files(package)))

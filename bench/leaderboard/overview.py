@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -33,6 +34,7 @@ def overview(of: Direction) -> Sheet:
     footnotes = [MEANS_NOTE, *about_bold(of.headline)]
     footnotes += [FLOOR_NOTE] if has_floor(reference) else []
     footnotes += [SECONDS_NOTE] if with_stages else []
+    footnotes += _needs(body)
     columns = [*NAMES, Column("seeds k/n"), *headings(of.headline), *costs]
     return of.sheet(of.name, columns, [body, reference], marks, footnotes, first=True)
 
@@ -46,6 +48,16 @@ def nothing_scored(of: Direction) -> Sheet:
     ]
     columns = [*NAMES, Column("seeds k/n"), Column("state", align="left")]
     return of.sheet("nothing scored yet", columns, [rows], marks, [], first=True)
+
+
+def _needs(body: Sequence[Sequence[Cell]]) -> Iterator[str]:
+    """What to type for the weights that cells ask for: only the columns of these encoders know their names."""
+    missing = (cell.missing for line in body for cell in line)
+    if names := sorted({name for text in missing for name in re.findall(r"needs: bench fetch ([\w.-]+)", text)}):
+        yield (
+            f"needs: weights that are not on this machine: python -m bench fetch {' '.join(names)} "
+            "(fetch --list: how large they are); then the same run, or evaluate, adds the numbers and trains nothing"
+        )
 
 
 def _cells(of: Direction) -> list[int]:

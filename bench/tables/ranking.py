@@ -130,7 +130,7 @@ def _note(kinds: set[str], level: float) -> str:
     return (
         "bold: not told from the best (" + "; ".join(said) + ")"
         if kinds - {"none"}
-        else "nothing is bold: nothing to test"
+        else "nothing is bold: nothing could be tested"
     )
 
 

@@ -1,0 +1,44 @@
+"""What the command line's options hold: names, whole numbers and ranges, as typed. No heavy imports."""
+
+from __future__ import annotations
+
+from bench.errors import BenchError, nearest
+
+MOST_SEEDS = 10_000
+"""In a range: a slip such as 0-200000000 is not to fill the memory."""
+
+
+def one_of(option: str, value: str, valid: tuple[str, ...]) -> str:
+    """`value`, if it is valid; BenchError otherwise."""
+    if value not in valid:
+        raise BenchError(f"{option} {value!r} is not understood", nearest(value, [name for name in valid if name]))
+    return value
+
+
+def split(names: str) -> tuple[str, ...]:
+    """The names in `a, b`, without empty ones."""
+    return tuple(name.strip() for name in names.split(",") if name.strip())
+
+
+def seed_list(text: str) -> tuple[int, ...]:
+    """The seeds in `0,1,2`, `0-19` or `0-3,7`. Raises BenchError for anything else."""
+    spelt = list[str]()
+    for part in text.split(","):
+        first, dash, last = (end.strip() for end in part.partition("-"))
+        if dash and first.isdecimal() and last.isdecimal() and int(last) - int(first) in range(MOST_SEEDS):
+            spelt += map(str, range(int(first), int(last) + 1))
+        else:
+            spelt.append(part)
+    return whole_numbers("--seeds", ",".join(spelt), "0,1,2", f"--seeds {text!r}")
+
+
+def whole_numbers(option: str, text: str, example: str, typed: str = "") -> tuple[int, ...]:
+    """The numbers in `32,64`. Raises BenchError, with `typed` as what was typed, for anything else."""
+    parts = split(text)
+    typed = typed or f"{option} {text!r}"
+    if not parts or not all(part.isdecimal() for part in parts):
+        raise BenchError(f"{typed} is not understood", f"write whole numbers joined by commas: {option} {example}")
+    if len({int(part) for part in parts}) < len(parts):
+        what = option.removeprefix("--").removesuffix("s")
+        raise BenchError(f"{typed} names a {what} twice", "each is taken once: name it once")
+    return tuple(int(part) for part in parts)
