@@ -117,6 +117,11 @@ def resident(key: str) -> int:
     raise RuntimeError(f"/proc/self/status has no {key}: peaks on a CPU are measured on Linux alone")
 
 
+def forget_peak() -> None:
+    """Let `VmHWM` begin anew."""
+    Path("/proc/self/clear_refs").write_text("5")
+
+
 def line_through(batches: Sequence[int], peaks: Sequence[int]) -> tuple[float, float]:
     """(bytes at batch 0, bytes an image) of the least squares line."""
     slope, start = np.polyfit(batches, peaks, 1)
