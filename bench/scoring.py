@@ -127,7 +127,13 @@ def reference(
     order = np.argsort(np.array([identifier for part in parts for identifier in part.ids]), kind="stable")
     labels = np.concatenate([part.labels for part in parts])[order]
     rows = first_per_class(labels, per_class)
-    images = np.concatenate([part.images for part in parts])[order[rows]]
+    images = np.empty((len(rows), *parts[0].images.shape[1:]), np.uint8)
+    start = 0
+    for part in parts:  # only what is wanted leaves the disk, once: all of them together can be gigabytes
+        place = np.flatnonzero((order[rows] >= start) & (order[rows] < start + len(part)))
+        for row in place:
+            images[row] = part.images[order[rows[row]] - start]
+        start += len(part)
     return images, labels[rows]
 
 

@@ -204,8 +204,8 @@ def test_duplicates_are_kept_and_counted(tmp_path: Path) -> None:
     class Leaky(Toy):
         def items(self) -> Iterator[Item]:
             items = list(Toy("", 1).items())
-            items[4] = Item(items[0].pixels, 0, "train", "copy of test image 0")
-            items[5] = Item(items[4].pixels, 0, "train", "and another one")
+            items[4] = Item(items[0].image, 0, "train", "copy of test image 0")
+            items[5] = Item(items[4].image, 0, "train", "and another one")
             yield from items
 
     data = prepare((Leaky("left", 3), Toy("right", 1)), 8, tmp_path, "real", "as found")

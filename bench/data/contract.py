@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -47,14 +47,19 @@ class TaskData:
 
 @dataclass(frozen=True)
 class Item:
-    """One image as a source yields it: already decoded to RGB, of any size."""
+    """One image as a source yields it, RGB and of any size, decoded already or when it is asked for."""
 
-    pixels: np.ndarray
-    """uint8 (h, w, 3)."""
+    image: np.ndarray | Callable[[], np.ndarray]
+    """uint8 (h, w, 3), or what makes it: called from several threads at once for different items."""
     label: int
     split: SplitName
     name: str
     """Where it comes from (a file's path, or `train-images#123`), for error messages."""
+
+    @property
+    def pixels(self) -> np.ndarray:
+        """uint8 (h, w, 3), decoded each time. Raises BenchError with the file's name if it cannot be decoded."""
+        return self.image() if callable(self.image) else self.image
 
 
 class Source(Protocol):
@@ -84,7 +89,7 @@ class Source(Protocol):
         ...
 
     def items(self) -> Iterator[Item]:
-        """Every image once. Raises BenchError with the file's name for one that cannot be decoded."""
+        """Every image once. The item, or its `pixels`, raises BenchError with the file's name for a damaged one."""
         ...
 
 

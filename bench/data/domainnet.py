@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Literal
 
@@ -103,11 +103,12 @@ class DomainNet:
         return len(self._pictures)
 
     def items(self) -> Iterator[Item]:
-        """Every image once, class by class. Raises BenchError with the member's name for one that is damaged."""
+        """Every image once, class by class. It, or its `pixels`, raises BenchError with a damaged member's name."""
         with self._reader() as read:
             for picture, label, split in self._pictures:
                 name = f"{self.path}:{picture.member}"
-                yield Item(decode_rgb(read(picture.member), name), label, split, name)
+                # Read here: the archive is closed when the last item is out, which may be before it is decoded.
+                yield Item(partial(decode_rgb, read(picture.member), name), label, split, name)
 
     @contextmanager
     def _reader(self) -> Iterator[Callable[[str], bytes]]:

@@ -15,11 +15,13 @@ from __future__ import annotations
 import hashlib
 import io
 import struct
+import threading
 import warnings
 import zlib
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Literal
 
@@ -47,12 +49,10 @@ def decode_rgb(data: bytes, name: str) -> np.ndarray:
     ignored). Of an animation the first frame is taken.
     """
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # damaged EXIF blocks and the like: the pixels are what counts
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(io.BytesIO(data), formats=FORMATS) as opened:
-                opened.load()
-                return np.asarray(_to_rgb(ImageOps.exif_transpose(opened)))
+        with _only_bombs(), Image.open(io.BytesIO(data), formats=FORMATS) as opened:
+            opened.load()
+            ImageOps.exif_transpose(opened, in_place=True)
+            return np.asarray(_to_rgb(opened))
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise BenchError(
             f"{name} is too large: more than {(Image.MAX_IMAGE_PIXELS or 0) / 1e6:.0f} million pixels",
@@ -64,6 +64,39 @@ def decode_rgb(data: bytes, name: str) -> np.ndarray:
         ) from error
 
 
+class _OnlyBombs:
+    """Inside, warnings are ignored (damaged EXIF blocks and the like: the pixels are what counts), those of bombs are
+    errors.
+
+    Python's filters belong to all threads: the first thread that enters sets them, the last that leaves puts back what
+    was there. `warnings.catch_warnings` in each of several threads would leave the filters of one of them behind.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._inside = 0
+        self._before = ExitStack()
+
+    @contextmanager
+    def __call__(self) -> Iterator[None]:
+        with self._lock:
+            if self._inside == 0:
+                self._before.enter_context(warnings.catch_warnings())
+                warnings.simplefilter("ignore")
+                warnings.simplefilter("error", Image.DecompressionBombWarning)
+            self._inside += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._inside -= 1
+                if self._inside == 0:
+                    self._before.close()
+
+
+_only_bombs = _OnlyBombs()
+
+
 def _to_rgb(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I"):  # 16-bit grey: "I;16", or "I" with values up to 65535
         values = np.asarray(image).astype(np.int64)
@@ -72,7 +105,7 @@ def _to_rgb(image: Image.Image) -> Image.Image:
         image = image.convert("RGBA")
         white = Image.new("RGBA", image.size, "white")
         return Image.alpha_composite(white, image).convert("RGB")
-    return image.convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 # --------------------------------------------------------------------------------------------------- the tree
@@ -210,17 +243,13 @@ class FolderDomain:
         return sum(len(paths) for paths in self._images.values())
 
     def items(self) -> Iterator[Item]:
-        """Every image once, class by class. Raises BenchError, at the end, that names all that cannot be decoded."""
-        failures = list[BenchError]()
+        """Every image once, class by class; its `pixels` raise BenchError with the file's name if it is damaged."""
         for file in self._files:
-            try:
-                pixels = decode_rgb(read_file(file.path), str(file.path))
-            except BenchError as error:
-                failures.append(error)
-            else:
-                yield Item(pixels, file.label, file.split, str(file.path))
-        if failures:
-            raise joined(failures)
+            yield Item(partial(_decode_file, file.path), file.label, file.split, str(file.path))
+
+
+def _decode_file(path: Path) -> np.ndarray:
+    return decode_rgb(read_file(path), str(path))
 
 
 def read_file(path: Path) -> bytes:

@@ -23,7 +23,8 @@ from PIL import Image
 from bench.atomic import write_atomically, write_json
 from bench.data import files
 from bench.data.contract import SPLITS, Item, Progress, Source, Split, SplitName, TaskData
-from bench.errors import BenchError
+from bench.data.in_order import in_order, threads_here
+from bench.errors import BenchError, joined
 from bench.reading import read_json
 
 PREPARATION = 1
@@ -41,7 +42,7 @@ def prepare(
     """Both domains at `size` x `size`, from the cache where they were prepared before.
 
     The version is a hash over both sources' fingerprints, classes and resampling, the size and PREPARATION. Images are
-    streamed: memory does not grow with their number (except 40 bytes each). Two processes at once are safe: one
+    streamed: memory does not grow with their number (except about 100 bytes each). Two processes at once are safe: one
     prepares, the other waits. If a test image is also a training image, `note` says how often.
 
     Raises BenchError, with nothing left behind, if an image cannot be decoded, the disk is too small, a class is
@@ -159,15 +160,33 @@ def _build(sources: tuple[Source, Source], size: int, folder: Path, progress: Pr
 
 
 def _decode(source: Source, count: int, size: int, unsorted: Path, progress: Progress) -> _Rows:
-    """Append every image to the file `unsorted`. Plain writes, not a memory map: its pages would count as memory."""
-    rows = _Rows()
-    with unsorted.open("wb") as file:
-        for item in progress(source.items(), count, f"preparing {source.domain}"):
+    """Append every image to the file `unsorted`. Plain writes, not a memory map: its pages would count as memory.
+
+    Several images are decoded and resized at once, where there are cores, and written in the source's order. Raises one
+    BenchError, at the end, that names every image that cannot be decoded.
+    """
+    rows, failures = _Rows(), list[BenchError]()
+
+    def prepared_one(item: Item) -> tuple[bytes, bytes, int, SplitName] | BenchError:
+        try:
             content = resized(item.pixels, size, source.resample).tobytes()
+        except BenchError as error:
+            return error
+        return content, hashlib.sha256(content).digest(), item.label, item.split
+
+    items = progress(source.items(), count, f"preparing {source.domain}")
+    with unsorted.open("wb") as file:
+        for made in in_order(prepared_one, items, threads_here()):
+            if isinstance(made, BenchError):
+                failures.append(made)
+                continue
+            content, digest, label, split = made
             file.write(content)
-            rows.digests.append(hashlib.sha256(content).digest())
-            rows.labels.append(item.label)
-            rows.splits.append(item.split)
+            rows.digests.append(digest)
+            rows.labels.append(label)
+            rows.splits.append(split)
+    if failures:
+        raise joined(failures)
     if len(rows.labels) != count:
         raise RuntimeError(f"source {source.domain} announced {count} images and gave {len(rows.labels)}")
     return rows
