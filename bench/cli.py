@@ -43,6 +43,9 @@ ProtocolsOption = Annotated[
     ),
 ]
 DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")]
+PrecisionOption = Annotated[
+    str, typer.Option("--precision", help="Of training: float32, bf16, or auto (bf16 on CUDA cards that have it).")
+]
 LaunchOption = Annotated[str, typer.Option("--launch", help="local, or ray: cells are tasks of a Ray cluster.")]
 AddressOption = Annotated[
     str, typer.Option("--address", help="HOST:PORT of the Ray cluster; default: one that is here.")
@@ -83,6 +86,7 @@ def run(
     overrides: SetOption = None,
     budget: Annotated[str, typer.Option(help="images=N per domain, or seconds=S; default: the preset's.")] = "",
     device: DeviceOption = "auto",
+    precision: PrecisionOption = "auto",
     jobs: Annotated[int, typer.Option(min=0, help="Cells at once; 0: as many as fill the machine.")] = 0,
     protocols: ProtocolsOption = "",
     profile: Annotated[bool, typer.Option("--profile", help="Also say where a training step's time goes.")] = False,
@@ -95,7 +99,7 @@ def run(
 
     request = Request(
         task, _split(methods), preset, data, domains, _seeds(seeds), overrides or [], budget, device, results, jobs,
-        _split(protocols), _one_of("--launch", launch, ("local", "ray")), address, profile,
+        _split(protocols), _one_of("--launch", launch, ("local", "ray")), address, profile, precision,
     )  # fmt: skip
     raise typer.Exit(run(request))
 
@@ -171,6 +175,7 @@ def sweep(
     data: Annotated[str, typer.Option(help="As for run, instead of the file's.")] = "",
     budget: Annotated[str, typer.Option(help="As for run, instead of the file's.")] = "",
     device: DeviceOption = "auto",
+    precision: PrecisionOption = "auto",
     jobs: Annotated[int, typer.Option(min=0, help="Cells at once; 0: as many as fill the machine.")] = 0,
     protocols: ProtocolsOption = "",
     launch: LaunchOption = "local",
@@ -189,7 +194,7 @@ def sweep(
 
     request = SweepRequest(
         name, _split(preset), _seeds(seeds) if seeds else (), data, budget, device, results, jobs, _split(protocols),
-        dry_run, _one_of("--launch", launch, ("local", "ray")), address,
+        dry_run, _one_of("--launch", launch, ("local", "ray")), address, precision,
     )  # fmt: skip
     raise typer.Exit(run_sweep(request))
 

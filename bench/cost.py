@@ -35,6 +35,8 @@ class Cost:
     """Iterations."""
     images_per_domain: int
     """Source images per domain that were consumed."""
+    precision: str
+    """Of the arithmetic, as `--precision` takes it: `float32` or `bf16`."""
 
 
 class Meter:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -17,25 +17,32 @@ from bench.errors import BenchError, nearest
 SMALL_IMAGE = 64
 """Side in pixels up to which one CPU thread a cell is the best use of the cores."""
 DEVICES = ["auto", "cpu", "cuda", "mps"]
+PRECISIONS = {"float32": "32-true", "bf16": "bf16-mixed"}
+"""As typed -> Fabric's name. `auto` is neither: see `Runtime`."""
 
 
 class Runtime:
     """One device, one precision, a thread count."""
 
-    def __init__(self, device: str, image_size: int) -> None:
-        """`device`: one of DEVICES. bf16 autocast on CUDA cards that have it, float32 elsewhere.
+    def __init__(self, device: str, image_size: int, precision: str = "auto") -> None:
+        """`device`: one of DEVICES. `precision`: `float32`, `bf16` (autocast; weights and optimisers stay float32), or
+        `auto`: bf16 on CUDA cards that have it, float32 elsewhere.
 
-        Raises BenchError for an unknown device or one that is not there.
+        Raises BenchError for an unknown name, a device that is not there, and bf16 where the device has none.
         """
+        check_precision(precision)
         if device not in DEVICES:
             raise BenchError(f"unknown device '{device}'", nearest(device, DEVICES))
         chosen = _best_device() if device == "auto" else device
         if chosen not in _available():
             raise BenchError(f"device '{chosen}' is not available here", f"valid: {', '.join(['auto', *_available()])}")
-        bf16 = chosen == "cuda" and torch.cuda.is_bf16_supported()
-        self.fabric = Fabric(accelerator=chosen, devices=1, precision="bf16-mixed" if bf16 else "32-true")
+        usual = "bf16" if chosen == "cuda" and torch.cuda.is_bf16_supported() else "float32"
+        if precision == "bf16" and (chosen == "mps" or (chosen == "cuda" and usual == "float32")):
+            raise BenchError(f"device '{chosen}' does not compute in bf16 here", "choose --precision float32")
+        self.precision = PRECISIONS[usual if precision == "auto" else precision]
+        self.usual_precision = PRECISIONS[usual]
+        self.fabric = Fabric(accelerator=chosen, devices=1, precision=self.precision)  # type: ignore[arg-type]
         self.device: torch.device = self.fabric.device
-        self.precision = "bf16-mixed" if bf16 else "32-true"
         self.threads = _threads(image_size)
 
     @property
@@ -44,8 +51,12 @@ class Runtime:
         return 1 if self.device.type != "cpu" else max(1, _cores() // self.threads)
 
     def autocast(self) -> AbstractContextManager[Any]:
-        """Context of the forward arithmetic."""
+        """Context of a method's forward arithmetic."""
         return self.fabric.autocast()
+
+    def usual_autocast(self) -> AbstractContextManager[Any]:
+        """Context of what cells share (semantic stages): the device's usual precision, whatever one cell asked for."""
+        return torch.autocast(self.device.type, torch.bfloat16) if "bf16" in self.usual_precision else nullcontext()
 
     def synchronise(self) -> None:
         """Wait until the device has finished, for timings."""
@@ -66,8 +77,9 @@ class Runtime:
         """Refuse another device or precision in mid-run (BenchError); warn about another torch version."""
         if (device, precision) != (self.device.type, self.precision):
             raise BenchError(
-                f"{cell} was begun on {device} in {precision}, this run is on {self.device.type} in {self.precision}",
-                f"add --device {device}, or remove the folder to begin anew",
+                f"{cell} was begun on {device} in {as_typed(precision)}, this run is on {self.device.type} in "
+                f"{as_typed(self.precision)}",
+                f"add --device {device} --precision {as_typed(precision)}, or remove the folder to begin anew",
             )
         if version != torch.__version__:
             warnings.warn(
@@ -75,6 +87,17 @@ class Runtime:
                 RuntimeWarning,
                 stacklevel=2,
             )
+
+
+def check_precision(precision: str) -> None:
+    """Raise BenchError for what is neither `auto` nor in PRECISIONS."""
+    if precision not in ("auto", *PRECISIONS):
+        raise BenchError(f"unknown precision '{precision}'", nearest(precision, ["auto", *PRECISIONS]))
+
+
+def as_typed(precision: str) -> str:
+    """Fabric's name -> what `--precision` takes."""
+    return next((typed for typed, name in PRECISIONS.items() if name == precision), precision)
 
 
 def _cores() -> int:

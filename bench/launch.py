@@ -18,7 +18,7 @@ from bench.atomic import write_atomically, write_json
 from bench.data.contract import TaskData
 from bench.data.files import find_weights
 from bench.data.select import data_kind, load_data
-from bench.device import DEVICES, Runtime
+from bench.device import DEVICES, Runtime, check_precision
 from bench.doctor import doctor_record, warn_if_unwell
 from bench.environment import describe
 from bench.errors import BenchError, Interrupted, in_turn, nearest
@@ -82,6 +82,8 @@ class Request:
     """Of the cluster, see `bench.cluster.driver.connected`."""
     profile: bool = False
     """Whether to profile some training steps of each cell, see bench/profiling.py."""
+    precision: str = "auto"
+    """`auto`, `float32` or `bf16`: of the methods' training, see bench/device.py."""
 
 
 @dataclass(frozen=True)
@@ -127,7 +129,7 @@ def open_session(request: Request, data: TaskData | None = None) -> Session:
     """Check everything and load the data, unless they are given. Raises BenchError before anything is trained."""
     task = get_task(request.task)
     preset = get_preset(request.preset, task.kind)
-    runtime = Runtime(device_here(request), task.sizes[request.preset])
+    runtime = runtime_here(request, task.sizes[request.preset])
     classes, broken, configs = resolve_settings(request)
     budget = Budget.parse(request.budget) if request.budget else Budget("images", preset.images)
     if data is None:
@@ -216,20 +218,21 @@ def profile_cell(job: Job, session: Session, domains: Domains, results: Path) ->
 # ------------------------------------------------------------------------------------------------- before training
 
 
-def device_here(request: Request) -> str:
-    """The device to check the request with: cells of a cluster run elsewhere, and this machine may have no GPU.
+def runtime_here(request: Request, image_size: int) -> Runtime:
+    """What to check the request with: cells of a cluster run elsewhere, and this machine may have no GPU.
 
-    Raises BenchError for an unknown device, for an address without `launch="ray"`, and for a profile with it.
+    Raises BenchError as Runtime does, for an address without `launch="ray"`, and for a profile with it.
     """
+    check_precision(request.precision)
     if request.launch == "ray" and request.profile:
         raise BenchError("--profile looks at the steps of this machine", "leave out --launch ray or --profile")
     if request.launch == "ray":
         if request.device not in DEVICES:
             raise BenchError(f"unknown device '{request.device}'", nearest(request.device, DEVICES))
-        return "cpu"
+        return Runtime("cpu", image_size)
     if request.address:
         raise BenchError(f"--address {request.address} is of a cluster", "add --launch ray, or leave it out")
-    return request.device
+    return Runtime(request.device, image_size, request.precision)
 
 
 def resolve_methods(names: Sequence[str]) -> tuple[dict[str, type[Translator]], dict[str, str]]:

@@ -21,7 +21,7 @@ GIVEN = "given weights"
 """Budget of a checkpoint that was scored and not trained."""
 CELL_TEXTS = (
     "folder", "task", "data_kind", "data_version", "preset", "method", "budget", "config", "identity", "supervision",
-    "state", "reason", "remarks",
+    "state", "reason", "remarks", "arithmetic",
 )  # fmt: skip
 CELL_NUMBERS = (
     "image_size", "seed", "stand_in", "step", "seconds", "stage_seconds", "parameters", "flops", "peak_memory_bytes",
@@ -179,6 +179,7 @@ def _cell_texts(cell: Mapping[str, Any]) -> dict[str, str]:
         "state": status.get("state", "new"),
         "reason": status.get("reason", ""),
         "remarks": "; ".join(cell["remarks"]),
+        "arithmetic": cell["cost"].get("precision", ""),
     }
 
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from bench.atomic import write_json
 from bench.cost import Cost, Meter, count_flops
-from bench.device import Runtime
+from bench.device import Runtime, as_typed
 from bench.loop import Loop, LossLog, TrainingFailed, load_module_state, module_state
 from bench.randomness import generator, seeded
 from bench.reading import read_json
@@ -201,6 +201,7 @@ class _Loop(Loop):
             energy_joules=self._energy(),
             steps=self.steps,
             images_per_domain=self.steps * self.method.images_per_step,
+            precision=as_typed(self.runtime.precision),
         )
 
 
