@@ -46,6 +46,9 @@ DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or 
 PrecisionOption = Annotated[
     str, typer.Option("--precision", help="Of training: float32, bf16, or auto (bf16 on CUDA cards that have it).")
 ]
+DevicesOption = Annotated[
+    int, typer.Option("--devices", min=1, help="How many one training is divided over; on the CPU: processes.")
+]
 LaunchOption = Annotated[str, typer.Option("--launch", help="local, or ray: cells are tasks of a Ray cluster.")]
 AddressOption = Annotated[
     str, typer.Option("--address", help="HOST:PORT of the Ray cluster; default: one that is here.")
@@ -87,6 +90,7 @@ def run(
     budget: Annotated[str, typer.Option(help="images=N per domain, or seconds=S; default: the preset's.")] = "",
     device: DeviceOption = "auto",
     precision: PrecisionOption = "auto",
+    devices: DevicesOption = 1,
     jobs: Annotated[int, typer.Option(min=0, help="Cells at once; 0: as many as fill the machine.")] = 0,
     protocols: ProtocolsOption = "",
     profile: Annotated[bool, typer.Option("--profile", help="Also say where a training step's time goes.")] = False,
@@ -99,7 +103,7 @@ def run(
 
     request = Request(
         task, _split(methods), preset, data, domains, _seeds(seeds), overrides or [], budget, device, results, jobs,
-        _split(protocols), _one_of("--launch", launch, ("local", "ray")), address, profile, precision,
+        _split(protocols), _one_of("--launch", launch, ("local", "ray")), address, profile, precision, devices,
     )  # fmt: skip
     raise typer.Exit(run(request))
 
@@ -176,6 +180,7 @@ def sweep(
     budget: Annotated[str, typer.Option(help="As for run, instead of the file's.")] = "",
     device: DeviceOption = "auto",
     precision: PrecisionOption = "auto",
+    devices: DevicesOption = 1,
     jobs: Annotated[int, typer.Option(min=0, help="Cells at once; 0: as many as fill the machine.")] = 0,
     protocols: ProtocolsOption = "",
     launch: LaunchOption = "local",
@@ -194,7 +199,7 @@ def sweep(
 
     request = SweepRequest(
         name, _split(preset), _seeds(seeds) if seeds else (), data, budget, device, results, jobs, _split(protocols),
-        dry_run, _one_of("--launch", launch, ("local", "ray")), address, precision,
+        dry_run, _one_of("--launch", launch, ("local", "ray")), address, precision, devices,
     )  # fmt: skip
     raise typer.Exit(run_sweep(request))
 

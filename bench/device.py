@@ -22,11 +22,12 @@ PRECISIONS = {"float32": "32-true", "bf16": "bf16-mixed"}
 
 
 class Runtime:
-    """One device, one precision, a thread count."""
+    """One device (of those that train together), one precision, a thread count."""
 
-    def __init__(self, device: str, image_size: int, precision: str = "auto") -> None:
+    def __init__(self, device: str, image_size: int, precision: str = "auto", devices: int = 1, rank: int = 0) -> None:
         """`device`: one of DEVICES. `precision`: `float32`, `bf16` (autocast; weights and optimisers stay float32), or
-        `auto`: bf16 on CUDA cards that have it, float32 elsewhere.
+        `auto`: bf16 on CUDA cards that have it, float32 elsewhere. `devices`: how many one training is divided over,
+        of which this is number `rank`; on the CPU they are processes.
 
         Raises BenchError for an unknown name, a device that is not there, and bf16 where the device has none.
         """
@@ -36,19 +37,24 @@ class Runtime:
         chosen = _best_device() if device == "auto" else device
         if chosen not in _available():
             raise BenchError(f"device '{chosen}' is not available here", f"valid: {', '.join(['auto', *_available()])}")
+        count = torch.cuda.device_count() if chosen == "cuda" else 1 if chosen == "mps" else devices
+        if devices > count:
+            raise BenchError(f"--devices {devices}: there are {count} of kind '{chosen}'", f"choose --devices {count}")
         usual = "bf16" if chosen == "cuda" and torch.cuda.is_bf16_supported() else "float32"
         if precision == "bf16" and (chosen == "mps" or (chosen == "cuda" and usual == "float32")):
             raise BenchError(f"device '{chosen}' does not compute in bf16 here", "choose --precision float32")
         self.precision = PRECISIONS[usual if precision == "auto" else precision]
         self.usual_precision = PRECISIONS[usual]
-        self.fabric = Fabric(accelerator=chosen, devices=1, precision=self.precision)  # type: ignore[arg-type]
+        self.devices, self.rank = devices, rank
+        own: Any = [rank] if chosen == "cuda" else 1
+        self.fabric = Fabric(accelerator=chosen, devices=own, precision=self.precision)  # type: ignore[arg-type]
         self.device: torch.device = self.fabric.device
-        self.threads = _threads(image_size)
+        self.threads = _threads(image_size, devices)
 
     @property
     def cells_at_once(self) -> int:
-        """How many cells fill the machine: one a GPU; on the CPU as many as have their threads' worth of cores."""
-        return 1 if self.device.type != "cpu" else max(1, _cores() // self.threads)
+        """How many cells fill the machine: one on GPUs; on the CPU as many as have their threads' worth of cores."""
+        return 1 if self.device.type != "cpu" else max(1, _cores() // (self.threads * self.devices))
 
     def autocast(self) -> AbstractContextManager[Any]:
         """Context of a method's forward arithmetic."""
@@ -73,13 +79,14 @@ class Runtime:
         finally:
             torch.set_num_threads(before)
 
-    def check_can_resume(self, device: str, precision: str, version: str, cell: Path) -> None:
-        """Refuse another device or precision in mid-run (BenchError); warn about another torch version."""
-        if (device, precision) != (self.device.type, self.precision):
+    def check_can_resume(self, device: str, precision: str, devices: int, version: str, cell: Path) -> None:
+        """Refuse another device, precision or number of devices in mid-run (BenchError); warn about another torch."""
+        if (device, precision, devices) != (self.device.type, self.precision, self.devices):
             raise BenchError(
-                f"{cell} was begun on {device} in {as_typed(precision)}, this run is on {self.device.type} in "
-                f"{as_typed(self.precision)}",
-                f"add --device {device} --precision {as_typed(precision)}, or remove the folder to begin anew",
+                f"{cell} was begun on {_told(device, devices)} in {as_typed(precision)}, this run is on "
+                f"{_told(self.device.type, self.devices)} in {as_typed(self.precision)}",
+                f"add --device {device} --precision {as_typed(precision)} --devices {devices}, or remove the folder to "
+                "begin anew",
             )
         if version != torch.__version__:
             warnings.warn(
@@ -100,12 +107,16 @@ def as_typed(precision: str) -> str:
     return next((typed for typed, name in PRECISIONS.items() if name == precision), precision)
 
 
+def _told(device: str, devices: int) -> str:
+    return device if devices == 1 else f"{devices} x {device}"
+
+
 def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _threads(image_size: int) -> int:
-    """torch's CPU threads: $OMP_NUM_THREADS, else 1 for small images and every core for large ones.
+def _threads(image_size: int, devices: int) -> int:
+    """torch's CPU threads: $OMP_NUM_THREADS, else 1 for small images and the device's share of the cores for large ones.
 
     At 32 px a second thread gains 4 to 20 % on a quiet machine and loses a factor of 10 on a busy one; a second cell
     on the second core gains 100 %. A rule and not a measurement, because the number decides the order of sums.
@@ -113,7 +124,7 @@ def _threads(image_size: int) -> int:
     given = os.environ.get("OMP_NUM_THREADS", "")
     if given.isdecimal() and int(given) > 0:
         return int(given)
-    return 1 if image_size <= SMALL_IMAGE else _cores()
+    return 1 if image_size <= SMALL_IMAGE else max(1, _cores() // devices)
 
 
 def _available() -> list[str]:

@@ -179,8 +179,14 @@ def _cell_texts(cell: Mapping[str, Any]) -> dict[str, str]:
         "state": status.get("state", "new"),
         "reason": status.get("reason", ""),
         "remarks": "; ".join(cell["remarks"]),
-        "arithmetic": cell["cost"].get("precision", ""),
+        "arithmetic": _arithmetic(cell["cost"]),
     }
+
+
+def _arithmetic(cost: Mapping[str, Any]) -> str:
+    """`float32`, `bf16 on 2 devices`; empty where it was not recorded."""
+    devices = cost.get("devices", 1)
+    return cost.get("precision", "") + (f" on {devices} devices" if devices != 1 else "")
 
 
 def _cell_numbers(cell: Mapping[str, Any]) -> dict[str, Any]:

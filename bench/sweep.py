@@ -61,6 +61,8 @@ class SweepRequest:
     """As for `run`."""
     precision: str = "auto"
     """As for `run`."""
+    devices: int = 1
+    """As for `run`."""
 
 
 @dataclass(frozen=True)
@@ -134,7 +136,7 @@ def expand(sweep: SweepFile, request: SweepRequest) -> list[Part]:
                 tuple(f"{method}.{key}={value}" for key, value in settings.items()),
                 request.budget or sweep.budget, request.device, request.results, request.jobs,
                 tuple(dict.fromkeys((*sweep.protocols, *request.protocols))), request.launch, request.address,
-                precision=request.precision,
+                precision=request.precision, devices=request.devices,
             ),
         )
         for preset, entry, seeds in chosen
@@ -280,8 +282,8 @@ def plan(sessions: Sequence[tuple[Part, Session]]) -> list[Planned]:
         preset = part.request.preset
         if preset not in costs:
             runtime = session.runtime
-            precision = as_typed(runtime.precision)
-            costs[preset] = Costs(part.request.results, session.task, preset, runtime.device.type, precision)
+            arithmetic = as_typed(runtime.precision), runtime.devices
+            costs[preset] = Costs(part.request.results, session.task, preset, runtime.device.type, *arithmetic)
             paid |= costs[preset].stages_done
         lines += [_planned(part, job, costs[preset], paid) for job in session.jobs]
     return lines

@@ -54,7 +54,7 @@ def _cells(of: Direction) -> list[int]:
 
 
 def _not_usual(of: Direction) -> Iterator[str]:
-    """Which rows were trained otherwise than in float32: their seconds are not those of the others."""
+    """Which rows were trained otherwise than in float32 on one device: their seconds are not those of the others."""
     arithmetic = of.rows.group.records.texts("arithmetic")
     names: dict[str, list[str]] = {}
     for row in of.rows.group.rows:
