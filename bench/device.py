@@ -116,7 +116,7 @@ def _cores() -> int:
 
 
 def _threads(image_size: int, devices: int) -> int:
-    """torch's CPU threads: $OMP_NUM_THREADS, else 1 for small images and the device's share of the cores for large ones.
+    """torch's CPU threads: $OMP_NUM_THREADS, else 1 for small images, the device's share of the cores for large.
 
     At 32 px a second thread gains 4 to 20 % on a quiet machine and loses a factor of 10 on a busy one; a second cell
     on the second core gains 100 %. A rule and not a measurement, because the number decides the order of sums.
