@@ -45,6 +45,12 @@ ProtocolsOption = Annotated[
     ),
 ]
 DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")]
+PrecisionOption = Annotated[
+    str, typer.Option("--precision", help="Of training: float32, bf16, or auto (bf16 on CUDA cards that have it).")
+]
+DevicesOption = Annotated[
+    int, typer.Option("--devices", min=1, help="How many one training is divided over; on the CPU: processes.")
+]
 LaunchOption = Annotated[str, typer.Option("--launch", help="local, or ray: cells are tasks of a Ray cluster.")]
 AddressOption = Annotated[
     str, typer.Option("--address", help="HOST:PORT of the Ray cluster; default: one that is here.")
@@ -85,6 +91,8 @@ def run(
     overrides: SetOption = None,
     budget: Annotated[str, typer.Option(help="images=N per domain, or seconds=S; default: the preset's.")] = "",
     device: DeviceOption = "auto",
+    precision: PrecisionOption = "auto",
+    devices: DevicesOption = 1,
     jobs: Annotated[int, typer.Option(min=0, help="Cells at once; 0: as many as fill the machine.")] = 0,
     protocols: ProtocolsOption = "",
     profile: Annotated[bool, typer.Option("--profile", help="Also say where a training step's time goes.")] = False,
@@ -97,7 +105,7 @@ def run(
 
     request = Request(
         task, split(methods), preset, data, domains, seed_list(seeds), overrides or [], budget, device, results, jobs,
-        split(protocols), one_of("--launch", launch, ("local", "ray")), address, profile,
+        split(protocols), one_of("--launch", launch, ("local", "ray")), address, profile, precision, devices,
     )  # fmt: skip
     raise typer.Exit(run(request))
 
@@ -179,6 +187,8 @@ def sweep(
     data: Annotated[str, typer.Option(help="As for run, instead of the file's.")] = "",
     budget: Annotated[str, typer.Option(help="As for run, instead of the file's.")] = "",
     device: DeviceOption = "auto",
+    precision: PrecisionOption = "auto",
+    devices: DevicesOption = 1,
     jobs: Annotated[int, typer.Option(min=0, help="Cells at once; 0: as many as fill the machine.")] = 0,
     protocols: ProtocolsOption = "",
     launch: LaunchOption = "local",
@@ -200,7 +210,7 @@ def sweep(
 
     request = SweepRequest(
         name, split(preset), seed_list(seeds) if seeds else (), data, budget, device, results, jobs, split(protocols),
-        dry_run, one_of("--launch", launch, ("local", "ray")), address,
+        dry_run, one_of("--launch", launch, ("local", "ray")), address, precision, devices,
     )  # fmt: skip
     raise typer.Exit(run_sweep(request))
 

@@ -24,7 +24,8 @@ class Cost:
     stage_seconds: dict[str, float]
     """Semantic stage -> wall clock of its training, whichever cell paid it; not part of `seconds`."""
     peak_memory_bytes: int | None
-    """Peak of this process (CPU) or of the device's allocations (CUDA) while training, in the last run of the cell."""
+    """Peak of this process (CPU) or of the device's allocations (CUDA) while training, in the last run of the cell; on
+    several devices, of the first."""
     parameters: int
     """Trained parameters, EMA copies not counted."""
     flops: int | None
@@ -35,6 +36,10 @@ class Cost:
     """Iterations."""
     images_per_domain: int
     """Source images per domain that were consumed."""
+    precision: str
+    """Of the arithmetic, as `--precision` takes it: `float32` or `bf16`."""
+    devices: int
+    """How many the training was divided over."""
 
 
 class Meter:

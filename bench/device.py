@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -17,35 +17,52 @@ from bench.errors import BenchError, nearest
 SMALL_IMAGE = 64
 """Side in pixels up to which one CPU thread a cell is the best use of the cores."""
 DEVICES = ["auto", "cpu", "cuda", "mps"]
+PRECISIONS = {"float32": "32-true", "bf16": "bf16-mixed"}
+"""As typed -> Fabric's name. `auto` is neither: see `Runtime`."""
 
 
 class Runtime:
-    """One device, one precision, a thread count."""
+    """One device (of those that train together), one precision, a thread count."""
 
-    def __init__(self, device: str, image_size: int) -> None:
-        """`device`: one of DEVICES. bf16 autocast on CUDA cards that have it, float32 elsewhere.
+    def __init__(self, device: str, image_size: int, precision: str = "auto", devices: int = 1, rank: int = 0) -> None:
+        """`device`: one of DEVICES. `precision`: `float32`, `bf16` (autocast; weights and optimisers stay float32), or
+        `auto`: bf16 on CUDA cards that have it, float32 elsewhere. `devices`: how many one training is divided over,
+        of which this is number `rank`; on the CPU they are processes.
 
-        Raises BenchError for an unknown device or one that is not there.
+        Raises BenchError for an unknown name, a device that is not there, and bf16 where the device has none.
         """
+        check_precision(precision)
         if device not in DEVICES:
             raise BenchError(f"unknown device '{device}'", nearest(device, DEVICES))
         chosen = _best_device() if device == "auto" else device
         if chosen not in _available():
             raise BenchError(f"device '{chosen}' is not available here", f"valid: {', '.join(['auto', *_available()])}")
-        bf16 = chosen == "cuda" and torch.cuda.is_bf16_supported()
-        self.fabric = Fabric(accelerator=chosen, devices=1, precision="bf16-mixed" if bf16 else "32-true")
+        count = torch.cuda.device_count() if chosen == "cuda" else 1 if chosen == "mps" else devices
+        if devices > count:
+            raise BenchError(f"--devices {devices}: there are {count} of kind '{chosen}'", f"choose --devices {count}")
+        usual = "bf16" if chosen == "cuda" and torch.cuda.is_bf16_supported() else "float32"
+        if precision == "bf16" and (chosen == "mps" or (chosen == "cuda" and usual == "float32")):
+            raise BenchError(f"device '{chosen}' does not compute in bf16 here", "choose --precision float32")
+        self.precision = PRECISIONS[usual if precision == "auto" else precision]
+        self.usual_precision = PRECISIONS[usual]
+        self.devices, self.rank = devices, rank
+        own: Any = [rank] if chosen == "cuda" else 1
+        self.fabric = Fabric(accelerator=chosen, devices=own, precision=self.precision)  # type: ignore[arg-type]
         self.device: torch.device = self.fabric.device
-        self.precision = "bf16-mixed" if bf16 else "32-true"
-        self.threads = _threads(image_size)
+        self.threads = _threads(image_size, devices)
 
     @property
     def cells_at_once(self) -> int:
-        """How many cells fill the machine: one a GPU; on the CPU as many as have their threads' worth of cores."""
-        return 1 if self.device.type != "cpu" else max(1, _cores() // self.threads)
+        """How many cells fill the machine: one on GPUs; on the CPU as many as have their threads' worth of cores."""
+        return 1 if self.device.type != "cpu" else max(1, _cores() // (self.threads * self.devices))
 
     def autocast(self) -> AbstractContextManager[Any]:
-        """Context of the forward arithmetic."""
+        """Context of a method's forward arithmetic."""
         return self.fabric.autocast()
+
+    def usual_autocast(self) -> AbstractContextManager[Any]:
+        """Context of what cells share (semantic stages): the device's usual precision, whatever one cell asked for."""
+        return torch.autocast(self.device.type, torch.bfloat16) if "bf16" in self.usual_precision else nullcontext()
 
     def synchronise(self) -> None:
         """Wait until the device has finished, for timings."""
@@ -62,12 +79,14 @@ class Runtime:
         finally:
             torch.set_num_threads(before)
 
-    def check_can_resume(self, device: str, precision: str, version: str, cell: Path) -> None:
-        """Refuse another device or precision in mid-run (BenchError); warn about another torch version."""
-        if (device, precision) != (self.device.type, self.precision):
+    def check_can_resume(self, device: str, precision: str, devices: int, version: str, cell: Path) -> None:
+        """Refuse another device, precision or number of devices in mid-run (BenchError); warn about another torch."""
+        if (device, precision, devices) != (self.device.type, self.precision, self.devices):
             raise BenchError(
-                f"{cell} was begun on {device} in {precision}, this run is on {self.device.type} in {self.precision}",
-                f"add --device {device}, or remove the folder to begin anew",
+                f"{cell} was begun on {_told(device, devices)} in {as_typed(precision)}, this run is on "
+                f"{_told(self.device.type, self.devices)} in {as_typed(self.precision)}",
+                f"add --device {device} --precision {as_typed(precision)} --devices {devices}, or remove the folder to "
+                "begin anew",
             )
         if version != torch.__version__:
             warnings.warn(
@@ -77,12 +96,27 @@ class Runtime:
             )
 
 
+def check_precision(precision: str) -> None:
+    """Raise BenchError for what is neither `auto` nor in PRECISIONS."""
+    if precision not in ("auto", *PRECISIONS):
+        raise BenchError(f"unknown precision '{precision}'", nearest(precision, ["auto", *PRECISIONS]))
+
+
+def as_typed(precision: str) -> str:
+    """Fabric's name -> what `--precision` takes."""
+    return next((typed for typed, name in PRECISIONS.items() if name == precision), precision)
+
+
+def _told(device: str, devices: int) -> str:
+    return device if devices == 1 else f"{devices} x {device}"
+
+
 def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _threads(image_size: int) -> int:
-    """torch's CPU threads: $OMP_NUM_THREADS, else 1 for small images and every core for large ones.
+def _threads(image_size: int, devices: int) -> int:
+    """torch's CPU threads: $OMP_NUM_THREADS, else 1 for small images, the device's share of the cores for large.
 
     At 32 px a second thread gains 4 to 20 % on a quiet machine and loses a factor of 10 on a busy one; a second cell
     on the second core gains 100 %. A rule and not a measurement, because the number decides the order of sums.
@@ -90,7 +124,7 @@ def _threads(image_size: int) -> int:
     given = os.environ.get("OMP_NUM_THREADS", "")
     if given.isdecimal() and int(given) > 0:
         return int(given)
-    return 1 if image_size <= SMALL_IMAGE else _cores()
+    return 1 if image_size <= SMALL_IMAGE else max(1, _cores() // devices)
 
 
 def _available() -> list[str]:

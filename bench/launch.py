@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from multiprocessing import parent_process
 from pathlib import Path
@@ -18,7 +19,8 @@ from bench.atomic import write_atomically, write_json
 from bench.data.contract import TaskData
 from bench.data.files import find_weights
 from bench.data.select import data_kind, load_data
-from bench.device import DEVICES, Runtime
+from bench.data_parallel import Group, Join, leading
+from bench.device import DEVICES, Runtime, check_precision
 from bench.doctor import doctor_record, warn_if_unwell
 from bench.environment import describe
 from bench.errors import BenchError, Interrupted, in_turn, nearest
@@ -38,7 +40,7 @@ from bench.stages import StageStore
 from bench.stand_in import stand_in_weights
 from bench.tasks import Task, get_task
 from bench.terminal import show
-from bench.training import prepared, train
+from bench.training import follow, prepared, train
 from bench.translations import style_name
 from methods.base import Context, Domains, Translator
 from methods.registry import BUILT_IN, load, registered
@@ -82,6 +84,10 @@ class Request:
     """Of the cluster, see `bench.cluster.driver.connected`."""
     profile: bool = False
     """Whether to profile some training steps of each cell, see bench/profiling.py."""
+    precision: str = "auto"
+    """`auto`, `float32` or `bf16`: of the methods' training, see bench/device.py."""
+    devices: int = 1
+    """How many one training is divided over, see bench/data_parallel.py."""
 
 
 @dataclass(frozen=True)
@@ -123,11 +129,14 @@ def resolve_settings(request: Request) -> tuple[dict[str, type[Translator]], dic
     return classes, broken, configs
 
 
-def open_session(request: Request, data: TaskData | None = None) -> Session:
-    """Check everything and load the data, unless they are given. Raises BenchError before anything is trained."""
+def open_session(request: Request, data: TaskData | None = None, rank: int = 0) -> Session:
+    """Check everything and load the data, unless they are given. Raises BenchError before anything is trained.
+
+    `rank`: which of the processes of one training this is.
+    """
     task = get_task(request.task)
     preset = get_preset(request.preset, task.kind)
-    runtime = Runtime(device_here(request), task.sizes[request.preset])
+    runtime = runtime_here(request, task.sizes[request.preset], rank)
     classes, broken, configs = resolve_settings(request)
     budget = Budget.parse(request.budget) if request.budget else Budget("images", preset.images)
     if data is None:
@@ -141,7 +150,7 @@ def open_session(request: Request, data: TaskData | None = None) -> Session:
         for seed in request.seeds
     ]
     for job in jobs[:: len(request.seeds)]:
-        check_buildable(job)
+        check_buildable(job, request.devices)
     return Session(task, data, jobs, broken, preset, runtime)
 
 
@@ -193,7 +202,7 @@ def run_here(request: Request, session: Session) -> bool:
     with session.runtime.threads_pinned(session.runtime.threads):
 
         def one(job: Job) -> bool:
-            good = run_cell(job, session, domains, tools, request.results)
+            good = run_cell(job, session, domains, tools, _one_cell(request, job))
             if good and request.profile:
                 profile_cell(job, session, domains, request.results)
             return good
@@ -216,20 +225,25 @@ def profile_cell(job: Job, session: Session, domains: Domains, results: Path) ->
 # ------------------------------------------------------------------------------------------------- before training
 
 
-def device_here(request: Request) -> str:
-    """The device to check the request with: cells of a cluster run elsewhere, and this machine may have no GPU.
+def runtime_here(request: Request, image_size: int, rank: int = 0) -> Runtime:
+    """What to check the request with: cells of a cluster run elsewhere, and this machine may have no GPU.
 
-    Raises BenchError for an unknown device, for an address without `launch="ray"`, and for a profile with it.
+    Raises BenchError as Runtime does, for an address without `launch="ray"`, and for a profile or several devices
+    with it.
     """
+    check_precision(request.precision)
     if request.launch == "ray" and request.profile:
         raise BenchError("--profile looks at the steps of this machine", "leave out --launch ray or --profile")
+    if request.devices > 1 and (request.launch == "ray" or request.profile):
+        other = "--profile" if request.profile else "--launch ray"
+        raise BenchError(f"{other} is for trainings on one device each", f"leave out --devices or {other}")
     if request.launch == "ray":
         if request.device not in DEVICES:
             raise BenchError(f"unknown device '{request.device}'", nearest(request.device, DEVICES))
-        return "cpu"
+        return Runtime("cpu", image_size)
     if request.address:
         raise BenchError(f"--address {request.address} is of a cluster", "add --launch ray, or leave it out")
-    return request.device
+    return Runtime(request.device, image_size, request.precision, request.devices, rank)
 
 
 def resolve_methods(names: Sequence[str]) -> tuple[dict[str, type[Translator]], dict[str, str]]:
@@ -299,15 +313,27 @@ def make_job(
     return Job(spec, lambda: constructor(config, data.size))
 
 
-def check_buildable(job: Job) -> None:
-    """Refuse a setting that the method's constructor refuses, before any cell is trained."""
+def check_buildable(job: Job, devices: int = 1) -> None:
+    """Refuse a setting that the method's constructor refuses, or what it cannot do on so many devices, before any cell
+    is trained."""
     try:
         with torch.device("meta"):
-            job.build()
+            method = job.build()
     except ValueError as error:
         raise BenchError(
             f"{job.spec.method} at {job.spec.image_size} px: {error}",
             f"change it with --set {job.spec.method}.key=value",
+        ) from error
+    if devices == 1:
+        return
+    if job.spec.budget.kind == "seconds":
+        raise BenchError(f"--budget {job.spec.budget} is timed on one device", "with --devices give --budget images=N")
+    try:
+        method.check_divisible(devices)
+    except ValueError as error:
+        raise BenchError(
+            f"{job.spec.method} cannot be trained on {devices} devices: {error}",
+            f"leave out --devices, or {job.spec.method} from --methods, or change the setting it names",
         ) from error
 
 
@@ -339,16 +365,16 @@ def fetched_weights(name: str) -> Mapping[str, torch.Tensor]:
 # ------------------------------------------------------------------------------------------------------- one cell
 
 
-def run_cell(job: Job, session: Session, domains: Domains, tools: Instruments, results: Path) -> bool:
-    """Bring one cell to its end from wherever it stands; True unless it failed."""
-    cell, runtime = Cell(results, job.spec), session.runtime
+def run_cell(job: Job, session: Session, domains: Domains, tools: Instruments, request: Request) -> bool:
+    """Bring the one cell of `request` to its end from wherever it stands; True unless it failed."""
+    cell, runtime = Cell(request.results, job.spec), session.runtime
     label = f"{job.spec.method} seed {job.spec.seed}"
     with cell.locked():
         if _failed_before(cell, label):
             return False
         try:
             if not cell.is_trained():
-                _train(job, cell, domains, weights_for(results, runtime), runtime)
+                _train(job, cell, domains, request, runtime)
             cell.checkpoints.clear()
             method = load_trained(job, cell, runtime)
             style = style_name(method)
@@ -380,17 +406,29 @@ def _reason(error: Exception) -> str:
     return text
 
 
-def _train(job: Job, cell: Cell, domains: Domains, weights: Weights, runtime: Runtime) -> None:
+def _train(job: Job, cell: Cell, domains: Domains, request: Request, runtime: Runtime) -> None:
     with torch.device("meta"):
         supervision = job.build().supervision
     cell.begin(supervision)
     write_json(cell.environment, {**describe(runtime.device.type), "doctor": doctor_record()})
-    method, cost = train(job.build, domains, cell.recording(weights), job.spec, cell, runtime)
+    weights = cell.recording(weights_for(request.results, runtime))
+    together: Callable[[], AbstractContextManager[Group | None]] = nullcontext
+    if request.devices > 1:
+        together = lambda: leading(follow_cell, request, request.devices, runtime.device)  # noqa: E731
+    method, cost = train(job.build, domains, weights, job.spec, cell, runtime, together)
     for remark in cell.note(method.remarks):
         say(f"{job.spec.method} seed {job.spec.seed}: WARNING: {remark}")
     store_weights(method, cell)
     write_json(cell.cost, asdict(cost))
     cell.set_state("trained")
+
+
+def follow_cell(request: Request, rank: int, join: Join) -> None:
+    """What the other processes of a training on several devices do."""
+    session = open_session(request, rank=rank)
+    (job,), runtime = session.jobs, session.runtime
+    domains, weights = training_domains(session.data, runtime), weights_for(request.results, runtime)
+    follow(job.build, domains, weights, job.spec, Cell(request.results, job.spec), runtime, join)
 
 
 def store_weights(method: Translator, cell: Cell) -> None:

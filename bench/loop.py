@@ -78,7 +78,7 @@ class Loop:
     def run(self) -> None:
         """Resume, train to the end, save. Raises TrainingFailed, and Interrupted (state saved)."""
         self._restore()
-        every = max(1, self.steps // CHECKPOINTS // STEPS_PER_READ) * STEPS_PER_READ
+        self.begin()
         with progress(self.label, self.steps, "steps", done=self.step) as advance, stop_signals() as stop:
             while self.step < self.steps:
                 self.pending.append(self.one_step())
@@ -90,9 +90,14 @@ class Loop:
                     self._read_losses()
                     self._save()
                     raise Interrupted(stop[0])
-                if self.step % every == 0 or self.step == self.steps:
+                if self.is_due():
                     self.check_outputs()
                     self._save()
+
+    def is_due(self) -> bool:
+        """Whether a checkpoint is written after `self.step` steps."""
+        every = max(1, self.steps // CHECKPOINTS // STEPS_PER_READ) * STEPS_PER_READ
+        return self.step % every == 0 or self.step == self.steps
 
     def seconds(self) -> float:
         """Wall clock so far, summed over resumed runs."""
@@ -103,6 +108,9 @@ class Loop:
     def one_step(self) -> dict[str, Tensor]:
         """Step number `self.step`; returns its losses, still on the device."""
         raise NotImplementedError
+
+    def begin(self) -> None:
+        """Called once the state is restored, before the first step."""
 
     def check_losses(self, means: Mapping[str, float]) -> None:
         """May raise TrainingFailed for the means of the last read-back."""

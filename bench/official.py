@@ -184,5 +184,5 @@ def store_as_trained(method: Translator, job: Job, cell: Cell, directions: Seque
     write_json(cell.environment, {**describe(device), "doctor": doctor_record()})
     store_weights(method, cell)
     parameters = sum(method.parameter_counts().values())
-    write_json(cell.cost, asdict(Cost(0.0, {}, None, parameters, None, None, 0, 0)))
+    write_json(cell.cost, asdict(Cost(0.0, {}, None, parameters, None, None, 0, 0, "", 1)))
     cell.set_state("trained")

@@ -21,7 +21,7 @@ GIVEN = "given weights"
 """Budget of a checkpoint that was scored and not trained."""
 CELL_TEXTS = (
     "folder", "task", "data_kind", "data_version", "preset", "method", "budget", "config", "identity", "supervision",
-    "state", "reason", "remarks",
+    "state", "reason", "remarks", "arithmetic",
 )  # fmt: skip
 CELL_NUMBERS = (
     "image_size", "seed", "stand_in", "step", "seconds", "stage_seconds", "parameters", "flops", "peak_memory_bytes",
@@ -179,7 +179,14 @@ def _cell_texts(cell: Mapping[str, Any]) -> dict[str, str]:
         "state": status.get("state", "new"),
         "reason": status.get("reason", ""),
         "remarks": "; ".join(cell["remarks"]),
+        "arithmetic": _arithmetic(cell["cost"]),
     }
+
+
+def _arithmetic(cost: Mapping[str, Any]) -> str:
+    """`float32`, `bf16 on 2 devices`; empty where it was not recorded."""
+    devices = cost.get("devices", 1)
+    return cost.get("precision", "") + (f" on {devices} devices" if devices != 1 else "")
 
 
 def _cell_numbers(cell: Mapping[str, Any]) -> dict[str, Any]:

@@ -110,7 +110,7 @@ class _StageLoop(Loop):
         """Minibatches from a generator of the step; dropout from the global one, seeded for the step."""
         rng = generator(*self.streams, self.stage.name, self.step)
         with seeded(*self.streams, self.stage.name, "layers", self.step):
-            return run_step(self.stage, rng, self.runtime.autocast)
+            return run_step(self.stage, rng, self.runtime.usual_autocast)
 
     def state(self) -> dict[str, Any]:
         """Networks, buffers, optimisers."""

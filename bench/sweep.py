@@ -11,10 +11,10 @@ from pathlib import Path
 
 from bench.data.contract import TaskData
 from bench.data.select import load_data
-from bench.device import Runtime
+from bench.device import as_typed
 from bench.doctor import warn_if_unwell
 from bench.errors import BenchError, in_turn, nearest
-from bench.launch import Job, Request, Session, device_here, open_session, resolve_settings, run_alone, run_here
+from bench.launch import Job, Request, Session, open_session, resolve_settings, run_alone, run_here, runtime_here
 from bench.leaderboard import leaderboards, write_leaderboards
 from bench.parallel import run_in_processes
 from bench.presets import PRESETS
@@ -58,6 +58,10 @@ class SweepRequest:
     launch: str = "local"
     """As for `run`."""
     address: str = ""
+    """As for `run`."""
+    precision: str = "auto"
+    """As for `run`."""
+    devices: int = 1
     """As for `run`."""
 
 
@@ -132,6 +136,7 @@ def expand(sweep: SweepFile, request: SweepRequest) -> list[Part]:
                 tuple(f"{method}.{key}={value}" for key, value in settings.items()),
                 request.budget or sweep.budget, request.device, request.results, request.jobs,
                 tuple(dict.fromkeys((*sweep.protocols, *request.protocols))), request.launch, request.address,
+                precision=request.precision, devices=request.devices,
             ),
         )
         for preset, entry, seeds in chosen
@@ -174,7 +179,7 @@ def _check_common(request: Request, path: Path) -> None:
     """What all parts have from the head of the file, or from the command line."""
     try:
         select(request.protocols)
-        Runtime(device_here(request), get_task(request.task).sizes[request.preset])
+        runtime_here(request, get_task(request.task).sizes[request.preset])
         if request.budget:
             Budget.parse(request.budget)
     except BenchError as error:
@@ -276,7 +281,9 @@ def plan(sessions: Sequence[tuple[Part, Session]]) -> list[Planned]:
     for part, session in sessions:
         preset = part.request.preset
         if preset not in costs:
-            costs[preset] = Costs(part.request.results, session.task, preset, session.runtime.device.type)
+            runtime = session.runtime
+            arithmetic = as_typed(runtime.precision), runtime.devices
+            costs[preset] = Costs(part.request.results, session.task, preset, runtime.device.type, *arithmetic)
             paid |= costs[preset].stages_done
         lines += [_planned(part, job, costs[preset], paid) for job in session.jobs]
     return lines

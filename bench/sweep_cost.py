@@ -1,8 +1,9 @@
 """What a cell will cost, from what cells like it have cost.
 
 In order: cells with the same settings; of the same method; of another variant with the same semantic stages; all of the
-same task and preset, and made on a machine with the same processor, number of cores and device. Then, for the quick
-preset on a CPU, the shipped seconds (`bench/sweeps/quick_seconds.json` says how they were measured). Then nothing.
+same task and preset; all of them made in the same precision, on as many devices, on a machine with the same processor,
+number of cores and device. Then, for the quick preset on one CPU in float32, the shipped seconds
+(`bench/sweeps/quick_seconds.json` says how they were measured). Then nothing.
 """
 
 from __future__ import annotations
@@ -56,9 +57,13 @@ class Known:
 class Costs:
     """Of the stored cells of one task and preset on this machine."""
 
-    def __init__(self, results: Path, task: Task, preset: str, device: str) -> None:
-        """Reads every cell of the task once; a damaged one is named and passed over."""
-        self.shipped = _shipped(task.kind) if (preset, device) == ("quick", "cpu") else {}
+    def __init__(
+        self, results: Path, task: Task, preset: str, device: str, precision: str = "float32", devices: int = 1
+    ) -> None:
+        """Reads every cell of the task once; a damaged one is named and passed over. `precision`: as it is typed."""
+        like_shipped = (preset, device, precision, devices) == ("quick", "cpu", "float32", 1)
+        self.shipped = _shipped(task.kind) if like_shipped else {}
+        self.precision, self.devices = precision, devices
         self.stages_done: set[StageKey] = set()
         """Stages that lie in the results folder."""
         self._groups: dict[tuple[str, ...], list[Known]] = defaultdict(list)
@@ -94,6 +99,8 @@ class Costs:
         method, config, stages = spec["method"], spec["config"], dict(cost["stage_seconds"])
         self.stages_done.update(_stage_keys(method, spec["data_version"], spec["seed"], config, stages).values())
         if not cost["images_per_domain"] or _machine(read_json(folder / "environment.json")) != machine:
+            return
+        if (cost.get("precision", self.precision), cost.get("devices", 1)) != (self.precision, self.devices):
             return
         scoring = folder / "scoring.json"
         known = Known(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,8 @@ from torch import Tensor, nn
 
 from bench.atomic import write_json
 from bench.cost import Cost, Meter, count_flops
-from bench.device import Runtime
+from bench.data_parallel import Group, Join
+from bench.device import Runtime, as_typed
 from bench.loop import Loop, LossLog, TrainingFailed, load_module_state, module_state
 from bench.randomness import generator, seeded
 from bench.reading import read_json
@@ -43,6 +44,8 @@ class Plan:
     """torch's CPU threads."""
     torch: str
     """torch's version."""
+    devices: int = 1
+    """How many it is divided over."""
 
 
 def train(
@@ -52,8 +55,11 @@ def train(
     spec: RunSpec,
     cell: Cell,
     runtime: Runtime,
+    together: Callable[[], AbstractContextManager[Group | None]] = nullcontext,
 ) -> tuple[Translator, Cost]:
     """Train the cell from wherever it stands to its end, its stages first. `weights`: see `Context.weights`.
+
+    `together`: starts the other processes of a training on several devices, once there is what `follow` needs.
 
     Returns the trained method (on the device) and the cost. Raises TrainingFailed, Interrupted, or BenchError.
     """
@@ -61,10 +67,36 @@ def train(
     renew = lambda: prepared(build, domains, Context(weights, stages), spec, runtime)  # noqa: E731
     method = renew()
     plan = _plan(cell, renew, method, domains, spec, runtime)
-    with runtime.threads_pinned(plan.threads):
-        loop = _Loop(method, domains, spec, cell, runtime, plan)
+    with runtime.threads_pinned(plan.threads), together() as group:
+        loop = _Loop(method, domains, spec, cell, runtime, plan, group)
         loop.run()
     return method, loop.cost(stages.seconds)
+
+
+def follow(
+    build: Callable[[], Translator],
+    domains: Domains,
+    weights: Callable[[str], Mapping[str, Tensor]],
+    spec: RunSpec,
+    cell: Cell,
+    runtime: Runtime,
+    join: Join,
+) -> None:
+    """Make the steps that another process's `train` of the same cell makes, from its checkpoint on; write nothing.
+
+    The stages are finished by then, and the plan is written.
+    """
+    stages = StageStore(cell.semantics, spec.data_version, spec.seed, runtime)
+    method = prepared(build, domains, Context(weights, stages), spec, runtime)
+    plan = _stored_plan(cell.plan)
+    with runtime.threads_pinned(plan.threads):
+        loop = _Loop(method, domains, spec, cell, runtime, plan)
+        found = cell.checkpoints.load_latest()
+        if found is not None:
+            loop.step, state = found
+            loop.load_state(state)
+        loop.group = join(runtime.device)
+        loop.follow()
 
 
 def prepared(
@@ -90,13 +122,13 @@ def _plan(
 ) -> Plan:
     if cell.plan.exists():
         plan = _stored_plan(cell.plan)
-        runtime.check_can_resume(plan.device, plan.precision, plan.torch, cell.folder)
+        runtime.check_can_resume(plan.device, plan.precision, plan.devices, plan.torch, cell.folder)
         return plan
     if spec.budget.kind == "images":
         steps = math.ceil(spec.budget.amount / method.images_per_step)
     else:  # timed on another instance: the timed steps are thrown away
         steps = max(1, int(spec.budget.amount / _seconds_per_step(renew(), domains, runtime)))
-    plan = Plan(steps, runtime.device.type, runtime.precision, runtime.threads, torch.__version__)
+    plan = Plan(steps, runtime.device.type, runtime.precision, runtime.threads, torch.__version__, runtime.devices)
     write_json(cell.plan, asdict(plan))
     return plan
 
@@ -137,21 +169,47 @@ class _Loop(Loop):
     """The training of one cell."""
 
     def __init__(
-        self, method: Translator, domains: Domains, spec: RunSpec, cell: Cell, runtime: Runtime, plan: Plan
-    ) -> None:
+        self, method: Translator, domains: Domains, spec: RunSpec, cell: Cell, runtime: Runtime, plan: Plan,
+        group: Group | None = None,
+    ) -> None:  # fmt: skip
         super().__init__(f"{spec.method} seed {spec.seed}", plan.steps, cell.checkpoints, LossLog(cell.log), runtime)
-        self.method, self.domains, self.spec = method, domains, spec
+        self.method, self.domains, self.spec, self.group = method, domains, spec, group
+        self.drawn: Any = None
         self.energy_before: float | None = 0.0
         self.flops_per_step: int | None = None
         self.zero_since: int | None = None
 
     def one_step(self) -> dict[str, Tensor]:
         """Draw and train; the operations of the first step are counted."""
-        batch = begin_step(self.method, self.domains, self.spec.seed, Progress(self.step, self.steps))
+        batch = self.drawn = begin_step(self.method, self.domains, self.spec.seed, Progress(self.step, self.steps))
+        average = None
+        if self.group is not None:
+            batch, average = self.group.part(batch, self.method.batch_rows), self.group.average
+        step = lambda: run_step(self.method, batch, self.runtime.autocast, average)  # noqa: E731
         if self.step > 0:
-            return run_step(self.method, batch, self.runtime.autocast)
-        self.flops_per_step, losses = count_flops(lambda: run_step(self.method, batch, self.runtime.autocast))
+            return step()
+        flops, losses = count_flops(step)
+        self.flops_per_step = flops * self.runtime.devices
         return losses
+
+    def follow(self) -> None:
+        """The steps of `run` alone: what becomes of them, the first process says."""
+        self.check_same()
+        while self.step < self.steps:
+            self.one_step()
+            self.step += 1
+            if self.is_due():
+                self.check_same()
+
+    def check_same(self) -> None:
+        """Raise RuntimeError if the processes have different states, or have drawn different batches."""
+        if self.group is not None:
+            parts = {"state": module_state(self.method), "batch": vars(self.drawn) if self.drawn is not None else ()}
+            self.group.check_same(parts, self.step)
+
+    def begin(self) -> None:
+        """Nothing is trained before all processes have the same state."""
+        self.check_same()
 
     def check_losses(self, means: Mapping[str, float]) -> None:
         """A discriminator that has won leaves the generator without gradient."""
@@ -165,6 +223,7 @@ class _Loop(Loop):
 
     def check_outputs(self) -> None:
         """In the second half of a training, outputs that are all the same image are a failure."""
+        self.check_same()
         if self.step < self.steps / 2:
             return
         for source, target in ((0, 1), (1, 0)):
@@ -201,6 +260,8 @@ class _Loop(Loop):
             energy_joules=self._energy(),
             steps=self.steps,
             images_per_domain=self.steps * self.method.images_per_step,
+            precision=as_typed(self.runtime.precision),
+            devices=self.runtime.devices,
         )
 
 

@@ -169,6 +169,11 @@ class Translator(nn.Module):
     """Width of `Noise.z`."""
     ema_decay: float = 0.999
     """Decay of the exponential moving average of the networks in `ema`."""
+    batch_rows: ClassVar[tuple[str, ...]] = ()
+    """Fields of the Batch with one row per item, if a step can be divided over devices: every loss is a mean over items
+    and no item's outputs depend on another one. Empty: it cannot be divided."""
+    indivisible: ClassVar[str] = "it does not say which inputs of a step have one row per item (`batch_rows`)"
+    """Why, where `batch_rows` is empty."""
     remarks: tuple[str, ...] = ()
     """Set by `prepare`: what a reader of the results should know. `{0}` and `{1}` stand for the domains' names."""
 
@@ -241,6 +246,14 @@ class Translator(nn.Module):
         """Trained network's name -> number of parameters; EMA copies and frozen networks are not counted."""
         return {name: sum(p.numel() for p in getattr(self, name).parameters()) for name in self.optimizers}
 
+    def check_divisible(self, parts: int) -> None:
+        """Raise ValueError if the gradients of `parts` equal parts of a batch have not those of the batch as mean."""
+        if not self.batch_rows:
+            raise ValueError(self.indivisible)
+        batch_size = getattr(getattr(self, "config", None), "batch_size", parts)
+        if batch_size % parts:
+            raise ValueError(f"batch_size {batch_size} is not a multiple of {parts}")
+
     def check_style(self, style: Style) -> None:
         """Raise TypeError if `style` is of a kind that this method did not declare."""
         kinds: dict[type, str] = {Noise: "noise", Exemplar: "exemplar"}
@@ -261,11 +274,15 @@ class Trainable(Protocol):
 
 
 def run_step(
-    method: Trainable, batch: Any, autocast: Callable[[], AbstractContextManager[Any]] = nullcontext
+    method: Trainable,
+    batch: Any,
+    autocast: Callable[[], AbstractContextManager[Any]] = nullcontext,
+    average: Callable[[list[Tensor]], None] | None = None,
 ) -> dict[str, Tensor]:
     """One training iteration: every phase's backward and optimiser step, then the EMA.
 
-    `batch` is what `training_step` takes: a Translator's Batch, or a semantic stage's generator.
+    `batch` is what `training_step` takes: a Translator's Batch, or a semantic stage's generator. `average` replaces
+    tensors by their means over the processes that train together: the gradients and losses of each phase.
 
     Returns `<phase index>:<networks>.<loss name>` (`0:discriminator.real`) -> detached 0-d tensor, still on the device
     (no synchronisation here), and `... .grad_norm` where a phase clips.
@@ -281,11 +298,15 @@ def run_step(
         for parameter in parameters:
             parameter.grad = None
         torch.stack([loss.float() for loss in phase.losses.values()]).sum().backward(inputs=parameters)
+        losses = {name: loss.detach() for name, loss in phase.losses.items()}
+        if average is not None:
+            losses = {name: loss.clone() for name, loss in losses.items()}
+            average([p.grad for p in parameters if p.grad is not None] + list(losses.values()))
         prefix = f"{index}:{'+'.join(phase.trains)}"
         if phase.clip_norm is not None:
             logged[f"{prefix}.grad_norm"] = nn.utils.clip_grad_norm_(parameters, phase.clip_norm)
         for name in phase.trains:
             method.optimizers[name].step()
-        logged.update({f"{prefix}.{name}": loss.detach() for name, loss in phase.losses.items()})
+        logged.update({f"{prefix}.{name}": loss for name, loss in losses.items()})
     method.update_ema()
     return logged

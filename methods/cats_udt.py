@@ -188,6 +188,7 @@ class CatsUDT(Translator):
 
     Config = CatsUDTConfig
     style_sources = ("noise", "exemplar")
+    batch_rows = ("x_source", "d_source", "cluster", "x_ref", "x_ref2", "d_target", "z", "z2")
 
     def __init__(self, config: CatsUDTConfig, image_size: int) -> None:
         """Raises ValueError if the networks cannot take `image_size`."""
@@ -240,6 +241,13 @@ class CatsUDT(Translator):
     def images_per_step(self) -> int:
         """Half of the batch per domain, in expectation for domains of equal size."""
         return self.config.batch_size // 2
+
+    def check_divisible(self, parts: int) -> None:
+        """R1 on a share of the batch needs equal shares of its parts, too."""
+        super().check_divisible(parts)
+        share, batch_size = self.config.r1_share, self.config.batch_size
+        if parts * math.ceil(share * (batch_size // parts)) != math.ceil(share * batch_size):
+            raise ValueError(f"r1_share {share} of batch_size {batch_size} is not {parts} times a number of images")
 
     # ------------------------------------------------------------------------------------------------ training
 

@@ -205,6 +205,7 @@ class CycleGAN(Translator):
     """Domain A is 0, domain B is 1."""
 
     Config = CycleGANConfig
+    indivisible = "its image pools take the fakes of a batch one after the other, and are one for all of them"
 
     def __init__(self, config: CycleGANConfig, image_size: int) -> None:
         """Raises ValueError if the networks cannot take `image_size`."""

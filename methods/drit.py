@@ -171,6 +171,7 @@ class DRIT(Translator):
     """Domain A is 0, domain B is 1."""
 
     Config = DRITConfig
+    indivisible = "a step consumes several minibatches, whose noise is laid out for all of them together"
     style_sources = ("noise", "exemplar")
 
     def __init__(self, config: DRITConfig, image_size: int) -> None:

@@ -231,6 +231,7 @@ class EGSCIT(Translator):
     """Style of an exemplar. Domain A is 0, domain B is 1."""
 
     Config = EGSCITConfig
+    indivisible = "a step consumes several minibatches, stacked in one tensor, and is published for a batch of one"
     supervision = "weak"
     style_sources = ("exemplar",)
     noise: Tensor

@@ -314,6 +314,7 @@ class MUNIT(Translator):
     """Domain A is 0, domain B is 1. Style from noise (default) or from an exemplar."""
 
     Config = MUNITConfig
+    batch_rows = ("real_a", "real_b", "style_a", "style_b", "judged_style_a", "judged_style_b")
     style_sources = ("noise", "exemplar")
 
     def __init__(self, config: MUNITConfig, image_size: int) -> None:

@@ -263,6 +263,7 @@ class StarGANv2(Translator):
 
     Config = StarGANv2Config
     style_sources = ("noise", "exemplar")
+    batch_rows = ("x_source", "y_source", "x_ref", "x_ref2", "y_target", "z", "z2")
 
     def __init__(self, config: StarGANv2Config, image_size: int) -> None:
         """Raises ValueError if the networks cannot take `image_size`."""

