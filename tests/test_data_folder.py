@@ -13,6 +13,7 @@ from real_files import real_file
 
 from bench.data.folder import FolderDomain, decode_rgb, discover
 from bench.data.select import load_data
+from bench.data.store import prepare
 from bench.errors import BenchError
 from bench.tasks import get_task
 
@@ -103,9 +104,11 @@ def test_all_damaged_images_of_a_domain_are_named_at_once(tmp_path: Path) -> Non
     tree(tmp_path, count=30)
     for k in range(25):
         (tmp_path / "photo" / "cat" / f"{k}.png").write_bytes(b"damaged")
+    sources = FolderDomain(tmp_path, "photo", ("cat", "hat")), FolderDomain(tmp_path, "sketch", ("cat", "hat"))
     with pytest.raises(BenchError) as caught:
-        list(FolderDomain(tmp_path, "photo", ("cat", "hat")).items())
+        prepare(sources, 32, tmp_path / "prepared", "folder", "")
     assert caught.value.what.count("cannot be decoded") == 25
+    assert not list((tmp_path / "prepared").rglob("*.npy"))
     printed = str(caught.value).splitlines()
     assert printed[-2:] == ["... and 5 more", "  repair or remove this image and run the same command again"]
 

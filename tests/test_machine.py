@@ -12,7 +12,7 @@ import torch
 
 from bench import cost, device
 from bench.cost import Meter
-from bench.device import SMALL_IMAGE, Runtime
+from bench.device import PRECISIONS, SMALL_IMAGE, Runtime
 from bench.errors import BenchError, in_turn
 from bench.signals import stop_signals
 
@@ -54,12 +54,13 @@ def test_threads_follow_from_the_environment_or_the_image_size(monkeypatch: pyte
 
 def test_a_run_goes_on_only_where_its_bytes_stay_the_same(tmp_path: Path) -> None:
     runtime = Runtime("cpu", 32)
-    runtime.check_can_resume("cpu", "32-true", torch.__version__, tmp_path)
-    for begun in (("cuda", "bf16-mixed"), ("cuda", "32-true"), ("cpu", "bf16-mixed")):
-        with pytest.raises(BenchError, match=f"was begun on {begun[0]} in {begun[1]}, this run is on cpu in 32-true"):
-            runtime.check_can_resume(*begun, torch.__version__, tmp_path)
+    runtime.check_can_resume("cpu", "32-true", 1, torch.__version__, tmp_path)
+    for kind, precision in (("cuda", "bf16"), ("cuda", "float32"), ("cpu", "bf16")):
+        said = f"was begun on {kind} in {precision}, this run is on cpu in float32"
+        with pytest.raises(BenchError, match=said):
+            runtime.check_can_resume(kind, PRECISIONS[precision], 1, torch.__version__, tmp_path)
     with pytest.warns(RuntimeWarning, match="was begun with torch 1.0: resumed with"):
-        runtime.check_can_resume("cpu", "32-true", "1.0", tmp_path)
+        runtime.check_can_resume("cpu", "32-true", 1, "1.0", tmp_path)
 
 
 # ------------------------------------------------------------------------------------------------------------- cost

@@ -160,8 +160,10 @@ def test_a_checkpoint_is_scored_in_the_direction_that_it_has(
     made = np.load(cell["folder"] / "translations-ink2paint-none.npy")
     grid = torch.from_numpy(made[:, 0])
     with torch.no_grad():
-        expected = [to_uint8(theirs.translate(to_model_range(x[None]), 0, 1)) for x in sources(shapes)]
-    assert sorted(map(bytes, grid.numpy())) == sorted(bytes(y.numpy()) for y in expected)
+        expected = torch.cat([to_uint8(theirs.translate(to_model_range(x[None]), 0, 1)) for x in sources(shapes)])
+    # One by one and in a batch, floats agree to 1e-6: a value beside a half may be rounded to the other side.
+    far = (grid[:, None].int() - expected[None].int()).abs().flatten(2).amax(2)  # (made, expected): levels apart
+    assert (far <= 1).sum(0).tolist() == (far <= 1).sum(1).tolist() == [1] * len(expected)
     assert evaluate(monkeypatch, *base) == 0
     again = json.loads((cell["folder"] / "metrics-none.json").read_text())
     assert {record["direction"] for record in again["records"]} == {"ink->paint"}
