@@ -90,9 +90,9 @@ def test_faster_than_a_plain_step(
 @pytest.mark.parametrize(
     ("preset", "kind", "side", "settings", "least", "rounds"),
     [
-        # Of few channels, oneDNN's bf16 convolutions are slower than its float32 ones: 1.6 times was aimed at.
-        ("quick", "digits", 16, {}, 1.1, 7),
-        ("quick", "pictures", 32, {}, 1.1, 7),
+        # Aimed at: 1.6; measured: 1.70 and 1.60. Of few channels, oneDNN's bf16 convolutions are slower than float32.
+        ("quick", "digits", 16, {}, 1.45, 7),
+        ("quick", "pictures", 32, {}, 1.45, 7),
         ("paper", "digits", 32, WIDE, 2.2, 3),
     ],
     ids=["quick digits 16 px", "quick pictures 32 px", "128 channels 32 px"],
