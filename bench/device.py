@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import warnings
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -12,6 +11,7 @@ from typing import Any
 import torch
 from lightning_fabric import Fabric
 
+from bench.cores import cores, threads_asked
 from bench.errors import BenchError, nearest
 
 SMALL_IMAGE = 64
@@ -54,7 +54,7 @@ class Runtime:
     @property
     def cells_at_once(self) -> int:
         """How many cells fill the machine: one on GPUs; on the CPU as many as have their threads' worth of cores."""
-        return 1 if self.device.type != "cpu" else max(1, _cores() // (self.threads * self.devices))
+        return 1 if self.device.type != "cpu" else max(1, cores() // (self.threads * self.devices))
 
     def autocast(self) -> AbstractContextManager[Any]:
         """Context of a method's forward arithmetic."""
@@ -111,20 +111,13 @@ def _told(device: str, devices: int) -> str:
     return device if devices == 1 else f"{devices} x {device}"
 
 
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def _threads(image_size: int, devices: int) -> int:
     """torch's CPU threads: $OMP_NUM_THREADS, else 1 for small images, the device's share of the cores for large.
 
     At 32 px a second thread gains 4 to 20 % on a quiet machine and loses a factor of 10 on a busy one; a second cell
     on the second core gains 100 %. A rule and not a measurement, because the number decides the order of sums.
     """
-    given = os.environ.get("OMP_NUM_THREADS", "")
-    if given.isdecimal() and int(given) > 0:
-        return int(given)
-    return 1 if image_size <= SMALL_IMAGE else max(1, _cores() // devices)
+    return threads_asked() or (1 if image_size <= SMALL_IMAGE else max(1, cores() // devices))
 
 
 def _available() -> list[str]:

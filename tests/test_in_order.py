@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import threading
 import time
 import warnings
@@ -13,8 +14,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from bench.cores import cores, threads_asked
 from bench.data.folder import FolderDomain, decode_rgb, discover
-from bench.data.in_order import in_order, threads_here
+from bench.data.in_order import in_order
 from bench.data.store import prepare
 from bench.errors import BenchError
 
@@ -65,9 +67,11 @@ def test_an_error_stands_where_its_result_would() -> None:
 
 def test_the_number_of_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
-    assert threads_here() == 3
-    monkeypatch.setenv("OMP_NUM_THREADS", "0")
-    assert threads_here() >= 1
+    assert threads_asked() == 3
+    for no_number in ("0", "", "two", "-1"):
+        monkeypatch.setenv("OMP_NUM_THREADS", no_number)
+        assert threads_asked() is None
+    assert 1 <= cores() <= (os.cpu_count() or 1)
 
 
 def photographs(root: Path, per_class: int = 12) -> tuple[FolderDomain, FolderDomain]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -32,11 +31,3 @@ def in_order(work: Callable[[T], R], items: Iterable[T], threads: int) -> Iterat
             yield begun.popleft().result()
     finally:
         pool.shutdown(cancel_futures=True)
-
-
-def threads_here() -> int:
-    """$OMP_NUM_THREADS, else one a core that this process may use."""
-    given = os.environ.get("OMP_NUM_THREADS", "")
-    if given.isdecimal() and int(given) > 0:
-        return int(given)
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -21,9 +21,10 @@ from filelock import FileLock
 from PIL import Image
 
 from bench.atomic import write_atomically, write_json
+from bench.cores import cores, threads_asked
 from bench.data import files
 from bench.data.contract import SPLITS, Item, Progress, Source, Split, SplitName, TaskData
-from bench.data.in_order import in_order, threads_here
+from bench.data.in_order import in_order
 from bench.errors import BenchError, joined
 from bench.reading import read_json
 
@@ -176,7 +177,7 @@ def _decode(source: Source, count: int, size: int, unsorted: Path, progress: Pro
 
     items = progress(source.items(), count, f"preparing {source.domain}")
     with unsorted.open("wb") as file:
-        for made in in_order(prepared_one, items, threads_here()):
+        for made in in_order(prepared_one, items, threads_asked() or cores()):
             if isinstance(made, BenchError):
                 failures.append(made)
                 continue
