@@ -195,7 +195,8 @@ def mean_interval(values: np.ndarray) -> MeanInterval:
     values, or values that are not real and finite.
     """
     held = np.sort(_numbers(values, "values"))  # sorted: the last bit of a sum follows its order
-    return MeanInterval(float(held.mean()), float(held.std(ddof=1)) / math.sqrt(len(held)), len(held))
+    mean, deviation = _moments(held)
+    return MeanInterval(float(mean), float(deviation) / math.sqrt(len(held)), len(held))
 
 
 def paired_mean_difference(a: np.ndarray, b: np.ndarray) -> MeanInterval:
@@ -240,15 +241,26 @@ def seed_intervals(samples: Sequence[Sequence[float]], level: float = 0.95) -> l
         values = np.sort(np.array([samples[i] for i in rows], dtype=np.float64), axis=1)  # (len(rows), k)
         if k == 0 or not np.isfinite(values).all():
             raise ValueError("samples: one or more finite values each wanted")
-        means = values.mean(axis=1).tolist()
         if k == 1:
-            found.update((i, SeedInterval(mean, None, None, None, 1, 1)) for i, mean in zip(rows, means, strict=True))
+            found.update(
+                (i, SeedInterval(value, None, None, None, 1, 1))
+                for i, (value,) in zip(rows, values.tolist(), strict=True)
+            )
             continue
-        deviations = values.std(axis=1, ddof=1).tolist()
+        means, deviations = (moment.tolist() for moment in _moments(values))
         reach = float(stdtrit(k - 1, (1 + level) / 2)) / math.sqrt(k)
         for i, mean, deviation in zip(rows, means, deviations, strict=True):
             found[i] = SeedInterval(mean, deviation, mean - reach * deviation, mean + reach * deviation, k, k)
     return [found[i] for i in range(len(samples))]
+
+
+def _moments(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and sample deviation over the last axis of sorted `values` (..., k), k >= 2.
+
+    Neither rounds equal values apart: their mean is their value, and their deviation 0.
+    """
+    mean = values.mean(axis=-1).clip(values[..., 0], values[..., -1])
+    return mean, (values - values[..., :1]).std(axis=-1, ddof=1)
 
 
 def _check_level(level: float) -> None:

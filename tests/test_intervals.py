@@ -266,3 +266,13 @@ def test_other_bad_input_is_named() -> None:
             seed_interval([1.0, 2.0], level=level)
     with pytest.raises(ValueError, match="level: between 0 and 1"):
         seed_interval([None], level=95)
+
+
+@pytest.mark.parametrize("value", [100 / 3, 0.1, -1e9 / 7])
+@pytest.mark.parametrize("count", [2, 3, 10, 49])
+def test_equal_values_have_no_deviation(value: float, count: int) -> None:
+    """Not one of rounding either, which a table would show as 33.33 ± 7.5e-15."""
+    found = seed_interval([value] * count)
+    assert (found.mean, found.deviation, found.low, found.high) == (value, 0.0, value, value)
+    assert mean_interval(np.full(count, value)).deviation == 0.0
+    assert mean_interval(np.full(count, value)).value == value
