@@ -160,24 +160,36 @@ def run(request: Request) -> int:
     Returns the exit status: 0, or 1 if any cell failed. Raises BenchError before anything is trained if the request
     cannot be met, and Interrupted (state saved) on SIGTERM and SIGINT.
     """
-    session = open_session(request)
+    return run_together([request])
+
+
+def run_together(requests: Sequence[Request]) -> int:
+    """As `run`, for requests that differ in methods, seeds, settings or length alone: their cells share the machine."""
+    first = requests[0]
+    sessions = [open_session(first)]
+    sessions += [open_session(other, sessions[0].data) for other in requests[1:]]
     warn_if_unwell()
-    at_once = min(len(session.jobs), request.jobs or session.runtime.cells_at_once)
-    if request.launch == "ray":
+    cells = [
+        (_one_cell(request, job), session, job)
+        for request, session in zip(requests, sessions, strict=True)
+        for job in session.jobs
+    ]
+    at_once = min(len(cells), first.jobs or sessions[0].runtime.cells_at_once)
+    if first.launch == "ray":
         from bench.cluster.driver import run_on_cluster
 
-        wanted = [(_one_cell(request, job), session, job) for job in session.jobs]
-        good = run_on_cluster(wanted, request.device, request.address, request.jobs)
+        good = run_on_cluster(cells, first.device, first.address, first.jobs)
     elif at_once > 1:
-        good = run_in_processes([_one_cell(request, job) for job in session.jobs], run_alone, at_once)
+        good = run_in_processes([alone for alone, _, _ in cells], run_alone, at_once)
     else:
-        good = run_here(request, session)
-    path = write_leaderboards(request.results, session.task.name)
-    show("\n".join(leaderboards(request.results, session.task.name)))
+        good = in_turn(list(zip(requests, sessions, strict=True)), lambda pair: run_here(*pair))
+    task, broken = sessions[0].task.name, {name: why for session in sessions for name, why in session.broken.items()}
+    path = write_leaderboards(first.results, task)
+    show("\n".join(leaderboards(first.results, task)))
     say(f"leaderboard: {path}")
-    for name, reason in session.broken.items():
+    for name, reason in broken.items():
         print(f"\nfailed: {name}: {reason}")
-    return 0 if good and not session.broken else 1
+    return 0 if good and not broken else 1
 
 
 def _one_cell(request: Request, job: Job) -> Request:

@@ -290,9 +290,33 @@ def exit_status() -> str:
     return EXIT_STATUS
 
 
+def baseline(name: str) -> str:
+    """The trainings of a shipped baseline, and with how many new ones a check compares them."""
+    from bench.gate.baseline import load
+    from bench.gate.family import ACCURACY, DISTANCE, family_of, plan, series_of
+    from bench.gate.trainings import Measure
+
+    stored = load(DOCS / "none", name)
+    watched, default = {(of.method, of.measure) for of in family_of(stored)}, plan(stored)
+    directions = list(dict.fromkeys(measure.direction for of in stored.methods.values() for measure in of.made))
+    columns = [Measure(direction, protocol) for protocol in (ACCURACY, DISTANCE) for direction in directions]
+    rows = []
+    for method, of in stored.methods.items():
+        series = {at: series_of(stored, method, at) for at in columns}
+        texts = [
+            number.stored_text().partition(" (")[0] + ("" if (method, at) in watched else " (not compared)")
+            for at, number in series.items()
+        ]
+        failed = sum(bool(kept.failure) for kept in stored.of(method).values())
+        rows.append([method, of.budget, *texts, str(failed), f"{default.first}, up to {default.new[method]}"])
+    headers = ["method", "length", *(f"{at.protocol.partition('-')[0]} {at.direction}" for at in columns), "failed"]
+    return table([cell(header) for header in [*headers, "new seeds"]], [[cell(text) for text in row] for row in rows])
+
+
 BLOCKS: Mapping[str, Callable[..., str]] = {
     "facts": facts, "settings": settings, "docstring": docstring, "protocols": protocols, "list": listing,
     "sweeps": sweeps, "how-measured": how_measured, "figures": figures, "exit-status": exit_status,
+    "baseline": baseline,
 }  # fmt: skip
 
 

@@ -6,7 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -25,6 +25,7 @@ from bench.gate.rerun import _overrides, code_of
 from bench.gate.verdict import Finding, Verdict
 from bench.launch import Request
 from bench.results import read_cells
+from bench.spec import Budget
 from methods.base import Phase
 
 VERDICTS = {verdict.words: verdict for verdict in Verdict}
@@ -207,28 +208,63 @@ def test_an_interrupted_rerun_goes_on_with_its_seeds(tmp_path: Path, monkeypatch
     save_baseline(tmp_path)
     asked: list[Request] = []
 
-    def interrupted(request: Request) -> int:
+    def interrupted(requests: Sequence[Request]) -> int:
+        (request,) = requests
         asked.append(request)
         train(tmp_path, request.seeds[:1], ("munit",))
         if len(asked) < 3:
             raise Interrupted(15)
         return 0
 
-    session = SimpleNamespace(jobs=[])
-    monkeypatch.setattr("bench.launch.open_session", lambda request: session)
-    monkeypatch.setattr("bench.launch.run", interrupted)
+    trains_nothing(monkeypatch, interrupted)
     check = ["check", "--baseline", "main", "--results", str(tmp_path), "--rerun"]
     assert call(monkeypatch, *check) == 143
     assert call(monkeypatch, *check) == 143
-    assert call(monkeypatch, *check) == 3  # one seed is too few
-    assert [list(of.seeds) for of in asked] == [[12, 13, 14, 15]] * 3
+    assert call(monkeypatch, *check) == 3  # the others are not there
+    assert [list(of.seeds) for of in asked] == [[12, 13, 14]] * 3
     assert asked[0].budget == "images=3500"
     call(monkeypatch, *check)
-    assert list(asked[-1].seeds) == [13, 14, 15, 16]  # that one is finished, and 12 was used
+    assert list(asked[-1].seeds) == [13, 14, 15]  # that one is finished, and 12 was used
     asked.clear()
     monkeypatch.setattr("bench.gate.rerun.code_digest", lambda: "of other code")
     assert call(monkeypatch, *check) == 143
     assert asked[0].seeds[0] == 14
+
+
+def test_more_seeds_are_trained_of_what_is_in_doubt_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A fall that the first seeds cannot prove is proved by the others; a stop between the two steps loses nothing."""
+    train(tmp_path, range(STORED), ("munit",))
+    train(tmp_path, range(STORED), ("cyclegan",), budget=Budget("images", 7))
+    save_baseline(tmp_path)
+    asked: list[list[tuple[list[str], list[int], str]]] = []
+
+    def trained(requests: Sequence[Request]) -> int:
+        asked.append([(list(of.methods), list(of.seeds), of.budget) for of in requests])
+        for of in requests:
+            fall = {"accuracy": -6.0} if "cyclegan" in of.methods else {}
+            train(tmp_path, of.seeds, of.methods, budget=Budget.parse(of.budget), **fall)
+        if len(asked) == 2:
+            raise Interrupted(15)
+        return 0
+
+    trains_nothing(monkeypatch, trained)
+    check = ["check", "--baseline", "main", "--results", str(tmp_path)]
+    assert call(monkeypatch, *check, "--rerun") == 143
+    assert call(monkeypatch, *check, "--rerun") == 1
+    first = [(["cyclegan"], [12, 13, 14], "images=7"), (["munit"], [12, 13, 14], "images=3500")]
+    assert asked == [first, [(["cyclegan"], list(range(12, 18)), "images=7")]] * 2
+    printed = capsys.readouterr()
+    assert "in doubt after 3 seeds, so more are trained: cyclegan" in printed.err
+    (row,) = [line for line in printed.out.splitlines() if "| regressed" in line]
+    assert "(6 seeds)" in row
+    assert call(monkeypatch, *check) == 1  # of each method the seeds of that rerun
+
+
+def trains_nothing(monkeypatch: pytest.MonkeyPatch, instead: Callable[[Sequence[Request]], int]) -> None:
+    monkeypatch.setattr("bench.launch.open_session", lambda request: SimpleNamespace(jobs=[]))
+    monkeypatch.setattr("bench.launch.run_together", instead)
 
 
 def test_a_default_that_changed_since_is_set_back_for_the_rerun(tmp_path: Path) -> None:

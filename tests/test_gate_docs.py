@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from bench.cli import app
 from bench.gate import family, statistics
-from bench.gate.statistics import attainable, detectable, deviation, fewest_new, permutation_test
+from bench.gate.statistics import attainable, detectable, fewest_new, least_found, permutation_test, worsening
 from bench.gate.verdict import Verdict
 
 ROOT = Path(__file__).parent.parent
@@ -33,21 +33,22 @@ def test_the_worked_example_is_what_the_code_computes() -> None:
     stored = np.column_stack([-np.array(stored_accuracy), stored_distance])
     new = np.column_stack([-np.array(accuracy), distance])
     tested = permutation_test(stored, new)
-    scatter, falls = deviation(stored[:, 0]), new.mean(0) - stored.mean(0)
-    assert tested.corrected[0] <= statistics.LEVEL
-    assert falls[0] > statistics.MINIMUM * scatter
-    assert tested.corrected[1] > statistics.LEVEL
-    reach = detectable(12, 4, 2)
+    assert tested.corrected[0] <= statistics.LEVEL < tested.corrected[1]
+    scatter, (fall, rise) = statistics.scatter(stored[:, 0]), map(worsening, stored.T, new.T)
+    least, early = statistics.MINIMUM * scatter, worsening(stored[:, 0], new[: statistics.FIRST, 0])
+    assert fall > least
+    assert early > statistics.DOUBT * least
+    reach = least_found(stored[:, 0], 6, 2)
     for sentence in (
-        f"There are {tested.arrangements} ways to choose 4 of 16 seeds",
-        f"in {tested.p[0] * tested.arrangements:.0f} of the {tested.arrangements} ways: p = {tested.p[0]:.2g}. "
-        f"In {tested.corrected[0] * tested.arrangements:.0f} of them",
-        f"corrected p = {tested.corrected[0]:.2g}, below {statistics.LEVEL:g}",
-        f"The mean fell from {-stored[:, 0].mean():g} to {-new[:, 0].mean():g}, by {falls[0]:g}; "
-        f"{statistics.MINIMUM:g} standard deviations ({scatter:.3g}) are {statistics.MINIMUM * scatter:.3g}",
-        f"{stored[:, 1].mean():.2f} rose to {new[:, 1].mean():.2f}; four new seeds rank so or worse in "
-        f"{100 * tested.p[1]:.0f} % of the ways: corrected p = {tested.corrected[1]:.2g}",
-        f"a fall of {reach * scatter:.3g} points ({reach:g} standard deviations)",
+        f"scatters by {scatter:.3g} points; what counts is a fall of {statistics.MINIMUM:g} times that, {least:.3g}",
+        f"are lower by {early:g} (the median of their {statistics.FIRST * len(stored)} differences): more than two",
+        f"There are {tested.arrangements} ways to choose 6 of 18 seeds",
+        f"in {tested.p[0] * tested.arrangements:.0f} of them it ranks as badly as with the new ones: "
+        f"p = {tested.p[0]:.2g}. In {tested.corrected[0] * tested.arrangements:.0f} of them",
+        f"corrected p = {tested.corrected[0]:.2g}, below {statistics.LEVEL:g}. All six are lower by {fall:g}",
+        f"higher by {rise:.2g}; the six new seeds rank so or worse in {100 * tested.p[1]:.0f} % of the ways: "
+        f"corrected p = {tested.corrected[1]:.2g}",
+        f"a fall of {reach:.3g} points would be found",
     ):
         assert sentence in FLAT, sentence
 
@@ -59,11 +60,14 @@ def test_the_numbers_are_those_of_the_code() -> None:
         f"at most {100 * statistics.LEVEL:g} %",
         f"at least {family.ABOVE_CHANCE:g} points above chance",
         f"more than {statistics.ENUMERATED:,}",
-        f"worse by {statistics.MINIMUM:g} standard deviations",
+        f"worse by {statistics.MINIMUM:g} times the scatter",
+        f"chance (above {100 * statistics.FAILURES_LEVEL:g} %)",
         f"by {family.LEAST_POINTS:g} point of accuracy, or {100 * family.LEAST_SHARE:g} % of a distance",
-        f"at {100 * statistics.IMPLAUSIBLE_LEVEL:g} %, with at least {statistics.IMPLAUSIBLE_MINIMUM:g} standard",
-        f"between {statistics.FEWEST} and {statistics.MOST}, by the scatter",
-        f"(times {statistics.CAUTION:g}, ",
+        f"at {100 * statistics.IMPLAUSIBLE_LEVEL:g} %, with at least {statistics.IMPLAUSIBLE_MINIMUM:g} times",
+        f"trains {statistics.FIRST} new seeds of each method first",
+        f"worse by {'two thirds' if statistics.DOUBT == 2 / 3 else statistics.DOUBT} of the minimum effect",
+        f"in {100 * statistics.PLANNED:g} of 100 checks, between {statistics.FEWEST} and {statistics.MOST}, if new",
+        f"moved at random by {'half' if statistics.SMOOTHING == 0.5 else statistics.SMOOTHING} of the scatter",
         f"give 1/286, and with 18 series {100 * attainable(10, 3, 18):.1f} %",
         f"{fewest_new(10, 18)} are enough",
     ):

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from bench.atomic import write_json
 from bench.errors import BenchError, nearest
@@ -23,7 +23,8 @@ from bench.gate.trainings import FAILED, Made, Measure, Training
 from bench.pools import Setting
 from bench.protocol import PROTOCOLS, TRANSLATION
 
-SCHEMA = 1
+SCHEMA = 2
+"""1 had one training length for all methods."""
 FILE = "baseline.json"
 JUDGES = "judges"
 CODE = "code"
@@ -31,10 +32,21 @@ CODE = "code"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
+class Shared(NamedTuple):
+    """In what all trainings of a baseline agree."""
+
+    data_kind: str
+    data_version: str
+    image_size: int
+    preset: str
+
+
 @dataclass(frozen=True)
 class Method:
     """How a method was trained and scored."""
 
+    budget: str
+    """Training length, `images=N` or `seconds=S`."""
     config: Mapping[str, Any]
     """Every setting, as JSON values."""
     version: int
@@ -67,7 +79,7 @@ class Baseline:
 
     name: str
     task: str
-    setting: Setting
+    shared: Shared
     classes: int
     """How many the task has: chance is one of them."""
     seeds: tuple[int, ...]
@@ -82,6 +94,10 @@ class Baseline:
     trainings: Sequence[Kept]
     environments: Sequence[Mapping[str, Any]]
     """The different ones in which trainings were made."""
+
+    def setting(self, method: str) -> Setting:
+        """What the trainings of a method have in common: data, size, preset, and its own training length."""
+        return Setting(*self.shared, self.methods[method].budget)
 
     def of(self, method: str) -> dict[int, Kept]:
         """Seed -> training of a method."""
@@ -177,7 +193,8 @@ def load(root: Path, name: str) -> Baseline:
     except (ValueError, KeyError, TypeError) as error:
         raise _damaged(path, error) from error
     if schema != SCHEMA:
-        raise BenchError(f"{path} is of schema {schema}, and this version reads {SCHEMA}", "update udt-bench")
+        remedy = "save it again: baseline save NAME --task T" if schema < SCHEMA else "update udt-bench"
+        raise BenchError(f"{path} is of schema {schema}, and this version reads {SCHEMA}", remedy)
     try:
         return _from_json(name, stored)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -216,12 +233,12 @@ def _as_json(baseline: Baseline) -> dict[str, Any]:
     return {
         "schema": SCHEMA,
         **{name: getattr(baseline, name) for name in ("task", "classes", "data", "domains", "protocols")},
-        "setting": baseline.setting._asdict(),
+        "shared": baseline.shared._asdict(),
         "seeds": list(baseline.seeds),
         "environments": list(baseline.environments),
         "methods": {
             name: {
-                "config": of.config, "version": of.version, "style": of.style,
+                "budget": of.budget, "config": of.config, "version": of.version, "style": of.style,
                 "made": _nested({measure: made._asdict() for measure, made in of.made.items()}),
             }
             for name, of in baseline.methods.items()
@@ -238,14 +255,12 @@ def _as_json(baseline: Baseline) -> dict[str, Any]:
 
 def _from_json(name: str, stored: Mapping[str, Any]) -> Baseline:
     methods = {
-        method: Method(
-            of["config"], of["version"], of["style"], {at: Made(**made) for at, made in _flat(of["made"]).items()}
-        )
+        method: Method(**{**of, "made": {at: Made(**made) for at, made in _flat(of["made"]).items()}})
         for method, of in stored["methods"].items()
     }
     trainings = [Kept(**{**of, "values": _flat(of["values"])}) for of in stored["trainings"]]
     baseline = Baseline(
-        name=name, task=stored["task"], setting=Setting(**stored["setting"]), classes=stored["classes"],
+        name=name, task=stored["task"], shared=Shared(**stored["shared"]), classes=stored["classes"],
         seeds=tuple(stored["seeds"]), data=stored["data"], domains=stored["domains"], protocols=stored["protocols"],
         methods=methods, trainings=trainings, environments=stored["environments"],
     )  # fmt: skip
@@ -272,7 +287,7 @@ def _flat(of: Mapping[str, Mapping[str, Any]]) -> dict[Measure, Any]:
 def gather(
     name: str, task: str, chosen: Sequence[Training], root: Path, classes: int, data: str, domains: str
 ) -> Baseline:
-    """A baseline of `chosen`: trainings of one setting, one for each method and seed, finished or failed.
+    """A baseline of `chosen`: trainings that differ in method, its budget and seed alone, finished or failed.
 
     BenchError if seeds of a method were scored differently, or fewer than two have values.
     """
@@ -285,7 +300,7 @@ def gather(
             if made and made != of.made:
                 raise _differs(of, made)
             made = of.made
-        methods[of.method] = Method(of.config, of.version, of.style if made else "", made)
+        methods[of.method] = Method(of.setting.budget, of.config, of.version, of.style if made else "", made)
         environment = _environment(root / "runs" / task / of.folder)
         if environment not in environments:
             environments.append(environment)
@@ -297,9 +312,9 @@ def gather(
             raise BenchError(f"fewer than two trainings of {method} ended well", "leave it out with --methods")
     protocols = definitions([at.protocol for of in methods.values() for at in of.made])
     seeds = tuple(sorted({of.seed for of in chosen}))
-    return Baseline(
-        name, task, chosen[0].setting, classes, seeds, data, domains, protocols, methods, kept, environments
-    )
+    setting = chosen[0].setting
+    shared = Shared(setting.data_kind, setting.data_version, setting.image_size, setting.preset)
+    return Baseline(name, task, shared, classes, seeds, data, domains, protocols, methods, kept, environments)
 
 
 def _differs(of: Training, made: Mapping[Measure, Made]) -> BenchError:

@@ -68,14 +68,14 @@ def examine(request: CheckRequest) -> Report:
     from bench.gate.rerun import last_seeds, rerun
     from bench.gate.training import compare, undecided
 
-    seeds = list(request.seeds)
     if request.rerun:
-        made = rerun(baseline, request.results, seeds, request.data, request.device, request.jobs)
+        made = rerun(baseline, request.results, request.seeds, request.data, request.device, request.jobs)
         if made.obstacle:
             found = undecided(baseline, made.obstacle)
             return Report(request.baseline, [*findings, *found.findings], found.notes)
-        seeds = list(made.seeds)
-    found = compare(baseline, request.results, seeds or last_seeds(baseline, request.results))
+        found = compare(baseline, request.results, made.seeds)
+    else:
+        found = compare(baseline, request.results, request.seeds or last_seeds(baseline, request.results))
     return Report(request.baseline, [*findings, *found.findings], found.notes)
 
 

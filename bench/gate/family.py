@@ -6,6 +6,7 @@ chance to have something to lose. A method near chance would add series that can
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -50,9 +51,9 @@ class Series:
         return f"{self.measure.protocol} {PROTOCOLS[self.measure.protocol].unit}".strip()
 
     @property
-    def deviation(self) -> float:
+    def scatter(self) -> float:
         """Of the baseline's seeds."""
-        return statistics.deviation(self.stored)
+        return statistics.scatter(self.stored)
 
     @property
     def least(self) -> float:
@@ -62,13 +63,18 @@ class Series:
 
     @property
     def minimum(self) -> float:
-        """By how much the mean must be worse, beside the test."""
-        return max(statistics.MINIMUM * self.deviation, self.least)
+        """By how much new seeds must be worse, beside the test."""
+        return max(statistics.MINIMUM * self.scatter, self.least)
 
     @property
     def implausible(self) -> float:
-        """By how much the mean must be better, beside the test."""
-        return max(statistics.IMPLAUSIBLE_MINIMUM * self.deviation, 2 * self.least)
+        """By how much new seeds must be better, beside the test."""
+        return max(statistics.IMPLAUSIBLE_MINIMUM * self.scatter, 2 * self.least)
+
+    def in_doubt(self, found: np.ndarray) -> bool:
+        """Whether the first new values call for more of them: worse, or better, by two thirds of what counts."""
+        change = statistics.worsening(self.stored, found)
+        return change > statistics.DOUBT * self.minimum or -change > statistics.DOUBT * self.implausible
 
     def text(self, values: np.ndarray) -> str:
         """Mean, deviation and number of `values`, which are as `stored` is."""
@@ -83,13 +89,13 @@ class Series:
         """`stored` as it is shown."""
         return self.text(self.stored)
 
-    def reach(self, new: int, series: int) -> str:
-        """What a check with `new` seeds finds, in words."""
-        in_deviations = statistics.detectable(len(self.stored), new, series)
-        if not np.isfinite(in_deviations):
+    def reach(self, new: int, series: int, first: int) -> str:
+        """What a check with `new` seeds, `first` of them at first, finds in a family of `series`, in words."""
+        least = max(self.least, statistics.least_found(self.stored, new, series, first))
+        if not np.isfinite(least):
             return "no change is found reliably"
         way = "fall" if self.sign < 0 else "rise"
-        return f"a {way} of {number(max(in_deviations * self.deviation, self.least))} is found in 9 of 10 checks"
+        return f"a {way} of {number(least)} is found in 9 of 10 checks"
 
 
 def number(value: float) -> str:
@@ -131,27 +137,34 @@ def above_chance(baseline: Baseline, series: Series) -> float:
 
 @dataclass(frozen=True)
 class Plan:
-    """How a check is made."""
+    """How a check is made, by default."""
 
-    new: int
-    """New seeds of each method, by default."""
+    first: int
+    """New seeds of every method that are trained first."""
+    new: Mapping[str, int]
+    """Method -> new seeds in all, where its first ones are in doubt."""
     warnings: tuple[str, ...]
     """What it will not find, though it should."""
 
 
 def plan(baseline: Baseline) -> Plan:
-    """The default number of new seeds, from the scatter of the accuracies that are watched."""
+    """The default numbers of new seeds, from the scatter of the accuracies that are watched."""
     family = family_of(baseline)
-    watched = [series for series in family if series.measure.protocol == ACCURACY]
     m, j = len(baseline.seeds), len(family)
-    new = statistics.default_new(m, j, [series.deviation for series in watched])
-    if statistics.attainable(m, new, j) > statistics.LEVEL:
-        return Plan(new, (f"{m} seeds are too few for {j} series: every check will end with 'cannot decide'",))
-    reach, fall = statistics.detectable(m, new, j), number(statistics.FALL)
+    watched = {
+        name: [of for of in family if of.method == name and of.measure.protocol == ACCURACY]
+        for name in baseline.methods
+    }
+    first = max(statistics.FIRST, statistics.fewest_new(m, j, statistics.LEVEL) or 0)
+    new = {name: statistics.default_new(m, j, [of.stored for of in own], first) for name, own in watched.items()}
+    if statistics.attainable(m, max(new.values()), j) > statistics.LEVEL:
+        too_few = f"{m} seeds are too few for {j} series: every check will end with 'cannot decide'"
+        return Plan(first, new, (too_few,))
     warnings = [
-        f"{series.subject}: its seeds scatter by {number(series.deviation)} points: a fall of {fall} points is found "
-        f"less often than in 9 of 10 checks with {new} new seeds"
-        for series in watched
-        if statistics.CAUTION * series.deviation * reach > statistics.FALL
+        f"{of.subject}: its seeds scatter by {number(of.scatter)} points: a fall of {number(statistics.FALL)} points "
+        f"is found less often than in 9 of 10 checks with {new[name]} new seeds"
+        for name, own in watched.items()
+        for of in own
+        if statistics.found_share(of.stored, statistics.FALL, new[name], j, first) < statistics.POWER
     ]
-    return Plan(new, tuple(warnings))
+    return Plan(first, {name: max(first, count) for name, count in new.items()}, tuple(warnings))

@@ -56,9 +56,10 @@ def save(request: SaveRequest) -> int:
     for name in request.methods:
         if found and name not in there:
             raise BenchError(f"there are no trainings of {name}", nearest(name, sorted(there)))
-    found = [of for of in found if not request.methods or of.method in request.methods]
-    setting = _only_setting(request, found)
-    chosen = _chosen(request, [of for of in found if of.setting == setting])
+    methods = _methods(request, found)
+    found = [of for of in found if of.method in methods]
+    setting = _only_settings(request, found)[0]
+    chosen = _chosen(request, methods, found)
     classes = len(task.classes) or classes_of(request.results, task.name, setting)
     data = request.data or {"real": "auto"}.get(setting.data_kind, setting.data_kind)
     baseline = gather(request.name, task.name, chosen, request.results, classes, data, request.domains)
@@ -111,25 +112,32 @@ def _is_data(request: SaveRequest, of: Training) -> bool:
     return of.setting.data_kind == (request.data if request.data in ("embedded", "mnist-drawn") else "real")
 
 
-def _only_setting(request: SaveRequest, found: Sequence[Training]) -> Setting:
+def _methods(request: SaveRequest, found: Sequence[Training]) -> list[str]:
+    """Those asked for, or the built-in ones that are there, or all."""
+    from methods.registry import BUILT_IN
+
+    there = sorted({of.method for of in found})
+    return list(dict.fromkeys(request.methods)) or [name for name in there if name in BUILT_IN] or there
+
+
+def _only_settings(request: SaveRequest, found: Sequence[Training]) -> list[Setting]:
+    """Those of `found`. BenchError if there are none, or if a method has several, or if more than lengths differ."""
     settings = sorted({of.setting for of in found})
     if not settings:
         raise BenchError(
             f"no trainings of {request.task} with preset {request.preset} in {request.results}",
-            f"python -m bench run --task {request.task} --preset {request.preset} --seeds 0,1,...,19",
+            f"python -m bench run --task {request.task} --preset {request.preset} --seeds 0-19",
         )
-    if len(settings) > 1:
+    of_methods = {(of.method, of.setting) for of in found}
+    several = len(of_methods) > len({of.method for of in found})
+    if several or len({setting._replace(budget="") for setting in settings}) > 1:
         told = "; ".join(f"{of.data_kind} data {of.data_version}, {of.budget}" for of in settings)
         raise BenchError(f"trainings of several settings: {told}", "choose one with --data and --budget")
-    return settings[0]
+    return settings
 
 
-def _chosen(request: SaveRequest, found: Sequence[Training]) -> list[Training]:
+def _chosen(request: SaveRequest, methods: Sequence[str], found: Sequence[Training]) -> list[Training]:
     """One training for each method and seed."""
-    from methods.registry import BUILT_IN
-
-    there = sorted({of.method for of in found})
-    methods = list(dict.fromkeys(request.methods)) or [name for name in there if name in BUILT_IN] or there
     own = {name: _one_configuration(request, [of for of in found if of.method == name]) for name in methods}
     seeds = list(request.seeds) or common_seeds([of for name in methods for of in own[name].values()])
     if len(seeds) < FEWEST_SEEDS:
@@ -178,17 +186,18 @@ def _is_own(request: SaveRequest, of: Training) -> bool:
 
 def _told(baseline: Baseline) -> list[str]:
     """What was stored and what a check with it can find."""
-    family = family_of(baseline)
-    of = plan(baseline)
+    family, of, shared = family_of(baseline), plan(baseline), baseline.shared
     lines = [
-        f"{baseline.task}, {baseline.setting.preset}, {baseline.setting.data_kind} data "
-        f"{baseline.setting.data_version}, {baseline.setting.budget}: {len(baseline.methods)} methods, "
-        f"{len(baseline.seeds)} seeds each",
-        f"compared are {len(family)} series; a check trains {of.new} new seeds of each method",
+        f"{baseline.task}, {shared.preset}, {shared.data_kind} data {shared.data_version}: {len(baseline.methods)} "
+        f"methods, {len(baseline.seeds)} seeds each",
+        f"compared are {len(family)} series; a check trains {of.first} new seeds of each method, and more of one where "
+        f"these look worse",
     ]
-    for series in family:
-        told = series.reach(of.new, len(family))
-        lines.append(f"  {series.subject}, {series.quantity}: {series.stored_text()}; {told}")
+    for name, method in baseline.methods.items():
+        lines.append(f"{name}, {method.budget}: up to {of.new[name]} new seeds")
+        for series in (series for series in family if series.method == name):
+            told = series.reach(of.new[name], len(family), of.first)
+            lines.append(f"  {series.measure.direction}, {series.quantity}: {series.stored_text()}; {told}")
     return [*lines, *of.warnings]
 
 
@@ -201,6 +210,6 @@ def list_baselines(results: Path) -> str:
             continue
         of = load(results, name)
         lines.append(
-            f"{name}  {of.task}, {of.setting.preset}, {len(of.methods)} methods x {len(of.seeds)} seeds  {folder}"
+            f"{name}  {of.task}, {of.shared.preset}, {len(of.methods)} methods x {len(of.seeds)} seeds  {folder}"
         )
     return "\n".join(lines) if lines else "no baselines; make one: baseline save NAME --task T"

@@ -9,10 +9,17 @@ likely to be the new ones. So all choices are tried (or a fixed random sample wh
 Whitney; ties share their rank). A training that failed ranks below every value (Lachin 1999), so it needs no invented
 number, and a skewed metric needs no transformation.
 
-**The family.** p-values are corrected by step-down max-T (Westfall & Young 1993, algorithm 2.8): an arrangement counts
-against a series if *any* series that is left has as large a sum there. If nothing changed, a series is called worse in
-at most `LEVEL` of cases, whatever the distribution of values and however the series depend on one another. This holds
-over baselines and new seeds together; for one baseline that is checked again and again see `MINIMUM`.
+**The family.** Within a method, p-values are corrected by step-down max-T (Westfall & Young 1993, algorithm 2.8): an
+arrangement counts against a series if *any* series of the method that is left has as large a sum there. Between methods
+by Bonferroni, each method having the share of the level that its series are of all (`between_methods`): methods are
+trained apart, so a joint permutation would gain next to nothing, and each may have its own number of new seeds. If
+nothing changed, a series is called worse in at most `LEVEL` of cases, whatever the distribution of values and however
+the series depend on one another. This holds over baselines and new seeds together; for one baseline that is checked
+again and again see `MINIMUM`.
+
+**Two steps.** The first `FIRST` new seeds of a method decide only whether it needs the others: if none of its series is
+worse by two thirds of what counts, it passes. What is called worse is called so by the test with all its new seeds, so
+stopping early takes alarms away and adds none, and the level holds.
 
 **Small numbers.** No p-value is below 1 / C(m + k, k), and the smallest corrected one may be as large as the number of
 series times that: `attainable`. If that exceeds the level, no change could be called one, and nothing is decided.
@@ -21,6 +28,7 @@ series times that: `attainable`. If that exceeds the level, no change could be c
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -33,20 +41,30 @@ LEVEL = 0.025
 IMPLAUSIBLE_LEVEL = 0.005
 """The same of calling unchanged code implausibly better."""
 MINIMUM = 1.5
-"""Deviations of the baseline's seeds by which the new mean must be worse, too. The level holds on average over
-baselines, but one baseline serves many checks, and its own draw may have been lucky. Of 150 simulated baselines of 20
-seeds and 17 series, 5 to 11 % would give false alarms in more than 5 % of checks without it, and 3 to 5 % with it
-(normal, skewed and heavy-tailed seeds, 5 and 6 new ones; the value was chosen on these simulations). Almost no power is
-lost, since with 4 to 6 new seeds the test needs as large a fall."""
+"""By how many times the scatter of the baseline's seeds new ones must be worse, too. The level holds on average over
+baselines, but one baseline serves many checks, and its own draw may have been lucky; docs/gate.md has what this is
+worth. Almost no power is lost, since with up to 6 new seeds the test needs as large a fall."""
 IMPLAUSIBLE_MINIMUM = 3.0
-"""Deviations by which the new mean must be better to be implausible."""
+"""By how many times the scatter new seeds must be better to be implausible."""
+DOUBT = 2 / 3
+"""Share of these two smallest changes from which on the first new seeds are in doubt: by chance one series in 13 is (of
+normally distributed seeds), and a fall that `detectable` names hardly ever is not."""
 FALL = 10.0
 """Points of accuracy: a fall that the default number of new seeds finds with probability `POWER`."""
-POWER = 0.9
-CAUTION = 1.2
-"""The deviation of 20 seeds may be this much too small (its upper limit at 80 % is 1.18 times it)."""
-FEWEST, MOST = 4, 10
-"""New seeds by default, at least and at most."""
+POWER, PLANNED = 0.9, 0.95
+"""The second is what their number is chosen for: the stored seeds, by which it is chosen, are a sample themselves."""
+FIRST = 3
+"""New seeds of each method that are trained first."""
+SMOOTHING = 0.5
+"""By how many times the scatter seeds are moved that are drawn from a baseline's."""
+FAILURES_LEVEL = 0.1
+"""Of failed trainings where the baseline has some, too: above it, more of them are chance."""
+QN = 2.2219
+"""Makes Qn agree with the deviation of a normal distribution."""
+QN_SMALL = {2: 0.399, 3: 0.994, 4: 0.512, 5: 0.844, 6: 0.611, 7: 0.857, 8: 0.669, 9: 0.872}
+"""Number of seeds -> the same for small samples (Croux & Rousseeuw 1992)."""
+FEWEST, MOST = 6, 20
+"""New seeds by default of a method whose first ones are in doubt, at least and at most."""
 ENUMERATED = 300_000
 """Up to so many arrangements all are tried."""
 SAMPLED = 100_000
@@ -119,6 +137,11 @@ def _arrangements(n: int, k: int) -> tuple[np.ndarray, bool]:
     return np.concatenate(parts), False
 
 
+def between_methods(corrected: np.ndarray, own: int, whole: int) -> np.ndarray:
+    """p-values corrected for the `own` series of a method, corrected for all `whole` of the family. (J,)"""
+    return np.minimum(1.0, corrected * whole / own)
+
+
 # ------------------------------------------------------------------------------------------- what can be found at all
 
 
@@ -134,25 +157,29 @@ def fewest_new(m: int, series: int, level: float = LEVEL) -> int | None:
 
 
 @cache
-def detectable(m: int, k: int, series: int) -> float:
+def detectable(m: int, k: int, series: int, first: int = FIRST) -> float:
     """Deviations of a seed by which one series must fall to be found with probability `POWER`.
 
-    Simulated for normally distributed seeds and `series` independent series, with fixed random numbers; to 0.05. With
-    dependent series, or where several of them fall, less is found. inf if 10 deviations are not.
+    Of `k` new seeds `first` are trained first, and the others if these are in doubt. Simulated for normally distributed
+    seeds, with fixed random numbers; to 0.05. The level of the series is `LEVEL` / `series`: if others of its method go
+    with it, smaller falls are found. inf if 10 deviations are not.
     """
     if attainable(m, k, series) > LEVEL:
         return math.inf
-    needed = _critical_wins(m, k, 1 - (1 - LEVEL) ** (1 / series))
+    needed = _critical_wins(m, k, LEVEL / series)
     rng = np.random.default_rng([m, k, series])
     old, new = np.sort(rng.standard_normal((DRAWS, m)), axis=1), rng.standard_normal((DRAWS, k))
-    least = old.mean(1) + MINIMUM * old.std(1, ddof=1)
+    least = MINIMUM * _scatter(old)
+    differences = new[:, :, None] - old[:, None, :]  # (DRAWS, k, m)
+    shift, early = (np.median(differences[:, :n].reshape(DRAWS, -1), axis=1) for n in (k, min(first, k)))
     for fall in np.arange(0.5, 10, 0.05):
-        wins = (new[:, :, None] + fall > old[:, None, :]).sum((1, 2))
-        if np.mean((wins >= needed) & (new.mean(1) + fall > least)) >= POWER:
+        wins = (differences + fall > 0).sum((1, 2))
+        if np.mean((wins >= needed) & (shift + fall > least) & (early + fall > least * DOUBT)) >= POWER:
             return float(round(fall, 2))
     return math.inf
 
 
+@cache
 def _critical_wins(m: int, k: int, level: float) -> int:
     """Of the m k pairs (new, stored), how many must have the new one above for a p-value of at most `level`."""
     ways = np.zeros((k + 1, m * k + 1))  # chosen so far, wins -> number of arrangements without ties
@@ -166,14 +193,51 @@ def _critical_wins(m: int, k: int, level: float) -> int:
     return int(np.argmax(tail <= level)) if (tail <= level).any() else m * k + 1
 
 
-def default_new(m: int, series: int, deviations: Sequence[float]) -> int:
-    """New seeds with which a fall of `FALL` points is found with probability `POWER`, between FEWEST and MOST.
+def found_share(stored: np.ndarray, fall: float, k: int, series: int, first: int = FIRST) -> float:
+    """Of checks against `stored` of which the new seeds all fell by `fall`, the share that calls the series worse.
 
-    `deviations`: of the accuracy over the baseline's seeds, in points, of each method that must be watched so.
+    As `detectable`, but with the baseline as it is: new seeds are drawn from the stored ones, failed ones among them,
+    and moved at random by half of their scatter. That lets them scatter by an eighth more than the stored ones, for
+    twenty seeds may show too little of it.
     """
-    largest = CAUTION * max(deviations, default=0.0)
-    wanted = (k for k in range(FEWEST, MOST + 1) if detectable(m, k, series) * largest <= FALL)
-    return next((k for k in wanted if attainable(m, k, series) <= LEVEL), MOST)
+    if attainable(len(stored), k, series) > LEVEL:
+        return 0.0
+    rng = np.random.default_rng([len(stored), k])
+    drawn = rng.choice(stored, (DRAWS, k)) + SMOOTHING * scatter(stored) * rng.standard_normal((DRAWS, k)) + fall
+    needed = _critical_wins(len(stored), k, LEVEL / series)
+    wins = (drawn[:, :, None] > stored).sum((1, 2))
+    least = MINIMUM * scatter(stored)
+    early = _worsenings(stored, drawn[:, : min(first, k)])
+    return float(np.mean((wins >= needed) & (_worsenings(stored, drawn) > least) & (early > least * DOUBT)))
+
+
+def _worsenings(stored: np.ndarray, drawn: np.ndarray) -> np.ndarray:
+    """`worsening` of each row of `drawn`. (DRAWS, k) -> (DRAWS,)"""
+    failed = np.isinf(drawn)
+    ended = np.where(failed, np.nan, drawn)[:, :, None] - stored[np.isfinite(stored)]
+    if not failed.any():
+        return np.median(ended.reshape(len(drawn), -1), axis=1)
+    more = failed.mean(1) > np.isinf(stored).mean()
+    ended[more] = 0.0  # not looked at, and never without a value
+    return np.where(more, math.inf, np.nanmedian(ended.reshape(len(drawn), -1), axis=1))
+
+
+def least_found(stored: np.ndarray, k: int, series: int, first: int = FIRST) -> float:
+    """The smallest fall that is found with probability `POWER`, in steps of a twentieth of the scatter; inf if none."""
+    step = scatter(stored) / 20
+    steps = range(20, 201)
+    found = bisect_left(steps, True, key=lambda i: found_share(stored, i * step, k, series, first) >= POWER)
+    return steps[found] * step if found < len(steps) and step else math.inf
+
+
+def default_new(m: int, series: int, watched: Sequence[np.ndarray], first: int = FIRST) -> int:
+    """New seeds with which a fall of `FALL` points is found with probability `PLANNED`, between FEWEST and MOST.
+
+    `watched`: the (m,) values of each of a method's accuracies that are watched.
+    """
+    wanted = (k for k in range(FEWEST, MOST + 1) if attainable(m, k, series) <= LEVEL)
+    enough = (k for k in wanted if all(found_share(of, FALL, k, series, first) >= PLANNED for of in watched))
+    return next(enough, MOST)
 
 
 # ---------------------------------------------------------------------------------------------------------- the effect
@@ -185,13 +249,43 @@ def deviation(stored: np.ndarray) -> float:
     return float(ended.std(ddof=1)) if len(ended) > 1 else 0.0
 
 
-def worsening(stored: np.ndarray, found: np.ndarray) -> float:
-    """By how much the mean of `found` is above that of `stored`; larger is worse, inf is a failed training.
+def scatter(stored: np.ndarray) -> float:
+    """As `deviation`, but hardly moved by a few trainings that went astray and ended nevertheless.
 
-    inf if a larger share of `found` failed. Raises ValueError if all of `stored` did.
+    The smaller of the standard deviation and Qn (Rousseeuw & Croux 1993), which agree for normally distributed seeds.
+    Some methods end far below their other seeds once in five times; then the standard deviation says how far, and not
+    how well a change of all seeds can be seen.
+    """
+    ended = stored[np.isfinite(stored)]
+    return float(_scatter(ended)) if len(ended) > 1 else 0.0
+
+
+def _scatter(values: np.ndarray) -> np.ndarray:
+    """(..., n) -> (...)."""
+    n = values.shape[-1]
+    first, second = np.triu_indices(n, 1)
+    distances = np.abs(values[..., first] - values[..., second])  # (..., n (n - 1) / 2)
+    rank = math.comb(n // 2 + 1, 2) - 1
+    small = QN_SMALL.get(n, n / (n + 1.4) if n % 2 else n / (n + 3.8))
+    return np.minimum(values.std(-1, ddof=1), QN * small * np.partition(distances, rank, axis=-1)[..., rank])
+
+
+def worsening(stored: np.ndarray, found: np.ndarray) -> float:
+    """By how much `found` is above `stored`; larger is worse, inf is a failed training.
+
+    The median of all differences between trainings that ended (Hodges & Lehmann 1963): the shift that goes with the
+    test of ranks. inf if a larger share of `found` failed. Raises ValueError if all of `stored` did.
     """
     if np.isinf(stored).all():
         raise ValueError("no stored training ended well")
     if np.isinf(found).mean() > np.isinf(stored).mean():
         return math.inf
-    return float(found[np.isfinite(found)].mean() - stored[np.isfinite(stored)].mean())
+    return float(np.median(found[np.isfinite(found), None] - stored[np.isfinite(stored)]))
+
+
+def failures_by_chance(stored: np.ndarray, found: np.ndarray) -> float:
+    """How likely at least as many of `found` fail if it is as likely as in `stored`: Fisher's exact test."""
+    failed = [int(np.isinf(side).sum()) for side in (stored, found)]
+    n, k, together = len(stored) + len(found), len(found), sum(failed)
+    ways = [math.comb(together, i) * math.comb(n - together, k - i) for i in range(min(k, together) + 1)]
+    return sum(ways[failed[1] :]) / math.comb(n, k)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,8 @@ import numpy as np
 from bench.errors import BenchError
 from bench.gate import statistics
 from bench.gate.baseline import Baseline, definitions
-from bench.gate.family import Series, counted, family_of, number, plan
-from bench.gate.statistics import IMPLAUSIBLE_LEVEL, LEVEL, Tested
+from bench.gate.family import Plan, Series, counted, family_of, number, plan
+from bench.gate.statistics import IMPLAUSIBLE_LEVEL, LEVEL
 from bench.gate.trainings import FAILED, Training, read_trainings
 from bench.gate.verdict import Finding, Verdict
 from bench.pools import Setting
@@ -31,38 +31,75 @@ class Comparison:
     """What a reader should know of the test as a whole."""
 
 
-def compare(baseline: Baseline, root: Path, seeds: Sequence[int] = ()) -> Comparison:
+def compare(baseline: Baseline, root: Path, seeds: Sequence[int] | Mapping[str, Sequence[int]] = ()) -> Comparison:
     """The trainings in the results folder `root` of `seeds` (empty: every one that the baseline lacks) against it.
 
-    BenchError for a seed of the baseline itself: its training is no new one.
+    `seeds`: of every method, or method -> its own. BenchError for a seed of the baseline itself: its training is no new
+    one.
     """
-    if again := sorted(set(seeds) & set(baseline.seeds)):
-        raise BenchError(
-            f"seed {', '.join(map(str, again))} is the baseline's own, and the same training again is no new one",
-            f"choose others: --seeds {max(baseline.seeds) + 1},...",
-        )
     stored = read_trainings(root, baseline.task, lambda method: _style(baseline, method))
     like = _like(baseline, stored)
-    wanted = sorted(set(seeds)) or sorted({seed for of in like.values() for seed in of})
+    wanted = _wanted(baseline, like, seeds)
     family = family_of(baseline)
     findings: dict[int, Finding] = {}
     values: dict[int, np.ndarray] = {}
     for i, series in enumerate(family):
-        trainings = like[series.method]
-        if why := _why_not(baseline, series, trainings, wanted, stored):
+        trainings, own = like[series.method], wanted[series.method]
+        if why := _why_not(baseline, series, trainings, own, stored):
             findings[i] = _finding(series, Verdict.CANNOT_DECIDE, "", why)
         else:
-            values[i] = _values(series, [trainings[seed] for seed in wanted])
+            values[i] = _values(series, [trainings[seed] for seed in own])
+    default = plan(baseline)
+    doubtful = {family[i].method for i, new in values.items() if family[i].in_doubt(new)}
+    for i, finding in judge(family, values).items():
+        method, series = family[i].method, family[i]
+        if finding.verdict is Verdict.PASS:
+            early = len(values[i]) >= default.first and method not in doubtful  # or else there would be more
+            count = max(len(values[i]), default.new[method]) if early else len(values[i])
+            finding = _with_reason(finding, series.reach(count, len(family), default.first))
+        findings[i] = _with_failures(finding, series, like[method], wanted[method])
     notes = [_seeds_text(baseline, wanted)]
     if values:
-        compared = [family[i] for i in values]
-        notes += _tell(baseline, compared, len(family), len(wanted))
-        found = _judge(compared, list(values.values()), len(family))
-        told = [
-            _with_failures(of, series, like[series.method], wanted) for of, series in zip(found, compared, strict=True)
+        notes += _tell(baseline, default, len(values), len(family))
+        notes += [
+            f"{name} looks worse or far better after {counted(len(wanted[name]), 'seed')}: more is found with "
+            f"{default.new[name]}"
+            for name in default.new
+            if name in doubtful and len(wanted[name]) < default.new[name]
         ]
-        findings |= dict(zip(values, told, strict=True))
     return Comparison([findings[i] for i in range(len(family))], notes)
+
+
+def in_doubt(baseline: Baseline, root: Path, seeds: Sequence[int]) -> list[str]:
+    """Methods of which more than the first new `seeds` are needed: a series of theirs looks worse, or far better.
+
+    What cannot be compared is not in doubt: more seeds would change nothing.
+    """
+    stored = read_trainings(root, baseline.task, lambda method: _style(baseline, method))
+    like = _like(baseline, stored)
+
+    def doubtful(series: Series) -> bool:
+        trainings = like[series.method]
+        comparable = not _why_not(baseline, series, trainings, seeds, stored)
+        return comparable and series.in_doubt(_values(series, [trainings[seed] for seed in seeds]))
+
+    return list(dict.fromkeys(series.method for series in family_of(baseline) if doubtful(series)))
+
+
+def _wanted(
+    baseline: Baseline, like: Mapping[str, Mapping[int, Training]], seeds: Sequence[int] | Mapping[str, Sequence[int]]
+) -> dict[str, list[int]]:
+    """Method -> seeds that are compared."""
+    if not isinstance(seeds, Mapping):
+        every = sorted(set(seeds)) or sorted({seed for of in like.values() for seed in of})
+        seeds = dict.fromkeys(baseline.methods, every)
+    wanted = {name: sorted(set(seeds.get(name, ()))) for name in baseline.methods}
+    if again := sorted({seed for own in wanted.values() for seed in own} & set(baseline.seeds)):
+        raise BenchError(
+            f"seed {', '.join(map(str, again))} is the baseline's own, and the same training again is no new one",
+            f"choose others: --seeds {max(baseline.seeds) + 1},...",
+        )
+    return wanted
 
 
 def _style(baseline: Baseline, method: str) -> str:
@@ -77,7 +114,7 @@ def _like(baseline: Baseline, stored: Sequence[Training]) -> dict[str, dict[int,
     """
     found: dict[str, dict[int, Training]] = {name: {} for name in baseline.methods}
     for of in stored:
-        if of.seed in baseline.seeds or of.setting != baseline.setting or of.method not in found:
+        if of.seed in baseline.seeds or of.method not in found or of.setting != baseline.setting(of.method):
             continue
         if differing(baseline, of.method, of.config):
             continue
@@ -139,11 +176,12 @@ def _why_no_value(baseline: Baseline, series: Series, of: Training) -> str:
 
 def _why_none(baseline: Baseline, method: str, stored: Sequence[Training]) -> str:
     """Why there is no training to compare: what there is instead."""
+    setting = baseline.setting(method)
     others = [of for of in stored if of.method == method and of.seed not in baseline.seeds]
     found: set[str] = set()
     for of in others:
-        if of.setting != baseline.setting:
-            found.add(unlike(of.setting, baseline.setting))
+        if of.setting != setting:
+            found.add(unlike(of.setting, setting))
         else:
             found.add(", ".join(differing(baseline, method, of.config)[:3]))
     told = f"; there are some with {'; or '.join(sorted(found))}" if found else ""
@@ -171,16 +209,32 @@ def undecided(baseline: Baseline, reason: str) -> Comparison:
 # ----------------------------------------------------------------------------------------------------------- the tests
 
 
-def _judge(family: Sequence[Series], values: Sequence[np.ndarray], whole: int) -> list[Finding]:
-    """A finding for each series. `whole`: the size of the family, with the series that cannot be compared."""
-    stored, found = np.stack([of.stored for of in family], axis=1), np.stack(values, axis=1)  # (m, J), (k, J)
-    m, k = len(stored), len(found)
+def judge(family: Sequence[Series], values: Mapping[int, np.ndarray]) -> dict[int, Finding]:
+    """Number in `family` -> finding, for each series of which there are new `values`: (k,), as its `stored` is."""
+    found: dict[int, Finding] = {}
+    for method in dict.fromkeys(of.method for of in family):
+        own = [i for i, of in enumerate(family) if of.method == method]
+        if there := {i: values[i] for i in own if i in values}:
+            found |= _judge_method(family, there, len(own))
+    return found
+
+
+def _judge_method(family: Sequence[Series], values: Mapping[int, np.ndarray], own: int) -> dict[int, Finding]:
+    """As `judge`, for one method. `own`: the number of its series, with those that cannot be compared."""
+    stored = np.stack([family[i].stored for i in values], axis=1)  # (m, J)
+    found = np.stack(list(values.values()), axis=1)  # (k, J)
+    m, k, whole = len(stored), len(found), len(family)
     if statistics.attainable(m, k, whole) > LEVEL:
         why = _too_few(m, k, whole)
-        return [_finding(of, Verdict.CANNOT_DECIDE, of.text(new), why) for of, new in zip(family, values, strict=True)]
-    worse = statistics.permutation_test(stored, found)
-    better = statistics.permutation_test(-stored, -found)
-    return [_verdict(of, new, i, worse, better, whole) for i, (of, new) in enumerate(zip(family, values, strict=True))]
+        return {i: _finding(family[i], Verdict.CANNOT_DECIDE, family[i].text(new), why) for i, new in values.items()}
+    worse, better = (
+        statistics.between_methods(statistics.permutation_test(sign * stored, sign * found).corrected, own, whole)
+        for sign in (1, -1)
+    )
+    return {
+        i: _verdict(family[i], new, float(p), float(good))
+        for (i, new), p, good in zip(values.items(), worse, better, strict=True)
+    }
 
 
 def _too_few(m: int, k: int, series: int) -> str:
@@ -193,10 +247,10 @@ def _too_few(m: int, k: int, series: int) -> str:
     )
 
 
-def _verdict(series: Series, new: np.ndarray, i: int, worse: Tested, better: Tested, whole: int) -> Finding:
+def _verdict(series: Series, new: np.ndarray, p: float, good: float) -> Finding:
+    """`p`, `good`: corrected, that it is worse and that it is better."""
     change = statistics.worsening(series.stored, new)
     told = series.text(new)
-    p, good = float(worse.corrected[i]), float(better.corrected[i])
     if p <= LEVEL and change > series.minimum:
         by = "more trainings failed" if math.isinf(change) else f"worse by {number(change)}"
         least = f"(smallest counted: {number(series.minimum)})"
@@ -207,17 +261,26 @@ def _verdict(series: Series, new: np.ndarray, i: int, worse: Tested, better: Tes
     if p <= LEVEL:
         why = f"worse by {number(change)}, less than the smallest change that counts ({number(series.minimum)})"
         return _finding(series, Verdict.PASS, told, f"{why}, corrected p = {p:.2g}")
-    return _finding(series, Verdict.PASS, told, f"corrected p = {p:.2g}; {series.reach(len(new), whole)}")
+    return _finding(series, Verdict.PASS, told, f"corrected p = {p:.2g}")
+
+
+def _with_reason(of: Finding, more: str) -> Finding:
+    return replace(of, reason=f"{of.reason}; {more}")
 
 
 def _with_failures(finding: Finding, series: Series, trainings: dict[int, Training], wanted: Sequence[int]) -> Finding:
-    """`finding` with the reasons of failed trainings. More failures than before are never a pass."""
+    """`finding` with the reasons of failed trainings.
+
+    Where the baseline has none, failures are never a pass; where it has, they are one as far as chance explains them.
+    """
     failed = [f"seed {seed}: {trainings[seed].failure()}" for seed in wanted if trainings[seed].state == FAILED]
     if not failed:
         return finding
     before = np.isinf(series.stored)
     verdict, reason = finding.verdict, f"{finding.reason}; failed: {'; '.join(failed)}"
-    if verdict is Verdict.PASS and len(failed) / len(wanted) > before.mean():
+    found = np.array([math.inf if trainings[seed].state == FAILED else 0.0 for seed in wanted])
+    by_chance = statistics.failures_by_chance(series.stored, found) > statistics.FAILURES_LEVEL
+    if verdict is Verdict.PASS and not (before.any() and by_chance):
         verdict = Verdict.CANNOT_DECIDE
         reason = (
             f"{len(failed)} of {len(wanted)} trainings failed, of the baseline's {before.sum()} of {len(before)}: too "
@@ -233,19 +296,23 @@ def _finding(series: Series, verdict: Verdict, found: str, reason: str) -> Findi
 # ----------------------------------------------------------------------------------------------------------- the notes
 
 
-def _seeds_text(baseline: Baseline, wanted: Sequence[int]) -> str:
-    new = ", ".join(map(str, wanted)) or "none"
-    return f"seeds of the baseline: {len(baseline.seeds)}; new seeds: {new}"
-
-
-def _tell(baseline: Baseline, compared: Sequence[Series], whole: int, new: int) -> list[str]:
-    m, default = len(baseline.seeds), plan(baseline)
-    notes = [
-        f"{len(compared)} of {whole} series compared: permutations of whole seeds, sums of ranks, step-down max-T; "
-        f"family-wise level {100 * LEVEL:.2g} % (implausibly better: {100 * IMPLAUSIBLE_LEVEL:.2g} %); the mean must "
-        f"also be worse by {statistics.MINIMUM:.2g} deviations of the baseline's {m} seeds",
+def _seeds_text(baseline: Baseline, wanted: Mapping[str, Sequence[int]]) -> str:
+    """Which seeds are compared: of all methods, or of those that have the same."""
+    groups: dict[tuple[int, ...], list[str]] = {}
+    for name, seeds in wanted.items():
+        groups.setdefault(tuple(seeds), []).append(name)
+    told = [
+        (", ".join(map(str, seeds)) or "none") + (f" ({', '.join(names)})" if len(groups) > 1 else "")
+        for seeds, names in groups.items()
     ]
-    if new < default.new:
-        fall = number(statistics.FALL)
-        notes.append(f"a fall of {fall} points is found in 9 of 10 checks with {default.new} new seeds, not with {new}")
-    return [*notes, *default.warnings]
+    return f"seeds of the baseline: {len(baseline.seeds)}; new seeds: {'; '.join(told)}"
+
+
+def _tell(baseline: Baseline, default: Plan, compared: int, whole: int) -> list[str]:
+    return [
+        f"{compared} of {whole} series compared: permutations of whole seeds, sums of ranks, step-down max-T within a "
+        f"method, Bonferroni between methods; family-wise level {100 * LEVEL:.2g} % (implausibly better: "
+        f"{100 * IMPLAUSIBLE_LEVEL:.2g} %); new seeds must also be worse by {statistics.MINIMUM:.2g} times the scatter "
+        f"of the baseline's {len(baseline.seeds)}",
+        *default.warnings,
+    ]
