@@ -51,7 +51,7 @@ DOUBT = 2 / 3
 normally distributed seeds), and a fall that `detectable` names hardly ever is not."""
 FALL = 10.0
 """Points of accuracy: a fall that the default number of new seeds finds with probability `POWER`."""
-POWER, PLANNED = 0.9, 0.95
+POWER, PLANNED = 0.9, 0.98
 """The second is what their number is chosen for: the stored seeds, by which it is chosen, are a sample themselves."""
 FIRST = 3
 """New seeds of each method that are trained first."""
