@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench.errors import BenchError, nearest
+from bench.core.errors import BenchError, nearest
 
 MOST_SEEDS = 10_000
 """In a range: a slip such as 0-200000000 is not to fill the memory."""

@@ -11,8 +11,8 @@ from typing import Any
 
 import torch
 
-from bench.atomic import refused, remove_leftovers, write_atomically
-from bench.errors import BenchError
+from bench.core.errors import BenchError
+from bench.core.files import refused, remove_leftovers, write_atomically
 
 _NAME = re.compile(r"step-(\d{9})-([0-9a-f]{16})\.pt")
 KEPT = 2

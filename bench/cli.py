@@ -9,8 +9,8 @@ import typer
 
 from bench import completion
 from bench.arguments import one_of, seed_list, split, whole_numbers
-from bench.ending import EXIT_STATUS, Wish, ended
-from bench.errors import BenchError, nearest
+from bench.core.errors import BenchError, nearest
+from bench.core.exit_status import EXIT_STATUS, Wish, ended
 from bench.gate.exits import DecidingCommand
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False)
@@ -61,7 +61,7 @@ DEFAULT_RESULTS = Path("results")
 
 def _version(wanted: bool) -> None:
     if wanted:
-        from bench.environment import version_text
+        from bench.core.environment import version_text
 
         print(version_text())
         raise typer.Exit
@@ -311,8 +311,8 @@ def figure(
 
     As PNG, PDF and SVG, in figures/ of the results.
     """
+    from bench.core.terminal import show
     from bench.figures import figure_list, make_figure
-    from bench.terminal import show
 
     if listing:
         show(figure_list())
@@ -334,8 +334,8 @@ def list_names(
     ] = "",
 ) -> None:
     """List what there is."""
+    from bench.core.terminal import show
     from bench.listing import LISTINGS
-    from bench.terminal import show
 
     if not what:
         raise BenchError("nothing named to list", f"name one: {', '.join(LISTINGS)}")
@@ -352,9 +352,9 @@ def fetch(
     missing: Annotated[bool, typer.Option("--missing", help="List only the files that are not there.")] = False,
 ) -> None:
     """Get data and weights: the only command that uses the network."""
+    from bench.core.terminal import show
     from bench.data import fetch as fetching
     from bench.listing import file_table
-    from bench.terminal import show
 
     if listing or missing:
         show(file_table(fetching.missing(names or []) if missing else fetching.listing(names or [])))
@@ -460,6 +460,6 @@ def check(
 
 
 def main() -> None:
-    """Entry point; bench.ending says what becomes of an error."""
+    """Entry point; bench.core.exit_status says what becomes of an error."""
     wish = Wish()
     ended(lambda: app(prog_name=completion.program_name(), obj=wish), wish)

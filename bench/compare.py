@@ -9,11 +9,12 @@ from typing import Any
 
 import numpy as np
 
+from bench.core.device import Runtime
+from bench.core.errors import BenchError
+from bench.core.terminal import show
 from bench.data.contract import TaskData
 from bench.data.select import load_data
-from bench.device import Runtime
 from bench.distributions import DISTRIBUTIONS
-from bench.errors import BenchError
 from bench.instruments import Instruments, Missing, make_instruments
 from bench.presets import get_preset
 from bench.protocol import Protocol
@@ -21,10 +22,9 @@ from bench.results import direction_file, read_cells
 from bench.scoring import PER_SOURCE, Task, reference_features, translated
 from bench.tables.table import number
 from bench.tasks import get_task
-from bench.terminal import show
 from bench.translations import Translations, scored
 from metrics.checks import pinned_blas
-from metrics.intervals import NORMAL_95, Interval, paired_mean_difference, seed_interval
+from metrics.statistics.intervals import NORMAL_95, Interval, paired_mean_difference, seed_interval
 
 
 @dataclass(frozen=True)

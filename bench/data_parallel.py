@@ -27,7 +27,7 @@ import torch.distributed as dist
 from torch import Tensor
 from torch.utils._pytree import tree_leaves
 
-from bench.progress import handed_to
+from bench.core.progress import handed_to
 
 Order = TypeVar("Order")
 PATIENCE = timedelta(minutes=10)

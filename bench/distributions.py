@@ -10,18 +10,18 @@ import numpy as np
 
 from bench.features import FeatureCache, content_key
 from bench.protocol import NDB_BINS
-from metrics.floors import real_floors
 from metrics.frechet import frechet_distance
-from metrics.half_samples import (
+from metrics.kernel import kernel_distance
+from metrics.manifold import manifold_scores
+from metrics.ndb import ndb
+from metrics.statistics.floors import real_floors
+from metrics.statistics.half_samples import (
     frechet_interval,
     frechet_paired_difference,
     kernel_interval,
     kernel_paired_difference,
 )
-from metrics.intervals import ImageInterval
-from metrics.kernel import kernel_distance
-from metrics.manifold import manifold_scores
-from metrics.ndb import ndb
+from metrics.statistics.intervals import ImageInterval
 
 HALF_SAMPLES = 50
 """Half-samples behind a deviation, which is then known to 10 %."""

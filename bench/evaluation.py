@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from bench.atomic import write_json
+from bench.core.files import write_json
 from bench.data.contract import TaskData
 from bench.doctor import doctor_record
 from bench.figures import sample_grid

@@ -10,8 +10,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from bench.atomic import exclusive, remove_leftovers, write_array, write_json
-from bench.errors import BenchError
+from bench.core.errors import BenchError
+from bench.core.files import exclusive, remove_leftovers, write_array, write_json
 from bench.reading import read_array, read_json
 
 T = TypeVar("T")

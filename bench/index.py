@@ -18,8 +18,8 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.atomic import write_atomically
-from bench.errors import BenchError
+from bench.core.errors import BenchError
+from bench.core.files import write_atomically
 from bench.records import (
     CELL_NUMBERS,
     CELL_TEXTS,

@@ -8,10 +8,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
+from bench.core.device import Runtime
+from bench.core.errors import BenchError
 from bench.data.contract import TaskData
 from bench.data.files import find_weights
-from bench.device import Runtime
-from bench.errors import BenchError
 from bench.features import FeatureCache
 from bench.judge import Judge, get_judge
 from bench.presets import EvaluationSize, KindPreset

@@ -13,16 +13,16 @@ from safetensors.torch import save
 from torch import Tensor
 from torch.nn import functional as F
 
-from bench.atomic import exclusive, remove_leftovers, write_atomically, write_json
+from bench.core.device import Runtime
+from bench.core.files import exclusive, remove_leftovers, write_atomically, write_json
+from bench.core.progress import progress, say
+from bench.core.randomness import generator, seeded
 from bench.data.contract import TaskData
-from bench.device import Runtime
 from bench.presets import JudgeSettings
-from bench.progress import progress, say
-from bench.randomness import generator, seeded
 from bench.reading import damaged_folder, read_json, read_weights
 from metrics.accuracy import accuracy
 from metrics.encoders import JudgeEncoder
-from metrics.wide_resnet import WideResNet
+from metrics.encoders.wide_resnet import WideResNet
 
 JUDGE_VERSION = 1
 """Raised when a change of this file alters a judge."""

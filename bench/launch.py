@@ -15,31 +15,31 @@ import torch
 from safetensors.torch import save
 
 from bench import presets
-from bench.atomic import write_atomically, write_json
+from bench.core.device import DEVICES, Runtime, check_precision
+from bench.core.environment import describe
+from bench.core.errors import BenchError, Interrupted, in_turn, nearest
+from bench.core.files import write_atomically, write_json
+from bench.core.progress import say
+from bench.core.randomness import seeded
+from bench.core.terminal import show
 from bench.data.contract import TaskData
 from bench.data.files import find_weights
 from bench.data.select import data_kind, load_data
 from bench.data_parallel import Group, Join, leading
-from bench.device import DEVICES, Runtime, check_precision
 from bench.doctor import doctor_record, warn_if_unwell
-from bench.environment import describe
-from bench.errors import BenchError, Interrupted, in_turn, nearest
 from bench.evaluation import evaluate_cell
 from bench.instruments import Instruments, make_instruments
 from bench.leaderboard import leaderboards, write_leaderboards
 from bench.loop import TrainingFailed
 from bench.parallel import run_in_processes
 from bench.presets import STAND_IN, KindPreset, get_preset
-from bench.progress import say
 from bench.protocol import select
-from bench.randomness import seeded
 from bench.reading import read_weights
 from bench.results import Cell, damaged, read_metrics
 from bench.spec import Budget, RunSpec, check_override_methods, config_values, parse_overrides, resolve_config
 from bench.stages import StageStore
 from bench.stand_in import stand_in_weights
 from bench.tasks import Task, get_task
-from bench.terminal import show
 from bench.training import follow, prepared, train
 from bench.translations import style_name
 from methods.base import Context, Domains, Translator
@@ -85,7 +85,7 @@ class Request:
     profile: bool = False
     """Whether to profile some training steps of each cell, see bench/profiling.py."""
     precision: str = "auto"
-    """`auto`, `float32` or `bf16`: of the methods' training, see bench/device.py."""
+    """`auto`, `float32` or `bf16`: of the methods' training, see bench/core/device.py."""
     devices: int = 1
     """How many one training is divided over, see bench/data_parallel.py."""
 

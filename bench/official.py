@@ -13,16 +13,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bench.atomic import write_json
+from bench.core.environment import describe
+from bench.core.errors import BenchError
+from bench.core.files import write_json
+from bench.core.progress import say
 from bench.cost import Cost
 from bench.data.contract import TaskData
 from bench.data.files import SPARE
 from bench.data.unpack import MAX_GROWTH
 from bench.doctor import doctor_record
-from bench.environment import describe
-from bench.errors import BenchError
 from bench.launch import Job, store_weights
-from bench.progress import say
 from bench.reading import read_weights
 from bench.results import Cell
 from bench.translations import styles_for

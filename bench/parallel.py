@@ -13,10 +13,10 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnContext, SpawnProcess
 from typing import TypeVar
 
-from bench.ending import told
-from bench.errors import Interrupted
-from bench.progress import Listener, Message, handed_to, say, shown
-from bench.signals import stop_signals
+from bench.core.errors import Interrupted
+from bench.core.exit_status import told
+from bench.core.progress import Listener, Message, handed_to, say, shown
+from bench.core.signals import stop_signals
 
 Order = TypeVar("Order")
 POLL_SECONDS = 0.5

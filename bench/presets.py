@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from bench.errors import BenchError, nearest
+from bench.core.errors import BenchError, nearest
 
 
 @dataclass(frozen=True)

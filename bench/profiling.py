@@ -19,8 +19,8 @@ from tabulate import tabulate
 from torch.optim import Optimizer
 from torch.profiler import ProfilerActivity, profile, record_function
 
-from bench.atomic import write_atomically, write_json, write_text
-from bench.device import Runtime
+from bench.core.device import Runtime
+from bench.core.files import write_atomically, write_json, write_text
 from bench.training import begin_step
 from methods.base import Domains, Phase, Progress, Trainable, Translator, run_step
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from bench.errors import BenchError, nearest
+from bench.core.errors import BenchError, nearest
 
 SplitName = Literal["train", "test"]
 EncoderName = Literal[

@@ -7,11 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
+from bench.core.device import Runtime
+from bench.core.errors import BenchError, nearest
+from bench.core.progress import say
+from bench.core.randomness import seeded
+from bench.core.terminal import show
 from bench.data.contract import TaskData
 from bench.data.select import load_data
-from bench.device import Runtime
 from bench.doctor import warn_if_unwell
-from bench.errors import BenchError, nearest
 from bench.evaluation import evaluate_cell
 from bench.instruments import Instruments, make_instruments
 from bench.launch import (
@@ -26,13 +29,10 @@ from bench.launch import (
 from bench.leaderboard import leaderboards, write_leaderboards
 from bench.official import load_checkpoint, read_checkpoint, store_as_trained
 from bench.presets import KindPreset, get_preset
-from bench.progress import say
 from bench.protocol import select
-from bench.randomness import seeded
 from bench.results import Cell, read_cells
 from bench.spec import Budget, check_override_methods, config_from_values, parse_overrides, resolve_config
 from bench.tasks import Task, get_task
-from bench.terminal import show
 from bench.translations import style_name
 from methods.base import StyleSource
 

@@ -11,9 +11,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from bench.atomic import exclusive, remove_leftovers, write_json
-from bench.errors import BenchError
-from bench.progress import say
+from bench.core.errors import BenchError
+from bench.core.files import exclusive, remove_leftovers, write_json
+from bench.core.progress import say
 from bench.reading import read_json
 from bench.spec import RunSpec
 

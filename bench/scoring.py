@@ -12,15 +12,15 @@ from typing import Any
 
 import numpy as np
 
+from bench.core.progress import progress
 from bench.data.contract import TaskData
 from bench.distributions import DISTRIBUTIONS, Distribution, floors
 from bench.instruments import Instruments, Missing
-from bench.progress import progress
 from bench.protocol import ACROSS_GROUP, ALL, Protocol, SplitName
 from bench.translations import Translations, first_per_class
 from metrics.checks import pinned_blas
-from metrics.intervals import mean_interval
 from metrics.lpips_diversity import cosine_diversities, within_source_diversities
+from metrics.statistics.intervals import mean_interval
 
 PUBLISHED_SOURCES, PUBLISHED_BATCH = 128, 512
 """Sources per batch, and images per Inception batch, of the paper's code (its FID, spec 6.2)."""

@@ -11,20 +11,20 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bench.atomic import write_json
+from bench.core.device import Runtime
+from bench.core.errors import BenchError, nearest
+from bench.core.files import write_json
+from bench.core.progress import say
+from bench.core.terminal import show
 from bench.data.contract import SPLITS, SplitName, TaskData
 from bench.data.select import data_kind, load_data
-from bench.device import Runtime
-from bench.errors import BenchError, nearest
 from bench.launch import layers, training_domains, weights_for, with_clusters
 from bench.loop import TrainingFailed
 from bench.presets import KindPreset, get_preset
-from bench.progress import say
 from bench.results import ALIGNMENT
 from bench.spec import check_override_methods, config_values, parse_overrides, resolve_config
 from bench.stages import StageStore
 from bench.tasks import get_task
-from bench.terminal import show
 from methods.base import Context
 from methods.registry import load, registered
 from methods.semantics.categories import Categories, build_categories

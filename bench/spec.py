@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, get_type_hints
 
-from bench.errors import BenchError, nearest
+from bench.core.errors import BenchError, nearest
 
 if TYPE_CHECKING:
     from methods.base import Translator

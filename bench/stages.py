@@ -12,12 +12,12 @@ import torch
 from safetensors.torch import save
 from torch import Tensor
 
-from bench.atomic import exclusive, remove_leftovers, write_atomically, write_json
 from bench.checkpoints import CheckpointFolder
-from bench.device import Runtime
+from bench.core.device import Runtime
+from bench.core.files import exclusive, remove_leftovers, write_atomically, write_json
+from bench.core.progress import say
+from bench.core.randomness import generator, seeded
 from bench.loop import Loop, LossLog, load_module_state, module_state
-from bench.progress import say
-from bench.randomness import generator, seeded
 from bench.reading import damaged_folder, read_json, read_weights
 from methods.base import run_step
 from methods.semantics.stage import Stage

@@ -19,16 +19,16 @@ from safetensors.torch import save
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bench.atomic import exclusive, remove_leftovers, write_atomically, write_json
+from bench.core.device import Runtime
+from bench.core.files import exclusive, remove_leftovers, write_atomically, write_json
+from bench.core.progress import progress, say
+from bench.core.randomness import generator, seeded
 from bench.data.drawn import DRAWN_VERSION
 from bench.data.drawn.others import OTHER_CLASSES, OTHERS_VERSION, draw_others
-from bench.device import Runtime
 from bench.presets import StandInSettings
-from bench.progress import progress, say
-from bench.randomness import generator, seeded
 from bench.reading import damaged_folder, read_json, read_weights
-from methods.backbones import STAND_IN_LAYOUT, StandInVGG
-from methods.layers import he_init, pooled
+from methods.parts.backbones import STAND_IN_LAYOUT, StandInVGG
+from methods.parts.layers import he_init, pooled
 from metrics.accuracy import accuracy
 from metrics.encoders import identity_of
 

@@ -9,23 +9,23 @@ from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 
+from bench.core.device import as_typed
+from bench.core.errors import BenchError, in_turn, nearest
+from bench.core.progress import say
+from bench.core.terminal import show
 from bench.data.contract import TaskData
 from bench.data.select import load_data
-from bench.device import as_typed
 from bench.doctor import warn_if_unwell
-from bench.errors import BenchError, in_turn, nearest
 from bench.launch import Job, Request, Session, open_session, resolve_settings, run_alone, run_here, runtime_here
 from bench.leaderboard import leaderboards, write_leaderboards
 from bench.parallel import run_in_processes
 from bench.presets import PRESETS
-from bench.progress import say
 from bench.protocol import select
 from bench.results import Cell
 from bench.spec import Budget
 from bench.sweep_cost import Costs, StageKey, stage_keys
 from bench.sweep_file import Entry, SweepFile, count_cells, find_sweep, load_sweep
 from bench.tasks import get_task
-from bench.terminal import show
 
 MAX_CELLS = 10_000
 """A grid of a few lines can mean any number."""

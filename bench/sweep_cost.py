@@ -16,8 +16,8 @@ from pathlib import Path
 from statistics import fmean, median
 from typing import Any
 
-from bench.environment import describe
-from bench.progress import say
+from bench.core.environment import describe
+from bench.core.progress import say
 from bench.spec import RunSpec
 from bench.sweep_file import SHIPPED
 from bench.tasks import Task

@@ -28,9 +28,9 @@ from typing import NoReturn
 
 import yaml
 
-from bench.errors import BenchError, nearest
+from bench.core.errors import BenchError, nearest
+from bench.core.progress import say
 from bench.presets import PRESETS
-from bench.progress import say
 
 SHIPPED = Path(__file__).parent / "sweeps"
 """One file for each table and figure of the paper."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bench.errors import BenchError, nearest
+from bench.core.errors import BenchError, nearest
 
 DIGITS = tuple("0123456789")
 

@@ -12,12 +12,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from bench.atomic import write_json
+from bench.core.device import Runtime, as_typed
+from bench.core.files import write_json
+from bench.core.randomness import generator, seeded
 from bench.cost import Cost, Meter, count_flops
 from bench.data_parallel import Group, Join
-from bench.device import Runtime, as_typed
 from bench.loop import Loop, LossLog, TrainingFailed, load_module_state, module_state
-from bench.randomness import generator, seeded
 from bench.reading import read_json
 from bench.results import Cell, damaged
 from bench.spec import RunSpec

@@ -12,11 +12,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bench.atomic import write_array, write_json
+from bench.core.files import write_array, write_json
+from bench.core.progress import progress
+from bench.core.randomness import generator
 from bench.data.contract import TaskData
-from bench.progress import progress
 from bench.protocol import TRANSLATION, TranslationProtocol
-from bench.randomness import generator
 from bench.reading import read_array, read_json
 from bench.results import Cell
 from methods.base import Exemplar, Noise, Style, Translator, to_model_range, to_uint8

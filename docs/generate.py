@@ -285,7 +285,7 @@ def figures() -> str:
 
 def exit_status() -> str:
     """What `--help` says."""
-    from bench.ending import EXIT_STATUS
+    from bench.core.exit_status import EXIT_STATUS
 
     return EXIT_STATUS
 

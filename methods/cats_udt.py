@@ -45,13 +45,13 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Adam
 
-from methods.augment import random_flip, random_resized_crop
 from methods.base import Code, Context, Domains, Exemplar, Noise, Phase, Progress, Style, Translator
 from methods.category_tables import CategoryTables
 from methods.cats_udt_variants import CONDITIONINGS, SEMANTIC_LOSSES, PlainGenerator, Sizes
-from methods.checks import is_power_of_two, load_networks, require, without_prefix
-from methods.layers import he_init, stage_widths
-from methods.losses import l1, logistic, r1_penalty
+from methods.parts.augment import random_flip, random_resized_crop
+from methods.parts.checks import is_power_of_two, load_networks, require, without_prefix
+from methods.parts.layers import he_init, stage_widths
+from methods.parts.losses import l1, logistic, r1_penalty
 from methods.semantics.categories import CATEGORIES, SemanticsConfig, build_categories
 from methods.stargan_v2 import Translated
 

@@ -24,9 +24,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from methods.kernels import WholeMapConv
-from methods.layers import SLOPE, pick, pooled, trunk
-from methods.losses import wide
+from methods.parts.kernels import WholeMapConv
+from methods.parts.layers import SLOPE, pick, pooled, trunk
+from methods.parts.losses import wide
 from methods.stargan_v2 import Generator
 
 DOMAINS = 2

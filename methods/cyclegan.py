@@ -35,12 +35,12 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Adam
 
-from methods.augment import enlarge_and_crop, random_flip
 from methods.base import Domains, Phase, Progress, Style, Translator
-from methods.checks import load_networks, require, without_prefix
-from methods.kernels import InstanceNorm
-from methods.layers import SLOPE, normal_init
-from methods.losses import l1, least_squares
+from methods.parts.augment import enlarge_and_crop, random_flip
+from methods.parts.checks import load_networks, require, without_prefix
+from methods.parts.kernels import InstanceNorm
+from methods.parts.layers import SLOPE, normal_init
+from methods.parts.losses import l1, least_squares
 
 
 @dataclass(frozen=True)

@@ -43,10 +43,10 @@ from torch import Tensor, nn
 from torch.optim import Adam
 
 from methods import drit_networks as networks
-from methods.augment import enlarge_and_crop, random_flip
 from methods.base import Code, Domains, Exemplar, Noise, Phase, Progress, Style, Translator
-from methods.checks import load_networks, require, without_prefix
-from methods.losses import l1, logistic, wide
+from methods.parts.augment import enlarge_and_crop, random_flip
+from methods.parts.checks import load_networks, require, without_prefix
+from methods.parts.losses import l1, logistic, wide
 
 
 class AttributeForm(NamedTuple):

@@ -15,8 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from methods.kernels import InstanceNorm
-from methods.losses import wide
+from methods.parts.kernels import InstanceNorm
+from methods.parts.losses import wide
 
 LEAK = 0.01
 """Slope of the leaky ReLU in the content encoder and in all discriminators."""

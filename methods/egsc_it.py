@@ -35,9 +35,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Adam
 
-from methods.backbones import VGGFeatures, build_backbone, load_backbone
 from methods.base import Context, Domains, Exemplar, Phase, Progress, Style, Translator
-from methods.checks import load_networks, require
 from methods.egsc_it_autoencoder import (
     AutoencoderConfig,
     Autoencoders,
@@ -52,10 +50,12 @@ from methods.egsc_it_autoencoder import (
     initialise,
     latent_shape,
 )
-from methods.losses import l1, least_squares, wide
+from methods.parts.backbones import VGGFeatures, build_backbone, load_backbone
+from methods.parts.checks import load_networks, require
+from methods.parts.losses import l1, least_squares, wide
 
 PERCEPTUAL = ("vgg19_caffe", "vgg19_imagenet", "vgg19", "stand_in")
-"""Encoders (methods.backbones) that give the features of five stages."""
+"""Encoders (methods.parts.backbones) that give the features of five stages."""
 
 
 @dataclass(frozen=True)

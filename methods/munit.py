@@ -37,12 +37,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim import Adam
 
-from methods.augment import enlarge_and_crop, random_flip
 from methods.base import Code, Domains, Exemplar, Noise, Phase, Progress, Style, Translator
-from methods.checks import load_networks, require, without_prefix
-from methods.kernels import InstanceNorm, adaptive_instance_norm
-from methods.layers import SLOPE, he_init, normal_init
-from methods.losses import l1, least_squares, wide
+from methods.parts.augment import enlarge_and_crop, random_flip
+from methods.parts.checks import load_networks, require, without_prefix
+from methods.parts.kernels import InstanceNorm, adaptive_instance_norm
+from methods.parts.layers import SLOPE, he_init, normal_init
+from methods.parts.losses import l1, least_squares, wide
 
 STYLE_DOWNSAMPLINGS = 4
 """Stride-2 stages of the style encoder."""

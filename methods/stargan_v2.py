@@ -40,12 +40,12 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Adam
 
-from methods.augment import random_flip, random_resized_crop
 from methods.base import Code, Domains, Exemplar, Noise, Phase, Progress, Style, Translator
-from methods.checks import is_power_of_two, load_networks, require, without_prefix
-from methods.kernels import InstanceNorm, WholeMapConv
-from methods.layers import SLOPE, DownBlock, UpBlock, he_init, pick, stage_widths, trunk
-from methods.losses import l1, logistic, r1_penalty
+from methods.parts.augment import random_flip, random_resized_crop
+from methods.parts.checks import is_power_of_two, load_networks, require, without_prefix
+from methods.parts.kernels import InstanceNorm, WholeMapConv
+from methods.parts.layers import SLOPE, DownBlock, UpBlock, he_init, pick, stage_widths, trunk
+from methods.parts.losses import l1, logistic, r1_penalty
 
 DOMAINS = 2
 

@@ -13,8 +13,8 @@ import typer.main
 
 from bench import figures
 from bench.cli import app
+from bench.core.errors import BenchError
 from bench.data.fetch import listing
-from bench.errors import BenchError
 from bench.launch import Request, resolve_settings
 from bench.listing import LISTINGS
 from bench.protocol import select

@@ -16,7 +16,7 @@ from bench.judge import Judge
 from bench.presets import EvaluationSize
 from bench.protocol import PROTOCOLS, select
 from metrics.encoders import JudgeEncoder
-from metrics.wide_resnet import WideResNet
+from metrics.encoders.wide_resnet import WideResNet
 
 MISSING = Missing("needs: bench fetch x")
 ENCODERS = {protocol.encoder for protocol in PROTOCOLS.values()} - {"judge", "pixels"}

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.atomic import write_array, write_json
+from bench.core.files import write_array, write_json
 from bench.data.contract import Split, TaskData
 from bench.figures.collect import Setting, preset_config
 from bench.presets import get_preset

@@ -10,7 +10,7 @@ from determined import numbers
 from torchvision.transforms import RandomResizedCrop
 from torchvision.transforms.functional import InterpolationMode, resize, resized_crop
 
-from methods.augment import crop_boxes, enlarge_and_crop, random_flip, random_resized_crop, resize_boxes
+from methods.parts.augment import crop_boxes, enlarge_and_crop, random_flip, random_resized_crop, resize_boxes
 
 
 def rng(seed: int = 0) -> torch.Generator:

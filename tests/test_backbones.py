@@ -12,7 +12,7 @@ from determined import fill, numbers
 from real_files import real_file
 from torch import Tensor, nn
 
-from methods.backbones import (
+from methods.parts.backbones import (
     BACKBONES,
     LITE_BLOCKS,
     NORMS,

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from bench.checkpoints import CheckpointFolder
-from bench.errors import BenchError
+from bench.core.errors import BenchError
 
 
 def state(value: float) -> dict[str, object]:

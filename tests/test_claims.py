@@ -10,7 +10,7 @@ from bench.claims.claims import ADAPTED, CLAIMS, CLUSTERED, FID, SWEEP
 from bench.claims.forms import Claim, Pair, Subject, chain, comparisons, leaves
 from bench.claims.printed import printed
 from bench.claims.run import OF_PAPER, claims_about
-from bench.errors import BenchError
+from bench.core.errors import BenchError
 from bench.protocol import PROTOCOLS
 from bench.tables.paper_shapes import ALIGNMENT, STAGES
 from bench.tables.published import published

@@ -16,7 +16,7 @@ from table_checks import check_latex, compile_latex, parse_html
 from bench.claims.claims import SWEEP
 from bench.claims.command import ClaimsRequest, judge_claims
 from bench.claims.run import Judged, run_claims
-from bench.errors import BenchError
+from bench.core.errors import BenchError
 from bench.pools import Setting
 from bench.spec import Budget
 from bench.tables.as_csv import HEADER

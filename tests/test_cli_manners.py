@@ -19,11 +19,11 @@ from fixed_tables import LEADERBOARD
 from bench import cli, listing
 from bench.arguments import seed_list
 from bench.cli import main
-from bench.environment import PACKAGES
-from bench.errors import BenchError, Interrupted
+from bench.core.environment import PACKAGES
+from bench.core.errors import BenchError, Interrupted
+from bench.core.terminal import fitted
 from bench.tables.render import render
 from bench.tasks import TASKS
-from bench.terminal import fitted
 
 ESCAPE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 ROOT = Path(__file__).parent.parent
@@ -233,7 +233,7 @@ def on_terminal(code: str, columns: int, **environment: str) -> str:
 
 
 PROGRESS = (
-    "from bench.progress import progress\nimport time\n"
+    "from bench.core.progress import progress\nimport time\n"
     "with progress('training cats_udt on sketch2real, seed 0', 100, 'images') as advance:\n"
     "    for _ in range(4):\n        time.sleep(0.03)\n        advance(25)\n"
 )
@@ -268,7 +268,7 @@ def test_a_wide_table_becomes_rows_on_a_narrow_terminal() -> None:
 def test_text_that_fits_and_text_for_a_pipe_stay_as_they_are() -> None:
     table = render(LEADERBOARD, "markdown")
     assert fitted(table, 10_000) == table
-    printed = "from bench.terminal import show\nshow('| a | b |\\n|---|---|\\n| ' + 'x ' * 60 + '| 1 |')"
+    printed = "from bench.core.terminal import show\nshow('| a | b |\\n|---|---|\\n| ' + 'x ' * 60 + '| 1 |')"
     environment = {**os.environ, "COLUMNS": "40"}
     piped = subprocess.run(
         [sys.executable, "-c", printed], capture_output=True, text=True, check=True, env=environment, cwd=ROOT

@@ -17,7 +17,7 @@ from bench.cli import main
 from bench.cluster import driver, node
 from bench.cluster.node import Order, Outcome, do_cell, do_judges
 from bench.cluster.parcel import pack, shared_units, store_cell, store_unit
-from bench.errors import BenchError
+from bench.core.errors import BenchError
 from bench.launch import Request, is_settled, open_session
 from bench.results import Cell
 

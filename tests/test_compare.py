@@ -9,7 +9,7 @@ import pytest
 from test_end_to_end import cells, request
 
 from bench.compare import CompareRequest, compare
-from bench.errors import BenchError
+from bench.core.errors import BenchError
 from bench.launch import run
 from bench.results import frame
 

@@ -11,8 +11,8 @@ import pytest
 from real_files import real_file
 from scipy.io import savemat
 
+from bench.core.errors import BenchError
 from bench.data.digits import Mnist, Svhn, Usps, read_idx
-from bench.errors import BenchError
 
 
 def idx(array: np.ndarray) -> bytes:

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from bench.core.errors import BenchError
 from bench.data import files
 from bench.data.domainnet import DomainNet
 from bench.data.manifest import DOMAINNET_CLASSES
-from bench.errors import BenchError
 
 NUMBERS = {"bird": 26, "dog": 91, "flower": 114, "speedboat": 274, "tiger": 316, "zebra": 343}
 

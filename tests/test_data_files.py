@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from real_files import real_file
 
+from bench.core.errors import BenchError
 from bench.data import files
 from bench.data.manifest import ENTRIES, TASK_GROUPS, Form
-from bench.errors import BenchError
 from bench.tasks import TASKS
 
 

@@ -11,10 +11,10 @@ import pytest
 from PIL import Image
 from real_files import real_file
 
+from bench.core.errors import BenchError
 from bench.data.folder import FolderDomain, decode_rgb, discover
 from bench.data.select import load_data
 from bench.data.store import prepare
-from bench.errors import BenchError
 from bench.tasks import get_task
 
 

@@ -21,11 +21,11 @@ from test_resume import wait_for_checkpoint
 from tiny import METHODS, SOURCES
 from torch import Tensor
 
+from bench.core.device import Runtime
+from bench.core.errors import BenchError
+from bench.core.randomness import generator, seeded
 from bench.data_parallel import Group, joined
-from bench.device import Runtime
-from bench.errors import BenchError
 from bench.launch import Request, open_session
-from bench.randomness import generator, seeded
 from methods.base import Domains, Progress, Translator, run_step
 from methods.category_tables import CategoryTables
 from methods.registry import BUILT_IN, load

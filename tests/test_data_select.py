@@ -9,9 +9,9 @@ import tiny
 from PIL import Image
 from real_files import real_file
 
+from bench.core.errors import BenchError
 from bench.data.drawn import DrawnDigits, DrawnPictures
 from bench.data.select import _choose, load_data
-from bench.errors import BenchError
 from bench.tasks import get_task
 
 

@@ -19,11 +19,11 @@ import pytest
 from PIL import Image
 from real_files import real_file
 
+from bench.core.errors import BenchError
 from bench.data import files, store
 from bench.data.contract import Item
 from bench.data.folder import FolderDomain, discover
 from bench.data.store import data_version, prepare, resized
-from bench.errors import BenchError
 
 
 @dataclass

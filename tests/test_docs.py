@@ -25,7 +25,7 @@ from docs_commands import DOCS, ROOT, Shown, check, commands, shown
 
 from bench.cli import main
 from bench.conform import conform
-from bench.errors import BenchError
+from bench.core.errors import BenchError
 from bench.sweep_file import load_sweep
 from methods.registry import BUILT_IN, ENTRY_POINT_GROUP
 
@@ -212,7 +212,9 @@ def test_the_quick_starts_story(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     """Every command on `my_images`, as typed, in the page's order, and then what the page says lies there."""
     tiny.make_folder(tmp_path / "my_images", per_class=6)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("bench.device.Runtime.cells_at_once", 1)  # a process for each cell would have other presets
+    monkeypatch.setattr(
+        "bench.core.device.Runtime.cells_at_once", 1
+    )  # a process for each cell would have other presets
     story = [
         command.arguments
         for command in shown((ROOT / QUICK_START).read_text("utf-8"), QUICK_START)

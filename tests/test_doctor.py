@@ -27,8 +27,9 @@ from bench.cli import main
 from bench.doctor.case import Case, Check, Refused, check
 from bench.launch import run
 from bench.rescore import RescoreRequest, rescore
-from metrics import accuracy, frechet, intervals, kernel, manifold, ndb
+from metrics import accuracy, frechet, kernel, manifold, ndb
 from metrics.encoders import judge, lpips_alexnet
+from metrics.statistics import intervals
 
 TF1_RESIZE = "torch_fidelity.interpolate_compat_tensorflow.interpolate_bilinear_2d_like_tensorflow1x"
 GROUP_OF = {

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from metrics.encoders import ImageEncoder, JudgeEncoder, identity_of
-from metrics.wide_resnet import Block, WideResNet
+from metrics.encoders.wide_resnet import Block, WideResNet
 
 
 def random_images(seed: int, count: int, size: int) -> np.ndarray:

@@ -12,8 +12,8 @@ import pytest
 from PIL import Image
 
 from bench.cli import main
+from bench.core.errors import BenchError
 from bench.doctor import doctor_record
-from bench.errors import BenchError
 from bench.launch import Request, run
 from bench.leaderboard import leaderboards
 from bench.rescore import RescoreRequest, rescore

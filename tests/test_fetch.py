@@ -23,12 +23,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from bench.core.errors import BenchError
 from bench.data import fetch as module
 from bench.data import files
 from bench.data.fetch import fetch, listing, missing
 from bench.data.manifest import DOMAINNET_CLASSES, Entry, Form
 from bench.data.unpack import extract
-from bench.errors import BenchError
 
 CONTENT = np.random.default_rng(0).bytes(3 << 20)
 SHA256 = hashlib.sha256(CONTENT).hexdigest()

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from figure_toys import DIGITS, M2S, S2M, accuracies, distances, store
 
-from bench.errors import BenchError
+from bench.core.errors import BenchError
 from bench.figures import draw_figure, make_figure
 from bench.figures.axes import Drawn
 from bench.figures.collect import FigureRequest

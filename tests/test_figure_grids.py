@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from figure_toys import DIGITS, M2S, PER_CLASS, PICTURES, S2M, SIDE, add_translations, make_task_data, store
 
+from bench.core.errors import BenchError
 from bench.data.contract import TaskData
-from bench.errors import BenchError
 from bench.figures import draw_figure
 from bench.figures.axes import Drawn
 from bench.figures.collect import FigureRequest

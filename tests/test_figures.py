@@ -18,9 +18,9 @@ from safetensors.torch import load_file
 from torch import nn
 
 from bench.cli import main
+from bench.core.device import Runtime
+from bench.core.errors import BenchError
 from bench.data.contract import TaskData
-from bench.device import Runtime
-from bench.errors import BenchError
 from bench.figures import FIGURES, draw_figure, embedding, make_figure
 from bench.figures.collect import FigureRequest
 from bench.figures.page import SIZE, WIDTH, drawing

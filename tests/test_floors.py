@@ -9,12 +9,12 @@ import pytest
 from real_files import real_file
 from test_frechet import pacs
 
-from metrics.floors import Floor, disjoint_sets, real_floor, real_floors
 from metrics.frechet import frechet_distance
-from metrics.intervals import half_sample_interval
 from metrics.kernel import kernel_distance
 from metrics.manifold import manifold_scores
 from metrics.ndb import ndb
+from metrics.statistics.floors import Floor, disjoint_sets, real_floor, real_floors
+from metrics.statistics.intervals import half_sample_interval
 
 
 def mean_gap(x: np.ndarray, y: np.ndarray) -> float:

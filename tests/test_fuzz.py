@@ -42,6 +42,7 @@ import methods
 import metrics
 from bench import index
 from bench.checkpoints import CheckpointFolder
+from bench.core.errors import BenchError
 from bench.data import files
 from bench.data.digits import Svhn, read_idx, read_libsvm, read_mat
 from bench.data.domainnet import DomainNet, _opened, _read_member
@@ -49,7 +50,6 @@ from bench.data.folder import decode_rgb
 from bench.data.manifest import DOMAINNET_CLASSES, Form
 from bench.data.store import _open
 from bench.data.unpack import extract
-from bench.errors import BenchError
 from bench.features import FeatureCache, content_key
 from bench.index import read_records
 from bench.leaderboard import boards, render_boards

@@ -120,8 +120,8 @@ def test_images_in_0_to_1_in_evaluation(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_a_judge_that_sees_images_in_another_range(monkeypatch: pytest.MonkeyPatch) -> None:
-    features = "metrics.wide_resnet.WideResNet.features"
-    original = import_module("metrics.wide_resnet").WideResNet.features
+    features = "metrics.encoders.wide_resnet.WideResNet.features"
+    original = import_module("metrics.encoders.wide_resnet").WideResNet.features
     monkeypatch.setattr(features, lambda network, x: original(network, 2 * x - 1))
     assert "features of stored images: mean" in [finding.quantity for finding in regressed("judge", "scoring")]
 

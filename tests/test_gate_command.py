@@ -18,7 +18,7 @@ import toys
 from gate_cells import NEW, RECORDED, STORED, save_baseline, stand_in_code_check, train
 
 from bench.cli import main
-from bench.errors import Interrupted
+from bench.core.errors import Interrupted
 from bench.gate.baseline import load
 from bench.gate.report import Report, as_json, as_junit, as_markdown
 from bench.gate.rerun import _overrides, code_of
@@ -163,7 +163,7 @@ def three_seeds_suffice(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in ("statistics", "training"):
         monkeypatch.setattr(f"bench.gate.{module}.LEVEL", 0.2)
     for name, value in (("FEWEST", 3), ("MOST", 3), ("MINIMUM", 1000.0)):
-        monkeypatch.setattr(f"bench.gate.statistics.{name}", value)
+        monkeypatch.setattr(f"metrics.statistics.permutation.{name}", value)
 
 
 @pytest.mark.usefixtures("tiny_preset", "no_real_files", "three_seeds_suffice")

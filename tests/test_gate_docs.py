@@ -13,9 +13,17 @@ from typer.main import get_command
 from typer.testing import CliRunner
 
 from bench.cli import app
-from bench.gate import family, statistics
-from bench.gate.statistics import attainable, detectable, fewest_new, least_found, permutation_test, worsening
+from bench.gate import family
 from bench.gate.verdict import Verdict
+from metrics.statistics import permutation as statistics
+from metrics.statistics.permutation import (
+    attainable,
+    detectable,
+    fewest_new,
+    least_found,
+    permutation_test,
+    worsening,
+)
 
 ROOT = Path(__file__).parent.parent
 TEXT = (ROOT / "docs" / "gate.md").read_text()

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from gate_cells import save_baseline, stand_in_code_check, store_judge, train
 
-from bench.errors import BenchError
+from bench.core.errors import BenchError
 
 
 @pytest.fixture(autouse=True)

@@ -15,7 +15,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench.gate import statistics
 from bench.gate.baseline import JUDGES, Baseline, folder_of, load
 from bench.gate.family import ABOVE_CHANCE, ACCURACY, DISTANCE, Plan, Series, above_chance, family_of, plan, series_of
 from bench.gate.rerun import as_stored
@@ -23,6 +22,7 @@ from bench.gate.save import list_baselines
 from bench.gate.training import judge
 from bench.gate.trainings import Measure
 from bench.gate.verdict import Verdict
+from metrics.statistics import permutation as statistics
 
 FRESH = Path(__file__).parent / "gate_fresh_seeds.json"
 METHODS = ["cats_udt", "cyclegan", "drit", "egsc_it", "munit", "stargan_v2"]

@@ -13,9 +13,12 @@ from hypothesis import strategies as st
 from scipy.stats import fisher_exact, mannwhitneyu, norm, rankdata
 
 from bench.claims.judge import rank_sum
-from bench.gate import statistics
 from bench.gate.family import Series
-from bench.gate.statistics import (
+from bench.gate.training import judge
+from bench.gate.trainings import Measure
+from bench.gate.verdict import Verdict
+from metrics.statistics import permutation as statistics
+from metrics.statistics.permutation import (
     FALL,
     LEVEL,
     attainable,
@@ -30,9 +33,6 @@ from bench.gate.statistics import (
     scatter,
     worsening,
 )
-from bench.gate.training import judge
-from bench.gate.trainings import Measure
-from bench.gate.verdict import Verdict
 
 M, SIZES = 20, (4, 3, 3, 3, 2, 2)
 """The size that a check has: stored seeds, and six methods in two directions with the accuracies that are watched."""

@@ -13,15 +13,15 @@ from gate_cells import METHODS, NEW, RECORDED, STORED, save_baseline, stand_in_c
 from stored_cells import JUDGE, fid, judged, store
 
 from bench import protocol
-from bench.errors import BenchError
+from bench.core.errors import BenchError
 from bench.gate.baseline import Baseline, baselines, folder_of, load
 from bench.gate.family import family_of, plan
 from bench.gate.save import list_baselines
-from bench.gate.statistics import MINIMUM
 from bench.gate.training import compare, in_doubt
 from bench.gate.trainings import Measure
 from bench.gate.verdict import Finding, Verdict, overall
 from bench.spec import Budget
+from metrics.statistics.permutation import MINIMUM
 
 ACCURACY = Measure("sketch->real", "accuracy-judge-v1")
 

@@ -12,14 +12,14 @@ from real_files import real_file
 from test_frechet import pacs, trace_of
 
 from metrics.frechet import frechet_distance
-from metrics.half_samples import (
+from metrics.kernel import kernel_distance
+from metrics.statistics.half_samples import (
     frechet_interval,
     frechet_paired_difference,
     kernel_interval,
     kernel_paired_difference,
 )
-from metrics.intervals import ImageInterval, half_sample_interval, paired_difference
-from metrics.kernel import kernel_distance
+from metrics.statistics.intervals import ImageInterval, half_sample_interval, paired_difference
 
 INTERVALS = [(frechet_interval, frechet_distance), (kernel_interval, kernel_distance)]
 PAIRED = [(frechet_paired_difference, frechet_distance), (kernel_paired_difference, kernel_distance)]

@@ -15,7 +15,7 @@ import pytest
 from test_leaderboard import add, record
 
 from bench import index
-from bench.errors import BenchError
+from bench.core.errors import BenchError
 from bench.index import read_records
 from bench.records import GIVEN, Records
 from bench.results import Cell, frame, read_cells

@@ -10,8 +10,8 @@ from eval_toys import make_data
 from tiny import TINY
 
 from bench import instruments
-from bench.device import Runtime
-from bench.errors import BenchError
+from bench.core.device import Runtime
+from bench.core.errors import BenchError
 from bench.instruments import Instruments, Missing, make_instruments
 from bench.protocol import PROTOCOLS, select
 

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from metrics.frechet import frechet_distance
-from metrics.intervals import (
+from metrics.order import content_order, row_keys
+from metrics.statistics.intervals import (
     SeedInterval,
     half_sample_deviation,
     half_sample_interval,
@@ -22,7 +23,6 @@ from metrics.intervals import (
     seed_interval,
     seed_intervals,
 )
-from metrics.order import content_order, row_keys
 
 
 def mean_gap(x: np.ndarray, y: np.ndarray) -> float:

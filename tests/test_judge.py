@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 import torch
 
+from bench.core.device import Runtime
+from bench.core.randomness import generator
 from bench.data.contract import Split, TaskData
-from bench.device import Runtime
 from bench.judge import _flip_and_shift, _relevel, get_judge
 from bench.presets import JudgeSettings
-from bench.randomness import generator
 
 SETTINGS = JudgeSettings(10, 1, 0.1, steps=30, batch_size=32, learning_rate=0.1, augment=True, tolerance=0.0)
 

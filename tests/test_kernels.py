@@ -11,8 +11,8 @@ import torch.nn.functional as F
 from determined import fill, numbers
 from torch import Tensor, nn
 
-from methods import kernels
-from methods.kernels import (
+from methods.parts import kernels
+from methods.parts.kernels import (
     InstanceNorm,
     WholeMapConv,
     adaptive_instance_norm,

@@ -10,18 +10,9 @@ import torch.nn.functional as F
 from determined import fill, numbers
 from torch import Tensor, nn
 
-from methods.checks import load_networks, require
-from methods.layers import (
-    AdaIN,
-    DownBlock,
-    UpBlock,
-    he_init,
-    normal_init,
-    pick,
-    stage_widths,
-    trunk,
-)
-from methods.losses import l1, least_squares, logistic, r1_penalty
+from methods.parts.checks import load_networks, require
+from methods.parts.layers import AdaIN, DownBlock, UpBlock, he_init, normal_init, pick, stage_widths, trunk
+from methods.parts.losses import l1, least_squares, logistic, r1_penalty
 
 EXACT = 1e-12
 """float64, sums of some hundred terms of order 1."""

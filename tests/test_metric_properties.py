@@ -23,7 +23,6 @@ from metrics.alignment import (
     hungarian_accuracy,
     normalized_mutual_information,
 )
-from metrics.floors import real_floors
 from metrics.frechet import (
     ReferenceMoments,
     frechet_between_moments,
@@ -32,17 +31,18 @@ from metrics.frechet import (
     moments,
     per_class_frechet,
 )
-from metrics.half_samples import (
+from metrics.kernel import kernel_distance, per_class_kernel
+from metrics.lpips_diversity import cosine_diversity, within_source_diversity
+from metrics.manifold import manifold_scores
+from metrics.ndb import ndb
+from metrics.statistics.floors import real_floors
+from metrics.statistics.half_samples import (
     frechet_interval,
     frechet_paired_difference,
     kernel_interval,
     kernel_paired_difference,
 )
-from metrics.intervals import mean_interval, paired_mean_difference
-from metrics.kernel import kernel_distance, per_class_kernel
-from metrics.lpips_diversity import cosine_diversity, within_source_diversity
-from metrics.manifold import manifold_scores
-from metrics.ndb import ndb
+from metrics.statistics.intervals import mean_interval, paired_mean_difference
 
 KINDS = ["full", "relu", "low rank", "constant", "repeats", "two vectors", "offset", "outlier"]
 RELATIONS = ["unrelated", "unrelated", "equal", "nearly equal", "part"]

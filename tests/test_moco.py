@@ -12,8 +12,8 @@ import torch.nn.functional as F
 from determined import fill, numbers
 from torch import Tensor
 
-from methods.backbones import build_backbone, load_backbone
 from methods.base import run_step
+from methods.parts.backbones import build_backbone, load_backbone
 from methods.semantics.moco import (
     MoCo,
     MoCoConfig,

@@ -18,7 +18,7 @@ from tiny import METHODS
 from torch import Tensor
 
 from bench.cli import main
-from bench.errors import BenchError
+from bench.core.errors import BenchError
 from bench.official import read_checkpoint
 from bench.results import read_cells
 from bench.spec import resolve_config

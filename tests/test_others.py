@@ -7,13 +7,13 @@ import hashlib
 import numpy as np
 import pytest
 
+from bench.core.randomness import derived_seed
 from bench.data.contract import SPLITS
 from bench.data.drawn import _item_seed
 from bench.data.drawn.letters import LETTERS, SKELETONS
 from bench.data.drawn.objects import OBJECTS
 from bench.data.drawn.others import OTHER_CLASSES, PALETTES, PLACES, draw_other, draw_others
 from bench.data.drawn.pictures import DETAIL
-from bench.randomness import derived_seed
 from bench.tasks import TASKS
 
 PACS = {"dog", "elephant", "giraffe", "guitar", "horse", "house", "person"}

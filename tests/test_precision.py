@@ -15,8 +15,8 @@ import torch
 from test_resume import finish, wait_for_checkpoint
 from tiny import SOURCES
 
-from bench.device import Runtime
-from bench.errors import BenchError
+from bench.core.device import Runtime
+from bench.core.errors import BenchError
 from bench.launch import Request, run
 from bench.results import read_cells
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from toys import Toy, ToyBatch, ToyConfig
 
 from bench.cli import main
-from bench.device import Runtime
+from bench.core.device import Runtime
 from bench.profiling import profile_steps
 from methods.base import Domains, Phase, Progress
 

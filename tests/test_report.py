@@ -20,7 +20,7 @@ from table_checks import elements
 from tinyhtml5.parser import HTMLParser
 
 from bench.cli import main
-from bench.errors import BenchError
+from bench.core.errors import BenchError
 from bench.report import write_report
 from bench.report.collect import collect
 from bench.report.page import section, write_page

@@ -8,7 +8,7 @@ import pytest
 import toys
 from test_end_to_end import cells, request
 
-from bench.errors import BenchError
+from bench.core.errors import BenchError
 from bench.launch import run
 from bench.rescore import RescoreRequest, rescore
 

@@ -25,12 +25,12 @@ from bench.scoring import (
 )
 from bench.translations import Translations, translate_test_images
 from metrics.encoders import JudgeEncoder
-from metrics.floors import real_floor
 from metrics.frechet import frechet_distance
-from metrics.intervals import half_sample_interval
 from metrics.kernel import kernel_distance
 from metrics.manifold import manifold_scores
 from metrics.ndb import ndb
+from metrics.statistics.floors import real_floor
+from metrics.statistics.intervals import half_sample_interval
 
 BOTH = ("train", "test")
 Records = dict[tuple[str, str], Record]

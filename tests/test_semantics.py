@@ -19,9 +19,9 @@ from safetensors.torch import load_file
 from tiny import SOURCES
 
 from bench.cli import main
+from bench.core.device import Runtime
 from bench.data.contract import Split, TaskData
 from bench.data.select import load_data
-from bench.device import Runtime
 from bench.launch import fetched_weights, training_domains
 from bench.loop import TrainingFailed
 from bench.stages import StageStore

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from bench.errors import BenchError
+from bench.core.errors import BenchError
 from bench.presets import get_preset
 from bench.spec import (
     Budget,

@@ -12,17 +12,17 @@ import torch
 from safetensors.torch import load_file
 
 from bench.cli import main
-from bench.device import Runtime
-from bench.errors import BenchError
+from bench.core.device import Runtime
+from bench.core.errors import BenchError
+from bench.core.randomness import generator
 from bench.launch import Request, layers, run, weights_for
 from bench.presets import StandInSettings, get_preset
-from bench.randomness import generator
 from bench.results import read_cells
 from bench.semantics import SemanticsRequest, run_semantics
 from bench.spec import resolve_config
 from bench.stand_in import _shifted, stand_in_weights
-from methods.backbones import StandInVGG
 from methods.cats_udt import CatsUDT
+from methods.parts.backbones import StandInVGG
 
 TINY = StandInSettings(train_per_class=1, test_per_class=1, steps=2, batch_size=8)
 SMALL = StandInSettings(train_per_class=16, test_per_class=6, steps=200, batch_size=32)

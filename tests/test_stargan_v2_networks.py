@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from determined import fill, numbers
 from torch import Tensor
 
-from methods.layers import stage_widths
+from methods.parts.layers import stage_widths
 from methods.stargan_v2 import Discriminator, Generator, MappingNetwork, StarGANv2, StarGANv2Config, StyleEncoder
 
 EXACT = 1e-12

@@ -16,7 +16,7 @@ import test_parallel
 import bench
 from bench import sweep_cost
 from bench.cli import main
-from bench.errors import BenchError
+from bench.core.errors import BenchError
 from bench.launch import Request
 from bench.results import read_cells
 from bench.sweep import MAX_CELLS, Planned, SweepRequest, check, duration, expand, plan, run_sweep
@@ -428,7 +428,7 @@ def planned_spec(text: str, shapes: Path, tmp_path: Path, index: int) -> Any:
 
 def record(spec: Any, folder: Path, stages: dict[str, float], seconds: float) -> None:
     """A trained cell of that cost."""
-    from bench.environment import describe
+    from bench.core.environment import describe
     from bench.results import Cell
 
     cell = Cell(folder / "results", spec)

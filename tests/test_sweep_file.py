@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.errors import BenchError
+from bench.core.errors import BenchError
 from bench.sweep_file import MAX_BYTES, Entry, count_cells, find_sweep, load_sweep, shipped_names
 
 FULL = """\

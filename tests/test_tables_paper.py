@@ -11,7 +11,7 @@ import pytest
 from fixed_tables import Measurements, check_golden
 from table_checks import check_latex, compile_latex, parse_html
 
-from bench.errors import BenchError
+from bench.core.errors import BenchError
 from bench.protocol import PROTOCOLS
 from bench.tables.as_csv import HEADER
 from bench.tables.measured import Measured

@@ -10,13 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from bench.tables.ranking import (
-    best_set,
-    holm,
-    paired_difference,
-    probability_of_improvement,
-    rank_ranges,
-)
+from metrics.statistics.comparing import best_set, holm, paired_difference, probability_of_improvement, rank_ranges
 
 CLEAR = {"a": [10.0, 10.2, 10.1], "b": [10.3, 9.9, 10.0], "c": [20.0, 20.1, 19.9]}
 

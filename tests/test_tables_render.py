@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from table_checks import check_latex, compile_latex, elements, parse_html
 
-from bench.errors import BenchError
+from bench.core.errors import BenchError
 from bench.tables.as_csv import FORMULA
 from bench.tables.render import FORMATS, render
 from bench.tables.table import Cell, Column, Footnote, Group, Table, number, one_line, spread

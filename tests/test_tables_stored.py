@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from stored_cells import CLASSES, fid, judged, own, store
 
-from bench.errors import BenchError
+from bench.core.errors import BenchError
 from bench.spec import Budget
 from bench.tables import own_settings as module
 from bench.tables.own_settings import own_settings

@@ -17,15 +17,15 @@ from test_judge import SETTINGS, make_data
 from tiny import TINY_STAND_IN
 
 from bench import checkpoints
-from bench.atomic import exclusive, remove_leftovers, write_atomically, write_json
 from bench.checkpoints import CheckpointFolder
+from bench.core.device import Runtime
+from bench.core.errors import BenchError
+from bench.core.files import exclusive, remove_leftovers, write_atomically, write_json
 from bench.data import files
 from bench.data.digits import Svhn, read_mat
 from bench.data.folder import read_file
 from bench.data.manifest import Form
 from bench.data.unpack import extract
-from bench.device import Runtime
-from bench.errors import BenchError
 from bench.features import FeatureCache
 from bench.judge import get_judge
 from bench.loop import LossLog

@@ -11,7 +11,7 @@ from bench.claims.evidence import Evidence, Stored, read_evidence
 from bench.claims.forms import Claim, Comparison, Formula, Subject, comparisons, leaves
 from bench.claims.judge import FEWEST, Finding, Sample, Verdict, compare, exceeds, judge
 from bench.claims.printed import Printed, printed
-from bench.errors import BenchError, nearest
+from bench.core.errors import BenchError, nearest
 from bench.pools import Setting
 from bench.tables.table import images
 from bench.tasks import TASKS, Task, get_task

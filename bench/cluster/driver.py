@@ -16,13 +16,13 @@ import torch
 
 from bench.cluster.node import Order, Outcome, do_cell, do_judges
 from bench.cluster.parcel import pack, shared_units, store_cell, store_unit
-from bench.errors import BenchError, Interrupted
+from bench.core.errors import BenchError, Interrupted
+from bench.core.progress import say
+from bench.core.signals import stop_signals
 from bench.instruments import Instruments, make_instruments
 from bench.judge import judge_folder
 from bench.launch import Job, Request, Session, is_settled
-from bench.progress import say
 from bench.results import Cell
-from bench.signals import stop_signals
 
 RETRIES = 3
 """How often a cell whose worker was lost is given to another one."""

@@ -18,9 +18,9 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from bench.cluster.parcel import Files, pack, pack_units, shared_units, store_unit, unpack
+from bench.core.errors import BenchError
 from bench.data.files import cache_folder
 from bench.data.select import load_data
-from bench.errors import BenchError
 from bench.instruments import make_instruments
 from bench.launch import Request, Session, open_session, run_here
 from bench.results import Cell

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from bench.atomic import write_atomically
+from bench.core.files import write_atomically
 from bench.results import Cell
 
 Files = Mapping[str, bytes]

@@ -18,9 +18,9 @@ from typing import Any
 from bench.conform import building, declaring, drawing, isolating, resuming, stepping, translating
 from bench.conform.candidate import Candidate, Subject, global_seeds
 from bench.conform.check import Check, Outcome, Unmet, place_of, place_of_error
-from bench.errors import BenchError, nearest
+from bench.core.errors import BenchError, nearest
+from bench.core.progress import Advance, handed_to
 from bench.launch import target_of
-from bench.progress import Advance, handed_to
 from methods import registry
 
 SIZES = (32, 64)

@@ -16,18 +16,19 @@ from torch import Tensor
 
 from bench.conform.images import few_images
 from bench.conform.run import STEPS, Training
-from bench.device import Runtime
+from bench.core.device import Runtime
+from bench.core.randomness import seeded
 from bench.launch import Job, fetched_weights, layers, make_job, training_domains, with_clusters
 from bench.presets import STAND_IN, StandInSettings, get_preset
-from bench.randomness import seeded
 from bench.results import Cell
 from bench.spec import Budget, resolve_config
 from bench.stages import StageStore
 from bench.stand_in import stand_in_weights
 from bench.tasks import get_task
 from bench.training import prepared
-from methods import base, checks
+from methods import base
 from methods.base import Context, Domains, Translator
+from methods.parts import checks
 from methods.registry import load
 from methods.semantics.stage import Stage
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from bench.conform.candidate import Candidate
 from bench.conform.check import check, unless
-from bench.errors import BenchError
+from bench.core.errors import BenchError
 from bench.spec import config_from_values, config_values
 from methods.base import Translator
 

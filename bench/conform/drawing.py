@@ -11,8 +11,8 @@ from torch import Tensor
 from bench.conform.candidate import Subject
 from bench.conform.check import check, unless
 from bench.conform.holdings import difference
+from bench.core.randomness import generator
 from bench.loop import module_state
-from bench.randomness import generator
 from methods.base import Progress
 
 

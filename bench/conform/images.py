@@ -7,10 +7,10 @@ from functools import cache
 
 import numpy as np
 
+from bench.core.randomness import derived_seed
 from bench.data.contract import SPLITS, Split, SplitName, TaskData
 from bench.data.drawn.pictures import PICTURE_CLASSES, PictureDomain, draw_picture
 from bench.data.store import resized
-from bench.randomness import derived_seed
 
 PER_CLASS: dict[SplitName, int] = {"train": 3, "test": 1}
 DOMAINS: tuple[PictureDomain, PictureDomain] = ("sketch", "real")

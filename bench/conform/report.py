@@ -11,11 +11,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from bench.atomic import write_json
 from bench.conform import conform, count
 from bench.conform.check import Outcome
-from bench.environment import versions
-from bench.progress import progress
+from bench.core.environment import versions
+from bench.core.files import write_json
+from bench.core.progress import progress
 from bench.spec import check_override_methods, parse_overrides
 
 WORDS = {"passed": "ok", "failed": "FAILED", "skipped": "skipped"}

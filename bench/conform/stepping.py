@@ -7,7 +7,7 @@ import torch
 from bench.conform.candidate import Subject
 from bench.conform.check import check, unless
 from bench.conform.run import STEPS
-from bench.randomness import generator
+from bench.core.randomness import generator
 from methods.base import Progress, run_step
 
 

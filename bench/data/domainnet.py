@@ -16,11 +16,11 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Literal
 
+from bench.core.errors import BenchError
 from bench.data import files
 from bench.data.contract import Item, SplitName
 from bench.data.folder import SUFFIXES, decode_rgb, image_files, read_file
 from bench.data.manifest import DOMAINNET_CLASSES
-from bench.errors import BenchError
 
 TESTS = 15  # per class and domain
 MAX_PICTURE = 1 << 28

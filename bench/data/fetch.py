@@ -19,12 +19,12 @@ from typing import Literal
 
 from filelock import FileLock
 
-from bench import progress as bars
-from bench.atomic import write_json
+from bench.core import progress as bars
+from bench.core.errors import BenchError, joined
+from bench.core.files import write_json
 from bench.data import files
 from bench.data.manifest import ENTRIES, Entry, Form
 from bench.data.unpack import extract
-from bench.errors import BenchError, joined
 from bench.reading import read_json
 
 TIMEOUT = 30.0  # seconds without a byte

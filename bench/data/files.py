@@ -22,8 +22,8 @@ from typing import IO, Literal, cast
 
 import platformdirs
 
+from bench.core.errors import BenchError, nearest
 from bench.data.manifest import ENTRIES, TASK_GROUPS, Entry, Form
-from bench.errors import BenchError, nearest
 from bench.reading import read_json
 
 Check = Literal["verified", "recorded", "unverified"]

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from bench.core.errors import BenchError, each
+from bench.core.progress import track
 from bench.data import files
 from bench.data.contract import Source, TaskData
 from bench.data.digits import Mnist, Svhn, Usps
@@ -12,8 +14,6 @@ from bench.data.domainnet import DomainNet
 from bench.data.drawn import DRAWN_VERSION, DrawnDigits, DrawnPictures
 from bench.data.folder import FolderDomain, discover
 from bench.data.store import prepare
-from bench.errors import BenchError, each
-from bench.progress import track
 from bench.tasks import Task
 
 

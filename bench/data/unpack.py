@@ -19,8 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
+from bench.core.errors import BenchError
 from bench.data import files
-from bench.errors import BenchError
 
 MAX_GROWTH = 20
 """Images are compressed already: an archive of them is about as large as they are."""

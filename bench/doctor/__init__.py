@@ -15,10 +15,10 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from bench.atomic import write_json
+from bench.core.environment import versions
+from bench.core.files import write_json
+from bench.core.progress import say
 from bench.doctor.case import Case, Check, check
-from bench.environment import versions
-from bench.progress import say
 
 GROUPS = {
     "bench.doctor.distances": ("frechet", "kid", "prdc", "ndb"),

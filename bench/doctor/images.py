@@ -19,7 +19,7 @@ from bench.doctor.case import Case, Refused
 
 if TYPE_CHECKING:
     from metrics.encoders import LpipsAlexNet
-    from metrics.wide_resnet import WideResNet
+    from metrics.encoders.wide_resnet import WideResNet
 
 PICTURE = np.array([[0, 3, 6], [12, 18, 30]], np.float32)
 """(2, 3) pixels, that the resizes bring to (4, 2)."""
@@ -136,7 +136,7 @@ def _red_alone() -> WideResNet:
     """A judge of weights 0 but for those that carry red to its first feature; class 0 if that is above 1/2."""
     import torch
 
-    from metrics.wide_resnet import WideResNet
+    from metrics.encoders.wide_resnet import WideResNet
 
     with torch.random.fork_rng(devices=[]), torch.no_grad():  # the constructor draws weights
         network = WideResNet(depth=10, widen=1, classes=2)

@@ -86,8 +86,8 @@ def alignment() -> Iterator[Case]:
 
 def intervals() -> Iterator[Case]:
     """The deviation of a mean over halves that can all be listed; Student's t; sets that do not overlap."""
-    from metrics.floors import disjoint_sets, real_floor
-    from metrics.intervals import (
+    from metrics.statistics.floors import disjoint_sets, real_floor
+    from metrics.statistics.intervals import (
         half_sample_deviation,
         half_sample_interval,
         mean_interval,

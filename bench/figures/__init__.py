@@ -13,7 +13,8 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.errors import BenchError, nearest
+from bench.core.errors import BenchError, nearest
+from bench.core.progress import say
 from bench.figures.bars import Bars
 from bench.figures.collect import FigureRequest, Load, Remedy, Setting, Settings, Slot, collect, remedy_of
 from bench.figures.curves import Curves
@@ -22,7 +23,6 @@ from bench.figures.grids import ClassGrid, Grid, PairGrid, StyleGrid
 from bench.figures.page import Heading, drawing, save
 from bench.figures.samples import sample_grid
 from bench.figures.values import ACCURACY, FID_DIGITS, PublishedValue
-from bench.progress import say
 from bench.tables.paper_shapes import printed_value
 from bench.tasks import get_task
 

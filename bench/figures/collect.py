@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench import pools
-from bench.errors import BenchError
+from bench.core.errors import BenchError
 from bench.presets import PRESETS, get_preset
 from bench.records import GIVEN
 from bench.results import frame

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bench.errors import BenchError
+from bench.core.errors import BenchError
+from bench.core.progress import say
 from bench.figures.axes import Drawn
 from bench.figures.collect import FigureRequest
 from bench.figures.page import CLASS_COLOURS, DPI, LINE, SIZE, Heading, Page, text_width
-from bench.progress import say
 from bench.tasks import get_task
 
 if TYPE_CHECKING:
@@ -197,7 +197,7 @@ def _read(path: Path) -> Features:
 
 def _computed(request: FigureRequest, data: TaskData) -> Features:
     """The features stage, run and stored as `bench semantics` would, where nothing has to be trained before it."""
-    from bench.device import Runtime
+    from bench.core.device import Runtime
     from bench.launch import layers, training_domains, weights_for, with_clusters
     from bench.presets import get_preset
     from bench.spec import resolve_config

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bench.errors import BenchError
+from bench.core.errors import BenchError
 from bench.figures.axes import Drawn, direction_name, with_commands
 from bench.figures.collect import Collected, FigureRequest, Found, Remedy, Slot
 from bench.figures.page import DPI, MARGIN, SIZE, WIDTH, Heading, Page, text_width

@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from bench.atomic import write_atomically
+from bench.core.files import write_atomically
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from bench.atomic import write_atomically
+from bench.core.files import write_atomically
 
 if TYPE_CHECKING:
     from bench.data.contract import TaskData

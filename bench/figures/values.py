@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import TYPE_CHECKING, Literal
 
-from bench.errors import BenchError
+from bench.core.errors import BenchError
 from bench.figures.collect import Collected, Found
 from bench.protocol import PROTOCOLS, only_one
-from metrics.intervals import NORMAL_95, seed_interval
+from metrics.statistics.intervals import NORMAL_95, seed_interval
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -17,8 +17,8 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from bench.atomic import write_json
-from bench.errors import BenchError, nearest
+from bench.core.errors import BenchError, nearest
+from bench.core.files import write_json
 from bench.gate.trainings import FAILED, Made, Measure, Training
 from bench.pools import Setting
 from bench.protocol import PROTOCOLS, TRANSLATION

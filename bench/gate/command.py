@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.atomic import write_json, write_text
-from bench.errors import BenchError
+from bench.core.errors import BenchError
+from bench.core.files import write_json, write_text
+from bench.core.progress import say
 from bench.gate.baseline import CODE, folder_of, load
 from bench.gate.report import Report, as_json, as_junit, as_markdown
-from bench.progress import say
 
 SUMMARY = "GITHUB_STEP_SUMMARY"
 """Names the file to which GitHub's runner takes Markdown from a step."""

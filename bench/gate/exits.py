@@ -8,8 +8,8 @@ from typing import Any
 import typer
 from typer.core import TyperCommand
 
-from bench.ending import told
-from bench.errors import Interrupted
+from bench.core.errors import Interrupted
+from bench.core.exit_status import told
 from bench.gate.verdict import Verdict
 
 

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bench.gate import statistics
 from bench.gate.baseline import Baseline
 from bench.gate.trainings import Measure
 from bench.protocol import PROTOCOLS
+from metrics.statistics import permutation as statistics
 
 DISTANCE = "fid-judge-v1"
 ACCURACY = "accuracy-judge-v1"

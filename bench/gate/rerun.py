@@ -13,12 +13,12 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.atomic import write_json
+from bench.core.files import write_json
+from bench.core.progress import say
 from bench.gate.baseline import Baseline, folder_of, install_judges
 from bench.gate.family import plan
 from bench.gate.training import differing, in_doubt, unlike
 from bench.pools import Setting
-from bench.progress import say
 from bench.results import read_cells
 from bench.spec import config_values, flat_values
 from methods.registry import registered

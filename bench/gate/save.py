@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.errors import BenchError, nearest
+from bench.core.errors import BenchError, nearest
+from bench.core.progress import say
 from bench.gate.baseline import CODE, FILE, Baseline, baselines, claim, gather, judges_of, load, publish, write
 from bench.gate.family import family_of, plan
 from bench.gate.trainings import FAILED, Training, classes_of, common_seeds, read_trainings
 from bench.pools import Setting
-from bench.progress import say
 from bench.protocol import PROTOCOLS
 from bench.spec import Budget
 from bench.tasks import get_task

@@ -10,16 +10,16 @@ from typing import Any
 
 import numpy as np
 
-from bench.errors import BenchError
-from bench.gate import statistics
+from bench.core.errors import BenchError
 from bench.gate.baseline import Baseline, definitions
 from bench.gate.family import Plan, Series, counted, family_of, number, plan
-from bench.gate.statistics import IMPLAUSIBLE_LEVEL, LEVEL
 from bench.gate.trainings import FAILED, Training, read_trainings
 from bench.gate.verdict import Finding, Verdict
 from bench.pools import Setting
 from bench.protocol import TRANSLATION
 from bench.spec import flat_values
+from metrics.statistics import permutation as statistics
+from metrics.statistics.permutation import IMPLAUSIBLE_LEVEL, LEVEL
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from bench.atomic import write_text
+from bench.core.files import write_text
 from bench.index import read_records
 from bench.leaderboard.board import Board, render_boards
 from bench.leaderboard.build import build_board

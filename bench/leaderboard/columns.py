@@ -9,9 +9,9 @@ from functools import cached_property
 from bench.pools import Floor, Key, Part, Pool
 from bench.protocol import ALL, PROTOCOLS
 from bench.tables.marks import Marks
-from bench.tables.ranking import BestSet, best_of
 from bench.tables.table import Better, Cell, Column
-from metrics.intervals import NORMAL_95, SeedInterval, seed_intervals
+from metrics.statistics.comparing import BestSet, best_of
+from metrics.statistics.intervals import NORMAL_95, SeedInterval, seed_intervals
 
 UNEQUAL = "the seeds were not scored with the same numbers of images"
 

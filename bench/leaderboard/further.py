@@ -10,7 +10,7 @@ from bench.leaderboard.direction import FLOOR_NOTE, MEANS_NOTE, NAMES, Direction
 from bench.protocol import PROTOCOLS
 from bench.tables.marks import Marks
 from bench.tables.table import ARROWS, Cell
-from metrics.intervals import NORMAL_95
+from metrics.statistics.intervals import NORMAL_95
 
 PER_CLASS = ("accuracy", "fid", "kid")
 """Metrics that have a table per class."""

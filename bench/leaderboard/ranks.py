@@ -12,8 +12,8 @@ from bench.leaderboard.board import Sheet
 from bench.leaderboard.columns import Measure, headings
 from bench.leaderboard.direction import NAMES, Direction
 from bench.tables.marks import Marks
-from bench.tables.ranking import probability_of_improvement, rank_ranges
 from bench.tables.table import Cell
+from metrics.statistics.comparing import probability_of_improvement, rank_ranges
 
 MOST = 20
 RANK_NOTE = (

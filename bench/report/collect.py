@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from bench.errors import BenchError
+from bench.core.errors import BenchError
 from bench.index import read_records
 from bench.leaderboard.rows import Rows
 from bench.pools import Group, Pool, Row, by_setting

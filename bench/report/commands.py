@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from bench.errors import BenchError
+from bench.core.errors import BenchError
 from bench.launch import layers, resolve_methods
 from bench.presets import get_preset
 from bench.protocol import PROTOCOLS

@@ -20,7 +20,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from bench.atomic import write_atomically, write_text
+from bench.core.files import write_atomically, write_text
 from bench.report import boards, charts, commands, notes, samples, tradeoff
 from bench.report.collect import Results
 from bench.report.samples import Grid, Picture

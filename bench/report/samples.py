@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from bench.core.errors import BenchError
 from bench.data import files, store
 from bench.data.contract import Split
-from bench.errors import BenchError
 from bench.protocol import ALL
 from bench.report.collect import Results, StoredCell, read_table
 from bench.results import direction_file

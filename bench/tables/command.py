@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.errors import BenchError
+from bench.core.errors import BenchError
 from bench.pools import Setting
 from bench.tables.output import data_option, deliver, form_of, joined, unmeasured, wants
 from bench.tasks import get_task

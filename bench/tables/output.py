@@ -6,15 +6,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
-from bench.atomic import write_text
-from bench.errors import BenchError, nearest
+from bench.core.errors import BenchError, nearest
+from bench.core.files import write_text
+from bench.core.progress import say
+from bench.core.terminal import show
 from bench.pools import Setting
 from bench.presets import PRESETS
-from bench.progress import say
 from bench.tables.paper_notes import Options
 from bench.tables.render import FORMATS, render
 from bench.tables.table import Table
-from bench.terminal import show
 
 SHORT = {"md": "markdown", "tex": "latex"}
 DRAWN = ("embedded", "mnist-drawn")

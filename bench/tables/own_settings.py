@@ -13,8 +13,8 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from bench.atomic import write_json
-from bench.errors import BenchError
+from bench.core.errors import BenchError
+from bench.core.files import write_json
 from bench.presets import get_preset
 from bench.tasks import Task
 

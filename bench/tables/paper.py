@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from bench.errors import BenchError, nearest
+from bench.core.errors import BenchError, nearest
 from bench.tables.marks import Marks
 from bench.tables.measured import Found, Lookup, Measured, find, places
 from bench.tables.paper_notes import Options, header, plain_footnotes, sources
 from bench.tables.paper_shapes import SHAPES, WEAK, Chain, Line, Place, Shape
 from bench.tables.published import Inconsistency, inconsistencies
-from bench.tables.ranking import BestSet, best_set
 from bench.tables.table import Cell, Column, Group, Table, decimals_of, images, number
-from metrics.intervals import NORMAL_95, seed_interval
+from metrics.statistics.comparing import BestSet, best_set
+from metrics.statistics.intervals import NORMAL_95, seed_interval
 
 __all__ = ["Lookup", "Measured", "paper_table"]
 

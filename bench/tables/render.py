@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from bench.errors import BenchError, nearest
+from bench.core.errors import BenchError, nearest
 from bench.tables.as_csv import csv_text
 from bench.tables.as_html import html
 from bench.tables.as_latex import latex

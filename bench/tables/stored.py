@@ -7,7 +7,7 @@ from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
-from bench.errors import BenchError, nearest
+from bench.core.errors import BenchError, nearest
 from bench.index import read_records
 from bench.pools import Group, Setting, by_setting
 from bench.presets import PRESETS, get_preset

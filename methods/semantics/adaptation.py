@@ -36,8 +36,8 @@ from torch import Tensor, nn
 from torch.optim import Adam
 
 from methods.base import Phase
-from methods.checks import load_networks, require, without_prefix
-from methods.losses import logistic, wide
+from methods.parts.checks import load_networks, require, without_prefix
+from methods.parts.losses import logistic, wide
 from methods.semantics.classifiers import (
     Classifier,
     Discriminator,

@@ -20,10 +20,10 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from methods.backbones import BACKBONES, build_backbone, load_backbone
 from methods.base import Domains
-from methods.checks import require
-from methods.layers import pooled
+from methods.parts.backbones import BACKBONES, build_backbone, load_backbone
+from methods.parts.checks import require
+from methods.parts.layers import pooled
 from methods.semantics.adaptation import AdaptationConfig, FeatureAdaptation, ImageAdaptation
 from methods.semantics.classifiers import FeatureClassifier, ImageClassifier
 from methods.semantics.imsat import IMSAT, ClusterNetwork, IMSATConfig, cluster_of

@@ -21,8 +21,8 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from methods.checks import require
-from methods.layers import he_init
+from methods.parts.checks import require
+from methods.parts.layers import he_init
 
 LEAK = 0.1
 """Negative slope of the leaky ReLUs."""

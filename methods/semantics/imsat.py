@@ -37,9 +37,9 @@ from torch import Tensor, nn
 from torch.optim import Adam
 
 from methods.base import Phase
-from methods.checks import is_power_of_two, load_networks, require, without_prefix
-from methods.layers import SLOPE
-from methods.losses import wide
+from methods.parts.checks import is_power_of_two, load_networks, require, without_prefix
+from methods.parts.layers import SLOPE
+from methods.parts.losses import wide
 from methods.semantics.classifiers import classes_of, to_inputs
 from methods.semantics.stage import Stage, digest
 

@@ -3,7 +3,7 @@
 He, Fan, Wu, Xie, Girshick, "Momentum Contrast for Unsupervised Visual Representation Learning", CVPR 2020 (eq. 1, 2),
 and Chen, Fan, Girshick, He, "Improved Baselines with Momentum Contrastive Learning", 2020 (MLP head, stronger
 augmentation, cosine schedule). CatS-UDT (eq. 1, 13) takes the encoder that these authors published, trained on
-ImageNet: `methods.backbones`. `MoCo` trains one on the task's own images, for where that file is not at hand.
+ImageNet: `methods.parts.backbones`. `MoCo` trains one on the task's own images, for where that file is not at hand.
 
 Deliberate differences from the published training:
 - minibatches are drawn uniformly with replacement from the union of the domains, not from shuffled epochs;
@@ -33,11 +33,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim import SGD
 
-from methods.augment import random_flip, random_resized_crop
-from methods.backbones import NORMS, Normalise, ResNet50
 from methods.base import Phase, to_model_range
-from methods.checks import require
-from methods.losses import wide
+from methods.parts.augment import random_flip, random_resized_crop
+from methods.parts.backbones import NORMS, Normalise, ResNet50
+from methods.parts.checks import require
+from methods.parts.losses import wide
 from methods.semantics.stage import Stage
 from methods.semantics.views import random_blur, random_colours
 

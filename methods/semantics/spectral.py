@@ -31,7 +31,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from methods.checks import require
+from methods.parts.checks import require
 from methods.semantics.stage import Stage, digest
 
 LARGEST = 20_000

@@ -1,6 +1,6 @@
 """Two looks at one image: the colour and blur part of MoCo-v2's augmentation, batched, an own draw for each image.
 
-Images are float (B, 3, H, W) in [-1, 1] in and out, as in `methods.augment`; all numbers come from the CPU generator
+Images are float (B, 3, H, W) in [-1, 1] in and out, as in `methods.parts.augment`; all numbers come from the CPU generator
 that is passed in, and the amount drawn does not depend on the outcome.
 
 Colour jitter is one affine map per image. Brightness and contrast scale, saturation scales the distance to grey, hue
@@ -15,7 +15,7 @@ import math
 import torch
 from torch import Tensor
 
-from methods.augment import uniform
+from methods.parts.augment import uniform
 
 LUMA = (0.299, 0.587, 0.114)
 RGB_TO_YIQ = torch.tensor([LUMA, (0.596, -0.274, -0.322), (0.211, -0.523, 0.312)], dtype=torch.float64)

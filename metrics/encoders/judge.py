@@ -17,7 +17,7 @@ from metrics.encoders.base import (
     identity_of,
     without_counters,
 )
-from metrics.wide_resnet import WideResNet
+from metrics.encoders.wide_resnet import WideResNet
 
 
 class JudgeEncoder(ImageEncoder):

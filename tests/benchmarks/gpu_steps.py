@@ -91,7 +91,7 @@ class Device:
         return time.perf_counter()
 
     def autocast(self) -> AbstractContextManager[Any]:
-        """As bench/device.py: bfloat16 on cards that have it."""
+        """As bench/core/device.py: bfloat16 on cards that have it."""
         bf16 = self.is_gpu and torch.cuda.is_bf16_supported()
         return torch.autocast("cuda", dtype=torch.bfloat16) if bf16 else nullcontext()
 

@@ -13,12 +13,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from bench.core.randomness import generator, seeded
 from bench.presets import get_preset
-from bench.randomness import generator, seeded
-from methods.backbones import StandInVGG, VGG19Features
 from methods.base import Context, Domains, Progress, Translator
 from methods.category_tables import CategoryTables
 from methods.cats_udt import CatsUDT
+from methods.parts.backbones import StandInVGG, VGG19Features
 from methods.registry import BUILT_IN, load
 
 CLUSTERS = 10

@@ -20,8 +20,8 @@ from torch import Tensor, nn
 from methods.cats_udt import Batch as CatsBatch
 from methods.cats_udt import CatsUDT
 from methods.cats_udt_variants import AuxiliaryClassifier, ClusterStyleEncoder
-from methods.kernels import InstanceNorm, WholeMapConv
-from methods.layers import SLOPE, AdaIN, DownBlock, UpBlock, pick
+from methods.parts.kernels import InstanceNorm, WholeMapConv
+from methods.parts.layers import SLOPE, AdaIN, DownBlock, UpBlock, pick
 from methods.stargan_v2 import Batch as StarBatch
 from methods.stargan_v2 import StarGANv2
 

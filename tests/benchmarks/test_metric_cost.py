@@ -17,11 +17,11 @@ from test_ndb import images
 from metrics.checks import pinned_blas
 from metrics.encoders import TF1, InceptionEncoder, InceptionNetwork
 from metrics.frechet import frechet_distance, per_class_frechet
-from metrics.half_samples import frechet_interval, kernel_interval
-from metrics.intervals import half_sample_interval
 from metrics.kernel import kernel_distance, per_class_kernel
 from metrics.manifold import manifold_scores
 from metrics.ndb import ndb
+from metrics.statistics.half_samples import frechet_interval, kernel_interval
+from metrics.statistics.intervals import half_sample_interval
 
 COUNT, WIDTH = 2000, 2048
 

@@ -16,10 +16,10 @@ from typing import Literal
 
 import numpy as np
 
+from bench.core.randomness import derived_seed
 from bench.data.contract import SPLITS, Item, SplitName
 from bench.data.drawn.digits import draw_house_digit, handwriting, handwritten
 from bench.data.drawn.pictures import PICTURE_CLASSES, PictureDomain, draw_picture
-from bench.randomness import derived_seed
 
 DRAWN_VERSION = 1
 """Part of every seed and fingerprint."""

@@ -10,9 +10,9 @@ from typing import TypeVar
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
+from bench.core.errors import BenchError
 from bench.data.drawn.raster import hsv
 from bench.data.drawn.shapes import smooth
-from bench.errors import BenchError
 
 DIGIT_SIDE = 32
 """Side of a drawn digit in pixels."""

@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from bench.core.randomness import generator
 from bench.data.contract import Split, TaskData
 from bench.gate.code import inputs
 from bench.gate.code.values import Values
-from bench.randomness import generator
 from methods import base
 from metrics.encoders import CLEAN, PYTORCH, TF1, LpipsAlexNet
 

@@ -10,8 +10,9 @@ from bench.distributions import HALF_SAMPLES
 from bench.gate.code.inputs import CLASSES
 from bench.gate.code.values import Values
 from metrics import accuracy as accuracies
-from metrics import alignment, floors, frechet, half_samples, intervals, kernel, lpips_diversity, manifold, ndb
+from metrics import alignment, frechet, kernel, lpips_diversity, manifold, ndb
 from metrics.per_class import ClassDistance
+from metrics.statistics import floors, half_samples, intervals
 
 Numbers = Iterator[tuple[str, float]]
 

@@ -16,10 +16,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from bench.core.randomness import generator
 from bench.gate.code.trial import Trial
 from bench.gate.code.values import Values
 from bench.launch import Job
-from bench.randomness import generator
 from methods.base import Phase, Style, Translator
 
 STEPS = 3

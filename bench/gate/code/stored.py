@@ -16,7 +16,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
 
-from bench.atomic import write_atomically, write_text
+from bench.core.files import write_atomically, write_text
 from bench.gate.code.values import LIMITS, Value
 
 FORMAT = 1

@@ -24,7 +24,7 @@ from bench.scoring import Record, score_direction
 from bench.translations import Translations, style_name, translate_test_images
 from metrics.accuracy import accuracy, per_class_accuracy
 from metrics.encoders import JudgeEncoder
-from metrics.wide_resnet import WideResNet
+from metrics.encoders.wide_resnet import WideResNet
 
 DIRECTIONS = ((0, 1), (1, 0))
 JUDGED = ("accuracy-judge-v1", "fid-judge-v1", "kid-judge-v1", "diversity-judge-v1")

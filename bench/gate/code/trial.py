@@ -10,17 +10,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from bench.core.device import Runtime
+from bench.core.randomness import seeded
 from bench.data.contract import TaskData
-from bench.device import Runtime
 from bench.launch import Job, layers, make_job, training_domains, with_clusters
 from bench.presets import STAND_IN, get_preset
-from bench.randomness import seeded
 from bench.results import Cell
 from bench.spec import Budget, resolve_config
 from bench.tasks import get_task
 from bench.training import train
-from methods.backbones import build_backbone
 from methods.base import Domains, Translator
+from methods.parts.backbones import build_backbone
 from methods.registry import load, registered
 
 TASK = "sketch2real"

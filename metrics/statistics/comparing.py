@@ -15,7 +15,7 @@ from functools import lru_cache
 import numpy as np
 from scipy.special import ndtr, stdtr
 
-from metrics.intervals import SeedInterval, seed_interval, seed_intervals
+from metrics.statistics.intervals import SeedInterval, seed_interval, seed_intervals
 
 Values = Mapping[str, Sequence[float]]
 """Method -> one value per seed that has one."""
@@ -49,7 +49,7 @@ def best_set(
     methods; three seeds take 4.
 
     With one seed on a side, `image_deviations` (method -> standard deviation of its value over images, as by
-    `metrics.intervals.half_sample_deviation`) allow a normal test of the two values at hand. It says whether *these
+    `metrics.statistics.intervals.half_sample_deviation`) allow a normal test of the two values at hand. It says whether *these
     trainings* differ on other images, and nothing about other trainings; `note` says so. It takes the images of both
     as drawn apart: where the sources are shared, it is cautious. Without deviations there is no test, a method that
     could not be tested stays in the set, and if none could be, the set is empty rather than full.

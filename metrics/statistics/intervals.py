@@ -33,8 +33,8 @@ import numpy as np
 from scipy.special import stdtrit
 
 from metrics.checks import as_count, as_finite, as_number, as_samples
-from metrics.floors import Floor, Statistic, disjoint_sets, real_floor
 from metrics.order import in_content_order, pair_order
+from metrics.statistics.floors import Floor, Statistic, disjoint_sets, real_floor
 
 __all__ = [
     "Floor",

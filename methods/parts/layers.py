@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from methods.kernels import (
+from methods.parts.kernels import (
     InstanceNorm,
     WholeMapConv,
     adaptive_instance_norm,

@@ -23,9 +23,9 @@ import numpy as np
 from metrics import frechet, kernel
 from metrics.checks import as_count, as_feature_pair, as_features, check_size
 from metrics.frechet import combined, frechet_of_checked, nuclear_norm
-from metrics.intervals import Halves, ImageInterval, draw_halves
 from metrics.kernel import KernelBlock, blocks_between, blocks_within
 from metrics.order import in_content_order, pair_order
+from metrics.statistics.intervals import Halves, ImageInterval, draw_halves
 
 
 def frechet_interval(x: np.ndarray, y: np.ndarray, repeats: int = 100, seed: int = 0) -> ImageInterval:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NoReturn
 
-from bench.errors import BenchError, Interrupted
+from bench.core.errors import BenchError, Interrupted
 
 FAILED = 1
 REFUSED = 2
