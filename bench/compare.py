@@ -16,12 +16,12 @@ from bench.data.contract import TaskData
 from bench.data.select import load_data
 from bench.distributions import DISTRIBUTIONS
 from bench.instruments import Instruments, Missing, make_instruments
-from bench.presets import get_preset
-from bench.protocol import Protocol
 from bench.results import direction_file, read_cells
 from bench.scoring import PER_SOURCE, Task, reference_features, translated
+from bench.spec.presets import get_preset
+from bench.spec.protocols import Protocol
+from bench.spec.tasks import get_task
 from bench.tables.table import number
-from bench.tasks import get_task
 from bench.translations import Translations, scored
 from metrics.checks import pinned_blas
 from metrics.statistics.intervals import NORMAL_95, Interval, paired_mean_difference, seed_interval

@@ -37,14 +37,14 @@ def joined(names: Callable[[], Iterable[str]]) -> Callable[[str], list[str]]:
 
 def tasks() -> Iterable[str]:
     """Names of the tasks."""
-    from bench.tasks import TASKS
+    from bench.spec.tasks import TASKS
 
     return TASKS
 
 
 def presets() -> Iterable[str]:
     """Names of the presets."""
-    from bench.presets import PRESETS
+    from bench.spec.presets import PRESETS
 
     return PRESETS
 
@@ -58,7 +58,7 @@ def methods() -> Iterable[str]:
 
 def protocols() -> Iterable[str]:
     """Names of the protocols that are measured on request."""
-    from bench.protocol import PROTOCOLS
+    from bench.spec.protocols import PROTOCOLS
 
     return [name for name, protocol in PROTOCOLS.items() if protocol.on_request]
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from bench.features import FeatureCache, content_key
-from bench.protocol import NDB_BINS
+from bench.spec.protocols import NDB_BINS
 from metrics.frechet import frechet_distance
 from metrics.kernel import kernel_distance
 from metrics.manifold import manifold_scores

@@ -14,8 +14,8 @@ from bench.data.contract import TaskData
 from bench.data.files import find_weights
 from bench.features import FeatureCache
 from bench.judge import Judge, get_judge
-from bench.presets import EvaluationSize, KindPreset
-from bench.protocol import FREE, Protocol, select
+from bench.spec.presets import EvaluationSize, KindPreset
+from bench.spec.protocols import FREE, Protocol, select
 from metrics.encoders import (
     CLEAN,
     PYTORCH,

@@ -18,8 +18,8 @@ from bench.core.files import exclusive, remove_leftovers, write_atomically, writ
 from bench.core.progress import progress, say
 from bench.core.randomness import generator, seeded
 from bench.data.contract import TaskData
-from bench.presets import JudgeSettings
 from bench.reading import damaged_folder, read_json, read_weights
+from bench.spec.presets import JudgeSettings
 from metrics.accuracy import accuracy
 from metrics.encoders import JudgeEncoder
 from metrics.encoders.wide_resnet import WideResNet

@@ -14,7 +14,6 @@ from typing import Any, TypeVar
 import torch
 from safetensors.torch import save
 
-from bench import presets
 from bench.core.device import DEVICES, Runtime, check_precision
 from bench.core.environment import describe
 from bench.core.errors import BenchError, Interrupted, in_turn, nearest
@@ -32,14 +31,22 @@ from bench.instruments import Instruments, make_instruments
 from bench.leaderboard import leaderboards, write_leaderboards
 from bench.loop import TrainingFailed
 from bench.parallel import run_in_processes
-from bench.presets import STAND_IN, KindPreset, get_preset
-from bench.protocol import select
 from bench.reading import read_weights
 from bench.results import Cell, damaged, read_metrics
-from bench.spec import Budget, RunSpec, check_override_methods, config_values, parse_overrides, resolve_config
+from bench.spec import presets
+from bench.spec.presets import STAND_IN, KindPreset, get_preset
+from bench.spec.protocols import select
+from bench.spec.run_spec import (
+    Budget,
+    RunSpec,
+    check_override_methods,
+    config_values,
+    parse_overrides,
+    resolve_config,
+)
+from bench.spec.tasks import Task, get_task
 from bench.stages import StageStore
 from bench.stand_in import stand_in_weights
-from bench.tasks import Task, get_task
 from bench.training import follow, prepared, train
 from bench.translations import style_name
 from methods.base import Context, Domains, Translator

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from bench.presets import PRESETS, SUMMARIES
-from bench.protocol import PROTOCOLS, TRANSLATION
-from bench.tasks import TASKS
+from bench.spec.presets import PRESETS, SUMMARIES
+from bench.spec.protocols import PROTOCOLS, TRANSLATION
+from bench.spec.tasks import TASKS
 from methods.registry import registered
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bench.presets import STAND_IN
+from bench.spec.presets import STAND_IN
 
 if TYPE_CHECKING:
     import pandas as pd

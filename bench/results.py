@@ -15,7 +15,7 @@ from bench.core.errors import BenchError
 from bench.core.files import exclusive, remove_leftovers, write_json
 from bench.core.progress import say
 from bench.reading import read_json
-from bench.spec import RunSpec
+from bench.spec.run_spec import RunSpec
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -16,7 +16,7 @@ from bench.core.progress import progress
 from bench.data.contract import TaskData
 from bench.distributions import DISTRIBUTIONS, Distribution, floors
 from bench.instruments import Instruments, Missing
-from bench.protocol import ACROSS_GROUP, ALL, Protocol, SplitName
+from bench.spec.protocols import ACROSS_GROUP, ALL, Protocol, SplitName
 from bench.translations import Translations, first_per_class
 from metrics.checks import pinned_blas
 from metrics.lpips_diversity import cosine_diversities, within_source_diversities

@@ -25,8 +25,8 @@ from bench.core.progress import progress, say
 from bench.core.randomness import generator, seeded
 from bench.data.drawn import DRAWN_VERSION
 from bench.data.drawn.others import OTHER_CLASSES, OTHERS_VERSION, draw_others
-from bench.presets import StandInSettings
 from bench.reading import damaged_folder, read_json, read_weights
+from bench.spec.presets import StandInSettings
 from methods.parts.backbones import STAND_IN_LAYOUT, StandInVGG
 from methods.parts.layers import he_init, pooled
 from metrics.accuracy import accuracy

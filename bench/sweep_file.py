@@ -30,7 +30,7 @@ import yaml
 
 from bench.core.errors import BenchError, nearest
 from bench.core.progress import say
-from bench.presets import PRESETS
+from bench.spec.presets import PRESETS
 
 SHIPPED = Path(__file__).parent / "sweeps"
 """One file for each table and figure of the paper."""

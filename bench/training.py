@@ -20,7 +20,7 @@ from bench.data_parallel import Group, Join
 from bench.loop import Loop, LossLog, TrainingFailed, load_module_state, module_state
 from bench.reading import read_json
 from bench.results import Cell, damaged
-from bench.spec import RunSpec
+from bench.spec.run_spec import RunSpec
 from bench.stages import StageStore
 from methods.base import Context, Domains, Exemplar, Noise, Progress, Style, Translator, run_step, to_uint8
 

@@ -16,9 +16,9 @@ from bench.core.files import write_array, write_json
 from bench.core.progress import progress
 from bench.core.randomness import generator
 from bench.data.contract import TaskData
-from bench.protocol import TRANSLATION, TranslationProtocol
 from bench.reading import read_array, read_json
 from bench.results import Cell
+from bench.spec.protocols import TRANSLATION, TranslationProtocol
 from methods.base import Exemplar, Noise, Style, Translator, to_model_range, to_uint8
 
 Watch = Callable[[Tensor, int], None]

@@ -133,7 +133,7 @@ def value_text(value: Any) -> str:
 
 def preset_values(method: str, key: str) -> str:
     """Where a preset has another value than the default."""
-    from bench.presets import PRESETS
+    from bench.spec.presets import PRESETS
 
     told = []
     for preset, kinds in PRESETS.items():
@@ -183,7 +183,7 @@ def facts(method: str) -> str:
 
 def protocols(*metrics: str) -> str:
     """Each protocol of these metrics in full, as `list protocols` has it."""
-    from bench.protocol import PROTOCOLS
+    from bench.spec.protocols import PROTOCOLS
 
     blocks = []
     for protocol in PROTOCOLS.values():
@@ -236,11 +236,11 @@ def quick_seconds(sweep: Any) -> float:
     What `sweep NAME --dry-run --data embedded` estimates where nothing is stored yet and one core is used.
     """
     from bench.launch import resolve_settings
-    from bench.presets import get_preset
-    from bench.spec import Budget, RunSpec, config_values
+    from bench.spec.presets import get_preset
+    from bench.spec.run_spec import Budget, RunSpec, config_values
+    from bench.spec.tasks import get_task
     from bench.sweep import SweepRequest, expand
     from bench.sweep_cost import Costs, StageKey, stage_keys
-    from bench.tasks import get_task
 
     nowhere = DOCS / "no-results"
     task = get_task(sweep.task)

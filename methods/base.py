@@ -163,7 +163,7 @@ class Translator(nn.Module):
     style_sources: ClassVar[tuple[StyleSource, ...]] = ()
     """What `translate` accepts as style, the default first; () = deterministic."""
     quick: ClassVar[Mapping[str, Any]] = {}
-    """For methods outside this project: Config values of the `quick` preset (ours stand in bench/presets.py)."""
+    """For methods outside this project: Config values of the `quick` preset (ours stand in bench/spec/presets.py)."""
 
     noise_dim: int = 0
     """Width of `Noise.z`."""

@@ -31,7 +31,7 @@ def no_real_files(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def tiny_preset(monkeypatch: pytest.MonkeyPatch) -> None:
     """The quick preset is tiny in this test."""
-    from bench import presets
+    from bench.spec import presets
 
     monkeypatch.setattr(presets, "STAND_IN_SETTINGS", tiny.TINY_STAND_IN)
     monkeypatch.setitem(presets.PRESETS, "quick", {"pictures": tiny.TINY, "digits": tiny.TINY})

@@ -17,12 +17,12 @@ from bench.core.errors import BenchError
 from bench.data.fetch import listing
 from bench.launch import Request, resolve_settings
 from bench.listing import LISTINGS
-from bench.protocol import select
-from bench.spec import Budget
+from bench.spec.protocols import select
+from bench.spec.run_spec import Budget
+from bench.spec.tasks import get_task
 from bench.sweep_file import find_sweep
 from bench.tables.output import KINDS
 from bench.tables.paper_shapes import SHAPES
-from bench.tasks import get_task
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"

@@ -13,8 +13,8 @@ from bench.data.contract import Split, TaskData
 from bench.features import FeatureCache
 from bench.instruments import Instruments, Missing
 from bench.judge import Judge
-from bench.presets import EvaluationSize
-from bench.protocol import PROTOCOLS, select
+from bench.spec.presets import EvaluationSize
+from bench.spec.protocols import PROTOCOLS, select
 from metrics.encoders import JudgeEncoder
 from metrics.encoders.wide_resnet import WideResNet
 

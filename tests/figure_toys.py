@@ -14,10 +14,10 @@ import numpy as np
 from bench.core.files import write_array, write_json
 from bench.data.contract import Split, TaskData
 from bench.figures.collect import Setting, preset_config
-from bench.presets import get_preset
 from bench.results import Cell
-from bench.spec import Budget, RunSpec
-from bench.tasks import TASKS
+from bench.spec.presets import get_preset
+from bench.spec.run_spec import Budget, RunSpec
+from bench.spec.tasks import TASKS
 from bench.translations import first_per_class
 
 DIGITS, PICTURES = "mnist2svhn", "sketch2real"

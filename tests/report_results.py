@@ -13,8 +13,8 @@ import numpy as np
 from bench.data.contract import TaskData
 from bench.data.select import load_data
 from bench.results import SCHEMA
-from bench.spec import Budget, RunSpec
-from bench.tasks import get_task
+from bench.spec.run_spec import Budget, RunSpec
+from bench.spec.tasks import get_task
 
 CLASSES = ("cross", "disc")
 PROTOCOLS = {

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from bench.data.contract import TaskData
 from bench.data.select import load_data
-from bench.tasks import get_task
+from bench.spec.tasks import get_task
 from methods.base import run_step
 from methods.semantics.adaptation import (
     FEATURE_SPACE,

@@ -15,9 +15,9 @@ from torch import Tensor, nn
 
 from bench.data.select import load_data
 from bench.launch import layers, with_clusters
-from bench.presets import PRESETS
-from bench.spec import flat_values, resolve_config
-from bench.tasks import get_task
+from bench.spec.presets import PRESETS
+from bench.spec.run_spec import flat_values, resolve_config
+from bench.spec.tasks import get_task
 from methods.base import Code, Context, Exemplar, Noise, Progress
 from methods.category_tables import CategoryTables
 from methods.cats_udt import Batch, CatsUDT, CatsUDTConfig

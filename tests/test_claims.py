@@ -11,10 +11,10 @@ from bench.claims.forms import Claim, Pair, Subject, chain, comparisons, leaves
 from bench.claims.printed import printed
 from bench.claims.run import OF_PAPER, claims_about
 from bench.core.errors import BenchError
-from bench.protocol import PROTOCOLS
+from bench.spec.protocols import PROTOCOLS
+from bench.spec.tasks import get_task
 from bench.tables.paper_shapes import ALIGNMENT, STAGES
 from bench.tables.published import published
-from bench.tasks import get_task
 from methods.cats_udt import CatsUDT
 from methods.registry import registered
 

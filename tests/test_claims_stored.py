@@ -18,10 +18,10 @@ from bench.claims.command import ClaimsRequest, judge_claims
 from bench.claims.run import Judged, run_claims
 from bench.core.errors import BenchError
 from bench.pools import Setting
-from bench.spec import Budget
+from bench.spec.run_spec import Budget
+from bench.spec.tasks import get_task
 from bench.tables.as_csv import HEADER
 from bench.tables.render import FORMATS
-from bench.tasks import get_task
 
 BASELINES = ("cyclegan", "munit", "drit", "stargan_v2:cats", "egsc_it")
 M, S = "mnist->svhn", "svhn->mnist"

@@ -14,7 +14,7 @@ from real_files import real_file
 from bench.core.errors import BenchError
 from bench.data import files
 from bench.data.manifest import ENTRIES, TASK_GROUPS, Form
-from bench.tasks import TASKS
+from bench.spec.tasks import TASKS
 
 
 @pytest.fixture

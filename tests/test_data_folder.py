@@ -15,7 +15,7 @@ from bench.core.errors import BenchError
 from bench.data.folder import FolderDomain, decode_rgb, discover
 from bench.data.select import load_data
 from bench.data.store import prepare
-from bench.tasks import get_task
+from bench.spec.tasks import get_task
 
 
 def png(seed: int) -> bytes:

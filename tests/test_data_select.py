@@ -12,7 +12,7 @@ from real_files import real_file
 from bench.core.errors import BenchError
 from bench.data.drawn import DrawnDigits, DrawnPictures
 from bench.data.select import _choose, load_data
-from bench.tasks import get_task
+from bench.spec.tasks import get_task
 
 
 @pytest.mark.usefixtures("no_real_files")

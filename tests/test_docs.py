@@ -61,7 +61,7 @@ def test_a_changed_setting_makes_its_page_stale(generate: ModuleType) -> None:
 
 @pytest.mark.parametrize("method", BUILT_IN)
 def test_every_setting_of_a_method_is_on_its_page(method: str, generate: ModuleType) -> None:
-    from bench.spec import flat_values
+    from bench.spec.run_spec import flat_values
 
     page = (DOCS / "methods" / f"{method}.md").read_text("utf-8")
     config = generate.method_class(method).Config
@@ -80,7 +80,7 @@ def test_every_setting_of_a_method_is_on_its_page(method: str, generate: ModuleT
 
 
 def test_every_protocol_is_on_a_page() -> None:
-    from bench.protocol import PROTOCOLS
+    from bench.spec.protocols import PROTOCOLS
 
     text = "".join(page.read_text("utf-8") for page in (DOCS / "metrics").glob("*.md"))
     assert {name for name in PROTOCOLS if f"**`{name}`**" not in text} == set()

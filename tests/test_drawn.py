@@ -19,7 +19,7 @@ from bench.data.drawn.digits import FACES, draw_house_digit, handwriting, handwr
 from bench.data.drawn.pictures import DETAIL, FIGURES, PICTURE_CLASSES, draw_picture
 from bench.data.drawn.scenes import STYLES
 from bench.data.drawn.shapes import SIDE, draw_pose, posed, smooth
-from bench.tasks import get_task
+from bench.spec.tasks import get_task
 
 DIGEST_PROGRAM = """
 import hashlib

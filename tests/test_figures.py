@@ -24,7 +24,7 @@ from bench.data.contract import TaskData
 from bench.figures import FIGURES, draw_figure, embedding, make_figure
 from bench.figures.collect import FigureRequest
 from bench.figures.page import SIZE, WIDTH, drawing
-from bench.presets import PRESETS, KindPreset
+from bench.spec.presets import PRESETS, KindPreset
 from bench.stages import StageStore
 from methods.semantics.spectral import Features, Spectral, SpectralConfig
 

@@ -25,7 +25,7 @@ from bench.gate.rerun import _overrides, code_of
 from bench.gate.verdict import Finding, Verdict
 from bench.launch import Request
 from bench.results import read_cells
-from bench.spec import Budget
+from bench.spec.run_spec import Budget
 from methods.base import Phase
 
 VERDICTS = {verdict.words: verdict for verdict in Verdict}

@@ -12,7 +12,6 @@ import pytest
 from gate_cells import METHODS, NEW, RECORDED, STORED, save_baseline, stand_in_code_check, store_judge, train, values
 from stored_cells import JUDGE, fid, judged, store
 
-from bench import protocol
 from bench.core.errors import BenchError
 from bench.gate.baseline import Baseline, baselines, folder_of, load
 from bench.gate.family import family_of, plan
@@ -20,7 +19,8 @@ from bench.gate.save import list_baselines
 from bench.gate.training import compare, in_doubt
 from bench.gate.trainings import Measure
 from bench.gate.verdict import Finding, Verdict, overall
-from bench.spec import Budget
+from bench.spec import protocols as protocol
+from bench.spec.run_spec import Budget
 from metrics.statistics.permutation import MINIMUM
 
 ACCURACY = Measure("sketch->real", "accuracy-judge-v1")

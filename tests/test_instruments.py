@@ -13,7 +13,7 @@ from bench import instruments
 from bench.core.device import Runtime
 from bench.core.errors import BenchError
 from bench.instruments import Instruments, Missing, make_instruments
-from bench.protocol import PROTOCOLS, select
+from bench.spec.protocols import PROTOCOLS, select
 
 
 def made(root: Path, protocols: tuple[str, ...] = ()) -> Instruments:

@@ -19,7 +19,7 @@ from bench.leaderboard import boards, leaderboards, render_boards, write_leaderb
 from bench.leaderboard.columns import Measure
 from bench.pools import by_setting
 from bench.results import Cell, frame
-from bench.spec import Budget, RunSpec
+from bench.spec.run_spec import Budget, RunSpec
 from bench.tables.as_csv import HEADER
 from bench.tables.marks import Marks
 from bench.tables.render import FORMATS, render

@@ -21,7 +21,7 @@ from bench.cli import main
 from bench.core.errors import BenchError
 from bench.official import read_checkpoint
 from bench.results import read_cells
-from bench.spec import resolve_config
+from bench.spec.run_spec import resolve_config
 from methods.base import Translator, to_model_range, to_uint8
 from methods.cyclegan import CycleGAN, CycleGANConfig
 from methods.registry import BUILT_IN, load
@@ -172,7 +172,7 @@ def test_a_checkpoint_is_scored_in_the_direction_that_it_has(
 def sources(shapes: Path) -> Tensor:
     """The test images of the first domain that the tiny preset translates: uint8 (N, 3, S, S)."""
     from bench.data.select import load_data
-    from bench.tasks import get_task
+    from bench.spec.tasks import get_task
 
     return torch.from_numpy(np.array(load_data(get_task("folder"), str(shapes), SIZE).splits[0, "test"].images))
 

@@ -14,7 +14,7 @@ from bench.data.drawn.letters import LETTERS, SKELETONS
 from bench.data.drawn.objects import OBJECTS
 from bench.data.drawn.others import OTHER_CLASSES, PALETTES, PLACES, draw_other, draw_others
 from bench.data.drawn.pictures import DETAIL
-from bench.tasks import TASKS
+from bench.spec.tasks import TASKS
 
 PACS = {"dog", "elephant", "giraffe", "guitar", "horse", "house", "person"}
 ONE_OBJECT, ONE_LETTER = OTHER_CLASSES.index("snail"), OTHER_CLASSES.index("letter K")

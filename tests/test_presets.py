@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from bench.launch import layers
-from bench.presets import PRESETS
-from bench.spec import resolve_config
+from bench.spec.presets import PRESETS
+from bench.spec.run_spec import resolve_config
 from methods.base import Translator
 from methods.registry import BUILT_IN, VARIANTS, load, registered
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from tiny import METHODS, SOURCES
 
-from bench.spec import resolve_config
+from bench.spec.run_spec import resolve_config
 from methods.registry import BUILT_IN, load
 
 SCRIPT = Path(__file__).with_name("tiny.py")

@@ -13,7 +13,6 @@ from toys import Toy, ToyConfig
 from bench.data.contract import Split, TaskData
 from bench.features import FeatureCache
 from bench.instruments import Instruments
-from bench.protocol import PROTOCOLS, TRANSLATION, only_one, select
 from bench.scoring import (
     Record,
     across_groups,
@@ -23,6 +22,7 @@ from bench.scoring import (
     reference,
     score_direction,
 )
+from bench.spec.protocols import PROTOCOLS, TRANSLATION, only_one, select
 from bench.translations import Translations, translate_test_images
 from metrics.encoders import JudgeEncoder
 from metrics.frechet import frechet_distance

@@ -24,8 +24,8 @@ from bench.data.contract import Split, TaskData
 from bench.data.select import load_data
 from bench.launch import fetched_weights, training_domains
 from bench.loop import TrainingFailed
+from bench.spec.tasks import get_task
 from bench.stages import StageStore
-from bench.tasks import get_task
 from methods.base import Context
 from methods.semantics.adaptation import AdaptationConfig
 from methods.semantics.categories import SemanticsConfig, build_categories

@@ -9,8 +9,8 @@ import sys
 import pytest
 
 from bench.core.errors import BenchError
-from bench.presets import get_preset
-from bench.spec import (
+from bench.spec.presets import get_preset
+from bench.spec.run_spec import (
     Budget,
     RunSpec,
     check_override_methods,
@@ -33,7 +33,7 @@ SPEC = RunSpec(
 
 def test_identity_is_the_same_in_another_process() -> None:
     code = (
-        "from bench.spec import *; print(RunSpec(task='pacs', domains=('sketch', 'photo'), data_kind='real',"
+        "from bench.spec.run_spec import *; print(RunSpec(task='pacs', domains=('sketch', 'photo'), data_kind='real',"
         "data_version='abc', image_size=32, preset='quick', method='cyclegan', method_version=1,"
         "config={'betas': [0.5, 0.999], 'width': 8}, budget=Budget('images', 100), seed=0).identity())"
     )

@@ -16,10 +16,10 @@ from bench.core.device import Runtime
 from bench.core.errors import BenchError
 from bench.core.randomness import generator
 from bench.launch import Request, layers, run, weights_for
-from bench.presets import StandInSettings, get_preset
 from bench.results import read_cells
 from bench.semantics import SemanticsRequest, run_semantics
-from bench.spec import resolve_config
+from bench.spec.presets import StandInSettings, get_preset
+from bench.spec.run_spec import resolve_config
 from bench.stand_in import _shifted, stand_in_weights
 from methods.cats_udt import CatsUDT
 from methods.parts.backbones import StandInVGG
@@ -36,7 +36,7 @@ def runtime() -> Runtime:
 
 @pytest.fixture
 def tiny_stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bench.presets.STAND_IN_SETTINGS", TINY)
+    monkeypatch.setattr("bench.spec.presets.STAND_IN_SETTINGS", TINY)
 
 
 def record_of(root: Path) -> dict[str, object]:

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from determined import domains, fill, numbers
 from torch import Tensor, nn
 
-from bench.spec import flat_values, resolve_config
+from bench.spec.run_spec import flat_values, resolve_config
 from methods.base import Code, Domains, Exemplar, Noise, Progress, run_step
 from methods.registry import registered
 from methods.stargan_v2 import Batch, StarGANv2, StarGANv2Config

@@ -15,12 +15,12 @@ import torch
 
 from bench import sweep_cost
 from bench.launch import Job, Request, check_buildable, make_job, resolve_settings, with_clusters
-from bench.presets import PRESETS, get_preset
-from bench.spec import Budget
+from bench.spec.presets import PRESETS, get_preset
+from bench.spec.run_spec import Budget
+from bench.spec.tasks import DIGITS, get_task
 from bench.sweep import Part, SweepRequest, expand
 from bench.sweep_file import SHIPPED, load_sweep, shipped_names
 from bench.tables import paper_shapes
-from bench.tasks import DIGITS, get_task
 from methods.cyclegan import ResidualBlock
 from methods.registry import registered
 

@@ -12,7 +12,8 @@ from fixed_tables import Measurements, check_golden
 from table_checks import check_latex, compile_latex, parse_html
 
 from bench.core.errors import BenchError
-from bench.protocol import PROTOCOLS
+from bench.spec.protocols import PROTOCOLS
+from bench.spec.tasks import TASKS
 from bench.tables.as_csv import HEADER
 from bench.tables.measured import Measured
 from bench.tables.paper import OTHER_PROTOCOL, OTHER_SETTING, paper_table
@@ -21,7 +22,6 @@ from bench.tables.paper_shapes import ALIGNMENT, JUDGE, OURS, SHAPES, STAGES, VA
 from bench.tables.published import INCONSISTENCIES, inconsistencies, published
 from bench.tables.render import FORMATS, render
 from bench.tables.table import Cell, Table
-from bench.tasks import TASKS
 from methods.registry import registered
 
 # Read off the paper a second time, table by table, left to right: what published.csv and the shapes must agree with.

@@ -10,7 +10,8 @@ import pytest
 from stored_cells import CLASSES, fid, judged, own, store
 
 from bench.core.errors import BenchError
-from bench.spec import Budget
+from bench.spec.run_spec import Budget
+from bench.spec.tasks import get_task
 from bench.tables import own_settings as module
 from bench.tables.own_settings import own_settings
 from bench.tables.paper import OTHER_PROTOCOL, OTHER_SETTING
@@ -18,7 +19,6 @@ from bench.tables.paper_notes import Options
 from bench.tables.render import render
 from bench.tables.stored import stored_tables
 from bench.tables.table import Cell, Table
-from bench.tasks import get_task
 
 PUBLISHED = {"preset": "paper", "kind": "real"}
 

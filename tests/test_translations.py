@@ -12,7 +12,7 @@ from eval_toys import make_data
 from test_leaderboard import add
 from toys import Toy, ToyConfig
 
-from bench.protocol import TRANSLATION
+from bench.spec.protocols import TRANSLATION
 from bench.translations import (
     first_per_class,
     keep,

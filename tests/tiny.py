@@ -12,8 +12,8 @@ import numpy as np
 from PIL import Image
 
 import bench
-from bench import presets
-from bench.presets import EvaluationSize, JudgeSettings, KindPreset, StandInSettings
+from bench.spec import presets
+from bench.spec.presets import EvaluationSize, JudgeSettings, KindPreset, StandInSettings
 from methods.registry import registered
 
 SOURCES = str(Path(bench.__file__).resolve().parent.parent)

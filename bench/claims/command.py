@@ -9,9 +9,9 @@ from bench.claims.report import details, verdicts
 from bench.claims.run import OF_PAPER, run_claims
 from bench.claims.setting import setting_text, unlike_paper
 from bench.pools import Setting
+from bench.spec.tasks import Task, get_task
 from bench.tables.output import deliver, form_of, joined, unmeasured, wants
 from bench.tables.table import Table
-from bench.tasks import Task, get_task
 
 
 @dataclass(frozen=True)

@@ -15,13 +15,13 @@ from bench.claims.forms import Candidate, Subject
 from bench.claims.judge import Sample
 from bench.index import read_records
 from bench.pools import Group, Row, Setting, by_setting
-from bench.protocol import ALL
 from bench.records import GIVEN
-from bench.spec import flat_values
+from bench.spec.protocols import ALL
+from bench.spec.run_spec import flat_values
+from bench.spec.tasks import Task
 from bench.tables.alignments import Aligned, read_alignments
 from bench.tables.own_settings import Own, own_settings
 from bench.tables.paper_shapes import STAGES
-from bench.tasks import Task
 
 CHAINED = "cats_udt"
 """The method whose semantic stages are measured."""

@@ -12,7 +12,7 @@ from functools import partial
 from itertools import combinations, pairwise, permutations
 from typing import Generic, TypeAlias, TypeVar
 
-from bench.protocol import ALL
+from bench.spec.protocols import ALL
 from bench.tables.paper_shapes import STAGES
 
 Leaf = TypeVar("Leaf")

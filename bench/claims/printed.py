@@ -12,10 +12,10 @@ from functools import cache
 from typing import Literal
 
 from bench.claims.forms import Claim, Comparison, Every, Formula, Some, Subject, comparisons
+from bench.spec.tasks import get_task
 from bench.tables.measured import places
 from bench.tables.paper_shapes import SHAPES
 from bench.tables.published import Published
-from bench.tasks import get_task
 
 Value = tuple[float, str]
 """A number, and as it is printed."""

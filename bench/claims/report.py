@@ -10,11 +10,11 @@ from bench.claims.judge import LEVEL, Finding
 from bench.claims.missing import commands
 from bench.claims.run import Judged, Judgement, Side, lacks
 from bench.claims.setting import options, setting_text, unlike_paper
+from bench.spec.tasks import get_task
 from bench.tables.marks import Marks
 from bench.tables.paper_notes import Options
 from bench.tables.paper_shapes import WEAK
 from bench.tables.table import Cell, Column, Footnote, Group, Table
-from bench.tasks import get_task
 
 TOLD = 3
 """Reasons that stand in a row; the second table has all."""

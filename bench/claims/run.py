@@ -13,8 +13,8 @@ from bench.claims.judge import FEWEST, Finding, Sample, Verdict, compare, exceed
 from bench.claims.printed import Printed, printed
 from bench.core.errors import BenchError, nearest
 from bench.pools import Setting
+from bench.spec.tasks import TASKS, Task, get_task
 from bench.tables.table import images
-from bench.tasks import TASKS, Task, get_task
 
 OF_PAPER = tuple(dict.fromkeys(claim.task for claim in CLAIMS))
 """The tasks that the claims are about."""

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 from bench.claims.run import Judgement
 from bench.pools import Setting
-from bench.presets import PRESETS
+from bench.spec.presets import PRESETS
+from bench.spec.tasks import Task
 from bench.tables.paper_notes import Options
 from bench.tables.paper_shapes import ACCURACY
 from bench.tables.stored import PUBLISHED_SOURCES
-from bench.tasks import Task
 
 DATA = {"embedded": "drawn data", "mnist-drawn": "drawn house numbers"}
 

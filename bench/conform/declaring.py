@@ -13,7 +13,7 @@ from typing import Any
 from bench.conform.candidate import Candidate
 from bench.conform.check import check, unless
 from bench.core.errors import BenchError
-from bench.spec import config_from_values, config_values
+from bench.spec.run_spec import config_from_values, config_values
 from methods.base import Translator
 
 CALLS: dict[str, int] = {
@@ -95,7 +95,7 @@ def _is_text(node: ast.stmt) -> bool:
     look="quick", needs=("config",), sizes="none",
 )  # fmt: skip
 def quick_settings(candidate: Candidate) -> str:
-    """`quick` of the class, or what bench/presets.py has for a built-in method."""
+    """`quick` of the class, or what bench/spec/presets.py has for a built-in method."""
     try:
         candidate.config({})
     except BenchError as error:

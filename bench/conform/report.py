@@ -16,7 +16,7 @@ from bench.conform.check import Outcome
 from bench.core.environment import versions
 from bench.core.files import write_json
 from bench.core.progress import progress
-from bench.spec import check_override_methods, parse_overrides
+from bench.spec.run_spec import check_override_methods, parse_overrides
 
 WORDS = {"passed": "ok", "failed": "FAILED", "skipped": "skipped"}
 NARROWEST, WIDEST = 40, 120

@@ -14,7 +14,7 @@ import numpy as np
 
 from bench.data import files
 from bench.data.contract import SPLITS, Item, SplitName
-from bench.tasks import DIGITS
+from bench.spec.tasks import DIGITS
 
 MAX_BYTES = 1 << 30
 """Of an array: the largest that is read here, SVHN's training images, has 225 million."""

@@ -14,7 +14,7 @@ from bench.data.domainnet import DomainNet
 from bench.data.drawn import DRAWN_VERSION, DrawnDigits, DrawnPictures
 from bench.data.folder import FolderDomain, discover
 from bench.data.store import prepare
-from bench.tasks import Task
+from bench.spec.tasks import Task
 
 
 def load_data(task: Task, choice: str, size: int, domains: str = "") -> TaskData:

@@ -23,8 +23,8 @@ from bench.figures.grids import ClassGrid, Grid, PairGrid, StyleGrid
 from bench.figures.page import Heading, drawing, save
 from bench.figures.samples import sample_grid
 from bench.figures.values import ACCURACY, FID_DIGITS, PublishedValue
+from bench.spec.tasks import get_task
 from bench.tables.paper_shapes import printed_value
-from bench.tasks import get_task
 
 if TYPE_CHECKING:
     from bench.data.contract import TaskData

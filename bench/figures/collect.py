@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from bench import pools
 from bench.core.errors import BenchError
-from bench.presets import PRESETS, get_preset
 from bench.records import GIVEN
 from bench.results import frame
-from bench.spec import flat_values
-from bench.tasks import TASKS, get_task
+from bench.spec.presets import PRESETS, get_preset
+from bench.spec.run_spec import flat_values
+from bench.spec.tasks import TASKS, get_task
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -310,7 +310,7 @@ def _of_method(slot: Slot, method: str, rows: pd.DataFrame, setting: Setting) ->
 def preset_config(method: str, setting: Setting, over: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Flat config of `method`, with its version, as a run of `setting` would have it now, and `over` laid over it."""
     from bench.launch import layers
-    from bench.spec import resolve_config
+    from bench.spec.run_spec import resolve_config
     from methods.registry import load, registered
 
     cls = load(registered()[method].target)

@@ -15,7 +15,7 @@ from bench.core.progress import say
 from bench.figures.axes import Drawn
 from bench.figures.collect import FigureRequest
 from bench.figures.page import CLASS_COLOURS, DPI, LINE, SIZE, Heading, Page, text_width
-from bench.tasks import get_task
+from bench.spec.tasks import get_task
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -199,8 +199,8 @@ def _computed(request: FigureRequest, data: TaskData) -> Features:
     """The features stage, run and stored as `bench semantics` would, where nothing has to be trained before it."""
     from bench.core.device import Runtime
     from bench.launch import layers, training_domains, weights_for, with_clusters
-    from bench.presets import get_preset
-    from bench.spec import resolve_config
+    from bench.spec.presets import get_preset
+    from bench.spec.run_spec import resolve_config
     from bench.stages import StageStore
     from methods.base import Context
     from methods.registry import load, registered

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from bench.core.errors import BenchError
 from bench.figures.collect import Collected, Found
-from bench.protocol import PROTOCOLS, only_one
+from bench.spec.protocols import PROTOCOLS, only_one
 from metrics.statistics.intervals import NORMAL_95, seed_interval
 
 if TYPE_CHECKING:

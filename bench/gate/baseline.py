@@ -21,7 +21,7 @@ from bench.core.errors import BenchError, nearest
 from bench.core.files import write_json
 from bench.gate.trainings import FAILED, Made, Measure, Training
 from bench.pools import Setting
-from bench.protocol import PROTOCOLS, TRANSLATION
+from bench.spec.protocols import PROTOCOLS, TRANSLATION
 
 SCHEMA = 2
 """1 had one training length for all methods."""

@@ -13,7 +13,7 @@ import numpy as np
 
 from bench.gate.baseline import Baseline
 from bench.gate.trainings import Measure
-from bench.protocol import PROTOCOLS
+from bench.spec.protocols import PROTOCOLS
 from metrics.statistics import permutation as statistics
 
 DISTANCE = "fid-judge-v1"

@@ -20,7 +20,7 @@ from bench.gate.family import plan
 from bench.gate.training import differing, in_doubt, unlike
 from bench.pools import Setting
 from bench.results import read_cells
-from bench.spec import config_values, flat_values
+from bench.spec.run_spec import config_values, flat_values
 from methods.registry import registered
 
 if TYPE_CHECKING:

@@ -13,9 +13,9 @@ from bench.gate.baseline import CODE, FILE, Baseline, baselines, claim, gather, 
 from bench.gate.family import family_of, plan
 from bench.gate.trainings import FAILED, Training, classes_of, common_seeds, read_trainings
 from bench.pools import Setting
-from bench.protocol import PROTOCOLS
-from bench.spec import Budget
-from bench.tasks import get_task
+from bench.spec.protocols import PROTOCOLS
+from bench.spec.run_spec import Budget
+from bench.spec.tasks import get_task
 
 FEWEST_SEEDS = 2
 

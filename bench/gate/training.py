@@ -16,8 +16,8 @@ from bench.gate.family import Plan, Series, counted, family_of, number, plan
 from bench.gate.trainings import FAILED, Training, read_trainings
 from bench.gate.verdict import Finding, Verdict
 from bench.pools import Setting
-from bench.protocol import TRANSLATION
-from bench.spec import flat_values
+from bench.spec.protocols import TRANSLATION
+from bench.spec.run_spec import flat_values
 from metrics.statistics import permutation as statistics
 from metrics.statistics.permutation import IMPLAUSIBLE_LEVEL, LEVEL
 

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bench.index import read_records
 from bench.pools import Setting
-from bench.protocol import ALL
 from bench.records import GIVEN
+from bench.spec.protocols import ALL
 
 if TYPE_CHECKING:
     import pandas as pd

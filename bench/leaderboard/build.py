@@ -12,8 +12,8 @@ from bench.leaderboard.overview import nothing_scored, overview
 from bench.leaderboard.ranks import improvements, ranks
 from bench.leaderboard.rows import Rows
 from bench.pools import Group
-from bench.protocol import PROTOCOLS
 from bench.records import GIVEN
+from bench.spec.protocols import PROTOCOLS
 
 DATA_WARNING = {
     "embedded": "drawn by code, not real images: not comparable with the paper or with any other data",

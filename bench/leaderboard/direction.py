@@ -10,7 +10,7 @@ from bench.leaderboard.board import Sheet
 from bench.leaderboard.columns import Measure, measures
 from bench.leaderboard.rows import Rows
 from bench.pools import Part, Row
-from bench.protocol import PROTOCOLS
+from bench.spec.protocols import PROTOCOLS
 from bench.tables.marks import Marks
 from bench.tables.table import Cell, Column, Footnote, Group, Table
 

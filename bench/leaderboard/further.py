@@ -7,7 +7,7 @@ from collections.abc import Callable
 from bench.leaderboard.board import Sheet
 from bench.leaderboard.columns import Measure, about_bold, better, headings, measures
 from bench.leaderboard.direction import FLOOR_NOTE, MEANS_NOTE, NAMES, Direction, has_floor, reference_rows
-from bench.protocol import PROTOCOLS
+from bench.spec.protocols import PROTOCOLS
 from bench.tables.marks import Marks
 from bench.tables.table import ARROWS, Cell
 from metrics.statistics.intervals import NORMAL_95

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from bench.pools import Group, Part, Row
-from bench.spec import flat_values
+from bench.spec.run_spec import flat_values
 from bench.tables.marks import Marks
 from bench.tables.table import Cell
 

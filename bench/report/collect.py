@@ -14,9 +14,9 @@ from bench.index import read_records
 from bench.leaderboard.rows import Rows
 from bench.pools import Group, Pool, Row, by_setting
 from bench.pools import Setting as Key
-from bench.protocol import ALL, PROTOCOLS
 from bench.results import read_cell
-from bench.tasks import TASKS, Task, get_task
+from bench.spec.protocols import ALL, PROTOCOLS
+from bench.spec.tasks import TASKS, Task, get_task
 
 _DATA_ORDER = ("real", "mnist-drawn", "embedded")
 _PRESET_ORDER = ("paper", "quick")

@@ -10,10 +10,10 @@ from typing import Any
 
 from bench.core.errors import BenchError
 from bench.launch import layers, resolve_methods
-from bench.presets import get_preset
-from bench.protocol import PROTOCOLS
 from bench.report.collect import Results, StoredCell
-from bench.spec import Budget, RunSpec, config_values, flat_values, parse_overrides, resolve_config
+from bench.spec.presets import get_preset
+from bench.spec.protocols import PROTOCOLS
+from bench.spec.run_spec import Budget, RunSpec, config_values, flat_values, parse_overrides, resolve_config
 
 FOLDER = "FOLDER"
 """Stands for what is not recorded: where the images lay."""

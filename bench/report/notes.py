@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench.leaderboard.build import DATA_WARNING, PRESET_WARNING
-from bench.presets import STAND_IN
-from bench.protocol import ALL, PROTOCOLS, Protocol
 from bench.report.collect import Results, StoredCell
+from bench.spec.presets import STAND_IN
+from bench.spec.protocols import ALL, PROTOCOLS, Protocol
 
 SMALL_N = 500
 """Below so many images most of a Fréchet distance is bias."""

@@ -14,9 +14,9 @@ from PIL import Image
 from bench.core.errors import BenchError
 from bench.data import files, store
 from bench.data.contract import Split
-from bench.protocol import ALL
 from bench.report.collect import Results, StoredCell, read_table
 from bench.results import direction_file
+from bench.spec.protocols import ALL
 from bench.translations import first_per_class
 
 SOURCES_PER_CLASS = 2

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 from bench.leaderboard.columns import Measure
 from bench.leaderboard.direction import Direction
-from bench.protocol import PROTOCOLS
 from bench.report.boards import in_direction
 from bench.report.charts import Point, Scatter, scatter
 from bench.report.collect import Results, StoredCell
+from bench.spec.protocols import PROTOCOLS
 from bench.tables.marks import Marks
 from bench.tables.table import Cell, Column, Footnote, Group, Table
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from bench.core.errors import BenchError
 from bench.pools import Setting
+from bench.spec.tasks import get_task
 from bench.tables.output import data_option, deliver, form_of, joined, unmeasured, wants
-from bench.tasks import get_task
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from bench.core.files import write_text
 from bench.core.progress import say
 from bench.core.terminal import show
 from bench.pools import Setting
-from bench.presets import PRESETS
+from bench.spec.presets import PRESETS
 from bench.tables.paper_notes import Options
 from bench.tables.render import FORMATS, render
 from bench.tables.table import Table

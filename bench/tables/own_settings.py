@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 
 from bench.core.errors import BenchError
 from bench.core.files import write_json
-from bench.presets import get_preset
-from bench.tasks import Task
+from bench.spec.presets import get_preset
+from bench.spec.tasks import Task
 
 CODE = ("launch.py", "presets.py", "spec.py", "tasks.py")
 """In bench/; the whole of methods/ besides."""
@@ -59,7 +59,7 @@ def _resolved(task: Task, preset: str, data_kind: str, name: str) -> Own:
     from dataclasses import replace
 
     from bench.launch import layers
-    from bench.spec import config_values, resolve_config
+    from bench.spec.run_spec import config_values, resolve_config
     from methods.registry import load, registered
 
     cls = load(registered()[name].target)

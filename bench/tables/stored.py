@@ -10,9 +10,10 @@ from pathlib import Path
 from bench.core.errors import BenchError, nearest
 from bench.index import read_records
 from bench.pools import Group, Setting, by_setting
-from bench.presets import PRESETS, get_preset
-from bench.protocol import ALL
 from bench.records import GIVEN
+from bench.spec.presets import PRESETS, get_preset
+from bench.spec.protocols import ALL
+from bench.spec.tasks import get_task
 from bench.tables.alignments import Aligned, read_alignments
 from bench.tables.measured import places
 from bench.tables.own_settings import own_settings
@@ -21,7 +22,6 @@ from bench.tables.paper_notes import Options
 from bench.tables.paper_shapes import JUDGE, SHAPES, STAGES, Shape
 from bench.tables.stored_lookup import JUDGED, OfTask, StoredLookup
 from bench.tables.table import Footnote, Table
-from bench.tasks import get_task
 
 PUBLISHED_SOURCES = {"mnist->svhn": 10_000, "svhn->mnist": 26_032, "sketch->real": 75}
 """Direction -> test images of the published data: a folder of other images under a task's name has other numbers."""

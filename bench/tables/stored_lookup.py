@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from bench.pools import Group, Part, Pool, Row
-from bench.protocol import ALL
 from bench.results import read_cell
-from bench.spec import flat_values
+from bench.spec.protocols import ALL
+from bench.spec.run_spec import flat_values
 from bench.tables.alignments import Aligned
 from bench.tables.measured import Measured
 from bench.tables.own_settings import Own

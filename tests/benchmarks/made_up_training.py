@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from bench.core.randomness import generator, seeded
-from bench.presets import get_preset
+from bench.spec.presets import get_preset
 from methods.base import Context, Domains, Progress, Translator
 from methods.category_tables import CategoryTables
 from methods.cats_udt import CatsUDT

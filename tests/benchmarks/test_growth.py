@@ -20,7 +20,7 @@ from toys import Toy, ToyConfig
 
 from bench.data.select import load_data
 from bench.evaluation import evaluate_cell
-from bench.tasks import get_task
+from bench.spec.tasks import get_task
 from methods.base import Domains, run_step
 from methods.category_tables import CategoryTables
 from methods.registry import BUILT_IN

@@ -12,7 +12,7 @@ import pytest
 from stored_cells import CLASSES, fid, own
 
 from bench.index import read_records
-from bench.presets import get_preset
+from bench.spec.presets import get_preset
 
 BY_CLASS = (
     ("accuracy", "accuracy-judge-v1"), ("fid", "fid-inception-v1"), ("kid", "kid-inception-v1"),

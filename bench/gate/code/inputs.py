@@ -10,7 +10,7 @@ import numpy as np
 from bench.data.contract import SPLITS, Source, Split, SplitName, TaskData
 from bench.data.drawn import DrawnDigits, DrawnPictures
 from bench.data.store import prepare
-from bench.tasks import get_task
+from bench.spec.tasks import get_task
 
 TASKS = {"sketch2real": (2, 3), "mnist2svhn": (2, 1)}
 """Task -> training and test images of each class and domain."""
