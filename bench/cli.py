@@ -353,7 +353,7 @@ def fetch(
 ) -> None:
     """Get data and weights: the only command that uses the network."""
     from bench.core.terminal import show
-    from bench.data import fetch as fetching
+    from bench.data.fetch import fetch as fetching
     from bench.listing import file_table
 
     if listing or missing:

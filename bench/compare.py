@@ -12,8 +12,8 @@ import numpy as np
 from bench.core.device import Runtime
 from bench.core.errors import BenchError
 from bench.core.terminal import show
-from bench.data.contract import TaskData
-from bench.data.select import load_data
+from bench.data.load import load_data
+from bench.data.types import TaskData
 from bench.distributions import DISTRIBUTIONS
 from bench.instruments import Instruments, Missing, make_instruments
 from bench.results import direction_file, read_cells

@@ -10,7 +10,7 @@ import numpy as np
 from torch import Tensor
 
 from bench.core.files import write_json
-from bench.data.contract import TaskData
+from bench.data.types import TaskData
 from bench.doctor import doctor_record
 from bench.figures import sample_grid
 from bench.instruments import Instruments, Missing

@@ -10,8 +10,8 @@ from typing import Any, TypeVar
 
 from bench.core.device import Runtime
 from bench.core.errors import BenchError
-from bench.data.contract import TaskData
-from bench.data.files import find_weights
+from bench.data.fetch.locate import find_weights
+from bench.data.types import TaskData
 from bench.features import FeatureCache
 from bench.judge import Judge, get_judge
 from bench.spec.presets import EvaluationSize, KindPreset

@@ -21,9 +21,9 @@ from bench.core.files import write_atomically, write_json
 from bench.core.progress import say
 from bench.core.randomness import seeded
 from bench.core.terminal import show
-from bench.data.contract import TaskData
-from bench.data.files import find_weights
-from bench.data.select import data_kind, load_data
+from bench.data.fetch.locate import find_weights
+from bench.data.load import data_kind, load_data
+from bench.data.types import TaskData
 from bench.data_parallel import Group, Join, leading
 from bench.doctor import doctor_record, warn_if_unwell
 from bench.evaluation import evaluate_cell

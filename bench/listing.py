@@ -11,7 +11,7 @@ from bench.spec.tasks import TASKS
 from methods.registry import registered
 
 if TYPE_CHECKING:
-    from bench.data.fetch import Row
+    from bench.data.fetch.fetch import Row
 
 
 def _columns(rows: Sequence[Sequence[str]]) -> str:

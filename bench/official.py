@@ -18,9 +18,9 @@ from bench.core.errors import BenchError
 from bench.core.files import write_json
 from bench.core.progress import say
 from bench.cost import Cost
-from bench.data.contract import TaskData
-from bench.data.files import SPARE
-from bench.data.unpack import MAX_GROWTH
+from bench.data.fetch.locate import SPARE
+from bench.data.fetch.unpack import MAX_GROWTH
+from bench.data.types import TaskData
 from bench.doctor import doctor_record
 from bench.launch import Job, store_weights
 from bench.reading import read_weights

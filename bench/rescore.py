@@ -12,8 +12,8 @@ from bench.core.errors import BenchError, nearest
 from bench.core.progress import say
 from bench.core.randomness import seeded
 from bench.core.terminal import show
-from bench.data.contract import TaskData
-from bench.data.select import load_data
+from bench.data.load import load_data
+from bench.data.types import TaskData
 from bench.doctor import warn_if_unwell
 from bench.evaluation import evaluate_cell
 from bench.instruments import Instruments, make_instruments

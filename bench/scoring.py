@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from bench.core.progress import progress
-from bench.data.contract import TaskData
+from bench.data.types import TaskData
 from bench.distributions import DISTRIBUTIONS, Distribution, floors
 from bench.instruments import Instruments, Missing
 from bench.spec.protocols import ACROSS_GROUP, ALL, Protocol, SplitName

@@ -16,8 +16,8 @@ from bench.core.errors import BenchError, nearest
 from bench.core.files import write_json
 from bench.core.progress import say
 from bench.core.terminal import show
-from bench.data.contract import SPLITS, SplitName, TaskData
-from bench.data.select import data_kind, load_data
+from bench.data.load import data_kind, load_data
+from bench.data.types import SPLITS, SplitName, TaskData
 from bench.launch import layers, training_domains, weights_for, with_clusters
 from bench.loop import TrainingFailed
 from bench.results import ALIGNMENT

@@ -1,7 +1,7 @@
 """The stand-in for VGG-19 where nothing may be downloaded: a small network trained with labels of other drawn classes.
 
 VGG-19 was trained with the labels of photographs; this one with the labels of letters and objects that no task has
-(bench/data/drawn/others.py). It is trained when a method first asks for it, once for a results folder, from its own
+(bench/data/drawn/unseen_classes.py). It is trained when a method first asks for it, once for a results folder, from its own
 seed, on one CPU thread: the same for every task, method and seed. Methods that use it are weakly supervised.
 """
 
@@ -23,8 +23,8 @@ from bench.core.device import Runtime
 from bench.core.files import exclusive, remove_leftovers, write_atomically, write_json
 from bench.core.progress import progress, say
 from bench.core.randomness import generator, seeded
-from bench.data.drawn import DRAWN_VERSION
-from bench.data.drawn.others import OTHER_CLASSES, OTHERS_VERSION, draw_others
+from bench.data.drawn.datasets import DRAWN_VERSION
+from bench.data.drawn.unseen_classes import OTHER_CLASSES, OTHERS_VERSION, draw_others
 from bench.reading import damaged_folder, read_json, read_weights
 from bench.spec.presets import StandInSettings
 from methods.parts.backbones import STAND_IN_LAYOUT, StandInVGG

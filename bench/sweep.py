@@ -13,8 +13,8 @@ from bench.core.device import as_typed
 from bench.core.errors import BenchError, in_turn, nearest
 from bench.core.progress import say
 from bench.core.terminal import show
-from bench.data.contract import TaskData
-from bench.data.select import load_data
+from bench.data.load import load_data
+from bench.data.types import TaskData
 from bench.doctor import warn_if_unwell
 from bench.launch import Job, Request, Session, open_session, resolve_settings, run_alone, run_here, runtime_here
 from bench.leaderboard import leaderboards, write_leaderboards

@@ -15,7 +15,7 @@ from torch import Tensor
 from bench.core.files import write_array, write_json
 from bench.core.progress import progress
 from bench.core.randomness import generator
-from bench.data.contract import TaskData
+from bench.data.types import TaskData
 from bench.reading import read_array, read_json
 from bench.results import Cell
 from bench.spec.protocols import TRANSLATION, TranslationProtocol

@@ -14,7 +14,7 @@ import typer.main
 from bench import figures
 from bench.cli import app
 from bench.core.errors import BenchError
-from bench.data.fetch import listing
+from bench.data.fetch.fetch import listing
 from bench.launch import Request, resolve_settings
 from bench.listing import LISTINGS
 from bench.spec.protocols import select

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from bench.data.contract import Split, TaskData
+from bench.data.types import Split, TaskData
 from bench.features import FeatureCache
 from bench.instruments import Instruments, Missing
 from bench.judge import Judge

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from bench.core.files import write_array, write_json
-from bench.data.contract import Split, TaskData
+from bench.data.types import Split, TaskData
 from bench.figures.collect import Setting, preset_config
 from bench.results import Cell
 from bench.spec.presets import get_preset

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from bench.data.contract import TaskData
-from bench.data.select import load_data
+from bench.data.load import load_data
+from bench.data.types import TaskData
 from bench.results import SCHEMA
 from bench.spec.run_spec import Budget, RunSpec
 from bench.spec.tasks import get_task

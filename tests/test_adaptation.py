@@ -16,8 +16,8 @@ from determined import numbers
 from real_files import real_file
 from torch import Tensor, nn
 
-from bench.data.contract import TaskData
-from bench.data.select import load_data
+from bench.data.load import load_data
+from bench.data.types import TaskData
 from bench.spec.tasks import get_task
 from methods.base import run_step
 from methods.semantics.adaptation import (

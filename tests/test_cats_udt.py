@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from determined import domains, fill, numbers
 from torch import Tensor, nn
 
-from bench.data.select import load_data
+from bench.data.load import load_data
 from bench.launch import layers, with_clusters
 from bench.spec.presets import PRESETS
 from bench.spec.run_spec import flat_values, resolve_config

@@ -1,4 +1,4 @@
-"""MNIST, SVHN and USPS from small files in their original formats (bench/data/digits.py), and from the real ones."""
+"""MNIST, SVHN and USPS from small files in their original formats (bench/data/sources/digits.py), and from the real ones."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from real_files import real_file
 from scipy.io import savemat
 
 from bench.core.errors import BenchError
-from bench.data.digits import Mnist, Svhn, Usps, read_idx
+from bench.data.sources.digits import Mnist, Svhn, Usps, read_idx
 
 
 def idx(array: np.ndarray) -> bytes:

@@ -1,4 +1,4 @@
-"""DomainNet's five classes from small archives in exactly the published format (bench/data/domainnet.py)."""
+"""DomainNet's five classes from small archives in exactly the published format (bench/data/sources/domainnet.py)."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import pytest
 from PIL import Image
 
 from bench.core.errors import BenchError
-from bench.data import files
-from bench.data.domainnet import DomainNet
-from bench.data.manifest import DOMAINNET_CLASSES
+from bench.data.fetch import locate as files
+from bench.data.fetch.manifest import DOMAINNET_CLASSES
+from bench.data.sources.domainnet import DomainNet
 
 NUMBERS = {"bird": 26, "dog": 91, "flower": 114, "speedboat": 274, "tiger": 316, "zebra": 343}
 

@@ -1,4 +1,4 @@
-"""Finding files and telling right ones from wrong ones (bench/data/files.py, manifest.py)."""
+"""Finding files and telling right ones from wrong ones (bench/data/fetch/locate.py, manifest.py)."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import pytest
 from real_files import real_file
 
 from bench.core.errors import BenchError
-from bench.data import files
-from bench.data.manifest import ENTRIES, TASK_GROUPS, Form
+from bench.data.fetch import locate as files
+from bench.data.fetch.manifest import ENTRIES, TASK_GROUPS, Form
 from bench.spec.tasks import TASKS
 
 

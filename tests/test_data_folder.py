@@ -1,4 +1,4 @@
-"""Any <domain>/<class>/ tree: what is accepted and refused, how odd images are decoded (bench/data/folder.py)."""
+"""Any <domain>/<class>/ tree: what is accepted and refused, how odd images are decoded (bench/data/sources/folder.py)."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from PIL import Image
 from real_files import real_file
 
 from bench.core.errors import BenchError
-from bench.data.folder import FolderDomain, decode_rgb, discover
-from bench.data.select import load_data
-from bench.data.store import prepare
+from bench.data.load import load_data
+from bench.data.prepare import prepare
+from bench.data.sources.folder import FolderDomain, decode_rgb, discover
 from bench.spec.tasks import get_task
 
 

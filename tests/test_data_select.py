@@ -10,8 +10,8 @@ from PIL import Image
 from real_files import real_file
 
 from bench.core.errors import BenchError
-from bench.data.drawn import DrawnDigits, DrawnPictures
-from bench.data.select import _choose, load_data
+from bench.data.drawn.datasets import DrawnDigits, DrawnPictures
+from bench.data.load import _choose, load_data
 from bench.spec.tasks import get_task
 
 

@@ -1,4 +1,4 @@
-"""The prepared uint8 store: content, order, identity, killed and simultaneous processes (bench/data/store.py)."""
+"""The prepared uint8 store: content, order, identity, killed and simultaneous processes (bench/data/prepare.py)."""
 
 from __future__ import annotations
 
@@ -20,10 +20,11 @@ from PIL import Image
 from real_files import real_file
 
 from bench.core.errors import BenchError
-from bench.data import files, store
-from bench.data.contract import Item
-from bench.data.folder import FolderDomain, discover
-from bench.data.store import data_version, prepare, resized
+from bench.data import prepare as store
+from bench.data.fetch import locate as files
+from bench.data.prepare import data_version, prepare, resized
+from bench.data.sources.folder import FolderDomain, discover
+from bench.data.types import Item
 
 
 @dataclass

@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bench.data.contract import SPLITS, Item, Source
-from bench.data.drawn import DrawnDigits, DrawnPictures, _item_seed, mnist_originals
+from bench.data.drawn.datasets import DrawnDigits, DrawnPictures, _item_seed, mnist_originals
 from bench.data.drawn.digits import FACES, draw_house_digit, handwriting, handwritten
 from bench.data.drawn.pictures import DETAIL, FIGURES, PICTURE_CLASSES, draw_picture
 from bench.data.drawn.scenes import STYLES
 from bench.data.drawn.shapes import SIDE, draw_pose, posed, smooth
+from bench.data.types import SPLITS, Item, Source
 from bench.spec.tasks import get_task
 
 DIGEST_PROGRAM = """

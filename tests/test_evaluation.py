@@ -14,7 +14,7 @@ from eval_toys import PairEncoder, PixelEncoder, make_data, make_tools
 from test_leaderboard import add
 from toys import Toy, ToyConfig
 
-from bench.data.contract import TaskData
+from bench.data.types import TaskData
 from bench.evaluation import evaluate_cell
 from bench.instruments import Instruments
 from bench.results import Cell

@@ -1,4 +1,4 @@
-"""`fetch` against a server on 127.0.0.1, and safe extraction (bench/data/fetch.py, unpack.py)."""
+"""`fetch` against a server on 127.0.0.1, and safe extraction (bench/data/fetch/fetch.py, unpack.py)."""
 
 from __future__ import annotations
 
@@ -24,11 +24,12 @@ import numpy as np
 import pytest
 
 from bench.core.errors import BenchError
-from bench.data import fetch as module
-from bench.data import files
-from bench.data.fetch import fetch, listing, missing
-from bench.data.manifest import DOMAINNET_CLASSES, Entry, Form
-from bench.data.unpack import extract
+from bench.data.fetch import fetch
+from bench.data.fetch import fetch as module
+from bench.data.fetch import locate as files
+from bench.data.fetch.fetch import listing, missing
+from bench.data.fetch.manifest import DOMAINNET_CLASSES, Entry, Form
+from bench.data.fetch.unpack import extract
 
 CONTENT = np.random.default_rng(0).bytes(3 << 20)
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -456,4 +457,4 @@ def test_only_fetch_opens_sockets() -> None:
     sources = [path for package in ("bench", "methods", "metrics") for path in (root / package).rglob("*.py")]
     assert len(sources) > 10
     found = [str(path.relative_to(root)) for path in sources if network.search(path.read_text())]
-    assert sorted(found) == ["bench/cluster/driver.py", "bench/data/fetch.py"]
+    assert sorted(found) == ["bench/cluster/driver.py", "bench/data/fetch/fetch.py"]

@@ -8,7 +8,7 @@ import pytest
 from figure_toys import DIGITS, M2S, accuracies, make_task_data, store
 
 from bench.core.errors import BenchError
-from bench.data.contract import TaskData
+from bench.data.types import TaskData
 from bench.figures import FIGURES
 from bench.figures.collect import Collected, FigureRequest, Remedy, Setting, Slot, collect, remedy_of
 from bench.records import GIVEN

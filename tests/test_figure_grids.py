@@ -12,7 +12,7 @@ import pytest
 from figure_toys import DIGITS, M2S, PER_CLASS, PICTURES, S2M, SIDE, add_translations, make_task_data, store
 
 from bench.core.errors import BenchError
-from bench.data.contract import TaskData
+from bench.data.types import TaskData
 from bench.figures import draw_figure
 from bench.figures.axes import Drawn
 from bench.figures.collect import FigureRequest
@@ -37,7 +37,7 @@ def digits(monkeypatch: pytest.MonkeyPatch) -> Iterator[TaskData]:
 def here(task: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[TaskData]:
     """The data that `load_data` gives."""
     data = make_task_data(task)
-    monkeypatch.setattr("bench.data.select.load_data", lambda *asked: data)
+    monkeypatch.setattr("bench.data.load.load_data", lambda *asked: data)
     with drawing():
         yield data
 

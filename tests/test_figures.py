@@ -20,7 +20,7 @@ from torch import nn
 from bench.cli import main
 from bench.core.device import Runtime
 from bench.core.errors import BenchError
-from bench.data.contract import TaskData
+from bench.data.types import TaskData
 from bench.figures import FIGURES, draw_figure, embedding, make_figure
 from bench.figures.collect import FigureRequest
 from bench.figures.page import SIZE, WIDTH, drawing
@@ -45,7 +45,7 @@ def results(tmp_path_factory: pytest.TempPathFactory, data: dict[str, TaskData])
 
 @pytest.fixture(autouse=True)
 def load(monkeypatch: pytest.MonkeyPatch, data: dict[str, TaskData]) -> None:
-    monkeypatch.setattr("bench.data.select.load_data", lambda task, *asked: data[task.name])
+    monkeypatch.setattr("bench.data.load.load_data", lambda task, *asked: data[task.name])
     monkeypatch.setattr(embedding, "ITERATIONS", 250)
 
 

@@ -37,19 +37,19 @@ from scipy.io import savemat
 from stored_cells import fid, store
 
 import bench
-import bench.data.domainnet as domainnet_module
+import bench.data.sources.domainnet as domainnet_module
 import methods
 import metrics
 from bench import index
 from bench.checkpoints import CheckpointFolder
 from bench.core.errors import BenchError
-from bench.data import files
-from bench.data.digits import Svhn, read_idx, read_libsvm, read_mat
-from bench.data.domainnet import DomainNet, _opened, _read_member
-from bench.data.folder import decode_rgb
-from bench.data.manifest import DOMAINNET_CLASSES, Form
-from bench.data.store import _open
-from bench.data.unpack import extract
+from bench.data.fetch import locate as files
+from bench.data.fetch.manifest import DOMAINNET_CLASSES, Form
+from bench.data.fetch.unpack import extract
+from bench.data.prepare import _open
+from bench.data.sources.digits import Svhn, read_idx, read_libsvm, read_mat
+from bench.data.sources.domainnet import DomainNet, _opened, _read_member
+from bench.data.sources.folder import decode_rgb
 from bench.features import FeatureCache, content_key
 from bench.index import read_records
 from bench.leaderboard import boards, render_boards

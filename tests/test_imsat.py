@@ -17,7 +17,7 @@ from PIL import Image
 from real_files import real_file
 from torch import Tensor, nn
 
-from bench.data.select import load_data
+from bench.data.load import load_data
 from bench.spec.tasks import get_task
 from methods.base import run_step
 from methods.semantics.imsat import (

@@ -16,9 +16,9 @@ from PIL import Image
 
 from bench.core.errors import BenchError
 from bench.cores import cores, threads_asked
-from bench.data.folder import FolderDomain, decode_rgb, discover
 from bench.data.in_order import in_order
-from bench.data.store import prepare
+from bench.data.prepare import prepare
+from bench.data.sources.folder import FolderDomain, decode_rgb, discover
 
 
 @pytest.mark.parametrize("threads", [1, 2, 5])

@@ -12,7 +12,7 @@ import torch
 
 from bench.core.device import Runtime
 from bench.core.randomness import generator
-from bench.data.contract import Split, TaskData
+from bench.data.types import Split, TaskData
 from bench.judge import _flip_and_shift, _relevel, get_judge
 from bench.spec.presets import JudgeSettings
 

@@ -171,7 +171,7 @@ def test_a_checkpoint_is_scored_in_the_direction_that_it_has(
 
 def sources(shapes: Path) -> Tensor:
     """The test images of the first domain that the tiny preset translates: uint8 (N, 3, S, S)."""
-    from bench.data.select import load_data
+    from bench.data.load import load_data
     from bench.spec.tasks import get_task
 
     return torch.from_numpy(np.array(load_data(get_task("folder"), str(shapes), SIZE).splits[0, "test"].images))

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from bench.core.randomness import derived_seed
-from bench.data.contract import SPLITS
-from bench.data.drawn import _item_seed
+from bench.data.drawn.datasets import _item_seed
 from bench.data.drawn.letters import LETTERS, SKELETONS
 from bench.data.drawn.objects import OBJECTS
-from bench.data.drawn.others import OTHER_CLASSES, PALETTES, PLACES, draw_other, draw_others
 from bench.data.drawn.pictures import DETAIL
+from bench.data.drawn.unseen_classes import OTHER_CLASSES, PALETTES, PLACES, draw_other, draw_others
+from bench.data.types import SPLITS
 from bench.spec.tasks import TASKS
 
 PACS = {"dog", "elephant", "giraffe", "guitar", "horse", "house", "person"}
@@ -62,7 +62,7 @@ def test_every_item_has_a_seed_of_its_own(monkeypatch: pytest.MonkeyPatch) -> No
         seeds.append(derived_seed(*parts))
         return seeds[-1]
 
-    monkeypatch.setattr("bench.data.drawn.others.derived_seed", recorded)
+    monkeypatch.setattr("bench.data.drawn.unseen_classes.derived_seed", recorded)
     for label in range(22):
         for split in SPLITS:
             for style, index in ((0, 0), (0, 1), (1, 0), (1, 1)):

@@ -10,7 +10,7 @@ import torch
 from eval_toys import PairEncoder, PixelEncoder, make_data, make_tools
 from toys import Toy, ToyConfig
 
-from bench.data.contract import Split, TaskData
+from bench.data.types import Split, TaskData
 from bench.features import FeatureCache
 from bench.instruments import Instruments
 from bench.scoring import (

@@ -20,8 +20,8 @@ from tiny import SOURCES
 
 from bench.cli import main
 from bench.core.device import Runtime
-from bench.data.contract import Split, TaskData
-from bench.data.select import load_data
+from bench.data.load import load_data
+from bench.data.types import Split, TaskData
 from bench.launch import fetched_weights, training_domains
 from bench.loop import TrainingFailed
 from bench.spec.tasks import get_task

@@ -21,11 +21,11 @@ from bench.checkpoints import CheckpointFolder
 from bench.core.device import Runtime
 from bench.core.errors import BenchError
 from bench.core.files import exclusive, remove_leftovers, write_atomically, write_json
-from bench.data import files
-from bench.data.digits import Svhn, read_mat
-from bench.data.folder import read_file
-from bench.data.manifest import Form
-from bench.data.unpack import extract
+from bench.data.fetch import locate as files
+from bench.data.fetch.manifest import Form
+from bench.data.fetch.unpack import extract
+from bench.data.sources.digits import Svhn, read_mat
+from bench.data.sources.folder import read_file
 from bench.features import FeatureCache
 from bench.judge import get_judge
 from bench.loop import LossLog

@@ -19,8 +19,8 @@ from filelock import FileLock, Timeout
 
 from bench.cluster.parcel import Files, pack, pack_units, shared_units, store_unit, unpack
 from bench.core.errors import BenchError
-from bench.data.files import cache_folder
-from bench.data.select import load_data
+from bench.data.fetch.locate import cache_folder
+from bench.data.load import load_data
 from bench.instruments import make_instruments
 from bench.launch import Request, Session, open_session, run_here
 from bench.results import Cell

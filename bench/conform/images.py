@@ -8,9 +8,9 @@ from functools import cache
 import numpy as np
 
 from bench.core.randomness import derived_seed
-from bench.data.contract import SPLITS, Split, SplitName, TaskData
 from bench.data.drawn.pictures import PICTURE_CLASSES, PictureDomain, draw_picture
-from bench.data.store import resized
+from bench.data.prepare import resized
+from bench.data.types import SPLITS, Split, SplitName, TaskData
 
 PER_CLASS: dict[SplitName, int] = {"train": 3, "test": 1}
 DOMAINS: tuple[PictureDomain, PictureDomain] = ("sketch", "real")

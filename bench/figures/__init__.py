@@ -27,7 +27,7 @@ from bench.spec.tasks import get_task
 from bench.tables.paper_shapes import printed_value
 
 if TYPE_CHECKING:
-    from bench.data.contract import TaskData
+    from bench.data.types import TaskData
     from bench.figures.axes import Drawn
 
 __all__ = ["FIGURES", "FigureRequest", "PaperFigure", "draw_figure", "figure_list", "make_figure", "sample_grid"]
@@ -237,7 +237,7 @@ def _loader(request: FigureRequest) -> Load:
 
     @cache
     def load(kind: str) -> TaskData:
-        from bench.data.select import load_data
+        from bench.data.load import load_data
 
         task, choice = get_task(request.task), request.data
         if choice == "auto" and kind in ("embedded", "mnist-drawn"):

@@ -20,7 +20,7 @@ from bench.spec.tasks import TASKS, get_task
 if TYPE_CHECKING:
     import pandas as pd
 
-    from bench.data.contract import TaskData
+    from bench.data.types import TaskData
 
 STUDIED = (
     "lambda_sem", "lambda_sty", "lambda_cyc", "lambda_ds", "conditioning", "categories", "semantic_loss",
@@ -248,7 +248,7 @@ def collect(request: FigureRequest, slots: Sequence[Slot], remedy: Remedy, load:
 
 def _of_request(rows: pd.DataFrame, request: FigureRequest, load: Load) -> pd.DataFrame:
     """The cells of the preset, budget, kind and version of data that was asked for."""
-    from bench.data.select import data_kind
+    from bench.data.load import data_kind
 
     rows = rows[rows["preset"] == request.preset]
     if request.budget:

@@ -20,7 +20,7 @@ from bench.spec.tasks import get_task
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from bench.data.contract import TaskData
+    from bench.data.types import TaskData
 
 PER_CLASS = 100
 """Images of each class and domain that are embedded: the first in the order of content hashes."""

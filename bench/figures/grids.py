@@ -24,7 +24,7 @@ from bench.spec.presets import get_preset
 from bench.spec.tasks import TASKS
 
 if TYPE_CHECKING:
-    from bench.data.contract import TaskData
+    from bench.data.types import TaskData
     from bench.translations import Translations
 
 MOST_CLASSES = 10

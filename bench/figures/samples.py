@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 from bench.core.files import write_atomically
 
 if TYPE_CHECKING:
-    from bench.data.contract import TaskData
+    from bench.data.types import TaskData
     from bench.translations import Translations
 
 SMALLEST_TILE = 96

@@ -12,8 +12,9 @@ import numpy as np
 from PIL import Image
 
 from bench.core.errors import BenchError
-from bench.data import files, store
-from bench.data.contract import Split
+from bench.data import prepare as store
+from bench.data.fetch import locate as files
+from bench.data.types import Split
 from bench.report.collect import Results, StoredCell, read_table
 from bench.results import direction_file
 from bench.spec.protocols import ALL

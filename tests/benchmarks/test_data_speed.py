@@ -15,8 +15,8 @@ import pytest
 from paired import take_turns
 from PIL import Image
 
-from bench.data.folder import FolderDomain, discover
-from bench.data.store import prepare
+from bench.data.prepare import prepare
+from bench.data.sources.folder import FolderDomain, discover
 
 SIDE = 256
 MIB = 2**20

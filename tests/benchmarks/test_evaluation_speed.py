@@ -14,7 +14,7 @@ from test_frechet import INCEPTION, pacs
 from test_leaderboard import add
 from toys import Toy, ToyConfig
 
-from bench.data.contract import Split, TaskData
+from bench.data.types import Split, TaskData
 from bench.evaluation import evaluate_cell
 from metrics.encoders import TF1, InceptionEncoder, InceptionNetwork, LpipsAlexNet
 

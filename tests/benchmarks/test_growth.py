@@ -18,7 +18,7 @@ from paired import take_turns
 from test_leaderboard import add
 from toys import Toy, ToyConfig
 
-from bench.data.select import load_data
+from bench.data.load import load_data
 from bench.evaluation import evaluate_cell
 from bench.spec.tasks import get_task
 from methods.base import Domains, run_step

@@ -32,7 +32,7 @@ from torch import Tensor
 
 from bench.core.errors import BenchError
 from bench.core.progress import handed_to
-from bench.data.contract import TaskData
+from bench.data.types import TaskData
 from bench.gate.code import images_case, inputs, metrics_case, steps, stored, translating
 from bench.gate.code.comparing import compare, failed, undecided
 from bench.gate.code.trial import METHODS, TASK, THREADS, cpu, trial

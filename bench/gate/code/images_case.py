@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from bench.core.randomness import generator
-from bench.data.contract import Split, TaskData
+from bench.data.types import Split, TaskData
 from bench.gate.code import inputs
 from bench.gate.code.values import Values
 from methods import base

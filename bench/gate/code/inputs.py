@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.data.contract import SPLITS, Source, Split, SplitName, TaskData
-from bench.data.drawn import DrawnDigits, DrawnPictures
-from bench.data.store import prepare
+from bench.data.drawn.datasets import DrawnDigits, DrawnPictures
+from bench.data.prepare import prepare
+from bench.data.types import SPLITS, Source, Split, SplitName, TaskData
 from bench.spec.tasks import get_task
 
 TASKS = {"sketch2real": (2, 3), "mnist2svhn": (2, 1)}

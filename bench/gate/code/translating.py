@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
-from bench.data.contract import TaskData
+from bench.data.types import TaskData
 from bench.evaluation import evaluate_cell
 from bench.features import FeatureCache
 from bench.gate.code.trial import Trial, cpu

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from bench.core.device import Runtime
 from bench.core.randomness import seeded
-from bench.data.contract import TaskData
+from bench.data.types import TaskData
 from bench.launch import Job, layers, make_job, training_domains, with_clusters
 from bench.results import Cell
 from bench.spec.presets import STAND_IN, get_preset

@@ -12,8 +12,8 @@ from typing import Literal
 
 import numpy as np
 
-from bench.data import files
-from bench.data.contract import SPLITS, Item, SplitName
+from bench.data.fetch import locate as files
+from bench.data.types import SPLITS, Item, SplitName
 from bench.spec.tasks import DIGITS
 
 MAX_BYTES = 1 << 30

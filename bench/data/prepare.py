@@ -23,9 +23,9 @@ from PIL import Image
 from bench.core.errors import BenchError, joined
 from bench.core.files import write_atomically, write_json
 from bench.cores import cores, threads_asked
-from bench.data import files
-from bench.data.contract import SPLITS, Item, Progress, Source, Split, SplitName, TaskData
+from bench.data.fetch import locate as files
 from bench.data.in_order import in_order
+from bench.data.types import SPLITS, Item, Progress, Source, Split, SplitName, TaskData
 from bench.reading import read_json
 
 PREPARATION = 1

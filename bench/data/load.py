@@ -7,13 +7,13 @@ from pathlib import Path
 
 from bench.core.errors import BenchError, each
 from bench.core.progress import track
-from bench.data import files
-from bench.data.contract import Source, TaskData
-from bench.data.digits import Mnist, Svhn, Usps
-from bench.data.domainnet import DomainNet
-from bench.data.drawn import DRAWN_VERSION, DrawnDigits, DrawnPictures
-from bench.data.folder import FolderDomain, discover
-from bench.data.store import prepare
+from bench.data.drawn.datasets import DRAWN_VERSION, DrawnDigits, DrawnPictures
+from bench.data.fetch import locate as files
+from bench.data.prepare import prepare
+from bench.data.sources.digits import Mnist, Svhn, Usps
+from bench.data.sources.domainnet import DomainNet
+from bench.data.sources.folder import FolderDomain, discover
+from bench.data.types import Source, TaskData
 from bench.spec.tasks import Task
 
 

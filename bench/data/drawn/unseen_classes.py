@@ -14,7 +14,6 @@ import numpy as np
 from PIL import Image
 
 from bench.core.randomness import derived_seed
-from bench.data.contract import SplitName
 from bench.data.drawn.digits import DIGIT_SIDE
 from bench.data.drawn.letters import LETTERS, letter_by_hand, letter_on_wall
 from bench.data.drawn.objects import OBJECTS
@@ -23,6 +22,7 @@ from bench.data.drawn.raster import hsv, noise
 from bench.data.drawn.scenes import Colour, Style, bokeh, lawn, pick, rgb, room, sky
 from bench.data.drawn.shapes import Figure, Pose, draw_pose, posed
 from bench.data.drawn.sketch import sketch
+from bench.data.types import SplitName
 
 OTHERS_VERSION = 1
 """Part of every seed. Raised by a change to any of these drawings."""

@@ -20,7 +20,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
 from bench.core.errors import BenchError
-from bench.data import files
+from bench.data.fetch import locate as files
 
 MAX_GROWTH = 20
 """Images are compressed already: an archive of them is about as large as they are."""

@@ -29,7 +29,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from bench.core.errors import BenchError, each, joined, nearest
-from bench.data.contract import Item, SplitName
+from bench.data.types import Item, SplitName
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP")

@@ -23,7 +23,7 @@ from typing import IO, Literal, cast
 import platformdirs
 
 from bench.core.errors import BenchError, nearest
-from bench.data.manifest import ENTRIES, TASK_GROUPS, Entry, Form
+from bench.data.fetch.manifest import ENTRIES, TASK_GROUPS, Entry, Form
 from bench.reading import read_json
 
 Check = Literal["verified", "recorded", "unverified"]

@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Literal
 
 from bench.core.errors import BenchError
-from bench.data import files
-from bench.data.contract import Item, SplitName
-from bench.data.folder import SUFFIXES, decode_rgb, image_files, read_file
-from bench.data.manifest import DOMAINNET_CLASSES
+from bench.data.fetch import locate as files
+from bench.data.fetch.manifest import DOMAINNET_CLASSES
+from bench.data.sources.folder import SUFFIXES, decode_rgb, image_files, read_file
+from bench.data.types import Item, SplitName
 
 TESTS = 15  # per class and domain
 MAX_PICTURE = 1 << 28
