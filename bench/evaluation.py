@@ -14,9 +14,9 @@ from bench.data.types import TaskData
 from bench.doctor import doctor_record
 from bench.figures import sample_grid
 from bench.instruments import Instruments, Missing
-from bench.results import SCHEMA, Cell, read_metrics
 from bench.scoring import Record, score_direction, unrounded_key
 from bench.spec.protocols import TRANSLATION
+from bench.store.cell import SCHEMA, Cell, read_metrics
 from bench.translations import Translations, keep, kept, provenance, translate_test_images
 from methods.base import Translator
 from metrics.encoders import identity_of

@@ -32,7 +32,6 @@ from bench.leaderboard import leaderboards, write_leaderboards
 from bench.loop import TrainingFailed
 from bench.parallel import run_in_processes
 from bench.reading import read_weights
-from bench.results import Cell, damaged, read_metrics
 from bench.spec import presets
 from bench.spec.presets import STAND_IN, KindPreset, get_preset
 from bench.spec.protocols import select
@@ -47,6 +46,7 @@ from bench.spec.run_spec import (
 from bench.spec.tasks import Task, get_task
 from bench.stages import StageStore
 from bench.stand_in import stand_in_weights
+from bench.store.cell import Cell, damaged, read_metrics
 from bench.training import follow, prepared, train
 from bench.translations import style_name
 from methods.base import Context, Domains, Translator

@@ -11,13 +11,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bench.checkpoints import CheckpointFolder
 from bench.core.device import Runtime
 from bench.core.errors import Interrupted
 from bench.core.files import refused, write_text
 from bench.core.progress import progress, say
 from bench.core.signals import stop_signals
 from bench.cost import Meter
+from bench.store.checkpoints import CheckpointFolder
 
 STEPS_PER_READ = 10
 """Losses stay on the device and are read back, checked and logged once per this many steps."""

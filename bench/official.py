@@ -24,7 +24,7 @@ from bench.data.types import TaskData
 from bench.doctor import doctor_record
 from bench.launch import Job, store_weights
 from bench.reading import read_weights
-from bench.results import Cell
+from bench.store.cell import Cell
 from bench.translations import styles_for
 from methods.base import Translator, to_model_range
 

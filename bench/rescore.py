@@ -28,11 +28,11 @@ from bench.launch import (
 )
 from bench.leaderboard import leaderboards, write_leaderboards
 from bench.official import load_checkpoint, read_checkpoint, store_as_trained
-from bench.results import Cell, read_cells
 from bench.spec.presets import KindPreset, get_preset
 from bench.spec.protocols import select
 from bench.spec.run_spec import Budget, check_override_methods, config_from_values, parse_overrides, resolve_config
 from bench.spec.tasks import Task, get_task
+from bench.store.cell import Cell, read_cells
 from bench.translations import style_name
 from methods.base import StyleSource
 

@@ -19,11 +19,11 @@ from bench.doctor import warn_if_unwell
 from bench.launch import Job, Request, Session, open_session, resolve_settings, run_alone, run_here, runtime_here
 from bench.leaderboard import leaderboards, write_leaderboards
 from bench.parallel import run_in_processes
-from bench.results import Cell
 from bench.spec.presets import PRESETS
 from bench.spec.protocols import select
 from bench.spec.run_spec import Budget
 from bench.spec.tasks import get_task
+from bench.store.cell import Cell
 from bench.sweep_cost import Costs, StageKey, stage_keys
 from bench.sweep_file import Entry, SweepFile, count_cells, find_sweep, load_sweep
 

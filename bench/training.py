@@ -19,9 +19,9 @@ from bench.cost import Cost, Meter, count_flops
 from bench.data_parallel import Group, Join
 from bench.loop import Loop, LossLog, TrainingFailed, load_module_state, module_state
 from bench.reading import read_json
-from bench.results import Cell, damaged
 from bench.spec.run_spec import RunSpec
 from bench.stages import StageStore
+from bench.store.cell import Cell, damaged
 from methods.base import Context, Domains, Exemplar, Noise, Progress, Style, Translator, run_step, to_uint8
 
 ZERO_LOSS = 1e-4

@@ -17,8 +17,8 @@ from bench.core.progress import progress
 from bench.core.randomness import generator
 from bench.data.types import TaskData
 from bench.reading import read_array, read_json
-from bench.results import Cell
 from bench.spec.protocols import TRANSLATION, TranslationProtocol
+from bench.store.cell import Cell
 from methods.base import Exemplar, Noise, Style, Translator, to_model_range, to_uint8
 
 Watch = Callable[[Tensor, int], None]

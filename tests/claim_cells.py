@@ -12,11 +12,11 @@ from typing import Any
 
 from bench.claims.claims import CLAIMS
 from bench.claims.forms import Subject, leaves
-from bench.results import Cell
 from bench.spec.presets import get_preset
 from bench.spec.run_spec import Budget, RunSpec
 from bench.spec.tasks import get_task
-from bench.tables.own_settings import Own, own_settings
+from bench.store.cell import Cell
+from bench.store.preset_settings import Own, own_settings
 
 JUDGE = "aaaaaaaaaaaa"
 IMAGES = (50, 200)

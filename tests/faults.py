@@ -203,8 +203,8 @@ def lasting(results: Path) -> dict[str, str]:
 
 def damaged_files(results: Path) -> list[str]:
     """Files under their final names that are not whole, and everything that tables complain about."""
-    from bench.checkpoints import _is_whole
-    from bench.index import read_records
+    from bench.store.checkpoints import _is_whole
+    from bench.store.index import read_records
 
     readers: dict[str, Any] = {".json": read_json, ".npy": read_array, ".safetensors": read_weights}
     found = [line for task in (results / "runs").glob("*") for line in read_records(results, task.name).complaints]

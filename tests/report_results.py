@@ -12,9 +12,9 @@ import numpy as np
 
 from bench.data.load import load_data
 from bench.data.types import TaskData
-from bench.results import SCHEMA
 from bench.spec.run_spec import Budget, RunSpec
 from bench.spec.tasks import get_task
+from bench.store.cell import SCHEMA
 
 CLASSES = ("cross", "disc")
 PROTOCOLS = {

@@ -8,11 +8,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from bench.results import Cell
 from bench.spec.presets import get_preset
 from bench.spec.run_spec import Budget, RunSpec
 from bench.spec.tasks import get_task
-from bench.tables.own_settings import Own, _resolved
+from bench.store.cell import Cell
+from bench.store.preset_settings import Own, _resolved
 
 JUDGE = "aaaaaaaaaaaa"
 CLASSES = ("all", "bird", "dog", "flower", "speedboat", "tiger")

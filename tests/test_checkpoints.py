@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from bench.checkpoints import CheckpointFolder
 from bench.core.errors import BenchError
+from bench.store.checkpoints import CheckpointFolder
 
 
 def state(value: float) -> dict[str, object]:

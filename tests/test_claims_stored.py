@@ -17,9 +17,9 @@ from bench.claims.claims import SWEEP
 from bench.claims.command import ClaimsRequest, judge_claims
 from bench.claims.run import Judged, run_claims
 from bench.core.errors import BenchError
-from bench.pools import Setting
 from bench.spec.run_spec import Budget
 from bench.spec.tasks import get_task
+from bench.store.query import Setting
 from bench.tables.as_csv import HEADER
 from bench.tables.render import FORMATS
 

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import test_parallel
 
-from bench.results import read_cells
+from bench.store.cell import read_cells
 
 pytest.importorskip("ray", reason='needs Ray: pip install "udt-bench[cluster]"')
 pytestmark = pytest.mark.slow

@@ -19,7 +19,7 @@ from bench.cluster.node import Order, Outcome, do_cell, do_judges
 from bench.cluster.parcel import pack, shared_units, store_cell, store_unit
 from bench.core.errors import BenchError
 from bench.launch import Request, is_settled, open_session
-from bench.results import Cell
+from bench.store.cell import Cell
 
 pytestmark = pytest.mark.usefixtures("tiny_preset", "no_real_files")
 

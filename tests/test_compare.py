@@ -11,7 +11,7 @@ from test_end_to_end import cells, request
 from bench.compare import CompareRequest, compare
 from bench.core.errors import BenchError
 from bench.launch import run
-from bench.results import frame
+from bench.store.cell import frame
 
 pytestmark = pytest.mark.usefixtures("tiny_preset", "no_real_files")
 

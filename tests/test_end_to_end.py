@@ -17,7 +17,7 @@ from bench.doctor import doctor_record
 from bench.launch import Request, run
 from bench.leaderboard import leaderboards
 from bench.rescore import RescoreRequest, rescore
-from bench.results import frame, read_cells
+from bench.store.cell import frame, read_cells
 
 pytestmark = pytest.mark.usefixtures("tiny_preset", "no_real_files")
 

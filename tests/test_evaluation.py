@@ -17,9 +17,9 @@ from toys import Toy, ToyConfig
 from bench.data.types import TaskData
 from bench.evaluation import evaluate_cell
 from bench.instruments import Instruments
-from bench.results import Cell
 from bench.scoring import Record
 from bench.spec.presets import EvaluationSize
+from bench.store.cell import Cell
 from metrics.frechet import frechet_distance
 
 ONE_WAY = [(0, 1)]

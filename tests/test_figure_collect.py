@@ -11,9 +11,9 @@ from bench.core.errors import BenchError
 from bench.data.types import TaskData
 from bench.figures import FIGURES
 from bench.figures.collect import Collected, FigureRequest, Remedy, Setting, Slot, collect, remedy_of
-from bench.records import GIVEN
 from bench.spec.run_spec import Budget
 from bench.spec.tasks import TASKS
+from bench.store.columns import GIVEN
 
 FULL, NO_SEM = Slot("full", ("cats_udt",)), Slot("λ_sem = 0", ("cats_udt:no_sem",))
 REMEDY = Remedy(("python -m bench sweep figure3a",), ())

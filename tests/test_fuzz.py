@@ -40,8 +40,6 @@ import bench
 import bench.data.sources.domainnet as domainnet_module
 import methods
 import metrics
-from bench import index
-from bench.checkpoints import CheckpointFolder
 from bench.core.errors import BenchError
 from bench.data.fetch import locate as files
 from bench.data.fetch.manifest import DOMAINNET_CLASSES, Form
@@ -51,12 +49,14 @@ from bench.data.sources.digits import Svhn, read_idx, read_libsvm, read_mat
 from bench.data.sources.domainnet import DomainNet, _opened, _read_member
 from bench.data.sources.folder import decode_rgb
 from bench.features import FeatureCache, content_key
-from bench.index import read_records
 from bench.leaderboard import boards, render_boards
 from bench.loop import LossLog
 from bench.official import read_checkpoint
 from bench.reading import read_array
-from bench.results import Cell, read_cells, read_metrics
+from bench.store import index
+from bench.store.cell import Cell, read_cells, read_metrics
+from bench.store.checkpoints import CheckpointFolder
+from bench.store.index import read_records
 from bench.sweep_file import SHIPPED, load_sweep
 from bench.training import _stored_plan
 from metrics.encoders.base import read_tensors

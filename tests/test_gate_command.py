@@ -24,8 +24,8 @@ from bench.gate.report import Report, as_json, as_junit, as_markdown
 from bench.gate.rerun import _overrides, code_of
 from bench.gate.verdict import Finding, Verdict
 from bench.launch import Request
-from bench.results import read_cells
 from bench.spec.run_spec import Budget
+from bench.store.cell import read_cells
 from methods.base import Phase
 
 VERDICTS = {verdict.words: verdict for verdict in Verdict}

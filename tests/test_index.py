@@ -14,11 +14,11 @@ import pandas as pd
 import pytest
 from test_leaderboard import add, record
 
-from bench import index
 from bench.core.errors import BenchError
-from bench.index import read_records
-from bench.records import GIVEN, Records
-from bench.results import Cell, frame, read_cells
+from bench.store import index
+from bench.store.cell import Cell, frame, read_cells
+from bench.store.columns import GIVEN, Records
+from bench.store.index import read_records
 
 LONG_AGO = 10**18
 

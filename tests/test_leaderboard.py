@@ -14,12 +14,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from table_checks import check_latex, parse_html
 
-from bench.index import read_records
 from bench.leaderboard import boards, leaderboards, render_boards, write_leaderboards
 from bench.leaderboard.columns import Measure
-from bench.pools import by_setting
-from bench.results import Cell, frame
 from bench.spec.run_spec import Budget, RunSpec
+from bench.store.cell import Cell, frame
+from bench.store.index import read_records
+from bench.store.query import by_setting
 from bench.tables.as_csv import HEADER
 from bench.tables.marks import Marks
 from bench.tables.render import FORMATS, render

@@ -20,8 +20,8 @@ from torch import Tensor
 from bench.cli import main
 from bench.core.errors import BenchError
 from bench.official import read_checkpoint
-from bench.results import read_cells
 from bench.spec.run_spec import resolve_config
+from bench.store.cell import read_cells
 from methods.base import Translator, to_model_range, to_uint8
 from methods.cyclegan import CycleGAN, CycleGANConfig
 from methods.registry import BUILT_IN, load

@@ -14,7 +14,7 @@ import pytest
 import torch
 from PIL import Image
 
-from bench.results import read_cells
+from bench.store.cell import read_cells
 from bench.training import begin_step
 from methods.base import Domains, Noise, Progress, run_step, to_model_range
 

@@ -18,7 +18,7 @@ from tiny import SOURCES
 from bench.core.device import Runtime
 from bench.core.errors import BenchError
 from bench.launch import Request, run
-from bench.results import read_cells
+from bench.store.cell import read_cells
 
 SCRIPT = Path(__file__).with_name("tiny.py")
 

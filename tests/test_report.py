@@ -24,7 +24,7 @@ from bench.core.errors import BenchError
 from bench.report import write_report
 from bench.report.collect import collect
 from bench.report.page import section, write_page
-from bench.results import frame
+from bench.store.cell import frame
 
 HOSTILE = (
     "<script>alert(1)</script>",

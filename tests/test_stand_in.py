@@ -16,11 +16,11 @@ from bench.core.device import Runtime
 from bench.core.errors import BenchError
 from bench.core.randomness import generator
 from bench.launch import Request, layers, run, weights_for
-from bench.results import read_cells
 from bench.semantics import SemanticsRequest, run_semantics
 from bench.spec.presets import StandInSettings, get_preset
 from bench.spec.run_spec import resolve_config
 from bench.stand_in import _shifted, stand_in_weights
+from bench.store.cell import read_cells
 from methods.cats_udt import CatsUDT
 from methods.parts.backbones import StandInVGG
 

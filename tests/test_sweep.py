@@ -18,7 +18,7 @@ from bench import sweep_cost
 from bench.cli import main
 from bench.core.errors import BenchError
 from bench.launch import Request
-from bench.results import read_cells
+from bench.store.cell import read_cells
 from bench.sweep import MAX_CELLS, Planned, SweepRequest, check, duration, expand, plan, run_sweep
 from bench.sweep_file import load_sweep
 
@@ -429,7 +429,7 @@ def planned_spec(text: str, shapes: Path, tmp_path: Path, index: int) -> Any:
 def record(spec: Any, folder: Path, stages: dict[str, float], seconds: float) -> None:
     """A trained cell of that cost."""
     from bench.core.environment import describe
-    from bench.results import Cell
+    from bench.store.cell import Cell
 
     cell = Cell(folder / "results", spec)
     cell.folder.mkdir(parents=True)

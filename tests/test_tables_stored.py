@@ -12,8 +12,8 @@ from stored_cells import CLASSES, fid, judged, own, store
 from bench.core.errors import BenchError
 from bench.spec.run_spec import Budget
 from bench.spec.tasks import get_task
-from bench.tables import own_settings as module
-from bench.tables.own_settings import own_settings
+from bench.store import preset_settings as module
+from bench.store.preset_settings import own_settings
 from bench.tables.paper import OTHER_PROTOCOL, OTHER_SETTING
 from bench.tables.paper_notes import Options
 from bench.tables.render import render

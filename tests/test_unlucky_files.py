@@ -16,8 +16,6 @@ from scipy.io import savemat
 from test_judge import SETTINGS, make_data
 from tiny import TINY_STAND_IN
 
-from bench import checkpoints
-from bench.checkpoints import CheckpointFolder
 from bench.core.device import Runtime
 from bench.core.errors import BenchError
 from bench.core.files import exclusive, remove_leftovers, write_atomically, write_json
@@ -30,6 +28,8 @@ from bench.features import FeatureCache
 from bench.judge import get_judge
 from bench.loop import LossLog
 from bench.stand_in import stand_in_weights
+from bench.store import checkpoints
+from bench.store.checkpoints import CheckpointFolder
 
 
 def refuse(number: int) -> object:

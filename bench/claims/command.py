@@ -8,8 +8,8 @@ from pathlib import Path
 from bench.claims.report import details, verdicts
 from bench.claims.run import OF_PAPER, run_claims
 from bench.claims.setting import setting_text, unlike_paper
-from bench.pools import Setting
 from bench.spec.tasks import Task, get_task
+from bench.store.query import Setting
 from bench.tables.output import deliver, form_of, joined, unmeasured, wants
 from bench.tables.table import Table
 

@@ -13,14 +13,14 @@ import numpy as np
 
 from bench.claims.forms import Candidate, Subject
 from bench.claims.judge import Sample
-from bench.index import read_records
-from bench.pools import Group, Row, Setting, by_setting
-from bench.records import GIVEN
 from bench.spec.protocols import ALL
 from bench.spec.run_spec import flat_values
 from bench.spec.tasks import Task
-from bench.tables.alignments import Aligned, read_alignments
-from bench.tables.own_settings import Own, own_settings
+from bench.store.alignments import Aligned, read_alignments
+from bench.store.columns import GIVEN
+from bench.store.index import read_records
+from bench.store.preset_settings import Own, own_settings
+from bench.store.query import Group, Row, Setting, by_setting
 from bench.tables.paper_shapes import STAGES
 
 CHAINED = "cats_udt"

@@ -12,8 +12,8 @@ from bench.claims.forms import Claim, Comparison, Formula, Subject, comparisons,
 from bench.claims.judge import FEWEST, Finding, Sample, Verdict, compare, exceeds, judge
 from bench.claims.printed import Printed, printed
 from bench.core.errors import BenchError, nearest
-from bench.pools import Setting
 from bench.spec.tasks import TASKS, Task, get_task
+from bench.store.query import Setting
 from bench.tables.table import images
 
 OF_PAPER = tuple(dict.fromkeys(claim.task for claim in CLAIMS))

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bench.claims.run import Judgement
-from bench.pools import Setting
 from bench.spec.presets import PRESETS
 from bench.spec.tasks import Task
+from bench.store.query import Setting
 from bench.tables.paper_notes import Options
 from bench.tables.paper_shapes import ACCURACY
 from bench.tables.stored import PUBLISHED_SOURCES

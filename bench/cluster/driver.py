@@ -22,7 +22,7 @@ from bench.core.signals import stop_signals
 from bench.instruments import Instruments, make_instruments
 from bench.judge import judge_folder
 from bench.launch import Job, Request, Session, is_settled
-from bench.results import Cell
+from bench.store.cell import Cell
 
 RETRIES = 3
 """How often a cell whose worker was lost is given to another one."""

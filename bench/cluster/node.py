@@ -23,8 +23,8 @@ from bench.data.fetch.locate import cache_folder
 from bench.data.load import load_data
 from bench.instruments import make_instruments
 from bench.launch import Request, Session, open_session, run_here
-from bench.results import Cell
 from bench.spec.tasks import get_task
+from bench.store.cell import Cell
 
 LOCK_SECONDS = 60.0
 """How long the lock of a cell may outlive its holder: until a node that was given up notices it itself."""

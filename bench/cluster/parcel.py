@@ -8,7 +8,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from bench.core.files import write_atomically
-from bench.results import Cell
+from bench.store.cell import Cell
 
 Files = Mapping[str, bytes]
 """Name relative to some folder -> content."""

@@ -19,12 +19,12 @@ from bench.conform.run import STEPS, Training
 from bench.core.device import Runtime
 from bench.core.randomness import seeded
 from bench.launch import Job, fetched_weights, layers, make_job, training_domains, with_clusters
-from bench.results import Cell
 from bench.spec.presets import STAND_IN, StandInSettings, get_preset
 from bench.spec.run_spec import Budget, resolve_config
 from bench.spec.tasks import get_task
 from bench.stages import StageStore
 from bench.stand_in import stand_in_weights
+from bench.store.cell import Cell
 from bench.training import prepared
 from methods import base
 from methods.base import Context, Domains, Translator

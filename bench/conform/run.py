@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from bench.checkpoints import CheckpointFolder
 from bench.conform.holdings import attributes, fingerprint
 from bench.cost import count_flops
 from bench.loop import load_module_state, module_state
+from bench.store.checkpoints import CheckpointFolder
 from bench.training import begin_step
 from methods.base import Phase, Progress, Trainable, Translator, run_step
 

@@ -9,13 +9,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench import pools
 from bench.core.errors import BenchError
-from bench.records import GIVEN
-from bench.results import frame
 from bench.spec.presets import PRESETS, get_preset
 from bench.spec.run_spec import flat_values
 from bench.spec.tasks import TASKS, get_task
+from bench.store import query as pools
+from bench.store.cell import frame
+from bench.store.columns import GIVEN
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -134,7 +134,7 @@ class Found:
     method: str
     """Which of the slot's methods they are of."""
     rows: pd.DataFrame
-    """Theirs of `bench.results.frame`: one config, all seeds."""
+    """Theirs of `bench.store.cell.frame`: one config, all seeds."""
     notes: tuple[str, ...] = ()
     """What the figure must say of them."""
 

@@ -19,9 +19,9 @@ from bench.figures.axes import Drawn, direction_name, with_commands
 from bench.figures.collect import Collected, FigureRequest, Found, Remedy, Slot
 from bench.figures.page import DPI, MARGIN, SIZE, WIDTH, Heading, Page, text_width
 from bench.figures.values import STYLE_ORDER
-from bench.results import direction_file
 from bench.spec.presets import get_preset
 from bench.spec.tasks import TASKS
+from bench.store.cell import direction_file
 
 if TYPE_CHECKING:
     from bench.data.types import TaskData

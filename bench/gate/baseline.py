@@ -20,8 +20,8 @@ from typing import Any, NamedTuple
 from bench.core.errors import BenchError, nearest
 from bench.core.files import write_json
 from bench.gate.trainings import FAILED, Made, Measure, Training
-from bench.pools import Setting
 from bench.spec.protocols import PROTOCOLS, TRANSLATION
+from bench.store.query import Setting
 
 SCHEMA = 2
 """1 had one training length for all methods."""

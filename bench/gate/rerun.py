@@ -18,9 +18,9 @@ from bench.core.progress import say
 from bench.gate.baseline import Baseline, folder_of, install_judges
 from bench.gate.family import plan
 from bench.gate.training import differing, in_doubt, unlike
-from bench.pools import Setting
-from bench.results import read_cells
 from bench.spec.run_spec import config_values, flat_values
+from bench.store.cell import read_cells
+from bench.store.query import Setting
 from methods.registry import registered
 
 if TYPE_CHECKING:

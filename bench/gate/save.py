@@ -12,10 +12,10 @@ from bench.core.progress import say
 from bench.gate.baseline import CODE, FILE, Baseline, baselines, claim, gather, judges_of, load, publish, write
 from bench.gate.family import family_of, plan
 from bench.gate.trainings import FAILED, Training, classes_of, common_seeds, read_trainings
-from bench.pools import Setting
 from bench.spec.protocols import PROTOCOLS
 from bench.spec.run_spec import Budget
 from bench.spec.tasks import get_task
+from bench.store.query import Setting
 
 FEWEST_SEEDS = 2
 
@@ -174,7 +174,7 @@ def _kind(of: Training) -> tuple[int, Mapping[str, object]]:
 
 
 def _is_own(request: SaveRequest, of: Training) -> bool:
-    from bench.tables.own_settings import own_settings
+    from bench.store.preset_settings import own_settings
     from methods.registry import registered
 
     task = get_task(request.task)

@@ -15,9 +15,9 @@ from bench.gate.baseline import Baseline, definitions
 from bench.gate.family import Plan, Series, counted, family_of, number, plan
 from bench.gate.trainings import FAILED, Training, read_trainings
 from bench.gate.verdict import Finding, Verdict
-from bench.pools import Setting
 from bench.spec.protocols import TRANSLATION
 from bench.spec.run_spec import flat_values
+from bench.store.query import Setting
 from metrics.statistics import permutation as statistics
 from metrics.statistics.permutation import IMPLAUSIBLE_LEVEL, LEVEL
 

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from bench.index import read_records
-from bench.pools import Setting
-from bench.records import GIVEN
 from bench.spec.protocols import ALL
+from bench.store.columns import GIVEN
+from bench.store.index import read_records
+from bench.store.query import Setting
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bench.core.files import write_text
-from bench.index import read_records
 from bench.leaderboard.board import Board, render_boards
 from bench.leaderboard.build import build_board
-from bench.pools import Setting, by_setting
+from bench.store.index import read_records
+from bench.store.query import Setting, by_setting
 
 __all__ = ["Board", "boards", "leaderboards", "render_boards", "write_leaderboards"]
 

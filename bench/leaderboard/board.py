@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from bench.pools import Setting
+from bench.store.query import Setting
 from bench.tables.as_csv import csv_text
 from bench.tables.as_markdown import footnote_list, markdown, note_list, title
 from bench.tables.render import render

@@ -11,9 +11,9 @@ from bench.leaderboard.further import class_tables, further, over_images, over_s
 from bench.leaderboard.overview import nothing_scored, overview
 from bench.leaderboard.ranks import improvements, ranks
 from bench.leaderboard.rows import Rows
-from bench.pools import Group
-from bench.records import GIVEN
 from bench.spec.protocols import PROTOCOLS
+from bench.store.columns import GIVEN
+from bench.store.query import Group
 
 DATA_WARNING = {
     "embedded": "drawn by code, not real images: not comparable with the paper or with any other data",

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from bench.pools import Floor, Key, Part, Pool
 from bench.spec.protocols import ALL, PROTOCOLS
+from bench.store.query import Floor, Key, Part, Pool
 from bench.tables.marks import Marks
 from bench.tables.table import Better, Cell, Column
 from metrics.statistics.comparing import BestSet, best_of

@@ -9,8 +9,8 @@ from functools import cached_property
 from bench.leaderboard.board import Sheet
 from bench.leaderboard.columns import Measure, measures
 from bench.leaderboard.rows import Rows
-from bench.pools import Part, Row
 from bench.spec.protocols import PROTOCOLS
+from bench.store.query import Part, Row
 from bench.tables.marks import Marks
 from bench.tables.table import Cell, Column, Footnote, Group, Table
 

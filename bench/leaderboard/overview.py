@@ -10,7 +10,7 @@ import numpy as np
 from bench.leaderboard.board import Sheet
 from bench.leaderboard.columns import about_bold, headings
 from bench.leaderboard.direction import FLOOR_NOTE, MEANS_NOTE, NAMES, Direction, has_floor, reference_rows
-from bench.pools import Part
+from bench.store.query import Part
 from bench.tables.marks import Marks
 from bench.tables.table import Cell, Column
 

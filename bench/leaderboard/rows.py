@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
-from bench.pools import Group, Part, Row
 from bench.spec.run_spec import flat_values
+from bench.store.query import Group, Part, Row
 from bench.tables.marks import Marks
 from bench.tables.table import Cell
 

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from bench.core.errors import BenchError
-from bench.index import read_records
 from bench.leaderboard.rows import Rows
-from bench.pools import Group, Pool, Row, by_setting
-from bench.pools import Setting as Key
-from bench.results import read_cell
 from bench.spec.protocols import ALL, PROTOCOLS
 from bench.spec.tasks import TASKS, Task, get_task
+from bench.store.cell import read_cell
+from bench.store.index import read_records
+from bench.store.query import Group, Pool, Row, by_setting
+from bench.store.query import Setting as Key
 
 _DATA_ORDER = ("real", "mnist-drawn", "embedded")
 _PRESET_ORDER = ("paper", "quick")
@@ -51,7 +51,7 @@ class StoredCell:
 
     @property
     def state(self) -> str:
-        """See `bench.results.State`."""
+        """See `bench.store.cell.State`."""
         return str(self.status.get("state", "new"))
 
     @cached_property

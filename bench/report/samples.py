@@ -16,8 +16,8 @@ from bench.data import prepare as store
 from bench.data.fetch import locate as files
 from bench.data.types import Split
 from bench.report.collect import Results, StoredCell, read_table
-from bench.results import direction_file
 from bench.spec.protocols import ALL
+from bench.store.cell import direction_file
 from bench.translations import first_per_class
 
 SOURCES_PER_CLASS = 2

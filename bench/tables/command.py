@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.core.errors import BenchError
-from bench.pools import Setting
 from bench.spec.tasks import get_task
+from bench.store.query import Setting
 from bench.tables.output import data_option, deliver, form_of, joined, unmeasured, wants
 
 

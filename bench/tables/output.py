@@ -10,8 +10,8 @@ from bench.core.errors import BenchError, nearest
 from bench.core.files import write_text
 from bench.core.progress import say
 from bench.core.terminal import show
-from bench.pools import Setting
 from bench.spec.presets import PRESETS
+from bench.store.query import Setting
 from bench.tables.paper_notes import Options
 from bench.tables.render import FORMATS, render
 from bench.tables.table import Table

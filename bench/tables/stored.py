@@ -8,15 +8,15 @@ from itertools import product
 from pathlib import Path
 
 from bench.core.errors import BenchError, nearest
-from bench.index import read_records
-from bench.pools import Group, Setting, by_setting
-from bench.records import GIVEN
 from bench.spec.presets import PRESETS, get_preset
 from bench.spec.protocols import ALL
 from bench.spec.tasks import get_task
-from bench.tables.alignments import Aligned, read_alignments
+from bench.store.alignments import Aligned, read_alignments
+from bench.store.columns import GIVEN
+from bench.store.index import read_records
+from bench.store.preset_settings import own_settings
+from bench.store.query import Group, Setting, by_setting
 from bench.tables.measured import places
-from bench.tables.own_settings import own_settings
 from bench.tables.paper import paper_table
 from bench.tables.paper_notes import Options
 from bench.tables.paper_shapes import JUDGE, SHAPES, STAGES, Shape

@@ -10,13 +10,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from bench.pools import Group, Part, Pool, Row
-from bench.results import read_cell
 from bench.spec.protocols import ALL
 from bench.spec.run_spec import flat_values
-from bench.tables.alignments import Aligned
+from bench.store.alignments import Aligned
+from bench.store.cell import read_cell
+from bench.store.preset_settings import Own
+from bench.store.query import Group, Part, Pool, Row
 from bench.tables.measured import Measured
-from bench.tables.own_settings import Own
 from bench.tables.paper_shapes import ALIGNMENT, JUDGE, STAGES
 
 JUDGED = "accuracy-judge-v1"

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from stored_cells import CLASSES, fid, own
 
-from bench.index import read_records
 from bench.spec.presets import get_preset
+from bench.store.index import read_records
 
 BY_CLASS = (
     ("accuracy", "accuracy-judge-v1"), ("fid", "fid-inception-v1"), ("kid", "kid-inception-v1"),

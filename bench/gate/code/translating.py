@@ -17,10 +17,10 @@ from bench.gate.code.values import Values
 from bench.instruments import Instruments, Missing
 from bench.judge import Judge, get_judge
 from bench.launch import load_trained, store_weights
-from bench.results import Cell
 from bench.scoring import Record, score_direction
 from bench.spec.presets import EvaluationSize, JudgeSettings
 from bench.spec.protocols import ALL, FREE, PROTOCOLS
+from bench.store.cell import Cell
 from bench.translations import Translations, style_name, translate_test_images
 from metrics.accuracy import accuracy, per_class_accuracy
 from metrics.encoders import JudgeEncoder

@@ -14,10 +14,10 @@ from bench.core.device import Runtime
 from bench.core.randomness import seeded
 from bench.data.types import TaskData
 from bench.launch import Job, layers, make_job, training_domains, with_clusters
-from bench.results import Cell
 from bench.spec.presets import STAND_IN, get_preset
 from bench.spec.run_spec import Budget, resolve_config
 from bench.spec.tasks import get_task
+from bench.store.cell import Cell
 from bench.training import train
 from methods.base import Domains, Translator
 from methods.parts.backbones import build_backbone

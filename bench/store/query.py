@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bench.records import RECORD_COUNTS, RECORD_NUMBERS, Records
+from bench.store.columns import RECORD_COUNTS, RECORD_NUMBERS, Records
 
 FLOOR_COUNTS = ("floor_n", "floor_reference", "n")
 

@@ -20,7 +20,7 @@ from bench.spec.run_spec import RunSpec
 if TYPE_CHECKING:
     import pandas as pd
 
-    from bench.checkpoints import CheckpointFolder
+    from bench.store.checkpoints import CheckpointFolder
 
 T = TypeVar("T")
 State = Literal["new", "running", "trained", "done", "failed"]
@@ -46,7 +46,7 @@ class Cell:
     @property
     def checkpoints(self) -> CheckpointFolder:
         """The cell's checkpoints."""
-        from bench.checkpoints import CheckpointFolder
+        from bench.store.checkpoints import CheckpointFolder
 
         return CheckpointFolder(self.folder / "checkpoints")
 
@@ -278,7 +278,7 @@ def read_cells(root: Path, task: str) -> Iterator[dict[str, Any]]:
 
 def frame(root: Path, task: str) -> pd.DataFrame:
     """One row per cell x style source x metric x direction x class; one without value for a cell without metrics."""
-    from bench.index import read_records
+    from bench.store.index import read_records
 
     records = read_records(root, task)
     base = root / "runs" / task

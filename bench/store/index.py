@@ -20,7 +20,8 @@ import numpy as np
 
 from bench.core.errors import BenchError
 from bench.core.files import write_atomically
-from bench.records import (
+from bench.store.cell import cell_files, damaged, read_cell
+from bench.store.columns import (
     CELL_NUMBERS,
     CELL_TEXTS,
     RECORD_COUNTS,
@@ -30,7 +31,6 @@ from bench.records import (
     Records,
     joined,
 )
-from bench.results import cell_files, damaged, read_cell
 
 SOURCES = tuple(Path(__file__).with_name(name) for name in ("index.py", "reading.py", "records.py", "results.py"))
 """The code that reads cells: when it changes, every index is made anew."""

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from bench.pools import Setting
-from bench.results import ALIGNMENT
+from bench.store.cell import ALIGNMENT
+from bench.store.query import Setting
 
 
 class Aligned(NamedTuple):
