@@ -24,12 +24,10 @@ from bench.core.terminal import show
 from bench.data.fetch.locate import find_weights
 from bench.data.load import data_kind, load_data
 from bench.data.types import TaskData
-from bench.data_parallel import Group, Join, leading
 from bench.doctor import doctor_record, warn_if_unwell
 from bench.evaluation import evaluate_cell
 from bench.instruments import Instruments, make_instruments
 from bench.leaderboard import leaderboards, write_leaderboards
-from bench.loop import TrainingFailed
 from bench.parallel import run_in_processes
 from bench.reading import read_weights
 from bench.spec import presets
@@ -44,10 +42,13 @@ from bench.spec.run_spec import (
     resolve_config,
 )
 from bench.spec.tasks import Task, get_task
-from bench.stages import StageStore
-from bench.stand_in import stand_in_weights
 from bench.store.cell import Cell, damaged, read_metrics
-from bench.training import follow, prepared, train
+from bench.training import train
+from bench.training.loop import TrainingFailed
+from bench.training.several_devices import Group, Join, leading
+from bench.training.stages import StageStore
+from bench.training.stand_in import stand_in_weights
+from bench.training.train import follow, prepared
 from bench.translations import style_name
 from methods.base import Context, Domains, Translator
 from methods.registry import BUILT_IN, load, registered
@@ -90,11 +91,11 @@ class Request:
     address: str = ""
     """Of the cluster, see `bench.cluster.driver.connected`."""
     profile: bool = False
-    """Whether to profile some training steps of each cell, see bench/profiling.py."""
+    """Whether to profile some training steps of each cell, see bench/training/profiling.py."""
     precision: str = "auto"
     """`auto`, `float32` or `bf16`: of the methods' training, see bench/core/device.py."""
     devices: int = 1
-    """How many one training is divided over, see bench/data_parallel.py."""
+    """How many one training is divided over, see bench/training/several_devices.py."""
 
 
 @dataclass(frozen=True)
@@ -231,7 +232,7 @@ def run_here(request: Request, session: Session) -> bool:
 
 def profile_cell(job: Job, session: Session, domains: Domains, results: Path) -> None:
     """Say where a training step's time goes, on a new instance of the cell's method."""
-    from bench.profiling import profile_steps
+    from bench.training.profiling import profile_steps
 
     cell, spec, runtime = Cell(results, job.spec), job.spec, session.runtime
     stages = StageStore(cell.semantics, spec.data_version, spec.seed, runtime)

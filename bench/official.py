@@ -17,7 +17,6 @@ from bench.core.environment import describe
 from bench.core.errors import BenchError
 from bench.core.files import write_json
 from bench.core.progress import say
-from bench.cost import Cost
 from bench.data.fetch.locate import SPARE
 from bench.data.fetch.unpack import MAX_GROWTH
 from bench.data.types import TaskData
@@ -25,6 +24,7 @@ from bench.doctor import doctor_record
 from bench.launch import Job, store_weights
 from bench.reading import read_weights
 from bench.store.cell import Cell
+from bench.training.cost import Cost
 from bench.translations import styles_for
 from methods.base import Translator, to_model_range
 

@@ -19,12 +19,12 @@ from bench.core.terminal import show
 from bench.data.load import data_kind, load_data
 from bench.data.types import SPLITS, SplitName, TaskData
 from bench.launch import layers, training_domains, weights_for, with_clusters
-from bench.loop import TrainingFailed
 from bench.spec.presets import KindPreset, get_preset
 from bench.spec.run_spec import check_override_methods, config_values, parse_overrides, resolve_config
 from bench.spec.tasks import get_task
-from bench.stages import StageStore
 from bench.store.cell import ALIGNMENT
+from bench.training.loop import TrainingFailed
+from bench.training.stages import StageStore
 from methods.base import Context
 from methods.registry import load, registered
 from methods.semantics.categories import Categories, build_categories

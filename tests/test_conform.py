@@ -14,7 +14,7 @@ from bench.conform import CHECKS, SIZES, conform, count
 from bench.conform.candidate import Candidate, Subject
 from bench.conform.check import Outcome
 from bench.conform.report import text
-from bench.training import spread_of_outputs
+from bench.training.train import spread_of_outputs
 from methods.registry import BUILT_IN, VARIANTS
 
 

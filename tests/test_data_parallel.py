@@ -24,8 +24,8 @@ from torch import Tensor
 from bench.core.device import Runtime
 from bench.core.errors import BenchError
 from bench.core.randomness import generator, seeded
-from bench.data_parallel import Group, joined
 from bench.launch import Request, open_session
+from bench.training.several_devices import Group, joined
 from methods.base import Domains, Progress, Translator, run_step
 from methods.category_tables import CategoryTables
 from methods.registry import BUILT_IN, load

@@ -25,7 +25,7 @@ from bench.figures import FIGURES, draw_figure, embedding, make_figure
 from bench.figures.collect import FigureRequest
 from bench.figures.page import SIZE, WIDTH, drawing
 from bench.spec.presets import PRESETS, KindPreset
-from bench.stages import StageStore
+from bench.training.stages import StageStore
 from methods.semantics.spectral import Features, Spectral, SpectralConfig
 
 

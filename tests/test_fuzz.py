@@ -50,7 +50,6 @@ from bench.data.sources.domainnet import DomainNet, _opened, _read_member
 from bench.data.sources.folder import decode_rgb
 from bench.features import FeatureCache, content_key
 from bench.leaderboard import boards, render_boards
-from bench.loop import LossLog
 from bench.official import read_checkpoint
 from bench.reading import read_array
 from bench.store import index
@@ -58,7 +57,8 @@ from bench.store.cell import Cell, read_cells, read_metrics
 from bench.store.checkpoints import CheckpointFolder
 from bench.store.index import read_records
 from bench.sweep_file import SHIPPED, load_sweep
-from bench.training import _stored_plan
+from bench.training.loop import LossLog
+from bench.training.train import _stored_plan
 from metrics.encoders.base import read_tensors
 
 SECONDS = 5.0

@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from bench import cost
 from bench.core import device
 from bench.core.device import PRECISIONS, SMALL_IMAGE, Runtime
 from bench.core.errors import BenchError, in_turn
 from bench.core.signals import stop_signals
-from bench.cost import Meter
+from bench.training import cost
+from bench.training.cost import Meter
 
 # ---------------------------------------------------------------------------------------------------------- devices
 

@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 
 from bench.store.cell import read_cells
-from bench.training import begin_step
+from bench.training.train import begin_step
 from methods.base import Domains, Noise, Progress, run_step, to_model_range
 
 ROOT = Path(__file__).parent.parent

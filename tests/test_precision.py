@@ -75,7 +75,7 @@ def test_a_resume_in_another_precision_is_refused_with_what_to_type(
         raise BenchError("stopped", "after the plan was written")
 
     with monkeypatch.context() as patched:
-        patched.setattr("bench.training._Loop.one_step", stopped)
+        patched.setattr("bench.training.train._Loop.one_step", stopped)
         with pytest.raises(BenchError, match="stopped"):
             run(bf16_cell(shapes, tmp_path))
     with pytest.raises(BenchError, match=r"was begun on cpu in bf16, .* is on cpu in float32") as refused:

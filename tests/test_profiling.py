@@ -15,7 +15,7 @@ from toys import Toy, ToyBatch, ToyConfig
 
 from bench.cli import main
 from bench.core.device import Runtime
-from bench.profiling import profile_steps
+from bench.training.profiling import profile_steps
 from methods.base import Domains, Phase, Progress
 
 NAP = 0.01

@@ -23,9 +23,9 @@ from bench.core.device import Runtime
 from bench.data.load import load_data
 from bench.data.types import Split, TaskData
 from bench.launch import fetched_weights, training_domains
-from bench.loop import TrainingFailed
 from bench.spec.tasks import get_task
-from bench.stages import StageStore
+from bench.training.loop import TrainingFailed
+from bench.training.stages import StageStore
 from methods.base import Context
 from methods.semantics.adaptation import AdaptationConfig
 from methods.semantics.categories import SemanticsConfig, build_categories
@@ -92,7 +92,7 @@ def test_finished_stages_are_read_and_not_trained_again(
     config: SemanticsConfig, data: TaskData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = learn(config, data, tmp_path)
-    monkeypatch.setattr("bench.stages._StageLoop.one_step", lambda self: pytest.fail("trained again"))
+    monkeypatch.setattr("bench.training.stages._StageLoop.one_step", lambda self: pytest.fail("trained again"))
     assert same(first, learn(config, data, tmp_path))
 
 
@@ -152,7 +152,7 @@ def test_of_several_attempts_the_most_stable_clusters_are_adapted(data: TaskData
 def test_an_interrupted_stage_resumes_exactly(
     config: SemanticsConfig, data: TaskData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from bench.stages import _StageLoop
+    from bench.training.stages import _StageLoop
 
     whole = learn(config, data, tmp_path / "whole")
     original = _StageLoop.one_step

@@ -19,8 +19,8 @@ from bench.launch import Request, layers, run, weights_for
 from bench.semantics import SemanticsRequest, run_semantics
 from bench.spec.presets import StandInSettings, get_preset
 from bench.spec.run_spec import resolve_config
-from bench.stand_in import _shifted, stand_in_weights
 from bench.store.cell import read_cells
+from bench.training.stand_in import _shifted, stand_in_weights
 from methods.cats_udt import CatsUDT
 from methods.parts.backbones import StandInVGG
 

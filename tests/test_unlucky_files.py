@@ -26,10 +26,10 @@ from bench.data.sources.digits import Svhn, read_mat
 from bench.data.sources.folder import read_file
 from bench.features import FeatureCache
 from bench.judge import get_judge
-from bench.loop import LossLog
-from bench.stand_in import stand_in_weights
 from bench.store import checkpoints
 from bench.store.checkpoints import CheckpointFolder
+from bench.training.loop import LossLog
+from bench.training.stand_in import stand_in_weights
 
 
 def refuse(number: int) -> object:

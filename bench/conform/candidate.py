@@ -22,10 +22,10 @@ from bench.launch import Job, fetched_weights, layers, make_job, training_domain
 from bench.spec.presets import STAND_IN, StandInSettings, get_preset
 from bench.spec.run_spec import Budget, resolve_config
 from bench.spec.tasks import get_task
-from bench.stages import StageStore
-from bench.stand_in import stand_in_weights
 from bench.store.cell import Cell
-from bench.training import prepared
+from bench.training.stages import StageStore
+from bench.training.stand_in import stand_in_weights
+from bench.training.train import prepared
 from methods import base
 from methods.base import Context, Domains, Translator
 from methods.parts import checks

@@ -12,7 +12,7 @@ from bench.conform.candidate import Subject
 from bench.conform.check import check, unless
 from bench.conform.holdings import difference
 from bench.core.randomness import generator
-from bench.loop import module_state
+from bench.training.loop import module_state
 from methods.base import Progress
 
 

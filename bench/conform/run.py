@@ -11,10 +11,10 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from bench.conform.holdings import attributes, fingerprint
-from bench.cost import count_flops
-from bench.loop import load_module_state, module_state
 from bench.store.checkpoints import CheckpointFolder
-from bench.training import begin_step
+from bench.training.cost import count_flops
+from bench.training.loop import load_module_state, module_state
+from bench.training.train import begin_step
 from methods.base import Phase, Progress, Trainable, Translator, run_step
 
 if TYPE_CHECKING:

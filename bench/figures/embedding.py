@@ -158,7 +158,7 @@ def find_features(request: FigureRequest, data: TaskData) -> Features:
 
 def stored_features(request: FigureRequest, data: TaskData) -> list[Path]:
     """`stage.json` of every features stage of this data: first those that were clustered, then by seed and name."""
-    from bench.stages import stage_folder
+    from bench.training.stages import stage_folder
 
     folder = request.results / "semantics" / request.task
     found = []
@@ -201,7 +201,7 @@ def _computed(request: FigureRequest, data: TaskData) -> Features:
     from bench.launch import layers, training_domains, weights_for, with_clusters
     from bench.spec.presets import get_preset
     from bench.spec.run_spec import resolve_config
-    from bench.stages import StageStore
+    from bench.training.stages import StageStore
     from methods.base import Context
     from methods.registry import load, registered
     from methods.semantics.categories import build_categories

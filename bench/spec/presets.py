@@ -70,7 +70,7 @@ class KindPreset:
 
 @dataclass(frozen=True)
 class StandInSettings:
-    """How the network that takes VGG-19's place (bench/stand_in.py) is trained."""
+    """How the network that takes VGG-19's place (bench/training/stand_in.py) is trained."""
 
     train_per_class: int = 150
     """Drawings of each class that it learns from."""

@@ -24,14 +24,14 @@ from made_up_training import Training, make
 from paired import Timings, take_turns
 from plain_reference import plain_trainer
 
-from bench.cost import count_flops
+from bench.training.cost import count_flops
 from methods.base import run_step
 from methods.registry import BUILT_IN
 
 LENGTH = 100_000
 """Iterations of a published training."""
 READ_EVERY = 10
-"""As in bench/loop.py: losses are read back once per this many steps."""
+"""As in bench/training/loop.py: losses are read back once per this many steps."""
 
 
 @dataclass(frozen=True)

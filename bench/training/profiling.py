@@ -21,7 +21,7 @@ from torch.profiler import ProfilerActivity, profile, record_function
 
 from bench.core.device import Runtime
 from bench.core.files import write_atomically, write_json, write_text
-from bench.training import begin_step
+from bench.training.train import begin_step
 from methods.base import Domains, Phase, Progress, Trainable, Translator, run_step
 
 WARM_UP = 3

@@ -15,13 +15,13 @@ from torch import Tensor, nn
 from bench.core.device import Runtime, as_typed
 from bench.core.files import write_json
 from bench.core.randomness import generator, seeded
-from bench.cost import Cost, Meter, count_flops
-from bench.data_parallel import Group, Join
-from bench.loop import Loop, LossLog, TrainingFailed, load_module_state, module_state
 from bench.reading import read_json
 from bench.spec.run_spec import RunSpec
-from bench.stages import StageStore
 from bench.store.cell import Cell, damaged
+from bench.training.cost import Cost, Meter, count_flops
+from bench.training.loop import Loop, LossLog, TrainingFailed, load_module_state, module_state
+from bench.training.several_devices import Group, Join
+from bench.training.stages import StageStore
 from methods.base import Context, Domains, Exemplar, Noise, Progress, Style, Translator, run_step, to_uint8
 
 ZERO_LOSS = 1e-4

@@ -16,9 +16,9 @@ from bench.core.device import Runtime
 from bench.core.files import exclusive, remove_leftovers, write_atomically, write_json
 from bench.core.progress import say
 from bench.core.randomness import generator, seeded
-from bench.loop import Loop, LossLog, load_module_state, module_state
 from bench.reading import damaged_folder, read_json, read_weights
 from bench.store.checkpoints import CheckpointFolder
+from bench.training.loop import Loop, LossLog, load_module_state, module_state
 from methods.base import run_step
 from methods.semantics.stage import Stage
 

@@ -16,8 +16,8 @@ from bench.core.errors import Interrupted
 from bench.core.files import refused, write_text
 from bench.core.progress import progress, say
 from bench.core.signals import stop_signals
-from bench.cost import Meter
 from bench.store.checkpoints import CheckpointFolder
+from bench.training.cost import Meter
 
 STEPS_PER_READ = 10
 """Losses stay on the device and are read back, checked and logged once per this many steps."""
