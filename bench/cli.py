@@ -374,7 +374,7 @@ def doctor(
 
     With the libraries that are installed here.
     """
-    from bench.doctor import report
+    from bench.evaluation.self_test.doctor import report
 
     raise typer.Exit(report(json_file))
 

@@ -14,15 +14,15 @@ from bench.core.errors import BenchError
 from bench.core.terminal import show
 from bench.data.load import load_data
 from bench.data.types import TaskData
-from bench.distributions import DISTRIBUTIONS
-from bench.instruments import Instruments, Missing, make_instruments
-from bench.scoring import PER_SOURCE, Task, reference_features, translated
+from bench.evaluation.distributions import DISTRIBUTIONS
+from bench.evaluation.encoders import Instruments, Missing, make_instruments
+from bench.evaluation.score import PER_SOURCE, Task, reference_features, translated
+from bench.evaluation.translate import Translations, scored
 from bench.spec.presets import get_preset
 from bench.spec.protocols import Protocol
 from bench.spec.tasks import get_task
 from bench.store.cell import direction_file, read_cells
 from bench.tables.table import number
-from bench.translations import Translations, scored
 from metrics.checks import pinned_blas
 from metrics.statistics.intervals import NORMAL_95, Interval, paired_mean_difference, seed_interval
 

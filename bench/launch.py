@@ -24,9 +24,10 @@ from bench.core.terminal import show
 from bench.data.fetch.locate import find_weights
 from bench.data.load import data_kind, load_data
 from bench.data.types import TaskData
-from bench.doctor import doctor_record, warn_if_unwell
-from bench.evaluation import evaluate_cell
-from bench.instruments import Instruments, make_instruments
+from bench.evaluation.encoders import Instruments, make_instruments
+from bench.evaluation.evaluate import evaluate_cell
+from bench.evaluation.self_test.doctor import doctor_record, warn_if_unwell
+from bench.evaluation.translate import style_name
 from bench.leaderboard import leaderboards, write_leaderboards
 from bench.parallel import run_in_processes
 from bench.reading import read_weights
@@ -49,7 +50,6 @@ from bench.training.several_devices import Group, Join, leading
 from bench.training.stages import StageStore
 from bench.training.stand_in import stand_in_weights
 from bench.training.train import follow, prepared
-from bench.translations import style_name
 from methods.base import Context, Domains, Translator
 from methods.registry import BUILT_IN, load, registered
 

@@ -20,12 +20,12 @@ from bench.core.progress import say
 from bench.data.fetch.locate import SPARE
 from bench.data.fetch.unpack import MAX_GROWTH
 from bench.data.types import TaskData
-from bench.doctor import doctor_record
+from bench.evaluation.self_test.doctor import doctor_record
+from bench.evaluation.translate import styles_for
 from bench.launch import Job, store_weights
 from bench.reading import read_weights
 from bench.store.cell import Cell
 from bench.training.cost import Cost
-from bench.translations import styles_for
 from methods.base import Translator, to_model_range
 
 States = dict[str, dict[str, Tensor]]

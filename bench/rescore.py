@@ -14,9 +14,10 @@ from bench.core.randomness import seeded
 from bench.core.terminal import show
 from bench.data.load import load_data
 from bench.data.types import TaskData
-from bench.doctor import warn_if_unwell
-from bench.evaluation import evaluate_cell
-from bench.instruments import Instruments, make_instruments
+from bench.evaluation.encoders import Instruments, make_instruments
+from bench.evaluation.evaluate import evaluate_cell
+from bench.evaluation.self_test.doctor import warn_if_unwell
+from bench.evaluation.translate import style_name
 from bench.launch import (
     Job,
     check_buildable,
@@ -33,7 +34,6 @@ from bench.spec.protocols import select
 from bench.spec.run_spec import Budget, check_override_methods, config_from_values, parse_overrides, resolve_config
 from bench.spec.tasks import Task, get_task
 from bench.store.cell import Cell, read_cells
-from bench.translations import style_name
 from methods.base import StyleSource
 
 STYLES: tuple[StyleSource, ...] = get_args(StyleSource)

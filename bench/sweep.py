@@ -15,7 +15,7 @@ from bench.core.progress import say
 from bench.core.terminal import show
 from bench.data.load import load_data
 from bench.data.types import TaskData
-from bench.doctor import warn_if_unwell
+from bench.evaluation.self_test.doctor import warn_if_unwell
 from bench.launch import Job, Request, Session, open_session, resolve_settings, run_alone, run_here, runtime_here
 from bench.leaderboard import leaderboards, write_leaderboards
 from bench.parallel import run_in_processes

@@ -10,9 +10,9 @@ import numpy as np
 import torch
 
 from bench.data.types import Split, TaskData
-from bench.features import FeatureCache
-from bench.instruments import Instruments, Missing
-from bench.judge import Judge
+from bench.evaluation.encoders import Instruments, Missing
+from bench.evaluation.feature_cache import FeatureCache
+from bench.evaluation.judge import Judge
 from bench.spec.presets import EvaluationSize
 from bench.spec.protocols import PROTOCOLS, select
 from metrics.encoders import JudgeEncoder

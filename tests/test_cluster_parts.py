@@ -95,7 +95,7 @@ def test_judges_of_the_results_folder_are_used_and_not_trained_again(
     made = do_judges(order)
     assert sorted(unit.split("/")[0] for unit in made.units) == ["judges", "judges"]
     monkeypatch.setenv(node.SCRATCH, str(order.request.results.parent / "second node"))
-    monkeypatch.setattr("bench.judge._train_and_store", fail)
+    monkeypatch.setattr("bench.evaluation.judge._train_and_store", fail)
     outcome = do_cell(replace(order, units=made.units))
     assert outcome.good
     assert not [unit for unit in outcome.units if unit.startswith("judges")]  # they do not travel back

@@ -22,9 +22,9 @@ from scipy.stats import norm
 from test_end_to_end import cells, request
 from torch.nn import functional as F
 
-from bench import doctor
 from bench.cli import main
-from bench.doctor.case import Case, Check, Refused, check
+from bench.evaluation.self_test import doctor
+from bench.evaluation.self_test.case import Case, Check, Refused, check
 from bench.launch import run
 from bench.rescore import RescoreRequest, rescore
 from metrics import accuracy, frechet, kernel, manifold, ndb

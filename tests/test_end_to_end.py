@@ -13,7 +13,7 @@ from PIL import Image
 
 from bench.cli import main
 from bench.core.errors import BenchError
-from bench.doctor import doctor_record
+from bench.evaluation.self_test.doctor import doctor_record
 from bench.launch import Request, run
 from bench.leaderboard import leaderboards
 from bench.rescore import RescoreRequest, rescore

@@ -15,9 +15,9 @@ from test_leaderboard import add
 from toys import Toy, ToyConfig
 
 from bench.data.types import TaskData
-from bench.evaluation import evaluate_cell
-from bench.instruments import Instruments
-from bench.scoring import Record
+from bench.evaluation.encoders import Instruments
+from bench.evaluation.evaluate import evaluate_cell
+from bench.evaluation.score import Record
 from bench.spec.presets import EvaluationSize
 from bench.store.cell import Cell
 from metrics.frechet import frechet_distance

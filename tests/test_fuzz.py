@@ -48,7 +48,7 @@ from bench.data.prepare import _open
 from bench.data.sources.digits import Svhn, read_idx, read_libsvm, read_mat
 from bench.data.sources.domainnet import DomainNet, _opened, _read_member
 from bench.data.sources.folder import decode_rgb
-from bench.features import FeatureCache, content_key
+from bench.evaluation.feature_cache import FeatureCache, content_key
 from bench.leaderboard import boards, render_boards
 from bench.official import read_checkpoint
 from bench.reading import read_array
@@ -228,7 +228,7 @@ def encoder(path: Path) -> None:
     try:
         with path.open("rb") as file:
             read_tensors(file, path)
-    except ValueError as error:  # as bench.instruments does
+    except ValueError as error:  # as bench.evaluation.encoders does
         raise BenchError(str(error), "fetch it") from error
 
 

@@ -115,7 +115,11 @@ def test_images_in_0_to_1_in_training(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_images_in_0_to_1_in_evaluation(monkeypatch: pytest.MonkeyPatch) -> None:
-    planted(monkeypatch, "bench.translations.to_model_range", lambda original: lambda images: images.float().div(255))
+    planted(
+        monkeypatch,
+        "bench.evaluation.translate.to_model_range",
+        lambda original: lambda images: images.float().div(255),
+    )
     assert regressed("cyclegan: translations")[0].quantity.startswith("sketch->real, none: grey levels")
 
 
@@ -165,7 +169,7 @@ def test_a_dropped_last_batch_of_translations(monkeypatch: pytest.MonkeyPatch) -
 
         return translate
 
-    planted(monkeypatch, "bench.evaluation.translate_test_images", whole_batches)
+    planted(monkeypatch, "bench.evaluation.evaluate.translate_test_images", whole_batches)
     first = regressed("stargan_v2: translations")[0]
     assert (first.quantity, first.stored) == ("sketch->real, noise: images", "15 sources in 5 styles")
     assert first.found == "12 sources in 5 styles"
@@ -209,7 +213,7 @@ def test_scores_that_pool_all_classes_but_one(monkeypatch: pytest.MonkeyPatch) -
 
         return classes
 
-    planted(monkeypatch, "bench.scoring._classes", without_the_first)
+    planted(monkeypatch, "bench.evaluation.score._classes", without_the_first)
     found = regressed("scoring")
     assert found[0].quantity == "accuracy-judge-v1, stored, all: images"
     assert (found[0].stored, found[0].found) == ("15 and 0 real ones", "12 and 0 real ones")

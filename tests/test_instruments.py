@@ -9,10 +9,10 @@ import pytest
 from eval_toys import make_data
 from tiny import TINY
 
-from bench import instruments
 from bench.core.device import Runtime
 from bench.core.errors import BenchError
-from bench.instruments import Instruments, Missing, make_instruments
+from bench.evaluation import encoders as instruments
+from bench.evaluation.encoders import Instruments, Missing, make_instruments
 from bench.spec.protocols import PROTOCOLS, select
 
 

@@ -13,7 +13,7 @@ import torch
 from bench.core.device import Runtime
 from bench.core.randomness import generator
 from bench.data.types import Split, TaskData
-from bench.judge import _flip_and_shift, _relevel, get_judge
+from bench.evaluation.judge import _flip_and_shift, _relevel, get_judge
 from bench.spec.presets import JudgeSettings
 
 SETTINGS = JudgeSettings(10, 1, 0.1, steps=30, batch_size=32, learning_rate=0.1, augment=True, tolerance=0.0)

@@ -11,9 +11,9 @@ from eval_toys import PairEncoder, PixelEncoder, make_data, make_tools
 from toys import Toy, ToyConfig
 
 from bench.data.types import Split, TaskData
-from bench.features import FeatureCache
-from bench.instruments import Instruments
-from bench.scoring import (
+from bench.evaluation.encoders import Instruments
+from bench.evaluation.feature_cache import FeatureCache
+from bench.evaluation.score import (
     Record,
     across_groups,
     grouped,
@@ -22,8 +22,8 @@ from bench.scoring import (
     reference,
     score_direction,
 )
+from bench.evaluation.translate import Translations, translate_test_images
 from bench.spec.protocols import PROTOCOLS, TRANSLATION, only_one, select
-from bench.translations import Translations, translate_test_images
 from metrics.encoders import JudgeEncoder
 from metrics.frechet import frechet_distance
 from metrics.kernel import kernel_distance
@@ -189,7 +189,7 @@ def test_nothing_is_encoded_twice(
 
     monkeypatch.setattr(JudgeEncoder, "__call__", refuse)
     monkeypatch.setattr(PairEncoder, "grouped_distances", refuse)
-    monkeypatch.setattr("bench.distributions.real_floors", refuse)
+    monkeypatch.setattr("bench.evaluation.distributions.real_floors", refuse)
     assert scored(data, made, tools) == first
 
 

@@ -12,8 +12,7 @@ from eval_toys import make_data
 from test_leaderboard import add
 from toys import Toy, ToyConfig
 
-from bench.spec.protocols import TRANSLATION
-from bench.translations import (
+from bench.evaluation.translate import (
     first_per_class,
     keep,
     kept,
@@ -22,6 +21,7 @@ from bench.translations import (
     styles_for,
     translate_test_images,
 )
+from bench.spec.protocols import TRANSLATION
 from methods.base import Exemplar, Noise
 
 

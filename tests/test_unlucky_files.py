@@ -24,8 +24,8 @@ from bench.data.fetch.manifest import Form
 from bench.data.fetch.unpack import extract
 from bench.data.sources.digits import Svhn, read_mat
 from bench.data.sources.folder import read_file
-from bench.features import FeatureCache
-from bench.judge import get_judge
+from bench.evaluation.feature_cache import FeatureCache
+from bench.evaluation.judge import get_judge
 from bench.store import checkpoints
 from bench.store.checkpoints import CheckpointFolder
 from bench.training.loop import LossLog

@@ -19,8 +19,8 @@ from bench.cluster.parcel import pack, shared_units, store_cell, store_unit
 from bench.core.errors import BenchError, Interrupted
 from bench.core.progress import say
 from bench.core.signals import stop_signals
-from bench.instruments import Instruments, make_instruments
-from bench.judge import judge_folder
+from bench.evaluation.encoders import Instruments, make_instruments
+from bench.evaluation.judge import judge_folder
 from bench.launch import Job, Request, Session, is_settled
 from bench.store.cell import Cell
 

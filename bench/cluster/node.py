@@ -21,7 +21,7 @@ from bench.cluster.parcel import Files, pack, pack_units, shared_units, store_un
 from bench.core.errors import BenchError
 from bench.data.fetch.locate import cache_folder
 from bench.data.load import load_data
-from bench.instruments import make_instruments
+from bench.evaluation.encoders import make_instruments
 from bench.launch import Request, Session, open_session, run_here
 from bench.spec.tasks import get_task
 from bench.store.cell import Cell

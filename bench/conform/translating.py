@@ -15,10 +15,10 @@ from torch import Tensor
 from bench.conform.candidate import Subject, seed_globals
 from bench.conform.check import Unmet, check, unless
 from bench.conform.holdings import difference
+from bench.evaluation.translate import styles_for
 from bench.launch import load_trained, store_weights
 from bench.training.loop import module_state
 from bench.training.train import evaluating
-from bench.translations import styles_for
 from methods.base import Code, Exemplar, Noise, Style, Translator, to_model_range
 
 DIRECTIONS = ((0, 1), (1, 0))

@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 from bench.core.errors import BenchError, nearest
 from bench.core.progress import say
+from bench.evaluation.sample_grid import sample_grid
 from bench.figures.bars import Bars
 from bench.figures.collect import FigureRequest, Load, Remedy, Setting, Settings, Slot, collect, remedy_of
 from bench.figures.curves import Curves
 from bench.figures.embedding import Embedding, find_features
 from bench.figures.grids import ClassGrid, Grid, PairGrid, StyleGrid
 from bench.figures.page import Heading, drawing, save
-from bench.figures.samples import sample_grid
 from bench.figures.values import ACCURACY, FID_DIGITS, PublishedValue
 from bench.spec.tasks import get_task
 from bench.tables.paper_shapes import printed_value

@@ -25,7 +25,7 @@ from bench.store.cell import direction_file
 
 if TYPE_CHECKING:
     from bench.data.types import TaskData
-    from bench.translations import Translations
+    from bench.evaluation.translate import Translations
 
 MOST_CLASSES = 10
 """Of more classes, the first ones are shown."""
@@ -300,7 +300,7 @@ def _shown(
 
 def _first_seed(found: Found, data: TaskData, direction: tuple[int, int], name: str) -> Shown | None:
     """Of the lowest seed that has any: nobody picks the prettiest."""
-    from bench.translations import scored
+    from bench.evaluation.translate import scored
 
     cells = found.rows[found.rows["state"] == "done"].drop_duplicates("identity").sort_values("seed")
     for cell in cells.itertuples():

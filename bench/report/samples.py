@@ -15,10 +15,10 @@ from bench.core.errors import BenchError
 from bench.data import prepare as store
 from bench.data.fetch import locate as files
 from bench.data.types import Split
+from bench.evaluation.translate import first_per_class
 from bench.report.collect import Results, StoredCell, read_table
 from bench.spec.protocols import ALL
 from bench.store.cell import direction_file
-from bench.translations import first_per_class
 
 SOURCES_PER_CLASS = 2
 MOST_CLASSES = 12
@@ -121,7 +121,7 @@ class _Stored:
     images: np.ndarray
     """uint8 (S, K, 3, H, W), memory-mapped."""
     origin: dict[str, Any]
-    """What it follows from (`bench.translations.provenance`); empty for cells older than that."""
+    """What it follows from (`bench.evaluation.translate.provenance`); empty for cells older than that."""
 
 
 def _of_row(cells: Sequence[StoredCell], direction: str) -> tuple[_Stored | None, list[str]]:

@@ -15,7 +15,7 @@ from test_leaderboard import add
 from toys import Toy, ToyConfig
 
 from bench.data.types import Split, TaskData
-from bench.evaluation import evaluate_cell
+from bench.evaluation.evaluate import evaluate_cell
 from metrics.encoders import TF1, InceptionEncoder, InceptionNetwork, LpipsAlexNet
 
 

@@ -19,7 +19,7 @@ from test_leaderboard import add
 from toys import Toy, ToyConfig
 
 from bench.data.load import load_data
-from bench.evaluation import evaluate_cell
+from bench.evaluation.evaluate import evaluate_cell
 from bench.spec.tasks import get_task
 from methods.base import Domains, run_step
 from methods.category_tables import CategoryTables

@@ -33,12 +33,12 @@ from torch import Tensor
 from bench.core.errors import BenchError
 from bench.core.progress import handed_to
 from bench.data.types import TaskData
+from bench.evaluation.judge import Judge, get_judge
 from bench.gate.code import images_case, inputs, metrics_case, steps, stored, translating
 from bench.gate.code.comparing import compare, failed, undecided
 from bench.gate.code.trial import METHODS, TASK, THREADS, cpu, trial
 from bench.gate.code.values import Value, Values
 from bench.gate.verdict import Finding
-from bench.judge import Judge, get_judge
 
 SHIPPED = Path(__file__).parents[1] / "baselines" / "embedded" / "code"
 """The baseline that comes with this code."""

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from bench.distributions import HALF_SAMPLES
+from bench.evaluation.distributions import HALF_SAMPLES
 from bench.gate.code.inputs import CLASSES
 from bench.gate.code.values import Values
 from metrics import accuracy as accuracies

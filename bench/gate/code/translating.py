@@ -10,18 +10,18 @@ import numpy as np
 from torch import Tensor
 
 from bench.data.types import TaskData
-from bench.evaluation import evaluate_cell
-from bench.features import FeatureCache
+from bench.evaluation.encoders import Instruments, Missing
+from bench.evaluation.evaluate import evaluate_cell
+from bench.evaluation.feature_cache import FeatureCache
+from bench.evaluation.judge import Judge, get_judge
+from bench.evaluation.score import Record, score_direction
+from bench.evaluation.translate import Translations, style_name, translate_test_images
 from bench.gate.code.trial import Trial, cpu
 from bench.gate.code.values import Values
-from bench.instruments import Instruments, Missing
-from bench.judge import Judge, get_judge
 from bench.launch import load_trained, store_weights
-from bench.scoring import Record, score_direction
 from bench.spec.presets import EvaluationSize, JudgeSettings
 from bench.spec.protocols import ALL, FREE, PROTOCOLS
 from bench.store.cell import Cell
-from bench.translations import Translations, style_name, translate_test_images
 from metrics.accuracy import accuracy, per_class_accuracy
 from metrics.encoders import JudgeEncoder
 from metrics.encoders.wide_resnet import WideResNet

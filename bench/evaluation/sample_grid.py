@@ -12,7 +12,7 @@ from bench.core.files import write_atomically
 
 if TYPE_CHECKING:
     from bench.data.types import TaskData
-    from bench.translations import Translations
+    from bench.evaluation.translate import Translations
 
 SMALLEST_TILE = 96
 """Tiles are enlarged by a whole factor to at least this many pixels."""

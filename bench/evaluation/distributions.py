@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.features import FeatureCache, content_key
+from bench.evaluation.feature_cache import FeatureCache, content_key
 from bench.spec.protocols import NDB_BINS
 from metrics.frechet import frechet_distance
 from metrics.kernel import kernel_distance

@@ -12,8 +12,8 @@ from bench.core.device import Runtime
 from bench.core.errors import BenchError
 from bench.data.fetch.locate import find_weights
 from bench.data.types import TaskData
-from bench.features import FeatureCache
-from bench.judge import Judge, get_judge
+from bench.evaluation.feature_cache import FeatureCache
+from bench.evaluation.judge import Judge, get_judge
 from bench.spec.presets import EvaluationSize, KindPreset
 from bench.spec.protocols import FREE, Protocol, select
 from metrics.encoders import (

@@ -18,12 +18,12 @@ from typing import Any
 from bench.core.environment import versions
 from bench.core.files import write_json
 from bench.core.progress import say
-from bench.doctor.case import Case, Check, check
+from bench.evaluation.self_test.case import Case, Check, check
 
 GROUPS = {
-    "bench.doctor.distances": ("frechet", "kid", "prdc", "ndb"),
-    "bench.doctor.scores": ("diversity", "accuracy", "alignment", "intervals"),
-    "bench.doctor.images": ("rounding", "resize", "lpips", "judge"),
+    "bench.evaluation.self_test.distances": ("frechet", "kid", "prdc", "ndb"),
+    "bench.evaluation.self_test.scores": ("diversity", "accuracy", "alignment", "intervals"),
+    "bench.evaluation.self_test.images": ("rounding", "resize", "lpips", "judge"),
 }
 """Module -> its functions that yield cases."""
 SHOWN = 34

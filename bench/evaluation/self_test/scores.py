@@ -11,7 +11,7 @@ from math import log, sqrt
 
 import numpy as np
 
-from bench.doctor.case import Case, Refused
+from bench.evaluation.self_test.case import Case, Refused
 
 
 def diversity() -> Iterator[Case]:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bench.doctor.case import Case, Refused
+from bench.evaluation.self_test.case import Case, Refused
 
 if TYPE_CHECKING:
     from metrics.encoders import LpipsAlexNet

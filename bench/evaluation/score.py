@@ -14,10 +14,10 @@ import numpy as np
 
 from bench.core.progress import progress
 from bench.data.types import TaskData
-from bench.distributions import DISTRIBUTIONS, Distribution, floors
-from bench.instruments import Instruments, Missing
+from bench.evaluation.distributions import DISTRIBUTIONS, Distribution, floors
+from bench.evaluation.encoders import Instruments, Missing
+from bench.evaluation.translate import Translations, first_per_class
 from bench.spec.protocols import ACROSS_GROUP, ALL, Protocol, SplitName
-from bench.translations import Translations, first_per_class
 from metrics.checks import pinned_blas
 from metrics.lpips_diversity import cosine_diversities, within_source_diversities
 from metrics.statistics.intervals import mean_interval
