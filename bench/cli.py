@@ -132,7 +132,7 @@ def evaluate(
 
     Cells: after weights were fetched, by further protocols, with another style. Checkpoint: --weights.
     """
-    from bench.rescore import RescoreRequest, rescore
+    from bench.runs.rescore import RescoreRequest, rescore
 
     request = RescoreRequest(
         task, split(methods), style, preset, data, domains, batch_size, device, results, weights or [],
@@ -161,7 +161,7 @@ def semantics(
 
     Stage by stage; the accuracy is how well the categories align with the classes (eq. 14).
     """
-    from bench.semantics import SemanticsRequest, run_semantics
+    from bench.runs.semantics import SemanticsRequest, run_semantics
 
     request = SemanticsRequest(
         task, stage, method, preset, data, domains, seed_list(seeds), overrides or [],
@@ -206,7 +206,7 @@ def sweep(
         return
     if not name:
         raise BenchError("no sweep is named", "name a shipped one (see sweep --list) or a .yaml file: sweep 3a")
-    from bench.sweep import SweepRequest, run_sweep
+    from bench.runs.sweep.run import SweepRequest, run_sweep
 
     request = SweepRequest(
         name, split(preset), seed_list(seeds) if seeds else (), data, budget, device, results, jobs, split(protocols),

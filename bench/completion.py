@@ -65,7 +65,7 @@ def protocols() -> Iterable[str]:
 
 def sweeps() -> Iterable[str]:
     """Names of the shipped sweeps."""
-    from bench.sweep_file import shipped_names
+    from bench.runs.sweep.file import shipped_names
 
     return shipped_names()
 

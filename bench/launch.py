@@ -29,8 +29,8 @@ from bench.evaluation.evaluate import evaluate_cell
 from bench.evaluation.self_test.doctor import doctor_record, warn_if_unwell
 from bench.evaluation.translate import style_name
 from bench.leaderboard import leaderboards, write_leaderboards
-from bench.parallel import run_in_processes
 from bench.reading import read_weights
+from bench.runs.processes import run_in_processes
 from bench.spec import presets
 from bench.spec.presets import STAND_IN, KindPreset, get_preset
 from bench.spec.protocols import select
@@ -89,7 +89,7 @@ class Request:
     launch: str = "local"
     """`local`, or `ray`: each cell is a task of a Ray cluster."""
     address: str = ""
-    """Of the cluster, see `bench.cluster.driver.connected`."""
+    """Of the cluster, see `bench.runs.ray.driver.connected`."""
     profile: bool = False
     """Whether to profile some training steps of each cell, see bench/training/profiling.py."""
     precision: str = "auto"
@@ -184,7 +184,7 @@ def run_together(requests: Sequence[Request]) -> int:
     ]
     at_once = min(len(cells), first.jobs or sessions[0].runtime.cells_at_once)
     if first.launch == "ray":
-        from bench.cluster.driver import run_on_cluster
+        from bench.runs.ray.driver import run_on_cluster
 
         good = run_on_cluster(cells, first.device, first.address, first.jobs)
     elif at_once > 1:

@@ -76,7 +76,7 @@ def protocols() -> str:
 
 def sweeps() -> str:
     """Name, task, number of cells, summary of every shipped sweep."""
-    from bench.sweep_file import count_cells, load_sweep, shipped_names
+    from bench.runs.sweep.file import count_cells, load_sweep, shipped_names
 
     rows = []
     for name, path in shipped_names().items():

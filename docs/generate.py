@@ -218,8 +218,8 @@ def listing(what: str) -> str:
 
 def sweeps(kind: str) -> str:
     """The shipped sweeps whose names begin with `kind`: cells and what the quick preset costs on the machine named."""
-    from bench.sweep import duration
-    from bench.sweep_file import count_cells, load_sweep, shipped_names
+    from bench.runs.sweep.file import count_cells, load_sweep, shipped_names
+    from bench.runs.sweep.run import duration
 
     rows = []
     for name, path in shipped_names().items():
@@ -236,11 +236,11 @@ def quick_seconds(sweep: Any) -> float:
     What `sweep NAME --dry-run --data embedded` estimates where nothing is stored yet and one core is used.
     """
     from bench.launch import resolve_settings
+    from bench.runs.sweep.estimate import Costs, StageKey, stage_keys
+    from bench.runs.sweep.run import SweepRequest, expand
     from bench.spec.presets import get_preset
     from bench.spec.run_spec import Budget, RunSpec, config_values
     from bench.spec.tasks import get_task
-    from bench.sweep import SweepRequest, expand
-    from bench.sweep_cost import Costs, StageKey, stage_keys
 
     nowhere = DOCS / "no-results"
     task = get_task(sweep.task)
@@ -265,7 +265,7 @@ def how_measured() -> str:
     """Where the seconds come from."""
     import json
 
-    from bench.sweep_cost import SHIPPED_SECONDS
+    from bench.runs.sweep.estimate import SHIPPED_SECONDS
 
     values = json.loads(SHIPPED_SECONDS.read_text())
     return f"Machine: {values['machine']}. Measured: {values['how']}."

@@ -17,10 +17,10 @@ from bench.core.errors import BenchError
 from bench.data.fetch.fetch import listing
 from bench.launch import Request, resolve_settings
 from bench.listing import LISTINGS
+from bench.runs.sweep.file import find_sweep
 from bench.spec.protocols import select
 from bench.spec.run_spec import Budget
 from bench.spec.tasks import get_task
-from bench.sweep_file import find_sweep
 from bench.tables.output import KINDS
 from bench.tables.paper_shapes import SHAPES
 

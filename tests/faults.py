@@ -47,7 +47,9 @@ def begin(words: Sequence[object], folder: Path, fault: str = "", number: int = 
 def _server() -> ForkServerContext:
     context = multiprocessing.get_context("forkserver")
     os.environ["PYTHONPATH"] = f"{tiny.SOURCES}{os.pathsep}{TESTS}"  # for the server, which starts with the first fork
-    context.set_forkserver_preload(["faults", "tiny", "toys", "bench.launch", "bench.semantics", "bench.cli", "pandas"])
+    context.set_forkserver_preload(
+        ["faults", "tiny", "toys", "bench.launch", "bench.runs.semantics", "bench.cli", "pandas"]
+    )
     return context
 
 

@@ -14,11 +14,11 @@ import pytest
 
 from bench import launch
 from bench.cli import main
-from bench.cluster import driver, node
-from bench.cluster.node import Order, Outcome, do_cell, do_judges
-from bench.cluster.parcel import pack, shared_units, store_cell, store_unit
 from bench.core.errors import BenchError
 from bench.launch import Request, is_settled, open_session
+from bench.runs.ray import driver, node
+from bench.runs.ray.node import Order, Outcome, do_cell, do_judges
+from bench.runs.ray.transfer import pack, shared_units, store_cell, store_unit
 from bench.store.cell import Cell
 
 pytestmark = pytest.mark.usefixtures("tiny_preset", "no_real_files")

@@ -6,10 +6,10 @@ from bench import completion
 from bench.completion import joined, one
 from bench.launch import target_of
 from bench.listing import LISTINGS
+from bench.runs.sweep.file import find_sweep
 from bench.spec.presets import get_preset
 from bench.spec.protocols import select
 from bench.spec.tasks import get_task
-from bench.sweep_file import find_sweep
 from methods.registry import load
 
 

@@ -26,7 +26,7 @@ from docs_commands import DOCS, ROOT, Shown, check, commands, shown
 from bench.cli import main
 from bench.conform import conform
 from bench.core.errors import BenchError
-from bench.sweep_file import load_sweep
+from bench.runs.sweep.file import load_sweep
 from methods.registry import BUILT_IN, ENTRY_POINT_GROUP
 
 QUICK_START = "docs/quick-start.md"
@@ -90,8 +90,8 @@ def test_the_cost_of_a_sweep_is_that_of_the_dry_run(generate: ModuleType) -> Non
     """Table 3a by hand: five cells of three seeds; CatS-UDT's variants without one loss cost what CatS-UDT does."""
     import json
 
-    from bench.sweep_cost import SHIPPED_SECONDS
-    from bench.sweep_file import shipped_names
+    from bench.runs.sweep.estimate import SHIPPED_SECONDS
+    from bench.runs.sweep.file import shipped_names
 
     known = json.loads(SHIPPED_SECONDS.read_text())["pictures"]["methods"]
     cell = known["cats_udt"]["train"] + known["cats_udt"]["scoring"]

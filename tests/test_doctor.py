@@ -26,7 +26,7 @@ from bench.cli import main
 from bench.evaluation.self_test import doctor
 from bench.evaluation.self_test.case import Case, Check, Refused, check
 from bench.launch import run
-from bench.rescore import RescoreRequest, rescore
+from bench.runs.rescore import RescoreRequest, rescore
 from metrics import accuracy, frechet, kernel, manifold, ndb
 from metrics.encoders import judge, lpips_alexnet
 from metrics.statistics import intervals

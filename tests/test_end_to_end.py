@@ -16,7 +16,7 @@ from bench.core.errors import BenchError
 from bench.evaluation.self_test.doctor import doctor_record
 from bench.launch import Request, run
 from bench.leaderboard import leaderboards
-from bench.rescore import RescoreRequest, rescore
+from bench.runs.rescore import RescoreRequest, rescore
 from bench.store.cell import frame, read_cells
 
 pytestmark = pytest.mark.usefixtures("tiny_preset", "no_real_files")

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from faults import begin, call, damaged_files, end, finished, lasting, names, on_a_disk, phase
 
-from bench.parallel import _Child, run_in_processes
+from bench.runs.processes import _Child, run_in_processes
 
 TOY = ("--methods", "toys:Toy", "--seeds", "0,1", "--budget", "images=80")
 

@@ -457,4 +457,4 @@ def test_only_fetch_opens_sockets() -> None:
     sources = [path for package in ("bench", "methods", "metrics") for path in (root / package).rglob("*.py")]
     assert len(sources) > 10
     found = [str(path.relative_to(root)) for path in sources if network.search(path.read_text())]
-    assert sorted(found) == ["bench/cluster/driver.py", "bench/data/fetch/fetch.py"]
+    assert sorted(found) == ["bench/runs/ray/driver.py", "bench/data/fetch/fetch.py"]

@@ -50,13 +50,13 @@ from bench.data.sources.domainnet import DomainNet, _opened, _read_member
 from bench.data.sources.folder import decode_rgb
 from bench.evaluation.feature_cache import FeatureCache, content_key
 from bench.leaderboard import boards, render_boards
-from bench.official import read_checkpoint
 from bench.reading import read_array
+from bench.runs.published_checkpoint import read_checkpoint
+from bench.runs.sweep.file import SHIPPED, load_sweep
 from bench.store import index
 from bench.store.cell import Cell, read_cells, read_metrics
 from bench.store.checkpoints import CheckpointFolder
 from bench.store.index import read_records
-from bench.sweep_file import SHIPPED, load_sweep
 from bench.training.loop import LossLog
 from bench.training.train import _stored_plan
 from metrics.encoders.base import read_tensors

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from bench.cli import main
 from bench.core.errors import BenchError
-from bench.official import read_checkpoint
+from bench.runs.published_checkpoint import read_checkpoint
 from bench.spec.run_spec import resolve_config
 from bench.store.cell import read_cells
 from methods.base import Translator, to_model_range, to_uint8

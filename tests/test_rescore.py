@@ -10,7 +10,7 @@ from test_end_to_end import cells, request
 
 from bench.core.errors import BenchError
 from bench.launch import run
-from bench.rescore import RescoreRequest, rescore
+from bench.runs.rescore import RescoreRequest, rescore
 
 pytestmark = pytest.mark.usefixtures("tiny_preset", "no_real_files")
 

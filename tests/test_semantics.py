@@ -320,7 +320,7 @@ def test_a_stage_that_fails_costs_its_seed_alone(
             raise TrainingFailed("loss mutual_information is not finite", 12)
         return []
 
-    monkeypatch.setattr("bench.semantics._one_seed", one_seed)
+    monkeypatch.setattr("bench.runs.semantics._one_seed", one_seed)
     words = ["--task", "folder", "--data", str(shapes), "--results", str(tmp_path), "--seeds", "0,1"]
     assert call(monkeypatch, *words) == 1
     assert "adaptation seed 0: FAILED: loss mutual_information is not finite (step 12)" in capsys.readouterr().err

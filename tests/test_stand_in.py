@@ -16,7 +16,7 @@ from bench.core.device import Runtime
 from bench.core.errors import BenchError
 from bench.core.randomness import generator
 from bench.launch import Request, layers, run, weights_for
-from bench.semantics import SemanticsRequest, run_semantics
+from bench.runs.semantics import SemanticsRequest, run_semantics
 from bench.spec.presets import StandInSettings, get_preset
 from bench.spec.run_spec import resolve_config
 from bench.store.cell import read_cells

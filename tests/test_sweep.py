@@ -14,13 +14,13 @@ import pytest
 import test_parallel
 
 import bench
-from bench import sweep_cost
 from bench.cli import main
 from bench.core.errors import BenchError
 from bench.launch import Request
+from bench.runs.sweep import estimate as sweep_cost
+from bench.runs.sweep.file import load_sweep
+from bench.runs.sweep.run import MAX_CELLS, Planned, SweepRequest, check, duration, expand, plan, run_sweep
 from bench.store.cell import read_cells
-from bench.sweep import MAX_CELLS, Planned, SweepRequest, check, duration, expand, plan, run_sweep
-from bench.sweep_file import load_sweep
 
 pytestmark = pytest.mark.usefixtures("tiny_preset", "no_real_files")
 
@@ -265,7 +265,7 @@ def test_all_cells_of_a_sweep_fill_the_machine_together(
         outcomes = [work(order) for order in orders]
         return all(outcomes)
 
-    monkeypatch.setattr("bench.sweep.run_in_processes", in_turn)
+    monkeypatch.setattr("bench.runs.sweep.run.run_in_processes", in_turn)
     assert sweep(TOYS, jobs=3) == 0
     toy = ("toys:Toy",)
     grid = [(toy, (0,), ("toys:Toy.batch_size=3",)), (toy, (0,), ("toys:Toy.batch_size=5",))]

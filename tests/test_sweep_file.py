@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.core.errors import BenchError
-from bench.sweep_file import MAX_BYTES, Entry, count_cells, find_sweep, load_sweep, shipped_names
+from bench.runs.sweep.file import MAX_BYTES, Entry, count_cells, find_sweep, load_sweep, shipped_names
 
 FULL = """\
 summary: All that there is

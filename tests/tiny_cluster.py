@@ -10,8 +10,8 @@ from pathlib import Path
 
 import tiny
 
-from bench.cluster import driver, node
-from bench.cluster.node import Order, Outcome
+from bench.runs.ray import driver, node
+from bench.runs.ray.node import Order, Outcome
 
 
 def do_cell(order: Order) -> Outcome:

@@ -14,14 +14,14 @@ from typing import Any
 
 import torch
 
-from bench.cluster.node import Order, Outcome, do_cell, do_judges
-from bench.cluster.parcel import pack, shared_units, store_cell, store_unit
 from bench.core.errors import BenchError, Interrupted
 from bench.core.progress import say
 from bench.core.signals import stop_signals
 from bench.evaluation.encoders import Instruments, make_instruments
 from bench.evaluation.judge import judge_folder
 from bench.launch import Job, Request, Session, is_settled
+from bench.runs.ray.node import Order, Outcome, do_cell, do_judges
+from bench.runs.ray.transfer import pack, shared_units, store_cell, store_unit
 from bench.store.cell import Cell
 
 RETRIES = 3

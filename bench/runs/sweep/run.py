@@ -18,14 +18,14 @@ from bench.data.types import TaskData
 from bench.evaluation.self_test.doctor import warn_if_unwell
 from bench.launch import Job, Request, Session, open_session, resolve_settings, run_alone, run_here, runtime_here
 from bench.leaderboard import leaderboards, write_leaderboards
-from bench.parallel import run_in_processes
+from bench.runs.processes import run_in_processes
+from bench.runs.sweep.estimate import Costs, StageKey, stage_keys
+from bench.runs.sweep.file import Entry, SweepFile, count_cells, find_sweep, load_sweep
 from bench.spec.presets import PRESETS
 from bench.spec.protocols import select
 from bench.spec.run_spec import Budget
 from bench.spec.tasks import get_task
 from bench.store.cell import Cell
-from bench.sweep_cost import Costs, StageKey, stage_keys
-from bench.sweep_file import Entry, SweepFile, count_cells, find_sweep, load_sweep
 
 MAX_CELLS = 10_000
 """A grid of a few lines can mean any number."""
@@ -227,7 +227,7 @@ def _cells(sessions: Sequence[tuple[Part, Session]]) -> Iterator[tuple[Part, Job
 def _run(sessions: Sequence[tuple[Part, Session]], request: SweepRequest) -> bool:
     """Every cell, several at once where the machine has room; True unless one failed."""
     if request.launch == "ray":
-        from bench.cluster.driver import run_on_cluster
+        from bench.runs.ray.driver import run_on_cluster
 
         wanted = [
             (replace(part.request, seeds=(job.spec.seed,)), session, job)

@@ -28,7 +28,7 @@ from bench.launch import (
     with_clusters,
 )
 from bench.leaderboard import leaderboards, write_leaderboards
-from bench.official import load_checkpoint, read_checkpoint, store_as_trained
+from bench.runs.published_checkpoint import load_checkpoint, read_checkpoint, store_as_trained
 from bench.spec.presets import KindPreset, get_preset
 from bench.spec.protocols import select
 from bench.spec.run_spec import Budget, check_override_methods, config_from_values, parse_overrides, resolve_config

@@ -18,9 +18,9 @@ from typing import Any
 
 from bench.core.environment import describe
 from bench.core.progress import say
+from bench.runs.sweep.file import SHIPPED
 from bench.spec.run_spec import RunSpec
 from bench.spec.tasks import Task
-from bench.sweep_file import SHIPPED
 from methods.registry import BUILT_IN
 
 SHIPPED_SECONDS = SHIPPED / "quick_seconds.json"
