@@ -44,7 +44,7 @@ from bench.spec.run_spec import (
 )
 from bench.spec.tasks import Task, get_task
 from bench.store.cell import Cell, damaged, read_metrics
-from bench.training import train
+from bench.training.train import train
 from bench.training.loop import TrainingFailed
 from bench.training.several_devices import Group, Join, leading
 from bench.training.stages import StageStore

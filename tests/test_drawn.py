@@ -23,7 +23,7 @@ from bench.spec.tasks import get_task
 
 DIGEST_PROGRAM = """
 import hashlib
-from bench.data.drawn import DrawnDigits, DrawnPictures
+from bench.data.drawn.datasets import DrawnDigits, DrawnPictures
 digest = hashlib.sha256()
 for source in (DrawnPictures("sketch", 1, 1), DrawnPictures("real", 1, 1), DrawnDigits("mnist", 1, 1),
                DrawnDigits("svhn", 1, 1)):

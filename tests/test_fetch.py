@@ -24,7 +24,7 @@ import numpy as np
 import pytest
 
 from bench.core.errors import BenchError
-from bench.data.fetch import fetch
+from bench.data.fetch.fetch import fetch
 from bench.data.fetch import fetch as module
 from bench.data.fetch import locate as files
 from bench.data.fetch.fetch import listing, missing

@@ -18,7 +18,7 @@ from bench.spec.presets import STAND_IN, get_preset
 from bench.spec.run_spec import Budget, resolve_config
 from bench.spec.tasks import get_task
 from bench.store.cell import Cell
-from bench.training import train
+from bench.training.train import train
 from methods.base import Domains, Translator
 from methods.parts.backbones import build_backbone
 from methods.registry import load, registered
