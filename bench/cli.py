@@ -230,7 +230,7 @@ def table(
 
     The paper's have our values beside the published ones. Every setting has a table of its own.
     """
-    from bench.tables.command import TableRequest, make_table
+    from bench.reporting.table_command import TableRequest, make_table
 
     raise typer.Exit(make_table(TableRequest(task, paper, form, out, preset, data, budget, results)))
 
@@ -247,7 +247,7 @@ def report(
 
     Tables, samples, curves, costs, and the commands that made them.
     """
-    from bench.report import write_report
+    from bench.reporting.page.write import write_report
 
     print(write_report(results, out or results / "report", task))
 
@@ -270,7 +270,7 @@ def claims(
 
     It holds, fails or cannot be decided. Every setting has a table of its own.
     """
-    from bench.claims.command import ClaimsRequest, judge_claims
+    from bench.reporting.claims.command import ClaimsRequest, judge_claims
 
     raise typer.Exit(judge_claims(ClaimsRequest(task, form, out, details, preset, data, budget, results)))
 
@@ -290,7 +290,7 @@ def compare(
 
     In every metric that can be paired over images, and over the seeds that both have.
     """
-    from bench.compare import CompareRequest, compare
+    from bench.reporting.compare import CompareRequest, compare
 
     raise typer.Exit(compare(CompareRequest(task, first, second, preset, data, domains, device, results)))
 
@@ -312,7 +312,7 @@ def figure(
     As PNG, PDF and SVG, in figures/ of the results.
     """
     from bench.core.terminal import show
-    from bench.figures import figure_list, make_figure
+    from bench.reporting.figures.figures import figure_list, make_figure
 
     if listing:
         show(figure_list())

@@ -28,8 +28,8 @@ from bench.evaluation.encoders import Instruments, make_instruments
 from bench.evaluation.evaluate import evaluate_cell
 from bench.evaluation.self_test.doctor import doctor_record, warn_if_unwell
 from bench.evaluation.translate import style_name
-from bench.leaderboard import leaderboards, write_leaderboards
 from bench.reading import read_weights
+from bench.reporting.leaderboard.leaderboards import leaderboards, write_leaderboards
 from bench.runs.processes import run_in_processes
 from bench.spec import presets
 from bench.spec.presets import STAND_IN, KindPreset, get_preset
@@ -44,12 +44,11 @@ from bench.spec.run_spec import (
 )
 from bench.spec.tasks import Task, get_task
 from bench.store.cell import Cell, damaged, read_metrics
-from bench.training.train import train
 from bench.training.loop import TrainingFailed
 from bench.training.several_devices import Group, Join, leading
 from bench.training.stages import StageStore
 from bench.training.stand_in import stand_in_weights
-from bench.training.train import follow, prepared
+from bench.training.train import follow, prepared, train
 from methods.base import Context, Domains, Translator
 from methods.registry import BUILT_IN, load, registered
 

@@ -273,7 +273,7 @@ def how_measured() -> str:
 
 def figures() -> str:
     """Every figure that can be drawn, with the command that makes its cells."""
-    from bench.figures import FIGURES
+    from bench.reporting.figures.figures import FIGURES
 
     rows = [
         [f"`{name}`", figure.task, cell(figure.title), f"`sweep {figure.sweep}`" if figure.sweep else

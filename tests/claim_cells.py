@@ -10,8 +10,8 @@ from shutil import copytree
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from bench.claims.claims import CLAIMS
-from bench.claims.forms import Subject, leaves
+from bench.reporting.claims.claims import CLAIMS
+from bench.reporting.claims.formula import Subject, leaves
 from bench.spec.presets import get_preset
 from bench.spec.run_spec import Budget, RunSpec
 from bench.spec.tasks import get_task

@@ -11,18 +11,18 @@ from typing import Any
 
 import typer.main
 
-from bench import figures
 from bench.cli import app
 from bench.core.errors import BenchError
 from bench.data.fetch.fetch import listing
 from bench.launch import Request, resolve_settings
 from bench.listing import LISTINGS
+from bench.reporting.figures import figures
+from bench.reporting.paper.shapes import SHAPES
+from bench.reporting.tables.output import KINDS
 from bench.runs.sweep.file import find_sweep
 from bench.spec.protocols import select
 from bench.spec.run_spec import Budget
 from bench.spec.tasks import get_task
-from bench.tables.output import KINDS
-from bench.tables.paper_shapes import SHAPES
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"

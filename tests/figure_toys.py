@@ -14,7 +14,7 @@ import numpy as np
 from bench.core.files import write_array, write_json
 from bench.data.types import Split, TaskData
 from bench.evaluation.translate import first_per_class
-from bench.figures.collect import Setting, preset_config
+from bench.reporting.figures.collect import Setting, preset_config
 from bench.spec.presets import get_preset
 from bench.spec.run_spec import Budget, RunSpec
 from bench.spec.tasks import TASKS

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from bench.tables.measured import Measured
-from bench.tables.paper_shapes import JUDGE
-from bench.tables.table import Cell, Column, Footnote, Group, Table
+from bench.reporting.paper.shapes import JUDGE
+from bench.reporting.paper.values import Measured
+from bench.reporting.tables.table import Cell, Column, Footnote, Group, Table
 
 GOLDEN = Path(__file__).parent / "golden"
 WRITE = "UDT_BENCH_WRITE_GOLDEN"

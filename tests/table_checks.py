@@ -12,7 +12,7 @@ from xml.etree.ElementTree import Element
 import pytest
 from tinyhtml5.parser import HTMLParser
 
-from bench.tables.as_latex import PREAMBLE
+from bench.reporting.tables.as_latex import PREAMBLE
 
 PAGE = '<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>t</title></head><body>{}</body></html>'
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from bench.reporting.claims.run import OF_PAPER, claims_about
 
-from bench.claims.claims import ADAPTED, CLAIMS, CLUSTERED, FID, SWEEP
-from bench.claims.forms import Claim, Pair, Subject, chain, comparisons, leaves
-from bench.claims.printed import printed
-from bench.claims.run import OF_PAPER, claims_about
 from bench.core.errors import BenchError
+from bench.reporting.claims.claims import ADAPTED, CLAIMS, CLUSTERED, FID, SWEEP
+from bench.reporting.claims.formula import Claim, Pair, Subject, chain, comparisons, leaves
+from bench.reporting.claims.published_check import printed
+from bench.reporting.paper.published import published
+from bench.reporting.paper.shapes import ALIGNMENT, STAGES
 from bench.spec.protocols import PROTOCOLS
 from bench.spec.tasks import get_task
-from bench.tables.paper_shapes import ALIGNMENT, STAGES
-from bench.tables.published import published
 from methods.cats_udt import CatsUDT
 from methods.registry import registered
 

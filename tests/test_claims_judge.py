@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from bench.claims.forms import (
+from bench.reporting.claims.formula import (
     Candidate,
     Every,
     Formula,
@@ -26,7 +26,7 @@ from bench.claims.forms import (
     u_shape,
     worst,
 )
-from bench.claims.judge import LEVEL, Finding, Sample, Verdict, compare, exceeds, judge, rank_sum
+from bench.reporting.claims.verdict import LEVEL, Finding, Sample, Verdict, compare, exceeds, judge, rank_sum
 
 A, B, C, D, E = (Subject((Candidate(name),)) for name in "abcde")
 FULL, VARIANT = Subject((Candidate("m"),)), Subject((Candidate("m:v"),))

@@ -9,19 +9,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from bench.reporting.claims.run import Judged, run_claims
 from claim_cells import record, store, store_stage
 from fixed_tables import check_golden
 from table_checks import check_latex, compile_latex, parse_html
 
-from bench.claims.claims import SWEEP
-from bench.claims.command import ClaimsRequest, judge_claims
-from bench.claims.run import Judged, run_claims
 from bench.core.errors import BenchError
+from bench.reporting.claims.claims import SWEEP
+from bench.reporting.claims.command import ClaimsRequest, judge_claims
+from bench.reporting.tables.as_csv import HEADER
+from bench.reporting.tables.render import FORMATS
 from bench.spec.run_spec import Budget
 from bench.spec.tasks import get_task
 from bench.store.query import Setting
-from bench.tables.as_csv import HEADER
-from bench.tables.render import FORMATS
 
 BASELINES = ("cyclegan", "munit", "drit", "stargan_v2:cats", "egsc_it")
 M, S = "mnist->svhn", "svhn->mnist"

@@ -22,8 +22,8 @@ from bench.cli import main
 from bench.core.environment import PACKAGES
 from bench.core.errors import BenchError, Interrupted
 from bench.core.terminal import fitted
+from bench.reporting.tables.render import render
 from bench.spec.tasks import TASKS
-from bench.tables.render import render
 
 ESCAPE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 ROOT = Path(__file__).parent.parent

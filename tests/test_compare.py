@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from test_end_to_end import cells, request
 
-from bench.compare import CompareRequest, compare
 from bench.core.errors import BenchError
 from bench.launch import run
+from bench.reporting.compare import CompareRequest, compare
 from bench.store.cell import frame
 
 pytestmark = pytest.mark.usefixtures("tiny_preset", "no_real_files")

@@ -15,7 +15,7 @@ from bench.cli import main
 from bench.core.errors import BenchError
 from bench.evaluation.self_test.doctor import doctor_record
 from bench.launch import Request, run
-from bench.leaderboard import leaderboards
+from bench.reporting.leaderboard.leaderboards import leaderboards
 from bench.runs.rescore import RescoreRequest, rescore
 from bench.store.cell import frame, read_cells
 

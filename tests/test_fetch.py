@@ -24,10 +24,9 @@ import numpy as np
 import pytest
 
 from bench.core.errors import BenchError
-from bench.data.fetch.fetch import fetch
 from bench.data.fetch import fetch as module
 from bench.data.fetch import locate as files
-from bench.data.fetch.fetch import listing, missing
+from bench.data.fetch.fetch import fetch, listing, missing
 from bench.data.fetch.manifest import DOMAINNET_CLASSES, Entry, Form
 from bench.data.fetch.unpack import extract
 

@@ -11,11 +11,11 @@ import pytest
 from figure_toys import DIGITS, M2S, S2M, accuracies, distances, store
 
 from bench.core.errors import BenchError
-from bench.figures import draw_figure, make_figure
-from bench.figures.axes import Drawn
-from bench.figures.collect import FigureRequest
-from bench.figures.page import TWO, drawing
-from bench.figures.values import PublishedValue
+from bench.reporting.figures.axes import Drawn
+from bench.reporting.figures.collect import FigureRequest
+from bench.reporting.figures.figures import draw_figure, make_figure
+from bench.reporting.figures.page import TWO, drawing
+from bench.reporting.figures.values import PublishedValue
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -201,7 +201,7 @@ def test_the_command_draws_what_the_papers_tables_print(tmp_path: Path, monkeypa
         given.append(published)
         raise InterruptedError
 
-    monkeypatch.setattr("bench.figures.draw_figure", stop)
+    monkeypatch.setattr("bench.reporting.figures.figures.draw_figure", stop)
     with pytest.raises(InterruptedError):
         make_figure("3a", tmp_path)
     (printed,) = given

@@ -9,8 +9,8 @@ from figure_toys import DIGITS, M2S, accuracies, make_task_data, store
 
 from bench.core.errors import BenchError
 from bench.data.types import TaskData
-from bench.figures import FIGURES
-from bench.figures.collect import Collected, FigureRequest, Remedy, Setting, Slot, collect, remedy_of
+from bench.reporting.figures.collect import Collected, FigureRequest, Remedy, Setting, Slot, collect, remedy_of
+from bench.reporting.figures.figures import FIGURES
 from bench.spec.run_spec import Budget
 from bench.spec.tasks import TASKS
 from bench.store.columns import GIVEN

@@ -13,11 +13,11 @@ from figure_toys import DIGITS, M2S, PER_CLASS, PICTURES, S2M, SIDE, add_transla
 
 from bench.core.errors import BenchError
 from bench.data.types import TaskData
-from bench.figures import draw_figure
-from bench.figures.axes import Drawn
-from bench.figures.collect import FigureRequest
-from bench.figures.grids import fitted, gap_of, pair_sheet, placed, style_sheet
-from bench.figures.page import drawing
+from bench.reporting.figures.axes import Drawn
+from bench.reporting.figures.collect import FigureRequest
+from bench.reporting.figures.figures import draw_figure
+from bench.reporting.figures.grids import fitted, gap_of, pair_sheet, placed, style_sheet
+from bench.reporting.figures.page import drawing
 
 S2R = "sketch->real"
 STEP = SIDE + gap_of(SIDE)

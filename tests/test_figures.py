@@ -21,9 +21,10 @@ from bench.cli import main
 from bench.core.device import Runtime
 from bench.core.errors import BenchError
 from bench.data.types import TaskData
-from bench.figures import FIGURES, draw_figure, embedding, make_figure
-from bench.figures.collect import FigureRequest
-from bench.figures.page import SIZE, WIDTH, drawing
+from bench.reporting.figures import embedding
+from bench.reporting.figures.collect import FigureRequest
+from bench.reporting.figures.figures import FIGURES, draw_figure, make_figure
+from bench.reporting.figures.page import SIZE, WIDTH, drawing
 from bench.spec.presets import PRESETS, KindPreset
 from bench.training.stages import StageStore
 from methods.semantics.spectral import Features, Spectral, SpectralConfig
@@ -130,7 +131,7 @@ def test_every_figure_is_drawn_complete_and_says_what_data_it_is_of(name: str, r
 @pytest.mark.slow
 def test_drawing_imports_no_pyplot_and_chooses_no_backend(results: Path, tmp_path: Path) -> None:
     code = (
-        "import sys\nfrom pathlib import Path\nfrom bench.figures import make_figure\n"
+        "import sys\nfrom pathlib import Path\nfrom bench.reporting.figures.figures import make_figure\n"
         "assert 'matplotlib' not in sys.modules\n"
         "make_figure('8a', Path(sys.argv[1]), out=Path(sys.argv[2]))\n"
         "assert 'matplotlib.pyplot' not in sys.modules\n"

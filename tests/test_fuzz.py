@@ -49,8 +49,8 @@ from bench.data.sources.digits import Svhn, read_idx, read_libsvm, read_mat
 from bench.data.sources.domainnet import DomainNet, _opened, _read_member
 from bench.data.sources.folder import decode_rgb
 from bench.evaluation.feature_cache import FeatureCache, content_key
-from bench.leaderboard import boards, render_boards
 from bench.reading import read_array
+from bench.reporting.leaderboard.leaderboards import boards, render_boards
 from bench.runs.published_checkpoint import read_checkpoint
 from bench.runs.sweep.file import SHIPPED, load_sweep
 from bench.store import index

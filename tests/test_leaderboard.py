@@ -14,15 +14,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from table_checks import check_latex, parse_html
 
-from bench.leaderboard import boards, leaderboards, render_boards, write_leaderboards
-from bench.leaderboard.columns import Measure
+from bench.reporting.leaderboard.columns import Measure
+from bench.reporting.leaderboard.leaderboards import boards, leaderboards, render_boards, write_leaderboards
+from bench.reporting.tables.as_csv import HEADER
+from bench.reporting.tables.marks import Marks
+from bench.reporting.tables.render import FORMATS, render
 from bench.spec.run_spec import Budget, RunSpec
 from bench.store.cell import Cell, frame
 from bench.store.index import read_records
 from bench.store.query import by_setting
-from bench.tables.as_csv import HEADER
-from bench.tables.marks import Marks
-from bench.tables.render import FORMATS, render
 
 ENCODER = "aaaaaaaaaaaa"
 FLOOR = {"floor": 4.0, "floor_deviation": 0.5, "floor_n": 10, "floor_reference": 12}

@@ -21,9 +21,9 @@ from tinyhtml5.parser import HTMLParser
 
 from bench.cli import main
 from bench.core.errors import BenchError
-from bench.report import write_report
-from bench.report.collect import collect
-from bench.report.page import section, write_page
+from bench.reporting.page.collect import collect
+from bench.reporting.page.page import section, write_page
+from bench.reporting.page.write import write_report
 from bench.store.cell import frame
 
 HOSTILE = (

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from report_results import add, folder_data, records, spec, translations, usual
 
-from bench.report.collect import collect
-from bench.report.page import section, write_page
+from bench.reporting.page.collect import collect
+from bench.reporting.page.page import section, write_page
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 pytestmark = pytest.mark.skipif(

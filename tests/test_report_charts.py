@@ -12,9 +12,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from report_results import add, records, spec
 
-from bench.report.charts import CURVE, PLOT, POINTS, Point, curves, pareto, place_labels, scatter, thin, ticks
-from bench.report.collect import collect
-from bench.report.tradeoff import tradeoff
+from bench.reporting.page.charts import CURVE, PLOT, POINTS, Point, curves, pareto, place_labels, scatter, thin, ticks
+from bench.reporting.page.collect import collect
+from bench.reporting.page.tradeoff import tradeoff
 
 few = st.integers(0, 4).map(float)  # few values, so that there are ties
 

@@ -14,8 +14,8 @@ from report_results import add, folder_data, records, spec
 
 from bench.cli import main
 from bench.launch import Request, layers, open_session, resolve_methods
-from bench.report.collect import collect
-from bench.report.commands import FOLDER, as_typed, made, spec_of
+from bench.reporting.page.collect import collect
+from bench.reporting.page.commands import FOLDER, as_typed, made, spec_of
 from bench.spec.presets import get_preset
 from bench.spec.run_spec import Budget, config_values, flat_values, parse_overrides, resolve_config
 from bench.store.cell import Cell

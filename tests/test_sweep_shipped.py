@@ -14,13 +14,13 @@ import pytest
 import torch
 
 from bench.launch import Job, Request, check_buildable, make_job, resolve_settings, with_clusters
+from bench.reporting.paper import shapes as paper_shapes
 from bench.runs.sweep import estimate as sweep_cost
 from bench.runs.sweep.file import SHIPPED, load_sweep, shipped_names
 from bench.runs.sweep.run import Part, SweepRequest, expand
 from bench.spec.presets import PRESETS, get_preset
 from bench.spec.run_spec import Budget
 from bench.spec.tasks import DIGITS, get_task
-from bench.tables import paper_shapes
 from methods.cyclegan import ResidualBlock
 from methods.registry import registered
 

@@ -12,9 +12,9 @@ from table_checks import parse_html
 from test_leaderboard import add, record
 
 from bench.cli import main
-from bench.leaderboard import leaderboards
-from bench.tables.paper_notes import Options
-from bench.tables.stored import stored_tables
+from bench.reporting.leaderboard.leaderboards import leaderboards
+from bench.reporting.paper.from_results import stored_tables
+from bench.reporting.paper.notes import Options
 
 
 def call(monkeypatch: pytest.MonkeyPatch, *words: str) -> int | str | None:

@@ -12,16 +12,16 @@ from fixed_tables import Measurements, check_golden
 from table_checks import check_latex, compile_latex, parse_html
 
 from bench.core.errors import BenchError
+from bench.reporting.paper.notes import Options
+from bench.reporting.paper.published import INCONSISTENCIES, inconsistencies, published
+from bench.reporting.paper.shapes import ALIGNMENT, JUDGE, OURS, SHAPES, STAGES, VARIANTS
+from bench.reporting.paper.table import OTHER_PROTOCOL, OTHER_SETTING, paper_table
+from bench.reporting.paper.values import Measured
+from bench.reporting.tables.as_csv import HEADER
+from bench.reporting.tables.render import FORMATS, render
+from bench.reporting.tables.table import Cell, Table
 from bench.spec.protocols import PROTOCOLS
 from bench.spec.tasks import TASKS
-from bench.tables.as_csv import HEADER
-from bench.tables.measured import Measured
-from bench.tables.paper import OTHER_PROTOCOL, OTHER_SETTING, paper_table
-from bench.tables.paper_notes import Options
-from bench.tables.paper_shapes import ALIGNMENT, JUDGE, OURS, SHAPES, STAGES, VARIANTS
-from bench.tables.published import INCONSISTENCIES, inconsistencies, published
-from bench.tables.render import FORMATS, render
-from bench.tables.table import Cell, Table
 from methods.registry import registered
 
 # Read off the paper a second time, table by table, left to right: what published.csv and the shapes must agree with.

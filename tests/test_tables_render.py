@@ -14,9 +14,9 @@ from markdown_it import MarkdownIt
 from table_checks import check_latex, compile_latex, elements, parse_html
 
 from bench.core.errors import BenchError
-from bench.tables.as_csv import FORMULA
-from bench.tables.render import FORMATS, render
-from bench.tables.table import Cell, Column, Footnote, Group, Table, number, one_line, spread
+from bench.reporting.tables.as_csv import FORMULA
+from bench.reporting.tables.render import FORMATS, render
+from bench.reporting.tables.table import Cell, Column, Footnote, Group, Table, number, one_line, spread
 
 NASTY = "a_b & 50% #1 $x$ {y} ~z^2 <b>|</b> \\cmd [q](u) *em* `c` -- '' \"q\" é ẽ ∞ 日本 \u202e\x00\n=cmd()"
 names = st.text(max_size=25) | st.text(alphabet="_*&%<>|[](){}\\`~#$^=+-@'\" \n\tab1!:./é日\u202e\x00", max_size=25)

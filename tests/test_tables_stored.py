@@ -10,15 +10,15 @@ import pytest
 from stored_cells import CLASSES, fid, judged, own, store
 
 from bench.core.errors import BenchError
+from bench.reporting.paper.from_results import stored_tables
+from bench.reporting.paper.notes import Options
+from bench.reporting.paper.table import OTHER_PROTOCOL, OTHER_SETTING
+from bench.reporting.tables.render import render
+from bench.reporting.tables.table import Cell, Table
 from bench.spec.run_spec import Budget
 from bench.spec.tasks import get_task
 from bench.store import preset_settings as module
 from bench.store.preset_settings import own_settings
-from bench.tables.paper import OTHER_PROTOCOL, OTHER_SETTING
-from bench.tables.paper_notes import Options
-from bench.tables.render import render
-from bench.tables.stored import stored_tables
-from bench.tables.table import Cell, Table
 
 PUBLISHED = {"preset": "paper", "kind": "real"}
 
@@ -270,7 +270,7 @@ def test_own_settings_are_resolved_once_for_the_same_code(tmp_path: Path, monkey
 def test_own_settings_are_what_the_command_trains(tmp_path: Path) -> None:
     """Every method of the paper, as `run` resolves it before it trains."""
     from bench.launch import Request, open_session
-    from bench.tables.paper_shapes import OURS, VARIANTS
+    from bench.reporting.paper.shapes import OURS, VARIANTS
 
     names = sorted({name for group in (OURS, VARIANTS) for of in group.values() for name in of} - {"judge"})
     request = Request("mnist2svhn", names, "quick", "embedded", "", (0,), (), "", "cpu", tmp_path)

@@ -27,7 +27,7 @@ from bench.launch import (
     resolve_methods,
     with_clusters,
 )
-from bench.leaderboard import leaderboards, write_leaderboards
+from bench.reporting.leaderboard.leaderboards import leaderboards, write_leaderboards
 from bench.runs.published_checkpoint import load_checkpoint, read_checkpoint, store_as_trained
 from bench.spec.presets import KindPreset, get_preset
 from bench.spec.protocols import select

@@ -17,7 +17,7 @@ from bench.data.load import load_data
 from bench.data.types import TaskData
 from bench.evaluation.self_test.doctor import warn_if_unwell
 from bench.launch import Job, Request, Session, open_session, resolve_settings, run_alone, run_here, runtime_here
-from bench.leaderboard import leaderboards, write_leaderboards
+from bench.reporting.leaderboard.leaderboards import leaderboards, write_leaderboards
 from bench.runs.processes import run_in_processes
 from bench.runs.sweep.estimate import Costs, StageKey, stage_keys
 from bench.runs.sweep.file import Entry, SweepFile, count_cells, find_sweep, load_sweep

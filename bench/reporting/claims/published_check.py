@@ -1,0 +1,101 @@
+"""Whether the paper's own numbers bear its claims out: the same formulas on its printed values, without a test.
+
+The paper prints no deviations, so that "yes" says that the values are in that order, and no more. Its bar charts have
+no printed values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from typing import Literal
+
+from bench.reporting.claims.formula import Claim, Comparison, Every, Formula, Some, Subject, comparisons
+from bench.reporting.paper.published import Published
+from bench.reporting.paper.shapes import SHAPES
+from bench.reporting.paper.values import places
+from bench.spec.tasks import get_task
+
+Value = tuple[float, str]
+"""A number, and as it is printed."""
+Answer = Literal["yes", "no", "not printed"]
+
+
+@dataclass(frozen=True)
+class Printed:
+    """What the published values say of a claim."""
+
+    answer: Answer
+    against: tuple[str, ...] = ()
+    """The values that speak against it."""
+
+
+@cache
+def printed(claim: Claim) -> Printed:
+    """On the paper's task. `no` if one printed value is against it; `yes` if all that it needs are printed."""
+    task = get_task(claim.task)
+    formula = comparisons(claim, task.domains, task.classes)
+    if formula is None:
+        return Printed("not printed")
+    holds = _holds(claim, formula)
+    if holds is not False:
+        return Printed("not printed" if holds is None else "yes")
+    return Printed("no", tuple(_told(claim, leaf) for leaf in _against(claim, formula)))
+
+
+def _holds(claim: Claim, formula: Formula[Comparison]) -> bool | None:
+    """None: it depends on what is not printed."""
+    if isinstance(formula, Every | Some):
+        decisive = isinstance(formula, Some)
+        parts = [_holds(claim, part) for part in formula.parts]
+        return decisive if decisive in parts else None if None in parts else not decisive
+    one, other = _values(claim, formula)
+    if one is None or other is None:
+        return None
+    difference = one[0] - other[0] if claim.measure.higher_is_better else other[0] - one[0]
+    return difference > formula.pair.by
+
+
+def _against(claim: Claim, formula: Formula[Comparison]) -> Iterator[Comparison]:
+    if isinstance(formula, Every | Some):
+        for part in formula.parts:
+            if _holds(claim, part) is False:
+                yield from _against(claim, part)
+    else:
+        yield formula
+
+
+def _told(claim: Claim, leaf: Comparison) -> str:
+    """`sketch->real: cats_udt 58.69, cats_udt:no_sty 53.43`."""
+    sides = zip((leaf.pair.better, leaf.pair.than), _values(claim, leaf), strict=True)
+    told = [f"{side.own.told} {value[1]}" for side, value in sides if isinstance(side, Subject) and value]
+    return f"{leaf.at}: {', '.join(told)}"
+
+
+def _values(claim: Claim, leaf: Comparison) -> tuple[Value | None, Value | None]:
+    """The printed values of both sides."""
+    than = leaf.pair.than
+    other = _value(claim, than, leaf) if isinstance(than, Subject) else (than, f"{than:g}")
+    return _value(claim, leaf.pair.better, leaf), other
+
+
+def _value(claim: Claim, subject: Subject, leaf: Comparison) -> Value | None:
+    """Of the first of the claim's tables that has it."""
+    if subject.own.settings:
+        return None
+    key = (subject.own.method, claim.task, leaf.place, leaf.label, claim.measure.metric)
+    for table in claim.printed:
+        if found := _by_key().get((key, table)):
+            return found.value, f"{found.value:.{found.decimals}f}"
+    return None
+
+
+@cache
+def _by_key() -> dict[tuple[tuple[str, str, str, str, str], str], Published]:
+    """((method, task, direction, label, metric), table) -> the number."""
+    found = [place for shape in SHAPES.values() for place in places(shape().lines)]
+    return {
+        ((of.candidates[0], of.task, of.direction, of.label, of.published.metric), of.published.table): of.published
+        for of in found
+    }

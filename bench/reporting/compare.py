@@ -1,0 +1,194 @@
+"""Two methods side by side: the difference of each metric, paired over images and over seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bench.core.device import Runtime
+from bench.core.errors import BenchError
+from bench.core.terminal import show
+from bench.data.load import load_data
+from bench.data.types import TaskData
+from bench.evaluation.distributions import DISTRIBUTIONS
+from bench.evaluation.encoders import Instruments, Missing, make_instruments
+from bench.evaluation.score import PER_SOURCE, Task, reference_features, translated
+from bench.evaluation.translate import Translations, scored
+from bench.reporting.tables.table import number
+from bench.spec.presets import get_preset
+from bench.spec.protocols import Protocol
+from bench.spec.tasks import get_task
+from bench.store.cell import direction_file, read_cells
+from metrics.checks import pinned_blas
+from metrics.statistics.intervals import NORMAL_95, Interval, paired_mean_difference, seed_interval
+
+
+@dataclass(frozen=True)
+class CompareRequest:
+    """What the user asked for, as typed."""
+
+    task: str
+    """Task name."""
+    first: str
+    """Name of a method."""
+    second: str
+    """Name of another."""
+    preset: str
+    """Cells of this preset."""
+    data: str
+    """As for `run`."""
+    domains: str
+    """As for `run`."""
+    device: str
+    """As for `run`."""
+    results: Path
+    """The results folder."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """First minus second, by one protocol in one direction."""
+
+    direction: str
+    protocol: str
+    seeds: tuple[int, ...]
+    """Seeds that both methods have."""
+    first: float
+    """Mean over these seeds."""
+    second: float
+    """Mean over these seeds."""
+    low: float
+    """95 % over images, low end: mean difference - 1.96 mean paired deviations."""
+    high: float
+    """High end."""
+    seeds_low: float | None
+    """95 % over seeds (t-interval of the paired differences); None for one seed."""
+    seeds_high: float | None
+    """High end."""
+
+
+def compare(request: CompareRequest) -> int:
+    """Print the paired differences of every protocol that both methods' stored translations can be measured by.
+
+    Returns 0. Raises BenchError where a method has no scored cell, or cells with several settings.
+    """
+    task = get_task(request.task)
+    preset = get_preset(request.preset, task.kind)
+    data = load_data(task, request.data, task.sizes[request.preset], request.domains)
+    runtime = Runtime(request.device, task.sizes[request.preset])
+    tools = make_instruments(request.results, data, preset, runtime, ())
+    cells = [_cells(request, data, name) for name in (request.first, request.second)]
+    seeds = sorted(set(cells[0]) & set(cells[1]))
+    if not seeds:
+        raise BenchError(
+            f"{request.first} has seeds {sorted(cells[0])}, {request.second} {sorted(cells[1])}: none in common",
+            f"python -m bench run --task {task.name} --methods {request.first},{request.second} --seeds 0,1,2",
+        )
+    found: list[Difference] = []
+    for direction in task.directions:
+        pairs = [tuple(_stored(own[seed], data, direction, tools) for own in cells) for seed in seeds]
+        found += _differences(data, direction, [(a, b) for a, b in pairs], tuple(seeds), tools)
+    show(_table(request, found))
+    return 0
+
+
+def _cells(request: CompareRequest, data: TaskData, method: str) -> dict[int, Any]:
+    """Seed -> the scored cell of `method` on this data and preset."""
+    own = [
+        cell
+        for cell in read_cells(request.results, get_task(request.task).name)
+        if cell["spec"]["method"] == method
+        and (cell["spec"]["preset"], cell["spec"]["data_version"]) == (request.preset, data.version)
+        and cell["scores"]
+    ]
+    by_seed: dict[int, Any] = {}
+    for cell in own:
+        other = by_seed.setdefault(cell["spec"]["seed"], cell)
+        if other is not cell:
+            raise BenchError(
+                f"{method} seed {cell['spec']['seed']} was run with several settings or budgets: "
+                f"{other['folder'].name}, {cell['folder'].name}",
+                "compare in a results folder that holds one of them",
+            )
+    if not by_seed:
+        raise BenchError(
+            f"no scored cell of {method} with this data and preset in {request.results}",
+            f"python -m bench run --task {request.task} --methods {method}",
+        )
+    return by_seed
+
+
+def _stored(cell: Any, data: TaskData, direction: tuple[int, int], tools: Instruments) -> Translations:
+    """The translations that the cell's metrics were made from; BenchError if they are not what these say."""
+    name = f"{data.domains[direction[0]]}->{data.domains[direction[1]]}"
+    style, score = next(iter(sorted(cell["scores"].items())))
+    path = cell["folder"] / f"translations-{direction_file(name)}-{style}.npy"
+    made = scored(path, score["images"].get(name), data, direction, tools.size.sources_per_class)
+    if made is None:
+        raise BenchError(
+            f"{path}: not the translations that {path.parent.name} was scored with",
+            f"python -m bench evaluate --task {cell['spec']['task']} --methods {cell['spec']['method']}",
+        )
+    return made
+
+
+def _differences(
+    data: TaskData, direction: tuple[int, int], pairs: Sequence[tuple[Translations, Translations]],
+    seeds: tuple[int, ...], tools: Instruments,
+) -> Iterator[Difference]:  # fmt: skip
+    name = f"{data.domains[direction[0]]}->{data.domains[direction[1]]}"
+    for protocol in tools.protocols:
+        encoder = tools.encoder(protocol.encoder, direction[1])
+        if isinstance(encoder, Missing) or not _can_be_paired(protocol):
+            continue
+        sides = [[Task(data, made, tools, encoder, "") for made in pair] for pair in pairs]
+        with pinned_blas():
+            each = [_paired(protocol, a, b) for a, b in sides]
+        first, second, value, deviation = np.mean([(a, b, d.value, d.deviation) for a, b, d in each], axis=0).tolist()
+        over_seeds = seed_interval([interval.value for _, _, interval in each])
+        reach = NORMAL_95 * deviation
+        yield Difference(
+            name, protocol.name, seeds, first, second, value - reach, value + reach, over_seeds.low, over_seeds.high
+        )
+
+
+def _can_be_paired(protocol: Protocol) -> bool:
+    if protocol.metric in DISTRIBUTIONS:
+        return DISTRIBUTIONS[protocol.metric].paired is not None and not protocol.unrounded
+    return protocol.metric in PER_SOURCE
+
+
+def _paired(protocol: Protocol, first: Task, second: Task) -> tuple[float, float, Interval]:
+    """Value of the first, of the second, and their difference with its deviation over images."""
+    if protocol.metric in PER_SOURCE:
+        a, b = PER_SOURCE[protocol.metric](first), PER_SOURCE[protocol.metric](second)
+        return float(a.mean()), float(b.mean()), paired_mean_difference(a, b)
+    how = DISTRIBUTIONS[protocol.metric]
+    assert how.paired is not None
+    x, y = translated(first, protocol)[0], translated(second, protocol)[0]
+    real = reference_features(first, protocol)[0]
+    values = [how.values(features, real)[protocol.metric] for features in (x, y)]
+    return values[0], values[1], how.paired(x, y, real)
+
+
+def _table(request: CompareRequest, found: Sequence[Difference]) -> str:
+    from tabulate import tabulate
+
+    rows = [
+        [
+            d.direction, d.protocol, number(d.first), number(d.second), number(d.first - d.second),
+            f"{number(d.low)} to {number(d.high)}",
+            "" if d.seeds_low is None or d.seeds_high is None else f"{number(d.seeds_low)} to {number(d.seeds_high)}",
+            ", ".join(map(str, d.seeds)),
+        ]
+        for d in found
+    ]  # fmt: skip
+    headers = ["direction", "protocol", request.first, request.second, "difference", "95 % over images, paired",
+               "95 % over seeds, paired", "of seeds"]  # fmt: skip
+    told = f"difference: {request.first} minus {request.second}. An interval without 0: more than chance explains, " \
+        "over images of these trainings only, over seeds of the methods (needs two seeds of both)."  # fmt: skip
+    return f"{tabulate(rows, headers=headers, tablefmt='github', disable_numparse=True)}\n\n{told}"

@@ -1,0 +1,400 @@
+"""Sheets of stored translations: for the same sources and the same noise, what each method makes of them.
+
+Style k of a source has a generator of its own, from (source id, k): row k of every method has the same z. (The paper's
+grids share one z over a row's sources, too; ours do not.)
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bench.core.errors import BenchError
+from bench.reporting.figures.axes import Drawn, direction_name, with_commands
+from bench.reporting.figures.collect import Collected, FigureRequest, Found, Remedy, Slot
+from bench.reporting.figures.page import DPI, MARGIN, SIZE, WIDTH, Heading, Page, text_width
+from bench.reporting.figures.values import STYLE_ORDER
+from bench.spec.presets import get_preset
+from bench.spec.tasks import TASKS
+from bench.store.cell import direction_file
+
+if TYPE_CHECKING:
+    from bench.data.types import TaskData
+    from bench.evaluation.translate import Translations
+
+MOST_CLASSES = 10
+"""Of more classes, the first ones are shown."""
+PAIR_COLUMNS = 5
+"""Pairs of source and translation in a row of `pair_sheet`: ten columns, as in the paper."""
+GAP = 16
+"""Tiles are a 16th of their side apart."""
+TITLE, NAMES, ROWS, BETWEEN = 0.17, 0.15, 0.44, 0.12
+"""Inches: above a block, for the names of its columns, left of the first block of a row, between blocks."""
+LARGEST_TILE = 0.62
+"""Inches."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """One sheet of tiles."""
+
+    title: str
+    sheet: np.ndarray
+    """uint8 (h, w, 3): tiles in their own pixels, on white."""
+    columns: tuple[str, ...]
+    """Names above the columns, or none."""
+    rows: tuple[str, ...]
+    """Names at the left, or none."""
+    side: int
+    """Of a tile, in pixels."""
+    new_row: bool = False
+    """Whether it begins a row of blocks."""
+
+
+# ----------------------------------------------------------------------------------------------------------- sheets
+
+
+def style_sheet(sources: np.ndarray, made: np.ndarray) -> np.ndarray:
+    """Sources on top, then one row per style; one column per source. uint8 (h, w, 3).
+
+    `sources` uint8 (C, 3, S, S), `made` uint8 (C, K, 3, S, S). Tiles are S // 16 apart (at least 1), and the sources
+    three times that from what became of them.
+    """
+    side, gap = sources.shape[-1], gap_of(sources.shape[-1])
+    columns, styles = made.shape[:2]
+    top = side + 3 * gap
+    sheet = _white(top + styles * (side + gap) - gap, columns * (side + gap) - gap)
+    for column in range(columns):
+        x = column * (side + gap)
+        _put(sheet, 0, x, sources[column])
+        for k in range(styles):
+            _put(sheet, top + k * (side + gap), x, made[column, k])
+    return sheet
+
+
+def pair_sheet(sources: np.ndarray, made: np.ndarray, pairs: int = PAIR_COLUMNS) -> np.ndarray:
+    """Columns of sources and of their translations in turn, `pairs` of them in a row. uint8 (h, w, 3).
+
+    `sources` and `made` uint8 (N, 3, S, S). Pairs are three gaps apart.
+    """
+    side, gap = sources.shape[-1], gap_of(sources.shape[-1])
+    rows, width = -(-len(sources) // pairs), 2 * side + gap
+    sheet = _white(rows * (side + gap) - gap, pairs * (width + 3 * gap) - 3 * gap)
+    for number, (source, translation) in enumerate(zip(sources, made, strict=True)):
+        y, x = (number // pairs) * (side + gap), (number % pairs) * (width + 3 * gap)
+        _put(sheet, y, x, source)
+        _put(sheet, y, x + side + gap, translation)
+    return sheet
+
+
+def gap_of(side: int) -> int:
+    """Pixels between tiles."""
+    return max(1, side // GAP)
+
+
+def _white(height: int, width: int) -> np.ndarray:
+    return np.full((height, width, 3), 255, np.uint8)
+
+
+def _put(sheet: np.ndarray, y: int, x: int, image: np.ndarray) -> None:
+    side = image.shape[-1]
+    sheet[y : y + side, x : x + side] = image.transpose(1, 2, 0)
+
+
+# ------------------------------------------------------------------------------------------------- which sources
+
+
+def fitted(positions: Sequence[int], count: int) -> list[int]:
+    """The wanted positions among `count` images of a class; the first ones if there are not so many."""
+    return list(positions) if max(positions) < count else list(range(min(len(positions), count)))
+
+
+def rows_of(made: Translations, label: int, positions: Sequence[int]) -> np.ndarray:
+    """Rows of the translations whose sources are those `positions` of the class `label`."""
+    return np.flatnonzero(made.labels == label)[list(positions)]
+
+
+def _fewest(each: Sequence[Translations], label: int) -> int:
+    """How many sources of a class all of them have: the n-th is then the same image for all."""
+    return min(int((made.labels == label).sum()) for made in each)
+
+
+# ---------------------------------------------------------------------------------------------------------- figures
+
+
+@dataclass(frozen=True)
+class Grid:
+    """What the grids of the paper have in common: slots, and a direction."""
+
+    slots: tuple[Slot, ...]
+    directions: tuple[int, ...] = (0,)
+    """Numbers of the task's directions; a task that has fewer shows its last one."""
+    across: int = 3
+    """Blocks side by side."""
+
+    def blocks(self, data: TaskData, shown: Sequence[Shown]) -> tuple[list[Block], list[str]]:
+        """The sheets, and the lines that say what they are."""
+        raise NotImplementedError
+
+    def draw(self, request: FigureRequest, collected: Collected, data: TaskData, heading: Heading,
+             remedy: Remedy) -> Drawn:  # fmt: skip
+        """All blocks on one page. Raises BenchError for cells of other data, and if none has translations."""
+        if data.version != collected.setting.data_version:
+            raise BenchError(
+                f"figure {request.name}: the cells are of data {collected.setting.data_version}, and what is here "
+                f"({data.note}) is {data.version}",
+                f"give that data with --data or $UDT_BENCH_FILES, or run it anew: {remedy}",
+            )
+        task = TASKS[request.task]
+        wanted = list(dict.fromkeys(min(number, len(task.directions) - 1) for number in self.directions))
+        shown, missing = _shown(collected, data, [task.directions[number] for number in wanted])
+        if not shown:
+            raise BenchError(f"figure {request.name}: {'; '.join(missing)}", str(remedy))
+        blocks, lines = self.blocks(data, shown)
+        caption = [*lines, *origins(shown), *collected.notes, *with_commands(missing, remedy)]
+        return Drawn(_page(heading, blocks, caption, self.across).figure, caption, missing)
+
+
+@dataclass(frozen=True)
+class Shown:
+    """The translations of one slot in one direction."""
+
+    found: Found
+    made: Translations
+    direction: str
+    style: str
+    """`noise`, `exemplar`, `none`."""
+    seed: int
+    images: np.ndarray
+    """uint8 (S, 3, H, W): all test images of the source domain."""
+
+    def sources(self, rows: np.ndarray) -> np.ndarray:
+        """uint8 (R, 3, H, W): what was translated into these rows."""
+        return np.array(self.images[self.made.index[rows]])
+
+    def styles(self, rows: np.ndarray, count: int) -> np.ndarray:
+        """uint8 (R, count, 3, H, W); what a deterministic method makes is repeated."""
+        images = self.made.images[rows][:, :count]
+        return np.repeat(images, count, axis=1) if images.shape[1] == 1 else images
+
+
+@dataclass(frozen=True)
+class StyleGrid(Grid):
+    """Per slot: one source of each class on top, all styles below."""
+
+    positions: tuple[int, ...] = ()
+    """Which source of each class, counted from 0 in the order of content hashes; 0 where there is none."""
+
+    def blocks(self, data: TaskData, shown: Sequence[Shown]) -> tuple[list[Block], list[str]]:
+        """One per slot and direction."""
+        made = [one.made for one in shown]
+        labels = [label for label in range(len(data.classes)) if _fewest(made, label)][:MOST_CLASSES]
+        wanted = [self.positions[label] if label < len(self.positions) else 0 for label in labels]
+        picks = [fitted([want], _fewest(made, label))[0] for want, label in zip(wanted, labels, strict=True)]
+        styles = max(one.made.images.shape[1] for one in shown)
+        found = []
+        for one in shown:
+            rows = np.array([rows_of(one.made, label, [pick])[0] for label, pick in zip(labels, picks, strict=True)])
+            sheet = style_sheet(one.sources(rows), one.styles(rows, styles))
+            names = tuple(data.classes[label] for label in labels)
+            found.append(Block(one.found.label, sheet, names, _style_rows(styles), data.size))
+        which = _numbered([data.classes[label] for label in labels], picks)
+        return found, [f"{direction_name(shown[0].direction)}. Top row, from left to right: {which}."]
+
+
+@dataclass(frozen=True)
+class PairGrid(Grid):
+    """Per direction and slot: sources and their first translations in alternating columns."""
+
+    per_class: int = 3
+    """Sources of each class."""
+
+    def blocks(self, data: TaskData, shown: Sequence[Shown]) -> tuple[list[Block], list[str]]:
+        """All slots of one direction, then those of the next."""
+        made = [one.made for one in shown]
+        labels = [label for label in range(len(data.classes)) if _fewest(made, label)][:MOST_CLASSES]
+        count = min(self.per_class, *(_fewest(made, label) for label in labels))
+        found: list[Block] = []
+        last = ""
+        for one in sorted(shown, key=lambda one: one.direction != shown[0].direction):
+            rows = np.array([rows_of(one.made, label, [n])[0] for n in range(count) for label in labels])
+            sheet = pair_sheet(one.sources(rows), one.made.images[rows, 0])
+            title = f"{one.found.label}, {direction_name(one.direction)}"
+            turns = bool(found) and one.direction != last
+            found.append(Block(title, sheet, (), (), data.size, turns))
+            last = one.direction
+        names = ", ".join(data.classes[label] for label in labels)
+        return found, [
+            "Pairs: a test image and its translation in its first style. Row by row: the first image of each class "
+            f"({names}) in the order of content hashes, then the next of each, {count} in all."
+        ]
+
+
+@dataclass(frozen=True)
+class ClassGrid(Grid):
+    """Per class: several sources of it on top, all styles below; of one slot."""
+
+    positions: tuple[tuple[int, ...], ...] = ()
+    """Which sources of each class, as in the paper."""
+
+    def blocks(self, data: TaskData, shown: Sequence[Shown]) -> tuple[list[Block], list[str]]:
+        """One per class."""
+        found, lines = [], []
+        one = shown[0]
+        for label, name in list(enumerate(data.classes))[:MOST_CLASSES]:
+            count = _fewest([one.made], label)
+            wanted = self.positions[label] if label < len(self.positions) else tuple(range(5))
+            if count:
+                picks = fitted(wanted, count)
+                rows = rows_of(one.made, label, picks)
+                styles = one.made.images.shape[1]
+                sheet = style_sheet(one.sources(rows), one.styles(rows, styles))
+                found.append(Block(name, sheet, (), _style_rows(styles), data.size))
+                lines.append(f"{name} {', '.join(str(pick + 1) for pick in picks)}")
+        which = f"test images with these numbers in the order of content hashes: {'; '.join(lines)}"
+        return found, [f"{direction_name(one.direction)}. Top rows: {which}."]
+
+
+def _style_rows(styles: int) -> tuple[str, ...]:
+    return ("source", *(f"style {k + 1}" for k in range(styles)))
+
+
+def _numbered(classes: Sequence[str], picks: Sequence[int]) -> str:
+    """Which image of each class."""
+    if set(picks) == {0}:
+        return f"the first image of each class ({', '.join(classes)}) in the order of content hashes"
+    each = ", ".join(f"{name} {pick + 1}" for name, pick in zip(classes, picks, strict=True))
+    return f"test images with these numbers in the order of content hashes: {each}"
+
+
+# ------------------------------------------------------------------------------------------------- the translations
+
+
+def _shown(
+    collected: Collected, data: TaskData, directions: Sequence[tuple[int, int]]
+) -> tuple[list[Shown], list[str]]:
+    """(the translations of every slot in every direction, what is missing and why)."""
+    shown, missing = [], []
+    for slot, found in zip(collected.slots, collected.found, strict=True):
+        for direction in directions:
+            name = f"{data.domains[direction[0]]}->{data.domains[direction[1]]}"
+            one = None if found is None else _first_seed(found, data, direction, name)
+            if one is not None:
+                shown.append(one)
+            elif found is None:
+                missing.append(f"{slot.label}: not run")
+            elif not (found.rows["state"] == "done").any():
+                missing.append(f"{slot.label}: {', '.join(dict.fromkeys(found.rows['state']))}")
+            else:
+                missing.append(
+                    f"{slot.label}, {direction_name(name)}: no translations that its metrics were made from "
+                    f"(python -m bench evaluate --task {collected.setting.task} --methods {found.method})"
+                )
+    return shown, list(dict.fromkeys(missing))
+
+
+def _first_seed(found: Found, data: TaskData, direction: tuple[int, int], name: str) -> Shown | None:
+    """Of the lowest seed that has any: nobody picks the prettiest."""
+    from bench.evaluation.translate import scored
+
+    cells = found.rows[found.rows["state"] == "done"].drop_duplicates("identity").sort_values("seed")
+    for cell in cells.itertuples():
+        folder = Path(str(cell.folder))
+        styles = [style for style in STYLE_ORDER if (folder / f"metrics-{style}.json").exists()]
+        for style in styles[:1]:
+            record = json.loads((folder / f"metrics-{style}.json").read_text())
+            path = folder / f"translations-{direction_file(name)}-{style}.npy"
+            made = scored(path, record["images"].get(name), data, direction, _per_class(record, cell))
+            if made is not None:
+                images = data.splits[direction[0], "test"].images
+                return Shown(found, made, name, style, int(cell.seed), images)
+    return None
+
+
+def _per_class(record: Mapping[str, dict[str, int | None]], cell: object) -> int | None:
+    """How many sources of each class were translated; records of old versions do not say: the preset's."""
+    if "size" in record:
+        return record["size"]["sources_per_class"]
+    preset = get_preset(str(cell.preset), TASKS[str(cell.task)].kind)  # type: ignore[attr-defined]
+    return preset.evaluation.sources_per_class
+
+
+def origins(shown: Sequence[Shown]) -> list[str]:
+    """Which seeds of the training, and where the styles are from."""
+    seeds = {one.seed for one in shown}
+    own = ", ".join(dict.fromkeys(f"{one.found.label} {one.seed}" for one in shown))
+    lines = [f"Seed of the training: {seeds.pop() if len(seeds) == 1 else own} (the lowest that is stored)."]
+    names = {
+        style: list(dict.fromkeys(one.found.label for one in shown if one.style == style)) for style in STYLE_ORDER
+    }
+    told = []
+    if names["noise"]:
+        told.append("style k of a source is one z, the same for all methods (not for all sources)")
+    if names["exemplar"]:
+        told.append(f"{', '.join(names['exemplar'])}: style k is an exemplar, a training image of the target domain")
+    if names["none"]:
+        told.append(f"{', '.join(names['none'])}: deterministic")
+    return [*lines, f"Styles: {'; '.join(told)}."]
+
+
+# ------------------------------------------------------------------------------------------------------- the page
+
+
+def _page(heading: Heading, blocks: Sequence[Block], caption: Sequence[str], across: int) -> Page:
+    """Blocks row by row, all tiles of one size: whole pixels where they are enlarged."""
+    places = placed([block.new_row for block in blocks], across)
+    across = 1 + max(column for _, column in places)
+    widest = max(block.sheet.shape[1] for block in blocks)
+    left = ROWS if any(block.rows for block in blocks) else 0.0
+    pixel = _inches_per_pixel((WIDTH - 2 * MARGIN - left - (across - 1) * BETWEEN) / across / widest, blocks[0].side)
+    blocks = [replace(block, columns=block.columns if _fit(block, pixel) else ()) for block in blocks]
+    above = TITLE + (NAMES if any(block.columns for block in blocks) else 0.0)
+    width, height = widest * pixel + BETWEEN, above + max(block.sheet.shape[0] for block in blocks) * pixel + BETWEEN
+    page = Page(heading, (1 + places[-1][0]) * height, caption)
+    for block, (row, column) in zip(blocks, places, strict=True):
+        top = page.content[3] - row * height - above
+        _draw_block(page, block, left + column * width, top, pixel, with_rows=column == 0)
+    return page
+
+
+def placed(new_rows: Sequence[bool], across: int) -> list[tuple[int, int]]:
+    """(row, column) of each block: at most `across` in a row, and a new row where one begins it."""
+    places: list[tuple[int, int]] = []
+    for new_row in new_rows:
+        row, column = places[-1] if places else (0, -1)
+        places.append((row + 1, 0) if places and (new_row or column + 1 == across) else (row, column + 1))
+    return places
+
+
+def _inches_per_pixel(most: float, side: int) -> float:
+    """At most `most`, tiles no larger than LARGEST_TILE; a whole number of dots a pixel, if it is one at least."""
+    most = min(most, LARGEST_TILE / side)
+    return max(1, int(most * DPI)) / DPI if most * DPI >= 1 else most
+
+
+def _fit(block: Block, pixel: float) -> bool:
+    """Whether each column's name has room above it; where one has none, the caption alone names them."""
+    return all(text_width(name) <= (block.side + gap_of(block.side)) * pixel for name in block.columns)
+
+
+def _draw_block(page: Page, block: Block, x: float, top: float, pixel: float, with_rows: bool) -> None:
+    height, width = block.sheet.shape[0] * pixel, block.sheet.shape[1] * pixel
+    axes = page.axes(x, top - height, width, height)
+    enlarged = pixel * DPI >= 1
+    axes.imshow(block.sheet, interpolation="nearest" if enlarged else "antialiased", aspect="auto")
+    axes.set_axis_off()
+    step = block.side + gap_of(block.side)
+    axes.set_title(block.title, size=SIZE, weight="bold", loc="left", pad=3 + (NAMES * 72 if block.columns else 0),
+                   parse_math=False)  # fmt: skip
+    for column, name in enumerate(block.columns):
+        axes.text(column * step + block.side / 2, -0.5 - 2 / 72 / pixel, name, size=SIZE, ha="center", va="bottom",
+                  parse_math=False)  # fmt: skip
+    if with_rows:
+        for row, name in enumerate(block.rows):
+            y = row * step + block.side / 2 + (2 * gap_of(block.side) if row else 0)
+            axes.text(-0.5 - 3 / 72 / pixel, y, name, size=SIZE, ha="right", va="center", parse_math=False)

@@ -1,0 +1,32 @@
+"""From what is stored of a task to its leaderboards. Nothing in them was typed by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from bench.core.files import write_text
+from bench.reporting.leaderboard.board import Board, render_boards
+from bench.reporting.leaderboard.build import build_board
+from bench.store.index import read_records
+from bench.store.query import Setting, by_setting
+
+__all__ = ["Board", "boards", "leaderboards", "render_boards", "write_leaderboards"]
+
+
+def boards(root: Path, task: str, wanted: Callable[[Setting], bool] = lambda setting: True) -> list[Board]:
+    """One board per setting (data, size, preset, budget) that `task` was run in and that is `wanted`."""
+    records = read_records(root, task)
+    return [build_board(task, group) for group in by_setting(records, wanted)]
+
+
+def leaderboards(root: Path, task: str) -> list[str]:
+    """The boards of every setting as Markdown; empty if `task` was never run."""
+    return [render_boards([board], "markdown") for board in boards(root, task)]
+
+
+def write_leaderboards(root: Path, task: str) -> Path:
+    """`root/leaderboards/<task>.md` with every leaderboard of `task`; returns its path."""
+    path = root / "leaderboards" / f"{task}.md"
+    write_text(path, "\n".join(leaderboards(root, task)))
+    return path

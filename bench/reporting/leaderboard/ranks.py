@@ -1,0 +1,73 @@
+"""The order that the seeds leave open: ranks with ties, and how likely the best method's training is the better one.
+
+For the headline metrics and the rows with two seeds or more. Beyond MOST rows there are neither: the correction for
+the number of pairs would leave every rank open.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from bench.reporting.leaderboard.board import Sheet
+from bench.reporting.leaderboard.columns import Measure, headings
+from bench.reporting.leaderboard.direction import NAMES, Direction
+from bench.reporting.tables.marks import Marks
+from bench.reporting.tables.table import Cell
+from metrics.statistics.comparing import probability_of_improvement, rank_ranges
+
+MOST = 20
+RANK_NOTE = (
+    "rank: those that the seeds leave open, 1 being the best (Welch's t-test over all pairs, Holm's correction, 5 %); "
+    "rows that overlap are tied"
+)
+BEST_NOTE = (
+    "P: how likely a training of the best row's method comes out better than one of this row, a tie being a half, and "
+    "its 95 % bootstrap interval over trainings (Agarwal et al., NeurIPS 2021); without one where every training of "
+    "one side is better than all of the other, of which resampling can say no more"
+)
+
+
+def ranks(of: Direction) -> list[Sheet]:
+    """The ranks of each row."""
+    return _sheet(of, "ranks over seeds", _ranks, RANK_NOTE)
+
+
+def improvements(of: Direction) -> list[Sheet]:
+    """P(the best is better) for each row."""
+    return _sheet(of, "P(a training of the best is better)", _improvements, BEST_NOTE)
+
+
+def _sheet(of: Direction, heading: str, cells_of: Callable[[Measure], Mapping[int, Cell]], note: str) -> list[Sheet]:
+    columns = [column for column in of.headline if len(_several(column)) > 1]
+    shown = sorted({row for column in columns for row in _several(column)})
+    if not columns or len(shown) > MOST:
+        return []
+    marks = Marks()
+    cells = [cells_of(column) for column in columns]
+    body = [[*of.names(row, marks), *(found.get(row, Cell(role="ours")) for found in cells)] for row in shown]
+    return [of.sheet(heading, [*NAMES, *headings(columns)], [body], marks, [note])]
+
+
+def _several(column: Measure) -> dict[int, tuple[float, ...]]:
+    """Row -> values, of the rows with several seeds, where they can be compared."""
+    return {i: pool.values for i, pool in column.pools.items() if len(pool.values) > 1} if column.comparable else {}
+
+
+def _ranks(column: Measure) -> dict[int, Cell]:
+    values = {str(row): of for row, of in _several(column).items()}
+    found = rank_ranges(values, column.higher_is_better)
+    return {
+        int(row): Cell(f"{first} to {last}" if first < last else f"{first}", role="ours")
+        for row, (first, last) in found.items()
+    }
+
+
+def _improvements(column: Measure) -> dict[int, Cell]:
+    values, sign = _several(column), 1 if column.higher_is_better else -1
+    best = max(values, key=lambda row: (sign * sum(values[row]) / len(values[row]), -row))
+    cells = {best: Cell("best", role="ours")}
+    for row in values.keys() - {best}:
+        found = probability_of_improvement({"": values[best]}, {"": values[row]}, column.higher_is_better)
+        low, high = (None, None) if found.degenerate else (found.low, found.high)
+        cells[row] = Cell(value=found.probability, low=low, high=high, decimals=2, role="ours")
+    return cells

@@ -1,0 +1,89 @@
+"""The rows of a leaderboard: what stands behind a method's name, and how many of its seeds there are."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+from bench.reporting.tables.marks import Marks
+from bench.reporting.tables.table import Cell
+from bench.spec.run_spec import flat_values
+from bench.store.query import Group, Part, Row
+
+WEAK = "*"
+"""Mark of a weakly supervised method."""
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The rows of one setting."""
+
+    group: Group
+
+    @cached_property
+    def names(self) -> dict[Row, str]:
+        """Method names; where one method was run with several settings, those that differ stand behind it."""
+        of_method: dict[str, list[Row]] = {}
+        for row in self.group.rows:
+            of_method.setdefault(row.method, []).append(row)
+        names = {}
+        for method, rows in of_method.items():
+            configs = {row: flat_values(json.loads(row.config)) for row in rows}
+            keys = {key for config in configs.values() for key in config} if len(rows) > 1 else set()
+            first = configs[rows[0]]
+            differing = sorted(
+                key for key in keys if any(config.get(key) != first.get(key) for config in configs.values())
+            )
+            for row, config in configs.items():
+                shown = ", ".join(f"{key}={config[key]}" for key in differing if key in config)
+                names[row] = f"{method} [{shown}]" if shown else method
+        return names
+
+    @cached_property
+    def weak(self) -> set[Row]:
+        """Those that used a network trained on labels."""
+        supervision = self.group.records.texts("supervision")
+        return {row for row in self.group.rows if any(supervision[cell] == "weak" for cell in row.cells)}
+
+    @cached_property
+    def scored(self) -> set[int]:
+        """Numbers of the cells that have metrics."""
+        return {cell for parts in self.group.directions.values() for part in parts for cell in part.cells}
+
+    @cached_property
+    def unscored(self) -> dict[Row, str]:
+        """Rows of which nothing was scored, and the state of their cells: `failed` if one has failed."""
+        states = self.group.records.texts("state")
+        found = {}
+        for row in self.group.rows:
+            if not self.scored.intersection(row.cells):
+                of_cells = Counter(states[cell] for cell in row.cells)
+                found[row] = "failed" if "failed" in of_cells else of_cells.most_common(1)[0][0]
+        return found
+
+    def in_direction(self, parts: list[Part]) -> Iterator[tuple[Row, Part | None]]:
+        """Each part of a direction with its row, and each row of which nothing was scored, in the order of rows."""
+        by_row: dict[Row, list[Part | None]] = {row: [None] for row in self.unscored}
+        for part in parts:
+            by_row.setdefault(part.row, []).append(part)
+        for row in self.group.rows:
+            yield from ((row, part) for part in by_row.get(row, ()))
+
+    def name(self, row: Row, marks: Marks) -> Cell:
+        """The cell that names `row`."""
+        if row not in self.weak:
+            return Cell(self.names[row])
+        return Cell(self.names[row], marks=(marks.sign(WEAK, self.about_weak),))
+
+    @cached_property
+    def about_weak(self) -> str:
+        """What the asterisk means; which methods were given the stand-in and not a fetched network, and what it is."""
+        stand_in = self.group.records.cells["stand_in"]
+        names = [self.names[row] for row in self.group.rows if any(stand_in[cell] for cell in row.cells)]
+        told = "weakly supervised: uses a network trained on labels"
+        if names:
+            told += f"; for {', '.join(names)}: a small network trained with labels on other drawn classes"
+        return told

@@ -1,0 +1,50 @@
+"""The leaderboard's tables as a page shows them: one panel at a time, chosen by class."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from bench.reporting.leaderboard.board import Sheet
+from bench.reporting.leaderboard.direction import Direction
+from bench.reporting.leaderboard.further import class_tables, further, one_class, over_images, over_seeds
+from bench.reporting.leaderboard.overview import overview
+from bench.reporting.leaderboard.ranks import improvements, ranks
+from bench.reporting.leaderboard.rows import Rows
+from bench.reporting.page.collect import Results
+from bench.reporting.tables.table import Table
+
+
+@dataclass(frozen=True)
+class Panel:
+    """The tables that are looked at together; a page shows one panel of a direction at a time."""
+
+    label: str
+    """What stands in the switch."""
+    kind: str
+    """The heading under which the switch has it."""
+    tables: tuple[Table, ...]
+    folded: tuple[Table, ...] = ()
+    """Shown on demand."""
+
+
+def in_direction(results: Results, name: str) -> Direction:
+    """What tables of one direction are made from. Failures and warnings stand elsewhere on the page."""
+    rows = Rows(results.group)
+    entries = tuple(rows.in_direction(results.group.directions[name]))
+    return Direction(name, results.title, (), (), rows, entries)
+
+
+def panels(results: Results, name: str) -> list[Panel]:
+    """All classes together first, then each class, then the classes side by side by each protocol that has them."""
+    of = in_direction(results, name)
+    shown, folded = [overview(of), *further(of)], [*over_images(of), *over_seeds(of), *ranks(of), *improvements(of)]
+    found = [Panel("all classes together", "all", _tables(shown), _tables(folded))]
+    for label in results.classes:
+        sheets = one_class(of, label)
+        found += [Panel(label, "one class", _tables(sheets))] if sheets else []
+    return found + [Panel(sheet.heading, "classes side by side", _tables([sheet])) for sheet in class_tables(of)]
+
+
+def _tables(sheets: list[Sheet]) -> tuple[Table, ...]:
+    """With one column that names the row, so that no cell spans several rows, which are sorted one by one."""
+    return tuple(replace(sheet.table, stub=1) for sheet in sheets)

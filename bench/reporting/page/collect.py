@@ -1,0 +1,216 @@
+"""What a report is made from: the cells of each task and setting, as they lie on disk. The one reader of cells here."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from bench.core.errors import BenchError
+from bench.reporting.leaderboard.rows import Rows
+from bench.spec.protocols import ALL, PROTOCOLS
+from bench.spec.tasks import TASKS, Task, get_task
+from bench.store.cell import read_cell
+from bench.store.index import read_records
+from bench.store.query import Group, Pool, Row, by_setting
+from bench.store.query import Setting as Key
+
+_DATA_ORDER = ("real", "mnist-drawn", "embedded")
+_PRESET_ORDER = ("paper", "quick")
+
+
+@dataclass(frozen=True)
+class StoredCell:
+    """One cell, and the name of the row that it belongs to."""
+
+    row: str
+    weak: bool
+    """Whether it is weakly supervised."""
+    spec: dict[str, Any]
+    status: dict[str, Any]
+    cost: dict[str, Any]
+    remarks: tuple[str, ...]
+    pretrained: tuple[str, ...]
+    """Names of the networks that it was given."""
+    scores: dict[str, dict[str, Any]]
+    """Style source -> what `metrics-<style>.json` holds."""
+    folder: Path
+
+    @property
+    def seed(self) -> int:
+        """Of the training."""
+        return int(self.spec["seed"])
+
+    @property
+    def name(self) -> str:
+        """Row and seed."""
+        return f"{self.row} seed {self.seed}"
+
+    @property
+    def state(self) -> str:
+        """See `bench.store.cell.State`."""
+        return str(self.status.get("state", "new"))
+
+    @cached_property
+    def environment(self) -> dict[str, Any]:
+        """What `environment.json` holds; empty where it is absent or damaged."""
+        return read_table(self.folder / "environment.json")
+
+    @cached_property
+    def doctor(self) -> dict[str, Any]:
+        """`doctor_record` of the last scoring, else of the training; empty for cells older than it."""
+        for score in self.scores.values():
+            if isinstance(score.get("doctor"), dict):
+                return dict(score["doctor"])
+        found = self.environment.get("doctor")
+        return dict(found) if isinstance(found, dict) else {}
+
+    def losses(self) -> list[tuple[int, dict[str, float]]]:
+        """(step, {loss: mean}) of each line of the log. A line that a killed process cut off is passed over."""
+        try:
+            lines = (self.folder / "log.jsonl").read_text(encoding="utf-8", errors="replace").splitlines()
+        except OSError:
+            return []
+        found = []
+        for line in lines:
+            try:
+                entry = json.loads(line)
+                found.append((int(entry["step"]), {str(k): float(v) for k, v in entry["losses"].items()}))
+            except (ValueError, KeyError, TypeError, AttributeError):
+                continue
+        return found
+
+
+@dataclass(frozen=True)
+class RowCells:
+    """A method with one set of settings."""
+
+    name: str
+    """The method; where it was run with several settings, with those in which they differ."""
+    weak: bool
+    """Whether it is weakly supervised."""
+    cells: tuple[StoredCell, ...]
+    """By seed."""
+
+
+@dataclass(frozen=True)
+class Results:
+    """Everything that was run of one task with one data version, size, preset and budget."""
+
+    task: Task
+    group: Group
+    """The records, pooled for tables."""
+    rows: dict[Row, RowCells]
+    """In the order of `group`."""
+
+    @property
+    def setting(self) -> Key:
+        """What must stand beside every number."""
+        return self.group.setting
+
+    @property
+    def title(self) -> str:
+        """For headings."""
+        of = self.setting
+        return f"{self.task.name}: {of.data_kind} data at {of.image_size} px, preset {of.preset}, {of.budget}"
+
+    @cached_property
+    def cells(self) -> tuple[StoredCell, ...]:
+        """Of all rows."""
+        return tuple(cell for row in self.rows.values() for cell in row.cells)
+
+    @property
+    def trained(self) -> bool:
+        """False for checkpoints that were scored as they came."""
+        return not any(cell.spec.get("weights") for cell in self.cells)
+
+    @property
+    def directions(self) -> list[str]:
+        """Such as `mnist->svhn`, in the task's order as far as it names them."""
+        known = [self.task.direction_name(direction) for direction in self.task.directions]
+        found = list(self.group.directions)
+        return sorted(found, key=lambda name: (known.index(name) if name in known else len(known), found.index(name)))
+
+    def pools(self) -> Iterator[tuple[str, str, str, Pool]]:
+        """(direction, protocol, class, what was measured of a row)."""
+        for direction, parts in self.group.directions.items():
+            for part in parts:
+                for key, pool in part.pools.items():
+                    yield direction, key.protocol, key.label, pool
+
+    @cached_property
+    def classes(self) -> list[str]:
+        """In label order: records stand in it."""
+        return [label for label in dict.fromkeys(label for _, _, label, _ in self.pools()) if label != ALL]
+
+    @property
+    def unknown_protocols(self) -> list[str]:
+        """Those of records that this version cannot show."""
+        return sorted({protocol for _, protocol, _, _ in self.pools()} - set(PROTOCOLS))
+
+    @property
+    def seeds(self) -> list[int]:
+        """Of all cells."""
+        return sorted({cell.seed for cell in self.cells})
+
+
+def collect(results: Path, task: str = "") -> list[Results]:
+    """Every setting with cells, of `task` or of all tasks; real data before drawn, `paper` before `quick`.
+
+    Raises BenchError, with the command that makes some, if there is none.
+    """
+    names = [get_task(task).name] if task else list(TASKS)
+    found = [one for name in names for one in _of_task(results, TASKS[name])]
+    if not found:
+        what = f"no results of {task}" if task else "no results"
+        raise BenchError(f"{what} in {results}", f"python -m bench run --task {task or 'sketch2real'}")
+    return found
+
+
+def _of_task(results: Path, task: Task) -> Iterator[Results]:
+    records = read_records(results, task.name)
+    folders = records.texts("folder")
+    for group in sorted(by_setting(records), key=lambda group: _order(group.setting)):
+        of = Rows(group)
+        rows = {}
+        for row in group.rows:
+            name, weak = of.names[row], row in of.weak
+            cells = [
+                cell for i in row.cells if (cell := _stored(results / "runs" / task.name / folders[i], name, weak))
+            ]
+            if cells:
+                rows[row] = RowCells(name, weak, tuple(sorted(cells, key=lambda cell: cell.seed)))
+        if rows:
+            yield Results(task, group, rows)
+
+
+def _order(of: Key) -> tuple[Any, ...]:
+    places = [
+        order.index(value) if value in order else len(order)
+        for order, value in ((_DATA_ORDER, of.data_kind), (_PRESET_ORDER, of.preset))
+    ]
+    return (*places, of.image_size, of.budget, of.data_version)
+
+
+def _stored(folder: Path, row: str, weak: bool) -> StoredCell | None:
+    """None if it was removed, or damaged, since its records were read."""
+    try:
+        cell = read_cell(folder)
+    except (BenchError, OSError):
+        return None
+    return StoredCell(
+        row, weak, cell["spec"], cell["status"], cell["cost"], tuple(map(str, cell["remarks"])),
+        tuple(map(str, cell["pretrained"])), cell["scores"], folder,
+    )  # fmt: skip
+
+
+def read_table(path: Path) -> dict[str, Any]:
+    """A JSON table of names; empty where it is absent or damaged."""
+    try:
+        value = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return {}
+    return value if isinstance(value, dict) else {}

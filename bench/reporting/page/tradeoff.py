@@ -1,0 +1,98 @@
+"""Cost against quality: which method gives the most for its training, in one direction."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from bench.reporting.leaderboard.columns import Measure
+from bench.reporting.leaderboard.direction import Direction
+from bench.reporting.page.boards import in_direction
+from bench.reporting.page.charts import Point, Scatter, scatter
+from bench.reporting.page.collect import Results, StoredCell
+from bench.reporting.tables.marks import Marks
+from bench.reporting.tables.table import Cell, Column, Footnote, Group, Table
+from bench.spec.protocols import PROTOCOLS
+
+METRICS = ("accuracy", "fid")
+"""Each against the seconds; by the first protocol, in the order of PROTOCOLS, that has values."""
+COST = "training + stages"
+
+
+@dataclass(frozen=True)
+class Tradeoff:
+    """The plots of one direction, and the same as a table."""
+
+    plots: tuple[Scatter, ...]
+    table: Table
+
+
+def tradeoff(results: Results, name: str) -> Tradeoff | None:
+    """None where nothing was trained, or nothing was measured."""
+    if not results.trained:
+        return None
+    of = in_direction(results, name)
+    known = {i: cost for i, (row, _) in enumerate(of.entries) if (cost := seconds(results.rows[row].cells)) is not None}
+    chosen = [column for metric in METRICS if (column := _first(of.headline, metric, known))]
+    if not chosen:
+        return None
+    plots = [_plot(results, of, column, known) for column in chosen]
+    return Tradeoff(tuple(plots), _table(of, chosen, plots, known))
+
+
+def _first(columns: Sequence[Measure], metric: str, known: dict[int, float]) -> Measure | None:
+    of = (column for column in columns if PROTOCOLS[column.protocol].metric == metric)
+    return next((column for column in of if any(i in known for i in column.pools)), None)
+
+
+def seconds(cells: Sequence[StoredCell]) -> float | None:
+    """Mean over the trained ones of training and stages; None where none is."""
+    known = [
+        float(cell.cost["seconds"]) + float(sum(cell.cost.get("stage_seconds", {}).values()))
+        for cell in cells
+        if cell.cost.get("seconds") is not None
+    ]
+    return statistics.fmean(known) if known else None
+
+
+def _shown(column: Measure, known: dict[int, float]) -> list[int]:
+    """Numbers of the rows that have a value and a cost."""
+    return [i for i in column.pools if i in known]
+
+
+def _plot(results: Results, of: Direction, column: Measure, known: dict[int, float]) -> Scatter:
+    points = []
+    for i in _shown(column, known):
+        row, part = of.entries[i]
+        named = results.rows[row]
+        several = part is not None and sum(other == row for other, _ in of.entries) > 1
+        name = f"{named.name}{f' ({part.style})' if several and part else ''}{' *' if named.weak else ''}"
+        mean = column.over[i].mean
+        assert mean is not None
+        points.append(Point(name, known[i], mean, column.over[i].deviation))
+    protocol = PROTOCOLS[column.protocol]
+    return scatter(points, f"{COST}, s", f"{protocol.name} {protocol.unit}".strip(), protocol.higher_is_better)
+
+
+def _table(of: Direction, chosen: Sequence[Measure], plots: Sequence[Scatter], known: dict[int, float]) -> Table:
+    marks = Marks()
+    held = [
+        dict(zip(_shown(column, known), plot.marks, strict=True)) for column, plot in zip(chosen, plots, strict=True)
+    ]
+    heads = [Column("method", align="left"), Column("styles"), Column(COST, unit="s")]
+    for column in chosen:
+        heads += [column.heading(column.protocol), Column(f"on the front by {column.protocol}", align="left")]
+    rows = []
+    for i in sorted({i for points in held for i in points}):
+        row = [*of.names(i, marks), Cell(value=known[i], decimals=0)]
+        for column, points in zip(chosen, held, strict=True):
+            if i in points:
+                over = column.over[i]
+                row += [Cell(value=over.mean, deviation=over.deviation), Cell("yes" if points[i].best else "no")]
+            else:
+                row += [Cell("-"), Cell("-")]
+        rows.append(tuple(row))
+    told = "on the front: no other method is at least as good and as cheap, and better in one of both"
+    footnotes = (*marks.footnotes, Footnote(told))
+    return Table(f"{of.title}; {of.name}: cost against quality", tuple(heads), (Group(tuple(rows)),), (), footnotes)

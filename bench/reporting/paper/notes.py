@@ -1,0 +1,99 @@
+"""What is said above and below a table of the paper, apart from what a mark explains."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from bench.reporting.paper.published import inconsistencies
+from bench.reporting.paper.shapes import JUDGE, STAGES, Shape
+from bench.reporting.paper.values import Found, places
+from bench.reporting.tables.table import Footnote
+
+
+class Options(NamedTuple):
+    """What goes into the commands that measure what is missing, so that it is measured in the table's setting."""
+
+    all: str = "--preset paper"
+    """Into `run`, `evaluate` and `semantics`."""
+    run: str = ""
+    """Into `run` alone."""
+
+
+_NO_METHODS = {JUDGE, *STAGES.values()}
+
+
+def sources(shape: Shape) -> list[str]:
+    """Where its numbers come from, as in `Published.table`."""
+    return list(dict.fromkeys(place.published.table for place in places(shape.lines)))
+
+
+def header(shape: Shape, found: Found) -> tuple[str, ...]:
+    """Whose the published values are; which of ours stand where, by which protocols, in which setting."""
+    methods = []
+    for index, column in enumerate(shape.columns):
+        name = next(found.methods[place.candidates] for line in shape.lines if (place := line.places[index]))
+        if name not in _NO_METHODS:
+            methods.append(f"{column.label} = {name}")
+    protocols = dict.fromkeys(found.protocols[chain] for line in shape.lines for chain in line.chains)
+    lines = ["published: Lavoie et al., ICLR 2021, arXiv 2010.01262"]
+    if methods:
+        lines.append("ours: " + ", ".join(methods))
+    lines.append(f"ours by {', '.join(protocols)}; {found.setting or 'nothing measured yet'}")
+    return tuple(lines)
+
+
+def plain_footnotes(shape: Shape, found: Found, tests: Sequence[str], options: Options | None) -> list[Footnote]:
+    """How to read ours, what to type for what is missing, and what is wrong with the paper's table as a whole."""
+    commands = _commands(shape, found, options) if options else []
+    return [*_reading(shape, found, tests), *commands, *_inconsistencies(shape)]
+
+
+def _reading(shape: Shape, found: Found, tests: Sequence[str]) -> list[Footnote]:
+    told = []
+    if any(result.values for result in found.measured.values()):
+        told.append("ours: mean ± sample standard deviation over seeds, and [k/n] where only k of n seeds have a value")
+    if any(found.compares(chain) for line in shape.lines for chain in line.chains):
+        told.append(
+            "difference: ours less published, with the 95 % interval of ours (over seeds; for one seed over images): "
+            "the paper gives no deviations"
+        )
+    told += [f"ours, {test}" for test in tests]
+    if any(found.unequal(line, chain) for line in shape.lines for chain in line.chains):
+        told.append("nothing of ours is bold in a row whose numbers of images differ: those values cannot be compared")
+    told += [
+        f"{used} stands in for {candidates[0]}, which the paper's authors ran"
+        for candidates, used in found.methods.items()
+        if used != candidates[0]
+    ]
+    return [Footnote(text) for text in told]
+
+
+def _commands(shape: Shape, found: Found, options: Options) -> list[Footnote]:
+    """What to type for what is not there, task by task. The judge's accuracy comes with any run."""
+    notes = []
+    asked = [(place, chain) for line in shape.lines for place in places([line]) for chain in line.chains]
+    for task in dict.fromkeys(place.task for place, _ in asked):
+        of_task = [key for key in asked if key[0].task == task]
+        missing = [found.methods[place.candidates] for place, chain in of_task if (place, chain) not in found.measured]
+        known = {found.methods[place.candidates] for place, chain in of_task if (place, chain) in found.measured}
+        names = list(dict.fromkeys(missing))
+        common = f"--task {task} {options.all}".strip()
+        if new := [name for name in names if name not in known | _NO_METHODS]:
+            budget = f" {options.run}" if options.run else ""
+            command = f"python -m bench run {common}{budget} --methods {','.join(new)} --seeds 0,1,2"
+            notes.append(Footnote("not measured (-); this measures it", command=command))
+        for stage in (stage for stage, name in STAGES.items() if name in names):
+            command = f"python -m bench semantics {common} --stage {stage} --seeds 0,1,2"
+            notes.append(Footnote("clusters not measured (-); this measures them", command=command))
+        if old := [name for name in names if name in known - _NO_METHODS]:
+            command = f"python -m bench evaluate {common} --methods {','.join(old)}"
+            notes.append(Footnote("trained, but not scored so (-); this scores it", command=command))
+    return notes
+
+
+def _inconsistencies(shape: Shape) -> list[Footnote]:
+    """Those that are about the whole table."""
+    notes = dict.fromkeys(note for source in sources(shape) for note in inconsistencies(source))
+    numbers = [place.published for place in places(shape.lines)]
+    return [Footnote(note.told) for note in notes if not any(map(note.about, numbers))]

@@ -1,0 +1,71 @@
+"""`bench table`: a leaderboard or a table of the paper, in one of four forms, printed or written to a file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.core.errors import BenchError
+from bench.reporting.tables.output import data_option, deliver, form_of, joined, unmeasured, wants
+from bench.spec.tasks import get_task
+from bench.store.query import Setting
+
+
+@dataclass(frozen=True)
+class TableRequest:
+    """What the user asked for, as typed."""
+
+    task: str
+    """Task name, or empty."""
+    paper: str
+    """Table of the paper, or empty: one of both."""
+    form: str
+    """`md`, `latex`, `csv` or `html`; empty: as the suffix of `out` says, else `md`."""
+    out: Path | None
+    """File to write instead of printing."""
+    preset: str
+    """Only cells of this preset; empty: any."""
+    data: str
+    """Only cells of this kind of data (`embedded`, `mnist-drawn`, `real`); empty: any."""
+    budget: str
+    """Only cells of this training length (`images=N`); empty: any."""
+    results: Path
+    """The results folder."""
+
+    def wants(self, setting: Setting) -> bool:
+        """Whether a setting may stand in the table."""
+        return wants(self, setting)
+
+
+def make_table(request: TableRequest) -> int:
+    """Print or write it; returns 0. Raises BenchError if the request cannot be met: nothing is written then."""
+    if bool(request.task) == bool(request.paper):
+        raise BenchError(
+            "a leaderboard or a table of the paper: name one of them",
+            "--task T for the leaderboard of a task (see: list tasks), or --paper 1, 2, 3a, 3b, 4 or text",
+        )
+    form = form_of(request)
+    text = _leaderboard(request, form) if request.task else _paper(request, form)
+    deliver(request, text, form, "table", request.task or f"table {request.paper} of the paper")
+    return 0
+
+
+def _leaderboard(request: TableRequest, form: str) -> str:
+    from bench.reporting.leaderboard.leaderboards import boards, render_boards
+
+    task = get_task(request.task).name
+    found = boards(request.results, task, request.wants)
+    if not found:
+        asked = [f"--{name} {value}" for name in ("preset", "data", "budget") if (value := getattr(request, name))]
+        preset = f" --preset {request.preset}" if request.preset else ""
+        raise BenchError(
+            f"no results of {task} in {request.results}" + (f" with {' '.join(asked)}" if asked else ""),
+            f"python -m bench run --task {task}{preset}{data_option(request)}",
+        )
+    return render_boards(found, form)
+
+
+def _paper(request: TableRequest, form: str) -> str:
+    from bench.reporting.paper.from_results import stored_tables
+
+    return joined(stored_tables(request.results, request.paper, request.wants, unmeasured(request)), form)

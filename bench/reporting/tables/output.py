@@ -1,0 +1,108 @@
+"""What the commands that print tables share: which settings, in which form, on the terminal or into a file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+from bench.core.errors import BenchError, nearest
+from bench.core.files import write_text
+from bench.core.progress import say
+from bench.core.terminal import show
+from bench.reporting.paper.notes import Options
+from bench.reporting.tables.render import FORMATS, render
+from bench.reporting.tables.table import Table
+from bench.spec.presets import PRESETS
+from bench.store.query import Setting
+
+SHORT = {"md": "markdown", "tex": "latex"}
+DRAWN = ("embedded", "mnist-drawn")
+KINDS = (*DRAWN, "real")
+PAGE = """<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>udt-bench: {title}</title>
+</head>
+<body>
+{body}</body>
+</html>
+"""
+
+
+class Asked(Protocol):
+    """What such a command was asked for, as typed."""
+
+    @property
+    def form(self) -> str:
+        """`md`, `latex`, `csv` or `html`; empty: as the suffix of `out` says, else `md`."""
+
+    @property
+    def out(self) -> Path | None:
+        """File to write instead of printing."""
+
+    @property
+    def preset(self) -> str:
+        """Only cells of this preset; empty: any."""
+
+    @property
+    def data(self) -> str:
+        """Only cells of this kind of data (`embedded`, `mnist-drawn`, `real`); empty: any."""
+
+    @property
+    def budget(self) -> str:
+        """Only cells of this training length (`images=N`); empty: any."""
+
+
+def wants(asked: Asked, setting: Setting) -> bool:
+    """Whether cells of `setting` are asked for."""
+    pairs = ((asked.preset, setting.preset), (asked.data, setting.data_kind), (asked.budget, setting.budget))
+    return all(wanted in ("", has) for wanted, has in pairs)
+
+
+def form_of(asked: Asked) -> str:
+    """The name in FORMATS. BenchError for an unknown form, preset or kind of data."""
+    for option, value, valid in (("--preset", asked.preset, PRESETS), ("--data", asked.data, KINDS)):
+        if value and value not in valid:
+            raise BenchError(f"{option} {value!r} is not understood", nearest(value, list(valid)))
+    if not asked.form:
+        by_suffix = {suffix: name for name, (suffix, _) in FORMATS.items()}
+        return by_suffix.get(asked.out.suffix if asked.out else "", "markdown")
+    form = SHORT.get(asked.form, asked.form)
+    if form not in FORMATS:
+        raise BenchError(f"--format {asked.form!r} is not understood", nearest(asked.form, ["md", *FORMATS]))
+    return form
+
+
+def data_option(asked: Asked) -> str:
+    """For the command that would measure what is asked for."""
+    return f" --data {asked.data}" if asked.data in DRAWN else ""
+
+
+def unmeasured(asked: Asked) -> Options:
+    """Options of the commands that would measure what a table of the paper lacks."""
+    return Options(
+        f"--preset {asked.preset or 'paper'}{data_option(asked)}", asked.budget and f"--budget {asked.budget}"
+    )
+
+
+def joined(tables: Sequence[Table], form: str) -> str:
+    """All of `tables` as one text; CSV has its header once."""
+    texts = [render(table, form) for table in tables]
+    if form == "csv":
+        return texts[0] + "".join(text.partition("\n")[2] for text in texts[1:])
+    return "\n".join(texts)
+
+
+def deliver(asked: Asked, text: str, form: str, what: str, title: str) -> None:
+    """Print `text`, an HTML one as a page with `title`, or write it and say where the `what` is."""
+    text = PAGE.format(title=title, body=text) if form == "html" else text
+    if asked.out is None and form == "markdown":
+        show(text.removesuffix("\n"))
+    elif asked.out is None:
+        print(text, end="")
+    else:
+        write_text(asked.out, text)
+        say(f"{what}: {asked.out}")
