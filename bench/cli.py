@@ -393,7 +393,7 @@ def conform(
 
     On a few drawn images, in less than a minute. Exit status 1 if a check fails.
     """
-    from bench.conform.report import report
+    from bench.checks.conform.report import report
 
     raise typer.Exit(report(method, overrides or [], whole_numbers("--size", sizes, "32,64"), split(only), json_file))
 
@@ -420,7 +420,7 @@ def save_baseline(
 
     Seed by seed, in baselines/NAME of the results.
     """
-    from bench.gate.save import SaveRequest, save
+    from bench.checks.gate.save import SaveRequest, save
 
     chosen = seed_list(seeds) if seeds else ()
     raise typer.Exit(save(SaveRequest(name, task, split(methods), chosen, preset, data, domains, budget, results)))
@@ -429,7 +429,7 @@ def save_baseline(
 @baseline.command("list")
 def list_baselines(results: ResultsOption = DEFAULT_RESULTS) -> None:
     """List the baselines: in the results, and in the package."""
-    from bench.gate.save import list_baselines
+    from bench.checks.gate.save import list_baselines
 
     print(list_baselines(results))
 
@@ -452,7 +452,7 @@ def check(
 
     Exit status 0: pass, 1: regressed, 2: implausibly better, 3: cannot decide (and any error).
     """
-    from bench.gate.command import CheckRequest, check
+    from bench.checks.gate.command import CheckRequest, check
 
     chosen = seed_list(seeds) if seeds else ()
     request = CheckRequest(baseline, rerun, code_only, chosen, data, device, jobs, results, out, junit, json_file)

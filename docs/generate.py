@@ -292,9 +292,9 @@ def exit_status() -> str:
 
 def baseline(name: str) -> str:
     """The trainings of a shipped baseline, and with how many new ones a check compares them."""
-    from bench.gate.baseline import load
-    from bench.gate.family import ACCURACY, DISTANCE, family_of, plan, series_of
-    from bench.gate.trainings import Measure
+    from bench.checks.gate.baseline import load
+    from bench.checks.gate.family import ACCURACY, DISTANCE, family_of, plan, series_of
+    from bench.checks.gate.trainings import Measure
 
     stored = load(DOCS / "none", name)
     watched, default = {(of.method, of.measure) for of in family_of(stored)}, plan(stored)

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from stored_cells import JUDGE, fid, judged, store
 
-from bench.gate.save import SaveRequest, save
-from bench.gate.verdict import Finding, Verdict
+from bench.checks.gate.save import SaveRequest, save
+from bench.checks.gate.verdict import Finding, Verdict
 
 METHODS = ("cyclegan", "munit")
 """The first is far above chance (20 %), the second is not: three series."""
@@ -24,13 +24,13 @@ RECORDED = "code.json"
 
 
 def stand_in_code_check(monkeypatch: pytest.MonkeyPatch, verdict: Verdict = Verdict.PASS) -> None:
-    """In place of `bench.gate.code`: one finding, if its stored input is there."""
+    """In place of `bench.checks.gate.code.code_check`: one finding, if its stored input is there."""
 
     def check(folder: Path) -> list[Finding]:
         text = (folder / RECORDED).read_text()
         return [Finding("code", "fid-judge-v1", "value", verdict, text, text, "within 1e-6")]
 
-    module = ModuleType("bench.gate.code")
+    module = ModuleType("bench.checks.gate.code.code_check")
 
     def record(folder: Path) -> None:
         folder.mkdir()
@@ -38,7 +38,7 @@ def stand_in_code_check(monkeypatch: pytest.MonkeyPatch, verdict: Verdict = Verd
 
     module.record = record  # type: ignore[attr-defined]
     module.check = check  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "bench.gate.code", module)
+    monkeypatch.setitem(sys.modules, "bench.checks.gate.code.code_check", module)
 
 
 def values(method: str, seed: int, accuracy: float = 0.0, distance: float = 0.0) -> list[dict[str, Any]]:

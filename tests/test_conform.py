@@ -9,11 +9,11 @@ import pytest
 import tiny
 import torch
 
+from bench.checks.conform.check import Outcome
+from bench.checks.conform.conform import CHECKS, SIZES, conform, count
+from bench.checks.conform.report import text
+from bench.checks.conform.subject import Candidate, Subject
 from bench.cli import main
-from bench.conform import CHECKS, SIZES, conform, count
-from bench.conform.candidate import Candidate, Subject
-from bench.conform.check import Outcome
-from bench.conform.report import text
 from bench.training.train import spread_of_outputs
 from methods.registry import BUILT_IN, VARIANTS
 

@@ -23,8 +23,8 @@ import tiny
 import yaml
 from docs_commands import DOCS, ROOT, Shown, check, commands, shown
 
+from bench.checks.conform.conform import conform
 from bench.cli import main
-from bench.conform import conform
 from bench.core.errors import BenchError
 from bench.runs.sweep.file import load_sweep
 from methods.registry import BUILT_IN, ENTRY_POINT_GROUP

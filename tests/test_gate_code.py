@@ -15,12 +15,13 @@ import pytest
 import torch
 from PIL import Image
 
-import bench.gate.code as gate
-from bench.conform.candidate import global_seeds
-from bench.gate.code import SHIPPED, check, comparing, record, stored
-from bench.gate.code.trial import METHODS
-from bench.gate.code.values import Value, Values
-from bench.gate.verdict import Finding, Verdict, overall
+import bench.checks.gate.code.code_check as gate
+from bench.checks.conform.subject import global_seeds
+from bench.checks.gate.code import comparing, stored
+from bench.checks.gate.code.code_check import SHIPPED, check, record
+from bench.checks.gate.code.trial import METHODS
+from bench.checks.gate.code.values import Value, Values
+from bench.checks.gate.verdict import Finding, Verdict, overall
 from methods.base import Translator
 from methods.registry import BUILT_IN
 

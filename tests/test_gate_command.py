@@ -17,12 +17,12 @@ import tiny
 import toys
 from gate_cells import NEW, RECORDED, STORED, save_baseline, stand_in_code_check, train
 
+from bench.checks.gate.baseline import load
+from bench.checks.gate.report import Report, as_json, as_junit, as_markdown
+from bench.checks.gate.rerun import _overrides, code_of
+from bench.checks.gate.verdict import Finding, Verdict
 from bench.cli import main
 from bench.core.errors import Interrupted
-from bench.gate.baseline import load
-from bench.gate.report import Report, as_json, as_junit, as_markdown
-from bench.gate.rerun import _overrides, code_of
-from bench.gate.verdict import Finding, Verdict
 from bench.launch import Request
 from bench.spec.run_spec import Budget
 from bench.store.cell import read_cells
@@ -116,14 +116,14 @@ def test_a_crash_is_not_taken_for_a_regression(
     def broken(request: object) -> int:
         raise ZeroDivisionError("a bug of ours")
 
-    monkeypatch.setattr("bench.gate.command.check", broken)
+    monkeypatch.setattr("bench.checks.gate.command.check", broken)
     assert call(monkeypatch, "check", "--baseline", "main") == 3
     assert "a bug of ours" in capsys.readouterr().err
 
     def stopped(request: object) -> int:
         raise Interrupted(15)
 
-    monkeypatch.setattr("bench.gate.command.check", stopped)
+    monkeypatch.setattr("bench.checks.gate.command.check", stopped)
     assert call(monkeypatch, "check", "--baseline", "main") == 143
 
 
@@ -189,7 +189,7 @@ def test_a_planted_regression_is_found_by_training(
         yield Phase(("generator",), {"adv": self.generator(batch.x).mean() * float("nan")})
 
     monkeypatch.setattr(toys.Toy, "training_step", diverges)
-    monkeypatch.setattr("bench.gate.rerun.code_digest", lambda: "of other code")
+    monkeypatch.setattr("bench.checks.gate.rerun.code_digest", lambda: "of other code")
     capsys.readouterr()
     assert call(monkeypatch, *check, "--rerun") == 1
     assert seeds_of(clone) == {3, 4, 5, 6, 7, 8}  # finished cells prove nothing of other code: the next seeds
@@ -226,7 +226,7 @@ def test_an_interrupted_rerun_goes_on_with_its_seeds(tmp_path: Path, monkeypatch
     call(monkeypatch, *check)
     assert list(asked[-1].seeds) == [13, 14, 15]  # that one is finished, and 12 was used
     asked.clear()
-    monkeypatch.setattr("bench.gate.rerun.code_digest", lambda: "of other code")
+    monkeypatch.setattr("bench.checks.gate.rerun.code_digest", lambda: "of other code")
     assert call(monkeypatch, *check) == 143
     assert asked[0].seeds[0] == 14
 
@@ -302,8 +302,8 @@ def test_a_rerun_of_a_folder_that_is_not_named_fails_before_the_code_check(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     baseline = SimpleNamespace(task="folder", data="auto")
-    monkeypatch.setattr("bench.gate.command.load", lambda results, name: baseline)
-    monkeypatch.setattr("bench.gate.command.folder_of", lambda results, name: results)
+    monkeypatch.setattr("bench.checks.gate.command.load", lambda results, name: baseline)
+    monkeypatch.setattr("bench.checks.gate.command.folder_of", lambda results, name: results)
     assert call(monkeypatch, "check", "--baseline", "main", "--rerun", "--results", str(tmp_path)) == 3
     printed = capsys.readouterr()
     assert "does not say where it lies\n  add --data ROOT" in printed.err

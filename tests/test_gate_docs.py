@@ -12,9 +12,9 @@ import yaml
 from typer.main import get_command
 from typer.testing import CliRunner
 
+from bench.checks.gate import family
+from bench.checks.gate.verdict import Verdict
 from bench.cli import app
-from bench.gate import family
-from bench.gate.verdict import Verdict
 from metrics.statistics import permutation as statistics
 from metrics.statistics.permutation import (
     attainable,

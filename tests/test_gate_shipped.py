@@ -15,13 +15,23 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench.gate.baseline import JUDGES, Baseline, folder_of, load
-from bench.gate.family import ABOVE_CHANCE, ACCURACY, DISTANCE, Plan, Series, above_chance, family_of, plan, series_of
-from bench.gate.rerun import as_stored
-from bench.gate.save import list_baselines
-from bench.gate.training import judge
-from bench.gate.trainings import Measure
-from bench.gate.verdict import Verdict
+from bench.checks.gate.baseline import JUDGES, Baseline, folder_of, load
+from bench.checks.gate.family import (
+    ABOVE_CHANCE,
+    ACCURACY,
+    DISTANCE,
+    Plan,
+    Series,
+    above_chance,
+    family_of,
+    plan,
+    series_of,
+)
+from bench.checks.gate.rerun import as_stored
+from bench.checks.gate.save import list_baselines
+from bench.checks.gate.training import judge
+from bench.checks.gate.trainings import Measure
+from bench.checks.gate.verdict import Verdict
 from metrics.statistics import permutation as statistics
 
 FRESH = Path(__file__).parent / "gate_fresh_seeds.json"

@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import fisher_exact, mannwhitneyu, norm, rankdata
 
-from bench.gate.family import Series
-from bench.gate.training import judge
-from bench.gate.trainings import Measure
-from bench.gate.verdict import Verdict
+from bench.checks.gate.family import Series
+from bench.checks.gate.training import judge
+from bench.checks.gate.trainings import Measure
+from bench.checks.gate.verdict import Verdict
 from bench.reporting.claims.verdict import rank_sum
 from metrics.statistics import permutation as statistics
 from metrics.statistics.permutation import (

@@ -12,13 +12,13 @@ import pytest
 from gate_cells import METHODS, NEW, RECORDED, STORED, save_baseline, stand_in_code_check, store_judge, train, values
 from stored_cells import JUDGE, fid, judged, store
 
+from bench.checks.gate.baseline import Baseline, baselines, folder_of, load
+from bench.checks.gate.family import family_of, plan
+from bench.checks.gate.save import list_baselines
+from bench.checks.gate.training import compare, in_doubt
+from bench.checks.gate.trainings import Measure
+from bench.checks.gate.verdict import Finding, Verdict, overall
 from bench.core.errors import BenchError
-from bench.gate.baseline import Baseline, baselines, folder_of, load
-from bench.gate.family import family_of, plan
-from bench.gate.save import list_baselines
-from bench.gate.training import compare, in_doubt
-from bench.gate.trainings import Measure
-from bench.gate.verdict import Finding, Verdict, overall
 from bench.spec import protocols as protocol
 from bench.spec.run_spec import Budget
 from metrics.statistics.permutation import MINIMUM
@@ -95,7 +95,7 @@ def test_accuracy_is_watched_only_where_there_is_something_to_lose(baseline: Bas
 def test_a_shipped_baseline_is_found_after_the_results_folders(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     other, shipped = root / "other", root / "shipped"
     shutil.copytree(root / "baselines", shipped)
-    monkeypatch.setattr("bench.gate.baseline._places", lambda of: (of / "baselines", shipped))
+    monkeypatch.setattr("bench.checks.gate.baseline._places", lambda of: (of / "baselines", shipped))
     assert folder_of(other, "main") == shipped / "main"
     assert folder_of(root, "main") == root / "baselines" / "main"
 

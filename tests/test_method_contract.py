@@ -12,7 +12,7 @@ import torch
 from determined import domains, numbers
 from torch import Tensor
 
-from bench.conform.candidate import Candidate, Subject
+from bench.checks.conform.subject import Candidate, Subject
 from methods.base import Exemplar, Noise, Progress, Style, Translator, run_step
 from methods.registry import BUILT_IN
 

@@ -8,9 +8,9 @@ from typing import Any
 import typer
 from typer.core import TyperCommand
 
+from bench.checks.gate.verdict import Verdict
 from bench.core.errors import Interrupted
 from bench.core.exit_status import told
-from bench.gate.verdict import Verdict
 
 
 class DecidingCommand(TyperCommand):

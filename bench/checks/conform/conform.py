@@ -1,0 +1,194 @@
+"""Does a class keep the contract of methods/base.py? Every check that the harness relies on, for anybody's method.
+
+A few drawn images, the quick settings, four training steps, on the CPU: seconds, not a judgement of what is learned.
+"""
+
+from __future__ import annotations
+
+import importlib
+import shlex
+import time
+from collections.abc import Mapping, Sequence
+from contextvars import copy_context
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from traceback import extract_tb
+from typing import Any
+
+from bench.checks.conform import building, declaring, drawing, isolating, resuming, stepping, translating
+from bench.checks.conform.check import Check, Outcome, Unmet, place_of, place_of_error
+from bench.checks.conform.subject import Candidate, Subject, global_seeds
+from bench.core.errors import BenchError, nearest
+from bench.core.progress import Advance, handed_to
+from bench.launch import target_of
+from methods import registry
+
+SIZES = (32, 64)
+CHECKS: tuple[Check, ...] = (
+    declaring.importable,
+    declaring.interface,
+    declaring.config,
+    declaring.quick_settings,
+    declaring.no_harness,
+    building.constructor_on_meta,
+    building.constructor,
+    building.declarations,
+    building.optimizers,
+    building.learning_rates,
+    building.ema_copies,
+    building.official_checkpoints,
+    building.prepare,
+    drawing.batch,
+    drawing.images_per_step,
+    drawing.draw_changes_nothing,
+    drawing.draw_follows_its_generator,
+    stepping.phases,
+    stepping.training,
+    stepping.gradients,
+    stepping.every_network_learns,
+    stepping.mixed_precision,
+    resuming.optimizers_in_the_state,
+    stepping.weights_change_in_phases,
+    resuming.deterministic,
+    resuming.global_random_numbers,
+    resuming.resume,
+    isolating.labels,
+    translating.output,
+    translating.output_range,
+    translating.translations_repeat,
+    translating.rows_alone,
+    translating.order_of_rows,
+    translating.style_varies,
+    translating.directions_differ,
+    translating.translate_changes_nothing,
+    translating.undeclared_styles,
+    translating.stored_weights,
+)
+"""In the order in which they run; a check stands after those that it needs."""
+Plan = Sequence[tuple[int | None, Sequence[Check]]]
+"""Image size (None: the class) -> checks."""
+
+
+def conform(
+    name: str, values: Mapping[str, Any] | None = None, sizes: Sequence[int] = SIZES, only: Sequence[str] = (),
+    advance: Advance = lambda count: None,
+) -> list[Outcome]:  # fmt: skip
+    """Examine the method `name` (registered, a variant, or `package.module:Class`).
+
+    `values`: settings over the quick preset's. `sizes`: sides of the square images. `only`: names of checks; those that
+    they need run too, and are told of if they fail. Nothing is left on disk, no global random state is changed.
+
+    Raises BenchError for an unknown method, check or setting. Whatever the class raises is a failed check.
+    """
+    plan = _plan(sizes, only)
+    candidate = Candidate(name, target_of(name), values or {})
+    _check_values(candidate)
+    with TemporaryDirectory(prefix="conform-") as folder, global_seeds(0):
+        outcomes = copy_context().run(_examine, candidate, plan, Path(folder), advance)
+    return [outcome for outcome in outcomes if not only or outcome.name in only or outcome.status == "failed"]
+
+
+def count(sizes: Sequence[int], only: Sequence[str] = ()) -> int:
+    """How many outcomes there will be to wait for."""
+    return sum(len(checks) for _, checks in _plan(sizes, only))
+
+
+def _plan(sizes: Sequence[int], only: Sequence[str]) -> Plan:
+    wanted = [check for check in CHECKS if check.name in _with_needs(only)]
+    return [(size, [check for check in wanted if _runs_at(check, size, sizes)]) for size in (None, *sizes)]
+
+
+def _with_needs(only: Sequence[str]) -> set[str]:
+    known = {check.name: check for check in CHECKS}
+    for name in only:
+        if name not in known:
+            raise BenchError(f"there is no check '{name}'", nearest(name, list(known)))
+    wanted, found = list(only) or list(known), set[str]()
+    while wanted:
+        name = wanted.pop()
+        if name not in found:
+            found.add(name)
+            wanted += known[name].needs
+    return found
+
+
+def _runs_at(check: Check, size: int | None, sizes: Sequence[int]) -> bool:
+    if size is None:
+        return check.sizes == "none"
+    return check.sizes == "all" or (check.sizes == "first" and size == sizes[0])
+
+
+def _check_values(candidate: Candidate) -> None:
+    """Refuse settings of the user's that do not exist, unless the class itself is to blame."""
+    if candidate.values:
+        try:
+            candidate.config({})
+        except Exception:  # the checks will say so
+            return
+        candidate.config()
+
+
+def _examine(candidate: Candidate, plan: Plan, folder: Path, advance: Advance) -> list[Outcome]:
+    handed_to(lambda message: None)  # what stages tell while they train is of no interest here
+    outcomes: list[Outcome] = []
+    passed: set[tuple[str, int | None]] = set()
+    only_at = {check.name: size for size, checks in plan for check in checks if check.sizes != "all"}
+    for size, checks in plan:
+        target = candidate if size is None else Subject(candidate, size, folder / str(size))
+        for check in checks:
+            lacking = [name for name in check.needs if (name, only_at.get(name, size)) not in passed]
+            outcome = _skipped(check, size, lacking) if lacking else _outcome(check, size, candidate, target)
+            if outcome.status == "passed":
+                passed.add((check.name, size))
+            outcomes.append(outcome)
+            advance(1)
+        if isinstance(target, Subject):
+            target.close()
+    return outcomes
+
+
+def _skipped(check: Check, size: int | None, lacking: Sequence[str]) -> Outcome:
+    return Outcome(check.name, size, "skipped", check.expects, f"needs {', '.join(lacking)}", "", "", 0.0)
+
+
+def _outcome(check: Check, size: int | None, candidate: Candidate, target: Candidate | Subject) -> Outcome:
+    start = time.monotonic()
+    look = ""
+    try:
+        with global_seeds(0):
+            seen = check.run(target)
+        failed = False
+    except Unmet as finding:
+        failed, seen = True, finding.seen
+        look = place_of(candidate.cls, finding.look or check.look)
+    except Exception as error:  # one check's crash is its own failure
+        failed, seen = True, f"{type(error).__name__}: {error}"
+        look = _blame(candidate, check, error)
+    seconds = round(time.monotonic() - start, 2)
+    if not failed:
+        return Outcome(check.name, size, "passed", check.expects, seen, "", "", seconds)
+    return Outcome(check.name, size, "failed", check.expects, seen, look, _command(candidate, check, size), seconds)
+
+
+def _blame(candidate: Candidate, check: Check, error: Exception) -> str:
+    """The line of the method's that raised, else the attribute that the check is about."""
+    try:
+        return place_of_error(error, candidate.files()) or place_of(candidate.cls, check.look)
+    except Exception:  # the class cannot even be imported: the line of its module, if it came that far
+        return place_of_error(error, _imported_files(error)) or candidate.target
+
+
+def _imported_files(error: Exception) -> set[str]:
+    """The source files in which a failed import was, after the machinery of importing."""
+    files = [frame.filename for frame in extract_tb(error.__traceback__)]
+    machinery = (registry.__file__, importlib.__file__)
+    after = max((index for index, file in enumerate(files) if file in machinery), default=-1) + 1
+    return {file for file in files[after:] if not file.startswith("<")}
+
+
+def _command(candidate: Candidate, check: Check, size: int | None) -> str:
+    parts = ["python", "-m", "bench", "conform", candidate.name, "--only", check.name]
+    parts += ["--size", str(size)] if size is not None else []
+    for key, value in candidate.values.items():
+        parts += ["--set", f"{candidate.name}.{key}={value}"]
+    return shlex.join(parts)

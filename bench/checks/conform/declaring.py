@@ -1,0 +1,135 @@
+"""The class and its settings, before anything is built."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import inspect
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from bench.checks.conform.check import check, unless
+from bench.checks.conform.subject import Candidate
+from bench.core.errors import BenchError
+from bench.spec.run_spec import config_from_values, config_values
+from methods.base import Translator
+
+CALLS: dict[str, int] = {
+    "__init__": 2, "draw": 3, "training_step": 1, "learning_rates": 1, "translate": 4, "prepare": 2,
+}  # fmt: skip
+"""Method -> positional arguments that the harness calls it with, `self` apart."""
+
+
+@check("package.module:Class can be imported and is a subclass of methods.base.Translator", look="", sizes="none")
+def importable(candidate: Candidate) -> str:
+    """The class is there."""
+    cls = candidate.cls
+    return f"{cls.__module__}.{cls.__qualname__}"
+
+
+@check(
+    "the class says what the contract asks for, and each method takes the arguments that the harness gives",
+    look="", needs=("importable",), sizes="none",
+)  # fmt: skip
+def interface(candidate: Candidate) -> str:
+    """What must be overridden is; everything can be called by position."""
+    cls = candidate.cls
+    wanted = ("draw", "training_step", "learning_rates", "translate", "images_per_step")
+    missing = [name for name in wanted if getattr(cls, name) is getattr(Translator, name)]
+    unless(not missing, f"not written: {', '.join(missing)}")
+    unless(isinstance(inspect.getattr_static(cls, "images_per_step"), property), "images_per_step is no property")
+    unless(hasattr(cls, "Config"), "there is no attribute Config")
+    for name, count in CALLS.items():
+        try:
+            inspect.signature(getattr(cls, name)).bind(*range(count + 1))
+        except TypeError as error:
+            unless(False, f"{name} cannot be called with {count} arguments: {error}", name)
+    whole = isinstance(cls.version, int) and cls.version >= 1
+    unless(whole, f"version is {cls.version!r}, not a whole number from 1 on", "version")
+    return f"version {cls.version}"
+
+
+@check(
+    "Config is a frozen dataclass of JSON values, every field has a default and a line of documentation below it",
+    look="Config", needs=("interface",), sizes="none",
+)  # fmt: skip
+def config(candidate: Candidate) -> str:
+    """Settings are part of a run's identity, so nobody may change them, and they become JSON and back."""
+    cls = candidate.cls.Config
+    unless(dataclasses.is_dataclass(cls), f"{cls.__name__} is no dataclass")
+    params: Any = cls.__dataclass_params__  # type: ignore[attr-defined]
+    unless(params.frozen, f"{cls.__name__} is not frozen: write @dataclass(frozen=True)")
+    fields = dataclasses.fields(cls)
+    bare = [f.name for f in fields if f.default is f.default_factory is dataclasses.MISSING]
+    unless(not bare, f"without a default: {', '.join(bare)}")
+    undocumented = sorted({field.name for field in fields} - documented_fields(cls))
+    unless(not undocumented, f"without a line of documentation: {', '.join(undocumented)}")
+    made = cls()
+    again = config_from_values(cls, config_values(made))
+    unless(again == made, f"after a way through JSON {made} is {again}")
+    return f"{len(fields)} settings"
+
+
+def documented_fields(cls: type) -> set[str]:
+    """The fields of a dataclass (its bases included) that a string follows in the source."""
+    found: set[str] = set()
+    for owner in cls.__mro__:
+        if not dataclasses.is_dataclass(owner):
+            continue
+        (definition,) = ast.parse(textwrap.dedent(inspect.getsource(owner))).body
+        assert isinstance(definition, ast.ClassDef)
+        for field, following in zip(definition.body, definition.body[1:], strict=False):
+            if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name) and _is_text(following):
+                found.add(field.target.id)
+    return found
+
+
+def _is_text(node: ast.stmt) -> bool:
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+
+
+@check(
+    "the values of the quick preset are settings of Config, of the right types and within its limits",
+    look="quick", needs=("config",), sizes="none",
+)  # fmt: skip
+def quick_settings(candidate: Candidate) -> str:
+    """`quick` of the class, or what bench/spec/presets.py has for a built-in method."""
+    try:
+        candidate.config({})
+    except BenchError as error:
+        unless(False, str(error).replace("\n", ";"))
+    return "accepted"
+
+
+@check(
+    "nothing of the method's package imports the harness (bench): from there it could reach labels and files",
+    look="", needs=("importable",), sizes="none",
+)  # fmt: skip
+def no_harness(candidate: Candidate) -> str:
+    """The imports in the source of what is loaded of the package."""
+    files = sorted(candidate.files())
+    for file in files:
+        for line, name in imports(Path(file)):
+            unless(name.partition(".")[0] != "bench", f"{file}:{line} imports {name}")
+    return f"{len(files)} source files read"
+
+
+def imports(file: Path) -> Iterator[tuple[int, str]]:
+    """(line, module) of every import in a source file, those for type checkers apart."""
+    if file.suffix != ".py":
+        return
+    tree = ast.parse(file.read_text())
+    skipped = {id(node) for guard in ast.walk(tree) if _is_type_checking(guard) for node in ast.walk(guard)}
+    for node in ast.walk(tree):
+        if id(node) in skipped:
+            continue
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            yield node.lineno, node.module
+
+
+def _is_type_checking(node: ast.AST) -> bool:
+    return isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING")

@@ -1,0 +1,78 @@
+"""The same seed gives the same bytes: again, whatever the global random state, and after an interruption."""
+
+from __future__ import annotations
+
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from bench.checks.conform.check import check, unless
+from bench.checks.conform.run import STEPS, Training
+from bench.checks.conform.state import RANDOM, attributes, difference
+from bench.checks.conform.subject import Subject, global_seeds
+
+
+def compared(subject: Subject, training: Training) -> str:
+    """How `training`, finished, differs from the reference in state or losses; empty: not at all."""
+    training.advance(STEPS)
+    reference = subject.trained
+    losses = reference.logged[-len(training.logged) :]
+    return difference({"losses": losses, **reference.state()}, {"losses": training.logged, **training.state()})
+
+
+@check(
+    f"{STEPS} steps made twice from the same seed give the same losses, weights and optimisers, byte for byte",
+    look="training_step", needs=("training", "draw_follows_its_generator"), sizes="first",
+)  # fmt: skip
+def deterministic(subject: Subject) -> str:
+    """With the global random generators in the same state as well."""
+    differing = compared(subject, Training(subject))
+    unless(not differing, differing)
+    return "equal"
+
+
+@check(
+    "nothing depends on the global random generators of torch, numpy and Python: numbers come from draw's generator",
+    look="training_step", needs=("deterministic",), sizes="first",
+)  # fmt: skip
+def global_random_numbers(subject: Subject) -> str:
+    """The reference again, with the global generators seeded otherwise. `draw` was seen to follow its own before."""
+    with global_seeds(1):
+        differing = compared(subject, Training(subject))
+    unless(not differing, f"with other global seeds, {differing}")
+    return "equal with other global seeds"
+
+
+@check(
+    "every optimiser is in `optimizers`, and no scheduler or random generator is kept: of others no checkpoint knows",
+    look="__init__", needs=("training",), sizes="first",
+)  # fmt: skip
+def optimizers_in_the_state(subject: Subject) -> str:
+    """Looked for in everything that the trained method holds."""
+    method = subject.trained.method
+    known = {id(optimizer) for optimizer in method.optimizers.values()}
+    moved = subject.trained.changed_outside_the_state()
+    for path, value in attributes(method):
+        unless(not isinstance(value, Optimizer) or id(value) in known, f"{path} is an optimiser of its own")
+        unless(not isinstance(value, LRScheduler), f"{path} is a scheduler: say the rates in learning_rates")
+        unless(not (isinstance(value, RANDOM) and path in moved), f"{path} is a random generator, and was used")
+    return f"{len(known)} optimisers"
+
+
+@check(
+    f"{STEPS // 2} steps, a checkpoint, a new object and {STEPS - STEPS // 2} more steps equal {STEPS} steps, byte for "
+    "byte",
+    look="training_step", needs=("global_random_numbers", "optimizers_in_the_state"), sizes="first",
+)  # fmt: skip
+def resume(subject: Subject) -> str:
+    """Through the harness's own checkpoints, into an object with other first weights.
+
+    All state must be in state_dict() (networks, buffers) and `optimizers`.
+    """
+    reference = subject.trained
+    training = Training(subject, seed=1)
+    training.restore(subject.cell.checkpoints)
+    differing = compared(subject, training)
+    suspects = reference.changed_outside_the_state()
+    hint = f"; changed while training and in no state: {', '.join(suspects[:5])}" if suspects else ""
+    unless(not differing, differing + hint)
+    return "equal"

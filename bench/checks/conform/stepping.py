@@ -1,0 +1,109 @@
+"""`training_step`: phases, losses, gradients, and who changes when."""
+
+from __future__ import annotations
+
+import torch
+
+from bench.checks.conform.check import check, unless
+from bench.checks.conform.run import STEPS
+from bench.checks.conform.subject import Subject
+from bench.core.randomness import generator
+from methods.base import Progress, run_step
+
+
+@check(
+    "a step yields phases that name networks with optimisers, together all of them, each with losses that are float "
+    "scalars with a graph; nothing is yielded inside a context manager",
+    look="training_step", needs=("optimizers", "batch"),
+)  # fmt: skip
+def phases(subject: Subject) -> str:
+    """One step without any optimiser's."""
+    domains = subject.domains()
+    method = subject.prepared(domains)
+    drawn = method.draw(domains, generator("conform"), Progress(0, 2))
+    named: list[str] = []
+    for index, phase in enumerate(method.training_step(drawn)):
+        unless(torch.is_grad_enabled(), f"phase {index} is yielded where gradients are off (inside no_grad?)")
+        unknown = [name for name in phase.trains if name not in method.optimizers]
+        unless(not unknown, f"phase {index} trains {', '.join(unknown)}, and there is no such optimiser")
+        unless(bool(phase.trains) and bool(phase.losses), f"phase {index} names no network or no loss")
+        for name, loss in phase.losses.items():
+            sound = loss.ndim == 0 and loss.is_floating_point() and loss.requires_grad
+            told = f"{loss.dtype} {tuple(loss.shape)}, {'with' if loss.requires_grad else 'without'} a graph"
+            unless(sound, f"phase {index}, loss {name}: {told}")
+        named += phase.trains
+    unless(torch.is_grad_enabled(), "after the last phase, gradients are off")
+    never = [name for name in method.optimizers if name not in named]
+    unless(not never, f"no phase trains {', '.join(never)}, which has an optimiser")
+    return f"{index + 1} phases"
+
+
+@check(
+    f"{STEPS} training steps end, and every loss is finite",
+    look="training_step", needs=("phases", "learning_rates", "ema_copies"),
+)  # fmt: skip
+def training(subject: Subject) -> str:
+    """As the loop makes them; operations are counted at the first one."""
+    for step, losses in enumerate(subject.trained.logged):
+        bad = [f"{name} = {float(value)}" for name, value in losses.items() if not bool(value.isfinite())]
+        unless(not bad, f"step {step}: {', '.join(bad)}")
+    return f"{len(losses)} losses"
+
+
+@check(
+    "every network that a phase names gets gradients, not all zero in each step, and finite",
+    look="training_step", needs=("training",), sizes="first",
+)  # fmt: skip
+def gradients(subject: Subject) -> str:
+    """Over the steps of `training`."""
+    watch = subject.trained.watch
+    assert watch is not None
+    unless(not watch.bad_gradients, f"not finite in {', '.join(sorted(set(watch.bad_gradients)))}")
+    idle = [name for name, empty in watch.without_gradient.items() if empty]
+    unless(not idle, f"none in {STEPS} steps for {', '.join(idle)}: does its loss depend on it?")
+    return f"{len(watch.without_gradient)} networks"
+
+
+@check(
+    "a trained network changes in the phases that name it and at no other moment",
+    look="training_step", needs=("training", "optimizers_in_the_state"), sizes="first",
+)  # fmt: skip
+def weights_change_in_phases(subject: Subject) -> str:
+    """Over the steps of `training`."""
+    watch = subject.trained.watch
+    assert watch is not None
+    unless(not watch.strays, "; ".join(watch.strays[:3]))
+    return f"{STEPS} steps"
+
+
+@check(
+    f"every trained network, and every EMA copy, is another one after {STEPS} steps",
+    look="training_step", needs=("gradients",), sizes="first",
+)  # fmt: skip
+def every_network_learns(subject: Subject) -> str:
+    """Compared with what `prepare` left."""
+    before, after = subject.trained.initial, subject.trained.method.state_dict()
+    names = [*subject.trained.method.optimizers, *(f"ema.{name}" for name in subject.trained.method.ema)]
+    for name in names:
+        keys = [key for key in after if key.startswith(f"{name}.")]
+        still = all(torch.equal(before[key], after[key]) for key in keys)
+        unless(not still, f"{name} is as it was", "update_ema" if name.startswith("ema.") else "")
+    return ", ".join(names)
+
+
+@check(
+    "a step under bfloat16 autocast (what CUDA cards get) gives finite losses and leaves the state's types alone",
+    look="training_step", needs=("training",), sizes="first",
+)  # fmt: skip
+def mixed_precision(subject: Subject) -> str:
+    """Tried on the CPU."""
+    domains = subject.domains()
+    method = subject.prepared(domains)
+    before = {name: value.dtype for name, value in method.state_dict().items()}
+    drawn = method.draw(domains, generator("conform"), Progress(0, 2))
+    logged = run_step(method, drawn, lambda: torch.autocast("cpu", torch.bfloat16))
+    bad = [name for name, value in logged.items() if not bool(value.isfinite())]
+    unless(not bad, f"not finite: {', '.join(bad)}")
+    changed = [name for name, value in method.state_dict().items() if value.dtype != before[name]]
+    unless(not changed, f"types changed: {', '.join(changed)}")
+    return f"{len(logged)} losses"

@@ -1,0 +1,175 @@
+"""What is examined: a class, and the class at one image size with everything to build, train and store it."""
+
+from __future__ import annotations
+
+import random
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bench.checks.conform.images import few_images
+from bench.checks.conform.run import STEPS, Training
+from bench.core.device import Runtime
+from bench.core.randomness import seeded
+from bench.launch import Job, fetched_weights, layers, make_job, training_domains, with_clusters
+from bench.spec.presets import STAND_IN, StandInSettings, get_preset
+from bench.spec.run_spec import Budget, resolve_config
+from bench.spec.tasks import get_task
+from bench.store.cell import Cell
+from bench.training.stages import StageStore
+from bench.training.stand_in import stand_in_weights
+from bench.training.train import prepared
+from methods import base
+from methods.base import Context, Domains, Translator
+from methods.parts import checks
+from methods.registry import load
+from methods.semantics.stage import Stage
+
+S = TypeVar("S", bound=Stage)
+SEED = 0
+STAGE_STEPS = 2
+"""Semantic stages are cut to this length: whether they end well is no matter of conformance."""
+STAND_IN_SETTINGS = StandInSettings(train_per_class=1, test_per_class=1, steps=2, batch_size=8)
+
+
+class Candidate:
+    """A class that may be a method."""
+
+    def __init__(self, name: str, target: str, values: Mapping[str, Any]) -> None:
+        """`values`: settings over those of the quick preset."""
+        self.name, self.target, self.values = name, target, values
+
+    @cached_property
+    def cls(self) -> type[Translator]:
+        """The class; raises whatever its module raises, TypeError if it is no Translator."""
+        return load(self.target)
+
+    def config(self, values: Mapping[str, Any] | None = None) -> Any:
+        """The resolved settings; raises BenchError for unknown names and wrong types."""
+        over = {self.name: self.values if values is None else values}
+        preset = get_preset("quick", "pictures")
+        return resolve_config(self.cls, self.name, *layers(self.cls, self.name, preset, over, "embedded"))
+
+    def files(self) -> set[str]:
+        """The source files of the class, of those it inherits from, and of what else is loaded of its package.
+
+        Without those of the contract, which are never to blame.
+        """
+        packages = {owner.__module__.partition(".")[0] for owner in self.cls.__mro__ if owner not in Translator.__mro__}
+        modules = [module for name, module in list(sys.modules.items()) if name.partition(".")[0] in packages]
+        found = {getattr(module, "__file__", None) for module in modules}
+        return {file for file in found if file} - {base.__file__, checks.__file__}
+
+
+class Subject:
+    """A candidate at one image size."""
+
+    def __init__(self, candidate: Candidate, size: int, folder: Path) -> None:
+        """`folder`: an own, empty one, where stages and checkpoints go."""
+        self.candidate, self.size, self.folder = candidate, size, folder
+        self.data = few_images(size)
+        self.runtime = Runtime("cpu", size)
+
+    @cached_property
+    def job(self) -> Job:
+        """Its specification and constructor call, as a run makes them."""
+        name, cls = self.candidate.name, self.candidate.cls
+        config = with_clusters(self.candidate.config(), self.data)
+        return make_job(get_task("sketch2real"), self.data, "quick", name, cls, config, Budget("images", 1), SEED)
+
+    @property
+    def cell(self) -> Cell:
+        """Where its files are."""
+        return Cell(self.folder, self.job.spec)
+
+    def domains(self) -> Domains:
+        """A copy of the images, all that a method sees."""
+        return training_domains(self.data, self.runtime)
+
+    def built(self, seed: int = SEED) -> Translator:
+        """A new method as the constructor leaves it; its weights follow from `seed`."""
+        with seeded(seed, "init"):
+            return self.job.build()
+
+    def prepared(self, domains: Domains | None = None, asked: list[str] | None = None, seed: int = SEED) -> Translator:
+        """A new method before its first step; the names of the weights that it asks for are added to `asked`."""
+
+        def weights(name: str) -> Mapping[str, Tensor]:
+            if asked is not None:
+                asked.append(name)
+            if name == STAND_IN:
+                return stand_in_weights(self.folder, STAND_IN_SETTINGS, self.runtime)
+            return fetched_weights(name)
+
+        stages = StageStore(self.cell.semantics, self.data.version, SEED, self.runtime)
+        context = Context(weights, _Shortened(stages))
+        return prepared(lambda: self.built(seed), domains or self.domains(), context, self.job.spec, self.runtime)
+
+    @cached_property
+    def trained(self) -> Training:
+        """STEPS steps of training, watched, with a checkpoint in the middle."""
+        training = Training(self, watched=True)
+        training.advance(STEPS // 2)
+        training.save(self.cell.checkpoints)
+        training.advance(STEPS)
+        return training
+
+    def close(self) -> None:
+        """Let go of the training, which knows its subject: then the labels are gone without a garbage collector."""
+        self.__dict__.pop("trained", None)
+
+    @contextmanager
+    def labels_shuffled(self) -> Iterator[None]:
+        """Inside: the data's labels are others, in place, so that there is no place left to find the true ones."""
+        labels = [split.labels for split in self.data.splits.values()]
+        true = [array.copy() for array in labels]
+        rng = np.random.default_rng(1)
+        for array in labels:
+            array[:] = rng.permutation(array)
+        try:
+            yield
+        finally:
+            for array, kept in zip(labels, true, strict=True):
+                array[:] = kept
+
+
+class _Shortened:
+    """`Context.run_stage` of the harness, each stage cut to STAGE_STEPS steps."""
+
+    def __init__(self, stages: StageStore) -> None:
+        self.stages = stages
+
+    def __call__(self, build: Callable[[], S], attempt: int = 0) -> S:
+        def short() -> S:
+            stage = build()
+            stage.steps = min(stage.steps, STAGE_STEPS)
+            return stage
+
+        return self.stages(short, attempt)
+
+
+@contextmanager
+def global_seeds(seed: int) -> Iterator[None]:
+    """Inside: the global random generators of torch, numpy and Python are seeded. After: as before."""
+    python, numbers = random.getstate(), np.random.get_state()  # noqa: NPY002
+    with torch.random.fork_rng(devices=[]):
+        seed_globals(seed)
+        try:
+            yield
+        finally:
+            random.setstate(python)
+            np.random.set_state(numbers)  # noqa: NPY002
+
+
+def seed_globals(seed: int) -> None:
+    """Seed the global random generators of torch, numpy and Python."""
+    torch.manual_seed(seed)
+    np.random.seed(seed)  # noqa: NPY002
+    random.seed(seed)

@@ -1,0 +1,334 @@
+"""Baselines: raw values of trainings, seed by seed, with everything that they depend on, in one folder each.
+
+`results/baselines/NAME/baseline.json`, beside it the judges that made the scores (another judge is another measure),
+and what the code check stored. Baselines that come with the package lie in `bench/gate/baselines/`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from bench.checks.gate.trainings import FAILED, Made, Measure, Training
+from bench.core.errors import BenchError, nearest
+from bench.core.files import write_json
+from bench.spec.protocols import PROTOCOLS, TRANSLATION
+from bench.store.query import Setting
+
+SCHEMA = 2
+"""1 had one training length for all methods."""
+FILE = "baseline.json"
+JUDGES = "judges"
+CODE = "code"
+"""Folder of the code check's part."""
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
+
+class Shared(NamedTuple):
+    """In what all trainings of a baseline agree."""
+
+    data_kind: str
+    data_version: str
+    image_size: int
+    preset: str
+
+
+@dataclass(frozen=True)
+class Method:
+    """How a method was trained and scored."""
+
+    budget: str
+    """Training length, `images=N` or `seconds=S`."""
+    config: Mapping[str, Any]
+    """Every setting, as JSON values."""
+    version: int
+    """The method's."""
+    style: str
+    """Where styles came from: `noise`, `exemplar` or `none`."""
+    made: Mapping[Measure, Made]
+    """What was measured, by what and of how many images: the same for all seeds."""
+
+
+@dataclass(frozen=True)
+class Kept:
+    """One training."""
+
+    method: str
+    seed: int
+    identity: str
+    """Of its cell."""
+    failure: str
+    """Why it failed; empty if it did not."""
+    values: Mapping[Measure, float]
+    """Over all classes; empty if it failed."""
+    environment: int
+    """Number of its environment in the baseline's list."""
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """What is stored."""
+
+    name: str
+    task: str
+    shared: Shared
+    classes: int
+    """How many the task has: chance is one of them."""
+    seeds: tuple[int, ...]
+    """Every method has a training of each."""
+    data: str
+    """`--data` of a run that trains the same."""
+    domains: str
+    """`--domains` of it."""
+    protocols: Mapping[str, Mapping[str, Any]]
+    """Name -> every field of the protocols of the values, and of the translation."""
+    methods: Mapping[str, Method]
+    trainings: Sequence[Kept]
+    environments: Sequence[Mapping[str, Any]]
+    """The different ones in which trainings were made."""
+
+    def setting(self, method: str) -> Setting:
+        """What the trainings of a method have in common: data, size, preset, and its own training length."""
+        return Setting(*self.shared, self.methods[method].budget)
+
+    def of(self, method: str) -> dict[int, Kept]:
+        """Seed -> training of a method."""
+        return {of.seed: of for of in self.trainings if of.method == method}
+
+
+def definitions(names: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Every field of the protocols called `names` that exist, and of the translation, as JSON values."""
+    found = {name: asdict(PROTOCOLS[name]) for name in sorted(set(names)) if name in PROTOCOLS}
+    return json.loads(json.dumps({**found, TRANSLATION.name: asdict(TRANSLATION)}))
+
+
+# --------------------------------------------------------------------------------------------------------- the folders
+
+
+def folder_of(root: Path, name: str) -> Path:
+    """The folder of the baseline called `name`: in the results folder `root`, or shipped. BenchError if in neither."""
+    places = _places(root)
+    found = [place / name for place in places if NAME.fullmatch(name) and _is_one(place / name)]
+    if not found:
+        raise BenchError(
+            f"there is no baseline '{name}' in {places[0]}, and none is shipped under that name",
+            nearest(name, [known for known, _ in baselines(root)]) + "; make one: baseline save NAME --task T",
+        )
+    return found[0]
+
+
+def baselines(root: Path) -> list[tuple[str, Path]]:
+    """(name, folder) of every baseline that can be compared with; of two of one name the one in `root`."""
+    found: dict[str, Path] = {}
+    for place in _places(root):
+        for folder in sorted(place.glob("*/")):
+            if _is_one(folder):
+                found.setdefault(folder.name, folder)
+    return sorted(found.items())
+
+
+def _is_one(folder: Path) -> bool:
+    """Whether there is something to compare with: trainings, or at least the code check's part."""
+    return NAME.fullmatch(folder.name) is not None and ((folder / FILE).is_file() or (folder / CODE).is_dir())
+
+
+def _places(root: Path) -> tuple[Path, Path]:
+    return root / "baselines", Path(str(files("bench") / "gate" / "baselines"))
+
+
+# --------------------------------------------------------------------------------------------------------- the content
+
+
+def write(baseline: Baseline, judges: Sequence[Path], folder: Path) -> None:
+    """Fill `folder` with `baseline` and copies of the folders of `judges`."""
+    for judge in judges:
+        to = folder / JUDGES / judge.name
+        to.mkdir(parents=True)
+        for file in ("judge.json", "weights.safetensors"):
+            shutil.copyfile(judge / file, to / file)
+    write_json(folder / FILE, _as_json(baseline))
+
+
+def claim(root: Path, name: str) -> Path:
+    """An empty folder for the content of a new baseline, for `publish`. BenchError if there is one of that name."""
+    if not NAME.fullmatch(name):
+        raise BenchError(f"{name!r} cannot be a baseline's name", "letters, digits, dots, dashes and underscores can")
+    final = root / "baselines" / name
+    if final.exists():
+        raise BenchError(f"{final} is there already", "choose another name, or remove that folder first")
+    try:
+        final.parent.mkdir(parents=True, exist_ok=True)
+        return Path(tempfile.mkdtemp(dir=final.parent, prefix=f".{name}."))
+    except OSError as error:
+        raise BenchError(f"could not write {final}: {error.strerror or error}", "choose another --results") from error
+
+
+def publish(made: Path, root: Path, name: str) -> Path:
+    """Give the folder `made` its name, at once."""
+    final = root / "baselines" / name
+    made.chmod(0o755)
+    os.rename(made, final)
+    return final
+
+
+def load(root: Path, name: str) -> Baseline:
+    """The baseline called `name`. BenchError if there is none, if it has no trainings, is damaged or newer."""
+    path = folder_of(root, name) / FILE
+    if not path.is_file():
+        raise BenchError(
+            f"the baseline '{name}' has no trainings, only the code check's part ({path.parent})",
+            "check --code-only, or store trainings under another name: baseline save NAME --task T",
+        )
+    try:
+        stored = json.loads(path.read_bytes())
+        schema = stored["schema"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise _damaged(path, error) from error
+    if schema != SCHEMA:
+        remedy = "save it again: baseline save NAME --task T" if schema < SCHEMA else "update udt-bench"
+        raise BenchError(f"{path} is of schema {schema}, and this version reads {SCHEMA}", remedy)
+    try:
+        return _from_json(name, stored)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise _damaged(path, error) from error
+
+
+def _damaged(path: Path, error: Exception) -> BenchError:
+    return BenchError(
+        f"{path} is damaged: {type(error).__name__}: {error}", "restore it (git checkout), or save the baseline again"
+    )
+
+
+def install_judges(folder: Path, root: Path) -> None:
+    """Put the judges of the baseline in `folder` where runs with the results folder `root` find theirs.
+
+    A judge that is there already stays: values of another one are told apart by its identity.
+    """
+    for judge in sorted((folder / JUDGES).glob("*/judge.json")):
+        to = root / "judges" / judge.parent.name
+        if (to / "judge.json").exists():
+            continue
+        to.mkdir(parents=True, exist_ok=True)
+        for file in ("weights.safetensors", "judge.json"):  # the second is what says that a judge is there
+            shutil.copyfile(judge.parent / file, to / f".{file}.tmp")
+            os.replace(to / f".{file}.tmp", to / file)
+
+
+def judges_of(root: Path, encoders: Sequence[str]) -> Iterator[Path]:
+    """The folders of the judges in `root` with the identities (or beginnings of them) `encoders`."""
+    for path in sorted((root / "judges").glob("*/judge.json")):
+        if any(json.loads(path.read_text())["identity"].startswith(encoder) for encoder in encoders):
+            yield path.parent
+
+
+def _as_json(baseline: Baseline) -> dict[str, Any]:
+    return {
+        "schema": SCHEMA,
+        **{name: getattr(baseline, name) for name in ("task", "classes", "data", "domains", "protocols")},
+        "shared": baseline.shared._asdict(),
+        "seeds": list(baseline.seeds),
+        "environments": list(baseline.environments),
+        "methods": {
+            name: {
+                "budget": of.budget, "config": of.config, "version": of.version, "style": of.style,
+                "made": _nested({measure: made._asdict() for measure, made in of.made.items()}),
+            }
+            for name, of in baseline.methods.items()
+        },
+        "trainings": [
+            {
+                "method": of.method, "seed": of.seed, "identity": of.identity, "failure": of.failure,
+                "environment": of.environment, "values": _nested(of.values),
+            }
+            for of in baseline.trainings
+        ],
+    }  # fmt: skip
+
+
+def _from_json(name: str, stored: Mapping[str, Any]) -> Baseline:
+    methods = {
+        method: Method(**{**of, "made": {at: Made(**made) for at, made in _flat(of["made"]).items()}})
+        for method, of in stored["methods"].items()
+    }
+    trainings = [Kept(**{**of, "values": _flat(of["values"])}) for of in stored["trainings"]]
+    baseline = Baseline(
+        name=name, task=stored["task"], shared=Shared(**stored["shared"]), classes=stored["classes"],
+        seeds=tuple(stored["seeds"]), data=stored["data"], domains=stored["domains"], protocols=stored["protocols"],
+        methods=methods, trainings=trainings, environments=stored["environments"],
+    )  # fmt: skip
+    for method in methods:
+        if set(baseline.of(method)) != set(baseline.seeds):
+            raise ValueError(f"{method} does not have the trainings of every seed")
+    return baseline
+
+
+def _nested(of: Mapping[Measure, Any]) -> dict[str, dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = {}
+    for measure, value in of.items():
+        found.setdefault(measure.direction, {})[measure.protocol] = value
+    return found
+
+
+def _flat(of: Mapping[str, Mapping[str, Any]]) -> dict[Measure, Any]:
+    return {Measure(direction, name): value for direction, named in of.items() for name, value in named.items()}
+
+
+# ------------------------------------------------------------------------------------------------------- from trainings
+
+
+def gather(
+    name: str, task: str, chosen: Sequence[Training], root: Path, classes: int, data: str, domains: str
+) -> Baseline:
+    """A baseline of `chosen`: trainings that differ in method, its budget and seed alone, finished or failed.
+
+    BenchError if seeds of a method were scored differently, or fewer than two have values.
+    """
+    methods: dict[str, Method] = {}
+    environments: list[Mapping[str, Any]] = []
+    kept = []
+    for of in chosen:
+        made = methods[of.method].made if of.method in methods else of.made
+        if of.state != FAILED:
+            if made and made != of.made:
+                raise _differs(of, made)
+            made = of.made
+        methods[of.method] = Method(of.setting.budget, of.config, of.version, of.style if made else "", made)
+        environment = _environment(root / "runs" / task / of.folder)
+        if environment not in environments:
+            environments.append(environment)
+        kept.append(
+            Kept(of.method, of.seed, of.identity, of.failure(), of.values, environments.index(environment))
+        )  # fmt: skip
+    for method in methods:
+        if sum(not of.failure for of in kept if of.method == method) < 2:
+            raise BenchError(f"fewer than two trainings of {method} ended well", "leave it out with --methods")
+    protocols = definitions([at.protocol for of in methods.values() for at in of.made])
+    seeds = tuple(sorted({of.seed for of in chosen}))
+    setting = chosen[0].setting
+    shared = Shared(setting.data_kind, setting.data_version, setting.image_size, setting.preset)
+    return Baseline(name, task, shared, classes, seeds, data, domains, protocols, methods, kept, environments)
+
+
+def _differs(of: Training, made: Mapping[Measure, Made]) -> BenchError:
+    differing = sorted(at for at in {*made, *of.made} if made.get(at) != of.made.get(at))
+    told = ", ".join(f"{at.protocol} {at.direction}" for at in differing)
+    return BenchError(
+        f"seeds of {of.method} were not all scored alike: seed {of.seed} differs in {told}",
+        "score them alike (bench evaluate), or choose --seeds that were",
+    )
+
+
+def _environment(folder: Path) -> Mapping[str, Any]:
+    """Versions, hardware, source; without the doctor's record, which says nothing more."""
+    path = folder / "environment.json"
+    stored: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
+    stored.pop("doctor", None)
+    return stored

@@ -1,0 +1,190 @@
+"""The code check: does the installed code still give the numbers that it gave when a baseline was recorded?
+
+`record` draws a few images, makes up some features, trains a tiny judge and tiny networks of every method, stores all
+of them, and writes down what the code makes of them: every metric of the features, the images drawn anew, the ranges
+and sizes in which encoders and models see them, the losses and gradient norms of three training steps from the stored
+weights, and the translations by the stored weights as the evaluation scores them. `check` does the same again with the
+stored inputs and compares. It takes seconds, and any difference beyond a value's limit (values.py) is a regression:
+the code gives other numbers, for better or worse.
+
+A change that is meant to alter numbers comes with a new baseline, in the same commit, which says why they change:
+
+    python -c "from pathlib import Path; from bench.checks.gate.code.code_check import SHIPPED, record; record(SHIPPED)"
+
+Look at what `check` said before: only the values that the change explains may differ.
+"""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import copy_context
+from dataclasses import replace
+from functools import cache, partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from bench.checks.gate.code import images_case, inputs, metrics_case, steps, stored, translating
+from bench.checks.gate.code.comparing import compare, failed, undecided
+from bench.checks.gate.code.trial import METHODS, TASK, THREADS, cpu, trial
+from bench.checks.gate.code.values import Value, Values
+from bench.checks.gate.verdict import Finding
+from bench.core.errors import BenchError
+from bench.core.progress import handed_to
+from bench.data.types import TaskData
+from bench.evaluation.judge import Judge, get_judge
+
+SHIPPED = Path(__file__).parents[1] / "baselines" / "embedded" / "code"
+"""The baseline that comes with this code."""
+TRAINED_STEPS = 12
+"""Length of the training that the stored weights come from; the stages before it have STAGE_STEPS."""
+STAGE_STEPS = {
+    "cats_udt": {"semantics.moco.steps": 40, "semantics.adaptation.steps": 40},
+    "egsc_it": {"autoencoder_steps": 10},
+}
+JUDGE_STEPS = 60
+"""Length of the training that the stored judge comes from."""
+JUDGE = "judge"
+
+Part = Callable[[Path], Values]
+"""Measures one subject in an empty folder of its own."""
+
+
+def record(folder: Path) -> None:
+    """Write the code part of a baseline into `folder`: `inputs.npz`, `weights-*.safetensors` and `expected.json`.
+
+    About 1.2 MB, nothing pickled, every file atomically, `expected.json` last. Raises BenchError if the disk
+    refuses, RuntimeError if a value is not finite.
+    """
+    copy_context().run(_record, folder)
+
+
+def check(folder: Path, subjects: Collection[str] | None = None) -> list[Finding]:
+    """Compare what the installed code gives now with what `record` stored in `folder`.
+
+    For each subject one finding that all values agree, or its first values that differ: REGRESSED. CANNOT_DECIDE where
+    a stored part is missing, damaged or of another format, or where the disk refuses. Nothing is written to `folder`.
+    `subjects`: only these (a method, `<method>: translations`, `metrics`, ...); None: all.
+    """
+    return copy_context().run(_check, folder, subjects)
+
+
+def _record(folder: Path) -> None:
+    _in_silence()
+    (folder / "expected.json").unlink(missing_ok=True)
+    arrays = inputs.features()
+    with _alone() as scratch:
+        for task in inputs.TASKS:
+            arrays |= inputs.as_arrays(task, inputs.draw(task, scratch))
+        stored.write_inputs(folder, arrays)
+        data = inputs.of_task(arrays, TASK)
+        stored.write_weights(folder, JUDGE, _trained_judge(data, scratch))
+        for name in METHODS:
+            own = trial(name, data, scratch / name, **STAGE_STEPS.get(name, {}))
+            method, _ = own.train(own.job(TRAINED_STEPS))
+            stored.write_weights(folder, name, stored.halved(method.state_dict()))
+    weights = {name: stored.read_weights(folder, name) for name in (JUDGE, *METHODS)}
+    measured: list[Value] = []
+    for name, part in _parts(arrays, weights).items():
+        if name in METHODS:
+            measured += steps.measure_with_slack(partial(_noisy_steps, name, data, weights[name])).found
+            continue
+        with _alone() as scratch:
+            measured += part(scratch).found
+    lost = [f"{value.subject}: {value.quantity}" for value in measured if value.value in ("nan", "inf", "-inf")]
+    if lost:
+        raise RuntimeError(f"not finite, so no baseline: {'; '.join(lost[:5])}")
+    stored.write_values(folder, measured, _versions())
+
+
+def _check(folder: Path, subjects: Collection[str] | None) -> list[Finding]:
+    _in_silence()
+    try:
+        baseline = stored.read(folder, (JUDGE, *METHODS))
+        parts = _parts(baseline.arrays, baseline.weights)
+    except (stored.Unusable, KeyError) as error:
+        reason = f"{error}" if isinstance(error, stored.Unusable) else f"the stored inputs lack {error}"
+        return [undecided("code baseline", "its files", f"{reason}; make one: bench baseline save NAME --task T")]
+    expected: dict[str, list[Value]] = {}
+    for value in baseline.values:
+        expected.setdefault(value.subject, []).append(value)
+    findings: list[Finding] = []
+    for name, part in parts.items():
+        if subjects is None or name in subjects:
+            findings += _findings(name, part, expected.get(name, []), baseline.recorded_with)
+    gone = [name for name in expected if name not in parts and (subjects is None or name in subjects)]
+    return findings + [undecided(name, "all", "the code check does not measure it any more") for name in gone]
+
+
+def _findings(name: str, part: Part, expected: Sequence[Value], recorded_with: Mapping[str, str]) -> list[Finding]:
+    if not expected:
+        return [undecided(name, "all", "the baseline has nothing of it; make one: bench baseline save NAME --task T")]
+    try:
+        with _alone() as scratch:
+            return compare(expected, part(scratch).found, recorded_with)
+    except OSError as error:
+        return [undecided(name, "runs", str(error))]
+    except Exception as error:  # whatever the code under check raises is what the check is for; the other parts go on
+        environment = isinstance(error, BenchError) and isinstance(error.__cause__, OSError)
+        return [undecided(name, "runs", str(error)) if environment else failed(name, error)]
+
+
+def _parts(arrays: Mapping[str, np.ndarray], weights: Mapping[str, Mapping[str, Tensor]]) -> dict[str, Part]:
+    """Subject -> what measures it, the causes before what follows from them. KeyError if `arrays` lack any."""
+    data = {task: inputs.of_task(arrays, task) for task in inputs.TASKS}
+    own = data[TASK]
+    judge = cache(lambda: translating.make_judge(weights[JUDGE], own))
+    parts: dict[str, Part] = {"metrics": lambda scratch: metrics_case.measure(arrays)}
+    for task in data:
+        parts[f"data of {task}"] = partial(images_case.of_data, task, data[task])
+    parts["image ranges"] = lambda scratch: images_case.of_ranges(own)
+    parts["lpips"] = partial(images_case.of_lpips, own)
+    parts["judge"] = lambda scratch: translating.of_judge(judge(), own, scratch)
+    parts["scoring"] = lambda scratch: translating.of_sources(judge(), own, scratch)
+    for name in METHODS:
+        parts[name] = partial(_steps, name, own, weights[name])
+        parts[f"{name}: translations"] = partial(_translations, name, own, weights[name], judge)
+    return parts
+
+
+def _steps(name: str, data: TaskData, state: Mapping[str, Tensor], scratch: Path) -> Values:
+    return steps.measure(trial(name, data, scratch), state)
+
+
+def _noisy_steps(name: str, data: TaskData, state: Mapping[str, Tensor], noise: int | None) -> Values:
+    with _alone() as scratch:
+        return steps.measure(trial(name, data, scratch), state, noise)
+
+
+def _translations(
+    name: str, data: TaskData, state: Mapping[str, Tensor], judge: Callable[[], Judge], scratch: Path
+) -> Values:
+    return translating.measure(trial(name, data, scratch), state, judge())
+
+
+def _trained_judge(data: TaskData, scratch: Path) -> dict[str, Tensor]:
+    get_judge(scratch, data, 1, replace(translating.JUDGE, steps=JUDGE_STEPS), cpu(data.size))
+    (path,) = (scratch / "judges").glob("*/weights.safetensors")
+    return stored.halved(load_file(path))
+
+
+@contextmanager
+def _alone() -> Iterator[Path]:
+    """An empty folder; one CPU thread, whose number decides the order of sums."""
+    with TemporaryDirectory(prefix="udt-gate-") as folder, cpu(1).threads_pinned(THREADS):
+        yield Path(folder)
+
+
+def _in_silence() -> None:
+    """Progress of trainings of three steps is noise."""
+    handed_to(lambda message: None)
+
+
+def _versions() -> dict[str, str]:
+    return {"Python": platform.python_version(), "torch": torch.__version__, "numpy": np.__version__}

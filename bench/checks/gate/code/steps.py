@@ -1,0 +1,169 @@
+"""A few training steps of each method by the harness's own loop, from stored weights, and what is seen of them.
+
+In float64: normalisation of small maps and Adam raise float32's rounding to percents within two steps (gradient norms
+of EGSC-IT differ by half their size between two convolution kernels), which no limit can tell from a defect. What is
+left comes from drawn numbers, which are float32 by nature; `measure_with_slack` finds out what their rounding does.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from bench.checks.gate.code.trial import Trial
+from bench.checks.gate.code.values import Values
+from bench.core.randomness import generator
+from bench.launch import Job
+from methods.base import Phase, Style, Translator
+
+STEPS = 3
+ROUNDING = 1e-6
+"""Relative deviation of the noise on drawn numbers: twice what differs between two kernels of `torch.randn`."""
+REPEATS = 3
+"""Trainings with noise; a value may move by SLACK times as much as it moved in any."""
+SLACK = 5.0
+
+
+def measure_with_slack(train: Callable[[int | None], Values]) -> Values:
+    """The values of `train(None)`, each with a slack from those of `train(0)`, `train(1)`, ..., which have noise."""
+    exact = train(None)
+    noisy = [{value.quantity: value.value for value in train(repeat).found} for repeat in range(REPEATS)]
+    for place, value in enumerate(exact.found):
+        if not isinstance(value.value, str) and value.kind in ("step 0", "later", "learned"):
+            moved = max(abs(float(of[value.quantity]) - value.value) for of in noisy)
+            exact.found[place] = replace(value, slack=float(f"{SLACK * moved:.3g}"))
+    return exact
+
+
+def measure(trial: Trial, stored: Mapping[str, Tensor], noise: int | None = None) -> Values:
+    """Values of the subject that is called as the method: its semantic stages and first weights, then every step.
+
+    `noise`: number of the noise that is put on the drawn numbers; None: none.
+    """
+    values = Values(trial.name)
+    job = trial.job(STEPS)
+    seen: list[_Seen] = []
+
+    def build() -> Translator:
+        seen.append(_Seen(job.build(), stored, values, noise))
+        return seen[-1].method
+
+    method, cell = trial.train(Job(job.spec, build))
+    after = seen[0].lengths()
+    for name, moved in after.items():
+        values.add(f"distance that {name} moved in {STEPS} steps", "learned", moved)
+    values.add("state after training: tensors", "exact", len(method.state_dict()))
+    _add_stages(values, cell.semantics)
+    return values
+
+
+class _Seen:
+    """A method whose `prepare`, `draw` and `training_step` report what passes through them."""
+
+    def __init__(self, method: Translator, stored: Mapping[str, Tensor], values: Values, noise: int | None) -> None:
+        self.method, self.stored, self.values, self.noise, self.step = method, stored, values, noise, 0
+        self.before: dict[str, list[Tensor]] = {}
+        self.own = {name: getattr(method, name) for name in ("prepare", "draw", "training_step", "translate")}
+        for name in self.own:  # on this one object, in front of the methods of its class
+            vars(method)[name] = getattr(self, name)
+
+    def prepare(self, *given: Any) -> None:
+        """The method's, stages and all; then the stored weights take the place of what came out."""
+        self.values.add("parameters", "exact", sum(self.method.parameter_counts().values()))
+        for name, network in self._trained().items():
+            self.values.add(f"length of {name} as constructed", "step 0", _length(network.parameters()))
+        self.own["prepare"](*given)
+        for text in self.method.remarks:
+            self.values.add(f"remark: {text}", "exact", "made")
+        self.method.load_state_dict(self.stored)
+        self.method.double()
+        for held in vars(self.method).values():  # a frozen network may stand outside the state, inside another object
+            for part in vars(held).values() if hasattr(held, "__dict__") else ():
+                if isinstance(part, nn.Module):
+                    part.double()
+        self.before = self._parameters()
+
+    def draw(self, *given: Any) -> Any:
+        """The method's; its tensors are noted, and the learning rates that were set before."""
+        batch = self.own["draw"](*given)
+        for name, optimizer in self.method.optimizers.items():
+            for group in optimizer.param_groups:
+                self.values.add(f"learning rate of {name}, step {self.step}", "metric", group["lr"])
+        for field in fields(batch):
+            self.values.add_array(f"batch {field.name}, step {self.step}", "input", getattr(batch, field.name))
+        batch = _in_double(batch)
+        return batch if self.noise is None else _disturbed(batch, generator("gate", "noise", self.noise, self.step))
+
+    def translate(self, x: Tensor, source: int, target: int, style: Style) -> Tensor:
+        """The method's; the loop looks at a few outputs."""
+        return self.own["translate"](x.double(), source, target, None if style is None else _in_double(style))
+
+    def training_step(self, batch: Any) -> Iterator[Phase]:
+        """The method's phases, each with its losses and the length of the gradient of each network that it trains."""
+        kind = "later" if self.step else "step 0"
+        for index, phase in enumerate(self.own["training_step"](batch)):
+            networks = phase.trains if len(phase.trains) < 4 else (*phase.trains[:2], f"{len(phase.trains) - 2} more")
+            where = f"step {self.step}, phase {index} ({'+'.join(networks)})"
+            for name, loss in phase.losses.items():
+                self.values.add(f"loss {name}, {where}", kind, loss.detach())
+            limit = -1.0 if phase.clip_norm is None else phase.clip_norm
+            self.values.add(f"gradient clipped to, {where}", "metric", limit)
+            yield phase
+            for name in phase.trains:
+                found = [p.grad for p in getattr(self.method, name).parameters() if p.grad is not None]
+                self.values.add(f"gradient norm of {name}, {where}", kind, _length(found))
+        self.step += 1
+
+    def _trained(self) -> dict[str, nn.Module]:
+        return {name: getattr(self.method, name) for name in self.method.optimizers}
+
+    def _parameters(self) -> dict[str, list[Tensor]]:
+        averaged = {f"the average of {name}": copy for name, copy in self.method.ema.items()}
+        networks = {**self._trained(), **averaged}
+        return {name: [p.detach().clone() for p in network.parameters()] for name, network in networks.items()}
+
+    def lengths(self) -> dict[str, Tensor]:
+        """Network, or average of one -> distance between its stored weights and those after the last step."""
+        after = self._parameters()
+        return {
+            name: _length([new - old for new, old in zip(after[name], before, strict=True)])
+            for name, before in self.before.items()
+        }
+
+
+def _in_double(batch: Any) -> Any:
+    """A dataclass of tensors with every float32 tensor in float64."""
+    tensors = {field.name: getattr(batch, field.name) for field in fields(batch)}
+    return replace(batch, **{name: of.double() for name, of in tensors.items() if of.dtype == torch.float32})
+
+
+def _disturbed(batch: Any, rng: torch.Generator) -> Any:
+    """`batch` with every float64 number multiplied by 1 + noise."""
+    tensors = {field.name: getattr(batch, field.name) for field in fields(batch)}
+    doubles = {name: of for name, of in tensors.items() if of.dtype == torch.float64}
+    noisy = {
+        name: of * (1 + ROUNDING * torch.randn(of.shape, generator=rng, dtype=of.dtype)) for name, of in doubles.items()
+    }
+    return replace(batch, **noisy)
+
+
+def _length(tensors: Any) -> Tensor:
+    """Euclidean, over all of them."""
+    squares = [tensor.detach().double().square().sum() for tensor in tensors]
+    return torch.stack(squares).sum().sqrt() if squares else torch.tensor(0.0)
+
+
+def _add_stages(values: Values, folder: Path) -> None:
+    """The losses that each semantic stage wrote to its log, in the order of names."""
+    for log in sorted(folder.glob("*/log.jsonl")):
+        stage = log.parent.name.partition("-seed")[0]
+        for line in log.read_text().splitlines():
+            entry = json.loads(line)
+            for name, loss in entry["losses"].items():
+                values.add(f"stage {stage}: loss {name}, mean of {entry['step']} steps", "stage", loss)

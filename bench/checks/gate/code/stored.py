@@ -1,0 +1,141 @@
+"""The folder of a stored code baseline: inputs, tiny trained weights, and the values that were measured with them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import astuple, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+from torch import Tensor
+
+from bench.checks.gate.code.values import LIMITS, Value
+from bench.core.files import write_atomically, write_text
+
+FORMAT = 1
+"""Raised when stored parts are laid out, or values are measured, in another way: older baselines then do not count."""
+REQUIRED = 4
+"""Fields of a Value without a default."""
+
+
+class Unusable(Exception):
+    """A stored part is missing, damaged or of another format; the text says which and why."""
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """What is stored."""
+
+    arrays: Mapping[str, np.ndarray]
+    """Images, labels and features."""
+    weights: Mapping[str, Mapping[str, Tensor]]
+    """Method (or `judge`) -> its state, by the names of its state dict."""
+    values: Sequence[Value]
+    """What the code gave when the baseline was recorded."""
+    recorded_with: Mapping[str, str]
+    """Versions of the libraries, for the reader of a difference."""
+
+
+def write_inputs(folder: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """`inputs.npz`."""
+    write_atomically(folder / "inputs.npz", lambda file: np.savez_compressed(file, allow_pickle=False, **arrays))
+
+
+def write_weights(folder: Path, name: str, state: Mapping[str, Tensor]) -> None:
+    """`weights-<name>.safetensors`; floats in half precision, in which `state` must be exact already (`halved`)."""
+    payload = save({key: tensor.half() if tensor.is_floating_point() else tensor for key, tensor in state.items()})
+    write_atomically(folder / f"weights-{name}.safetensors", lambda file: file.write(payload))
+
+
+def write_values(folder: Path, values: Sequence[Value], recorded_with: Mapping[str, str]) -> None:
+    """`expected.json`, which is written last and names the other files by content: without it there is no baseline."""
+    weights = sorted(folder.glob("weights-*.safetensors"))
+    head = {
+        "format": FORMAT,
+        "recorded_with": dict(recorded_with),
+        "files": {path.name: _digest(path) for path in [*weights, folder / "inputs.npz"]},
+    }
+    rows = [json.dumps(_row(value), allow_nan=False) for value in values]
+    text = json.dumps(head, indent=1)[:-2] + ',\n "values": [\n' + ",\n".join(rows) + "\n]}\n"
+    write_text(folder / "expected.json", text)  # a value a line: a diff shows what a new baseline changes
+
+
+def _row(value: Value) -> list[float | str]:
+    """The fields in order, without trailing zeros."""
+    row = list(astuple(value))
+    while row[-1] == 0.0 and len(row) > REQUIRED:
+        row.pop()
+    return row
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def halved(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """`state` on the CPU, every float rounded to half precision, given as float32: stored in half the bytes."""
+    kept = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
+    return {name: tensor.half().float() if tensor.is_floating_point() else tensor for name, tensor in kept.items()}
+
+
+def read(folder: Path, names: Sequence[str]) -> Baseline:
+    """The baseline in `folder` with the weights called `names`. Raises Unusable."""
+    expected = _expected(folder / "expected.json")
+    if expected.get("format") != FORMAT:
+        raise Unusable(f"{folder / 'expected.json'} has format {expected.get('format')}, this code reads {FORMAT}")
+    try:
+        values = [Value(*row) for row in expected["values"]]
+        recorded_with, files = dict(expected["recorded_with"]), dict(expected["files"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise Unusable(f"{folder / 'expected.json'} is damaged: {error!r}") from error
+    unknown = sorted({value.kind for value in values} - set(LIMITS))
+    if unknown or not values:
+        raise Unusable(f"{folder / 'expected.json'} has " + (f"kinds {', '.join(unknown)}" if unknown else "no values"))
+    for name in ("inputs.npz", *(f"weights-{name}.safetensors" for name in names)):
+        _check_content(folder / name, files.get(name))
+    weights = {name: read_weights(folder, name) for name in names}
+    return Baseline(_arrays(folder / "inputs.npz"), weights, values, recorded_with)
+
+
+def read_weights(folder: Path, name: str) -> dict[str, Tensor]:
+    """What `write_weights` wrote, floats as float32. Raises Unusable."""
+    path = folder / f"weights-{name}.safetensors"
+    try:
+        state = load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise Unusable(f"{path} cannot be read: {error}") from error
+    return {key: tensor.float() if tensor.dtype == torch.float16 else tensor for key, tensor in state.items()}
+
+
+def _check_content(path: Path, digest: str | None) -> None:
+    try:
+        found = _digest(path)
+    except OSError as error:
+        raise Unusable(f"{path} cannot be read: {error}") from error
+    if found != digest:
+        raise Unusable(f"{path} is damaged, or of another baseline than the expected.json beside it")
+
+
+def _expected(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise Unusable(f"{path} cannot be read: {error}") from error
+    if not isinstance(found, dict):
+        raise Unusable(f"{path} is no code baseline")
+    return found
+
+
+def _arrays(path: Path) -> dict[str, np.ndarray]:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return {name: file[name] for name in file.files}
+    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
+        raise Unusable(f"{path} cannot be read: {error}") from error

@@ -1,0 +1,96 @@
+"""`bench check`: both checks, the reports, and the verdict as exit code."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.checks.gate.baseline import CODE, folder_of, load
+from bench.checks.gate.report import Report, as_json, as_junit, as_markdown
+from bench.core.errors import BenchError
+from bench.core.files import write_json, write_text
+from bench.core.progress import say
+
+SUMMARY = "GITHUB_STEP_SUMMARY"
+"""Names the file to which GitHub's runner takes Markdown from a step."""
+
+
+@dataclass(frozen=True)
+class CheckRequest:
+    """What the user asked for, as typed."""
+
+    baseline: str
+    rerun: bool
+    """Whether to train new seeds first."""
+    code_only: bool
+    """Whether to leave the training check out."""
+    seeds: Sequence[int]
+    """New seeds that are compared (and with `rerun` trained); empty: see `training.compare` and `rerun.rerun`."""
+    data: str
+    """As for run, instead of the baseline's; empty: the baseline's."""
+    device: str
+    jobs: int
+    results: Path
+    out: Path | None
+    """Markdown file, beside what is printed."""
+    junit: Path | None
+    json_file: Path | None
+
+
+def check(request: CheckRequest) -> int:
+    """Make both checks, print and write the reports. Returns the verdict, which is the exit code.
+
+    Raises BenchError if the request cannot be met, and Interrupted on a signal while cells are trained.
+    """
+    report = examine(request)
+    _deliver(request, report)
+    return int(report.verdict)
+
+
+def examine(request: CheckRequest) -> Report:
+    """The findings of both checks."""
+    from bench.checks.gate.code.code_check import check as check_code
+
+    if request.code_only and (request.rerun or request.seeds):
+        raise BenchError("--code-only trains and compares no seeds", "leave out --rerun and --seeds, or --code-only")
+    code = folder_of(request.results, request.baseline) / CODE
+    if request.code_only:
+        return Report(request.baseline, check_code(code))
+    baseline = load(request.results, request.baseline)
+    if request.rerun and baseline.task == "folder" and (request.data or baseline.data) == "auto":
+        raise BenchError(  # now, and not after the code check
+            f"the baseline '{request.baseline}' is of a folder of images, and does not say where it lies",
+            "add --data ROOT, the folder with ROOT/<domain>/<class>/<image>",
+        )
+    findings = list(check_code(code))
+    from bench.checks.gate.rerun import last_seeds, rerun
+    from bench.checks.gate.training import compare, undecided
+
+    if request.rerun:
+        made = rerun(baseline, request.results, request.seeds, request.data, request.device, request.jobs)
+        if made.obstacle:
+            found = undecided(baseline, made.obstacle)
+            return Report(request.baseline, [*findings, *found.findings], found.notes)
+        found = compare(baseline, request.results, made.seeds)
+    else:
+        found = compare(baseline, request.results, request.seeds or last_seeds(baseline, request.results))
+    return Report(request.baseline, [*findings, *found.findings], found.notes)
+
+
+def _deliver(request: CheckRequest, report: Report) -> None:
+    text = as_markdown(report)
+    print(text, end="", flush=True)
+    if request.out:
+        write_text(request.out, text)
+    if request.junit:
+        write_text(request.junit, as_junit(report))
+    if request.json_file:
+        write_json(request.json_file, as_json(report))
+    for path in (request.out, request.junit, request.json_file):
+        if path:
+            say(f"check: {path}")
+    if summary := os.environ.get(SUMMARY):
+        with open(summary, "a", encoding="utf-8") as file:  # other steps have written to it, too
+            file.write(text)

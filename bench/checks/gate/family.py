@@ -1,0 +1,170 @@
+"""Which series a check compares, and with how many new seeds: decided by the baseline alone.
+
+The distance by the judge of every method in every direction; the accuracy only where the baseline's is far enough above
+chance to have something to lose. A method near chance would add series that can hardly fall, and cost the others power.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from bench.checks.gate.baseline import Baseline
+from bench.checks.gate.trainings import Measure
+from bench.spec.protocols import PROTOCOLS
+from metrics.statistics import permutation as statistics
+
+DISTANCE = "fid-judge-v1"
+ACCURACY = "accuracy-judge-v1"
+ABOVE_CHANCE = 30.0
+"""Points."""
+LEAST_POINTS = 1.0
+"""Of accuracy: the smallest change that is called one, however little the seeds scatter."""
+LEAST_SHARE = 0.01
+"""The same for a distance, as a share of the baseline's mean."""
+
+
+@dataclass(frozen=True)
+class Series:
+    """One metric of one method in one direction, over the baseline's seeds."""
+
+    method: str
+    measure: Measure
+    stored: np.ndarray
+    """(m,) in the order of the baseline's seeds; larger is worse (an accuracy has its sign changed), inf: failed."""
+
+    @property
+    def sign(self) -> int:
+        """-1 where larger values are better: times it, larger is worse."""
+        return -1 if PROTOCOLS[self.measure.protocol].higher_is_better else 1
+
+    @property
+    def subject(self) -> str:
+        """As it is shown."""
+        return f"{self.method} {self.measure.direction}"
+
+    @property
+    def quantity(self) -> str:
+        """As it is shown."""
+        return f"{self.measure.protocol} {PROTOCOLS[self.measure.protocol].unit}".strip()
+
+    @property
+    def scatter(self) -> float:
+        """Of the baseline's seeds."""
+        return statistics.scatter(self.stored)
+
+    @property
+    def least(self) -> float:
+        """The smallest change that is called one, however little the seeds scatter."""
+        mean = float(np.mean(self.stored[np.isfinite(self.stored)]))
+        return LEAST_POINTS if self.measure.protocol == ACCURACY else LEAST_SHARE * abs(mean)
+
+    @property
+    def minimum(self) -> float:
+        """By how much new seeds must be worse, beside the test."""
+        return max(statistics.MINIMUM * self.scatter, self.least)
+
+    @property
+    def implausible(self) -> float:
+        """By how much new seeds must be better, beside the test."""
+        return max(statistics.IMPLAUSIBLE_MINIMUM * self.scatter, 2 * self.least)
+
+    def in_doubt(self, found: np.ndarray) -> bool:
+        """Whether the first new values call for more of them: worse, or better, by two thirds of what counts."""
+        change = statistics.worsening(self.stored, found)
+        return change > statistics.DOUBT * self.minimum or -change > statistics.DOUBT * self.implausible
+
+    def text(self, values: np.ndarray) -> str:
+        """Mean, deviation and number of `values`, which are as `stored` is."""
+        ended = self.sign * values[np.isfinite(values)]
+        failed = f", {len(values) - len(ended)} failed" if len(ended) < len(values) else ""
+        if not len(ended):
+            return f"{len(values)} failed"
+        scatter = f" ± {number(statistics.deviation(ended))}" if len(ended) > 1 else ""
+        return f"{number(float(ended.mean()))}{scatter} ({counted(len(ended), 'seed')}{failed})"
+
+    def stored_text(self) -> str:
+        """`stored` as it is shown."""
+        return self.text(self.stored)
+
+    def reach(self, new: int, series: int, first: int) -> str:
+        """What a check with `new` seeds, `first` of them at first, finds in a family of `series`, in words."""
+        least = max(self.least, statistics.least_found(self.stored, new, series, first))
+        if not np.isfinite(least):
+            return "no change is found reliably"
+        way = "fall" if self.sign < 0 else "rise"
+        return f"a {way} of {number(least)} is found in 9 of 10 checks"
+
+
+def number(value: float) -> str:
+    """Three significant digits, no exponent for what occurs."""
+    return f"{value:.3g}" if abs(value) < 100 else f"{value:.0f}"
+
+
+def counted(count: int, noun: str) -> str:
+    """`1 seed`, `2 seeds`."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def family_of(baseline: Baseline) -> list[Series]:
+    """Every series that is compared, in the order of methods and directions."""
+    found = []
+    for name, method in baseline.methods.items():
+        for measure in sorted(method.made):
+            if measure.protocol not in (DISTANCE, ACCURACY):
+                continue
+            series = series_of(baseline, name, measure)
+            if measure.protocol == DISTANCE or above_chance(baseline, series) >= ABOVE_CHANCE:
+                found.append(series)
+    return found
+
+
+def series_of(baseline: Baseline, method: str, measure: Measure) -> Series:
+    """The baseline's values of one measure of one method."""
+    sign = -1 if PROTOCOLS[measure.protocol].higher_is_better else 1
+    trainings = baseline.of(method)
+    found = [trainings[seed] for seed in baseline.seeds]
+    return Series(method, measure, np.array([np.inf if of.failure else sign * of.values[measure] for of in found]))
+
+
+def above_chance(baseline: Baseline, series: Series) -> float:
+    """By how many points the mean accuracy exceeds that of guessing."""
+    ended = series.stored[np.isfinite(series.stored)]
+    return float(series.sign * ended.mean()) - 100 / baseline.classes
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a check is made, by default."""
+
+    first: int
+    """New seeds of every method that are trained first."""
+    new: Mapping[str, int]
+    """Method -> new seeds in all, where its first ones are in doubt."""
+    warnings: tuple[str, ...]
+    """What it will not find, though it should."""
+
+
+def plan(baseline: Baseline) -> Plan:
+    """The default numbers of new seeds, from the scatter of the accuracies that are watched."""
+    family = family_of(baseline)
+    m, j = len(baseline.seeds), len(family)
+    watched = {
+        name: [of for of in family if of.method == name and of.measure.protocol == ACCURACY]
+        for name in baseline.methods
+    }
+    first = max(statistics.FIRST, statistics.fewest_new(m, j, statistics.LEVEL) or 0)
+    new = {name: statistics.default_new(m, j, [of.stored for of in own], first) for name, own in watched.items()}
+    if statistics.attainable(m, max(new.values()), j) > statistics.LEVEL:
+        too_few = f"{m} seeds are too few for {j} series: every check will end with 'cannot decide'"
+        return Plan(first, new, (too_few,))
+    warnings = [
+        f"{of.subject}: its seeds scatter by {number(of.scatter)} points: a fall of {number(statistics.FALL)} points "
+        f"is found less often than in 9 of 10 checks with {new[name]} new seeds"
+        for name, own in watched.items()
+        for of in own
+        if statistics.found_share(of.stored, statistics.FALL, new[name], j, first) < statistics.POWER
+    ]
+    return Plan(first, {name: max(first, count) for name, count in new.items()}, tuple(warnings))

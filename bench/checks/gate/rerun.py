@@ -1,0 +1,194 @@
+"""`bench check --rerun`: train new seeds with the code as it is now, as the baseline's were trained."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import redirect_stdout
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from importlib.resources import files
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench.checks.gate.baseline import Baseline, folder_of, install_judges
+from bench.checks.gate.family import plan
+from bench.checks.gate.training import differing, in_doubt, unlike
+from bench.core.files import write_json
+from bench.core.progress import say
+from bench.spec.run_spec import config_values, flat_values
+from bench.store.cell import read_cells
+from bench.store.query import Setting
+from methods.registry import registered
+
+if TYPE_CHECKING:
+    from bench.launch import Request
+
+
+Wanted = dict[str, list[int]]
+"""Method -> new seeds."""
+
+
+@dataclass(frozen=True)
+class Rerun:
+    """What was trained."""
+
+    seeds: Mapping[str, Sequence[int]]
+    """Method -> seeds."""
+    obstacle: str = ""
+    """Why nothing was; empty if something was."""
+
+
+def rerun(
+    baseline: Baseline, root: Path, seeds: Sequence[int] = (), data: str = "", device: str = "auto", jobs: int = 0
+) -> Rerun:
+    """Train and score new seeds of every method into the results folder: a few, and more of methods that are in doubt.
+
+    `seeds`: those of every method instead, at once. A rerun that was interrupted goes on with its seeds, as long as
+    the code is the same; otherwise only seeds are taken of which nothing is there, for a finished cell would be
+    skipped, whatever code had made it. `data`: instead of the baseline's `--data`, for folders that lie elsewhere.
+    BenchError and Interrupted as `launch.run`.
+    """
+    from bench.launch import run_together
+
+    install_judges(folder_of(root, baseline.name), root)
+    of = plan(baseline)
+    drawn = [] if seeds else _begun(root, baseline) or _unused(baseline, root, max(of.new.values()))
+    wanted = {name: list(seeds) or drawn[: of.first] for name in baseline.methods}
+
+    def train(now: Wanted) -> str:
+        """Why not; empty: it was done."""
+        requests, obstacle = as_stored(baseline, root, now, data, device, jobs)
+        if obstacle:
+            return f"nothing was trained: {obstacle}"
+        _note(root, baseline, {"drawn": drawn, "seeds": wanted, "finished": False})
+        told = "; ".join(f"{', '.join(request.methods)}: seeds {_listed(request.seeds)}" for request in requests)
+        say(f"check: training {sum(map(len, now.values()))} cells. {told}")
+        with redirect_stdout(sys.stderr):  # the leaderboard; standard output is kept for the verdict
+            run_together(requests)
+        return ""
+
+    if obstacle := train(wanted):
+        return Rerun(wanted, obstacle)
+    more = {name: drawn[: of.new[name]] for name in in_doubt(baseline, root, drawn[: of.first])} if drawn else {}
+    if more := {name: own for name, own in more.items() if len(own) > of.first}:
+        say(f"check: in doubt after {of.first} seeds, so more are trained: {', '.join(more)}")
+        wanted |= more
+        train(more)
+    _note(root, baseline, {"drawn": drawn, "seeds": wanted, "finished": True})
+    return Rerun(wanted)
+
+
+def as_stored(
+    baseline: Baseline, root: Path, wanted: Wanted, data: str = "", device: str = "auto", jobs: int = 0
+) -> tuple[list[Request], str]:
+    """The runs that train `wanted` as the baseline's were, and why this code cannot (empty: it can). Trains nothing.
+
+    Settings that a preset has changed since are set back.
+    """
+    from bench.launch import Request, open_session, resolve_settings
+
+    groups: dict[tuple[str, tuple[int, ...]], list[str]] = {}
+    for name, own in wanted.items():
+        groups.setdefault((baseline.methods[name].budget, tuple(own)), []).append(name)
+    requests = list[Request]()
+    for (budget, seeds), methods in groups.items():
+        request = Request(
+            task=baseline.task, methods=methods, preset=baseline.shared.preset, data=data or baseline.data,
+            domains=baseline.domains, seeds=seeds, overrides=[], budget=budget, device=device, results=root, jobs=jobs,
+        )  # fmt: skip
+        configs = {name: config_values(config) for name, config in resolve_settings(request)[2].items()}
+        requests.append(replace(request, overrides=_overrides(baseline, configs)))
+        for job in open_session(requests[-1]).jobs:
+            spec = job.spec
+            setting = Setting(spec.data_kind, spec.data_version, spec.image_size, spec.preset, str(spec.budget))
+            if why := unlike(setting, baseline.setting(spec.method)):
+                return requests, why
+            if changed := differing(baseline, spec.method, spec.config):
+                return requests, f"{spec.method} with {', '.join(changed[:3])}"
+    return requests, ""
+
+
+def last_seeds(baseline: Baseline, root: Path) -> Wanted:
+    """Those of the last rerun with this baseline, if it was made with this code; else none."""
+    stored = _read(_path(root, baseline))
+    return dict(stored["seeds"]) if stored.get("code") == code_of(baseline) else {}
+
+
+def _begun(root: Path, baseline: Baseline) -> list[int]:
+    """The seeds that an interrupted rerun of this code drew."""
+    stored = _read(_path(root, baseline))
+    unfinished = stored.get("code") == code_of(baseline) and not stored["finished"]
+    return list(stored["drawn"]) if unfinished else []
+
+
+def _note(root: Path, baseline: Baseline, content: Mapping[str, Any]) -> None:
+    write_json(_path(root, baseline), {"code": code_of(baseline), **content})
+
+
+def _path(root: Path, baseline: Baseline) -> Path:
+    return root / "checks" / f"{baseline.name}.json"
+
+
+def _listed(seeds: Sequence[int]) -> str:
+    return ", ".join(map(str, seeds))
+
+
+def _read(note: Path) -> dict[str, Any]:
+    return json.loads(note.read_text()) if note.exists() else {}
+
+
+def _unused(baseline: Baseline, root: Path, count: int) -> list[int]:
+    """The first `count` seeds after the baseline's of which there is no cell in the results folder."""
+    used = {cell["spec"]["seed"] for cell in read_cells(root, baseline.task)}
+    first, found = max(baseline.seeds) + 1, list[int]()
+    while len(found) < count:
+        if first not in used:
+            found.append(first)
+        first += 1
+    return found
+
+
+def _overrides(baseline: Baseline, configs: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """`method.key=value` for every setting that is no longer as in the baseline, if it still exists."""
+    texts = []
+    for name, config in configs.items():
+        was, now = flat_values(dict(baseline.methods[name].config)), flat_values(dict(config))
+        for key in was:
+            left_open = key == "clusters" and now.get(key) == 0  # the data decides their number
+            if key in now and now[key] != was[key] and not left_open:
+                texts.append(f"{name}.{key}={was[key] if isinstance(was[key], str) else json.dumps(was[key])}")
+    return texts
+
+
+def code_of(baseline: Baseline) -> str:
+    """A digest of all code that its methods' results can follow from: ours, and that of other people's packages."""
+    theirs = sha256()
+    for path in sorted(_outside(baseline.methods)):
+        theirs.update(path.read_bytes())
+    return f"{code_digest()}-{theirs.hexdigest()[:12]}"
+
+
+def _outside(methods: Iterable[str]) -> set[Path]:
+    """The Python files of the packages, or the modules, of methods that are not ours."""
+    known, found = registered(), set[Path]()
+    targets = {(known[name].target if name in known else name).partition(":")[0] for name in methods}
+    for package in {target.partition(".")[0] for target in targets} - {"methods"}:
+        spec = find_spec(package)
+        folders = list(spec.submodule_search_locations or ()) if spec else []
+        found.update(path for folder in folders for path in Path(folder).rglob("*.py"))
+        if spec and spec.origin and not folders:
+            found.add(Path(spec.origin))
+    return found
+
+
+def code_digest() -> str:
+    """Of the harness, the metrics and the methods that come with it."""
+    whole = sha256()
+    for package in ("bench", "methods", "metrics"):
+        folder = Path(str(files(package)))
+        for path in sorted(folder.rglob("*.py")):
+            whole.update(str(path.relative_to(folder)).encode() + path.read_bytes())
+    return whole.hexdigest()[:12]

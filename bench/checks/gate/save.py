@@ -1,0 +1,215 @@
+"""`bench baseline save`: from the cells of a results folder to a baseline; and `bench baseline list`."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.checks.gate.baseline import CODE, FILE, Baseline, baselines, claim, gather, judges_of, load, publish, write
+from bench.checks.gate.family import family_of, plan
+from bench.checks.gate.trainings import FAILED, Training, classes_of, common_seeds, read_trainings
+from bench.core.errors import BenchError, nearest
+from bench.core.progress import say
+from bench.spec.protocols import PROTOCOLS
+from bench.spec.run_spec import Budget
+from bench.spec.tasks import get_task
+from bench.store.query import Setting
+
+FEWEST_SEEDS = 2
+
+
+@dataclass(frozen=True)
+class SaveRequest:
+    """What the user asked for, as typed."""
+
+    name: str
+    task: str
+    methods: Sequence[str]
+    """Empty: the built-in ones that are there."""
+    seeds: Sequence[int]
+    """Empty: those of which every method has a finished training."""
+    preset: str
+    data: str
+    """As for run; empty: what the results folder holds, if that is one thing."""
+    domains: str
+    """As for run."""
+    budget: str
+    """Empty: the one that the results folder holds."""
+    results: Path
+
+
+def save(request: SaveRequest) -> int:
+    """Store the baseline, say what was stored and how much it can find; returns 0. BenchError if nothing was."""
+    from bench.checks.gate.code.code_check import record
+
+    task = get_task(request.task)
+    budget = str(Budget.parse(request.budget)) if request.budget else ""
+    styles = _Styles()
+    found = [
+        of
+        for of in read_trainings(request.results, task.name, styles)
+        if of.setting.preset == request.preset and budget in ("", of.setting.budget) and _is_data(request, of)
+    ]
+    there = {of.method for of in found}
+    for name in request.methods:
+        if found and name not in there:
+            raise BenchError(f"there are no trainings of {name}", nearest(name, sorted(there)))
+    methods = _methods(request, found)
+    found = [of for of in found if of.method in methods]
+    setting = _only_settings(request, found)[0]
+    chosen = _chosen(request, methods, found)
+    classes = len(task.classes) or classes_of(request.results, task.name, setting)
+    data = request.data or {"real": "auto"}.get(setting.data_kind, setting.data_kind)
+    baseline = gather(request.name, task.name, chosen, request.results, classes, data, request.domains)
+    judges = _judges(baseline, request.results)
+    folder = claim(request.results, request.name)
+    try:
+        write(baseline, judges, folder)
+        record(folder / CODE)
+        final = publish(folder, request.results, request.name)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    print("\n".join(_told(baseline)))
+    say(f"baseline: {final}")
+    return 0
+
+
+def _judges(baseline: Baseline, root: Path) -> list[Path]:
+    """Their folders, with a warning if one is not there."""
+    used = {
+        made.encoder
+        for of in baseline.methods.values()
+        for at, made in of.made.items()
+        if PROTOCOLS[at.protocol].encoder == "judge"
+    }
+    found = {encoder: list(judges_of(root, [encoder])) for encoder in sorted(used)}
+    for encoder in (encoder for encoder, folders in found.items() if not folders):
+        say(f"warning: the judge {encoder} is not in {root / 'judges'}: a rerun elsewhere cannot decide")
+    return [folder for folders in found.values() for folder in folders[:1]]
+
+
+class _Styles(dict[str, str]):
+    """Method -> where its styles come from by default; looked up in its class when it is first asked for."""
+
+    def __call__(self, method: str) -> str:
+        return self[method]
+
+    def __missing__(self, method: str) -> str:
+        from bench.launch import resolve_methods
+
+        classes, _ = resolve_methods([method])
+        sources = [cls.style_sources for cls in classes.values()]
+        self[method] = (sources[0][0] if sources[0] else "none") if sources else ""
+        return self[method]
+
+
+def _is_data(request: SaveRequest, of: Training) -> bool:
+    if request.data in ("", "auto"):
+        return True
+    return of.setting.data_kind == (request.data if request.data in ("embedded", "mnist-drawn") else "real")
+
+
+def _methods(request: SaveRequest, found: Sequence[Training]) -> list[str]:
+    """Those asked for, or the built-in ones that are there, or all."""
+    from methods.registry import BUILT_IN
+
+    there = sorted({of.method for of in found})
+    return list(dict.fromkeys(request.methods)) or [name for name in there if name in BUILT_IN] or there
+
+
+def _only_settings(request: SaveRequest, found: Sequence[Training]) -> list[Setting]:
+    """Those of `found`. BenchError if there are none, or if a method has several, or if more than lengths differ."""
+    settings = sorted({of.setting for of in found})
+    if not settings:
+        raise BenchError(
+            f"no trainings of {request.task} with preset {request.preset} in {request.results}",
+            f"python -m bench run --task {request.task} --preset {request.preset} --seeds 0-19",
+        )
+    of_methods = {(of.method, of.setting) for of in found}
+    several = len(of_methods) > len({of.method for of in found})
+    if several or len({setting._replace(budget="") for setting in settings}) > 1:
+        told = "; ".join(f"{of.data_kind} data {of.data_version}, {of.budget}" for of in settings)
+        raise BenchError(f"trainings of several settings: {told}", "choose one with --data and --budget")
+    return settings
+
+
+def _chosen(request: SaveRequest, methods: Sequence[str], found: Sequence[Training]) -> list[Training]:
+    """One training for each method and seed."""
+    own = {name: _one_configuration(request, [of for of in found if of.method == name]) for name in methods}
+    seeds = list(request.seeds) or common_seeds([of for name in methods for of in own[name].values()])
+    if len(seeds) < FEWEST_SEEDS:
+        raise BenchError(
+            f"{len(seeds)} seeds of which every method ({', '.join(methods)}) has a finished training",
+            f"a baseline needs at least {FEWEST_SEEDS}, and 20 to be of use: python -m bench run --seeds ...",
+        )
+    for name in methods:
+        ended = {seed for seed, of in own[name].items() if of.state in ("done", FAILED)}
+        if absent := sorted(set(seeds) - ended):
+            raise BenchError(
+                f"{name} has no finished training of seed {', '.join(map(str, absent))}",
+                "run it, or choose other --seeds or --methods",
+            )
+    return [own[name][seed] for name in methods for seed in sorted(seeds)]
+
+
+def _one_configuration(request: SaveRequest, found: Sequence[Training]) -> dict[int, Training]:
+    """Seed -> training of one method: if it was trained with several sets of settings, with the preset's own."""
+    distinct = [of for i, of in enumerate(found) if all(_kind(of) != _kind(other) for other in found[:i])]
+    if len(distinct) > 1:
+        found = [of for of in found if _is_own(request, of)]
+        if len({of.seed for of in found}) < len(found) or not found:
+            name = distinct[0].method
+            raise BenchError(
+                f"{name} was trained with {len(distinct)} sets of settings, and none is the preset's own",
+                "keep one of them in a results folder of its own (--results)",
+            )
+    return {of.seed: of for of in found}
+
+
+def _kind(of: Training) -> tuple[int, Mapping[str, object]]:
+    return of.version, of.config
+
+
+def _is_own(request: SaveRequest, of: Training) -> bool:
+    from bench.store.preset_settings import own_settings
+    from methods.registry import registered
+
+    task = get_task(request.task)
+    if of.method not in registered() or not task.classes:
+        return False
+    own = own_settings(request.results, task, of.setting.preset, of.setting.data_kind, [of.method])[of.method]
+    return of.version == own.version and dict(of.config) == dict(own.config)
+
+
+def _told(baseline: Baseline) -> list[str]:
+    """What was stored and what a check with it can find."""
+    family, of, shared = family_of(baseline), plan(baseline), baseline.shared
+    lines = [
+        f"{baseline.task}, {shared.preset}, {shared.data_kind} data {shared.data_version}: {len(baseline.methods)} "
+        f"methods, {len(baseline.seeds)} seeds each",
+        f"compared are {len(family)} series; a check trains {of.first} new seeds of each method, and more of one where "
+        f"these look worse",
+    ]
+    for name, method in baseline.methods.items():
+        lines.append(f"{name}, {method.budget}: up to {of.new[name]} new seeds")
+        for series in (series for series in family if series.method == name):
+            told = series.reach(of.new[name], len(family), of.first)
+            lines.append(f"  {series.measure.direction}, {series.quantity}: {series.stored_text()}; {told}")
+    return [*lines, *of.warnings]
+
+
+def list_baselines(results: Path) -> str:
+    """Name, task and size of every baseline, and where it lies."""
+    lines = []
+    for name, folder in baselines(results):
+        if not (folder / FILE).is_file():
+            lines.append(f"{name}  the code check's part alone  {folder}")
+            continue
+        of = load(results, name)
+        lines.append(
+            f"{name}  {of.task}, {of.shared.preset}, {len(of.methods)} methods x {len(of.seeds)} seeds  {folder}"
+        )
+    return "\n".join(lines) if lines else "no baselines; make one: baseline save NAME --task T"

@@ -1,1 +1,0 @@
-"""Cells as tasks of a Ray cluster: `driver` submits them, `node` works on one of them, `parcel` is what travels."""
