@@ -208,7 +208,7 @@ def protocols(*metrics: str) -> str:
 
 def listing(what: str) -> str:
     """What `python -m bench list WHAT` prints."""
-    from bench.listing import LISTINGS
+    from bench.cli.listing import LISTINGS
 
     return f"```text\n{LISTINGS[what]()}\n```"
 

@@ -11,11 +11,11 @@ from typing import Any
 
 import typer.main
 
-from bench.cli import app
+from bench.cli.commands import app
+from bench.cli.listing import LISTINGS
 from bench.core.errors import BenchError
 from bench.data.fetch.fetch import listing
 from bench.launch import Request, resolve_settings
-from bench.listing import LISTINGS
 from bench.reporting.figures import figures
 from bench.reporting.paper.shapes import SHAPES
 from bench.reporting.tables.output import KINDS

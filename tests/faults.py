@@ -48,7 +48,7 @@ def _server() -> ForkServerContext:
     context = multiprocessing.get_context("forkserver")
     os.environ["PYTHONPATH"] = f"{tiny.SOURCES}{os.pathsep}{TESTS}"  # for the server, which starts with the first fork
     context.set_forkserver_preload(
-        ["faults", "tiny", "toys", "bench.launch", "bench.runs.semantics", "bench.cli", "pandas"]
+        ["faults", "tiny", "toys", "bench.launch", "bench.runs.semantics", "bench.cli.commands", "pandas"]
     )
     return context
 
@@ -74,7 +74,7 @@ def _run(words: list[str], folder: Path, fault: str, number: int) -> None:
     _prepare(folder)
     counted = _plant(fault, number)
     sys.argv = ["bench", *words]
-    from bench.cli import main
+    from bench.cli.commands import main
 
     try:
         main()
@@ -151,7 +151,7 @@ def _on_a_disk(stages: list[tuple[str, Sequence[object]]], folder: Path) -> None
     told: list[tuple[int, str, list[str]]] | None = []
     if not _own_mounts() or not _mount(disk, stages[0][0]):
         told = None
-    from bench.cli import main
+    from bench.cli.commands import main
 
     for options, words in stages if told is not None else ():
         assert _mount(disk, f"remount,{options}"), options

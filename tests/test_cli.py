@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from bench.cli import main
+from bench.cli.commands import main
 
 LEVELS = [
     [], ["run"], ["evaluate"], ["semantics"], ["sweep"], ["table"], ["compare"], ["report"], ["claims"], ["figure"],
@@ -21,7 +21,7 @@ LEVELS = [
 def test_help_imports_nothing_heavy(level: list[str]) -> None:
     code = (
         "import sys; sys.argv = ['bench', *sys.argv[1:]]\n"
-        "from bench.cli import main\n"
+        "from bench.cli.commands import main\n"
         "try:\n    main()\nexcept SystemExit as stop:\n    assert stop.code in (0, None), stop.code\n"
         "heavy = {'torch', 'numpy', 'pandas', 'rich', 'PIL', 'scipy', 'omegaconf', 'pydantic',"
         " 'matplotlib'} & set(sys.modules)\n"

@@ -16,9 +16,10 @@ from pathlib import Path
 import pytest
 from fixed_tables import LEADERBOARD
 
-from bench import cli, listing
-from bench.arguments import seed_list
-from bench.cli import main
+from bench.cli import commands as cli
+from bench.cli import listing
+from bench.cli.commands import main
+from bench.cli.options import seed_list
 from bench.core.environment import PACKAGES
 from bench.core.errors import BenchError, Interrupted
 from bench.core.terminal import fitted
@@ -72,7 +73,7 @@ def completed(words: str) -> list[str]:
     """What the shell is offered for the last of `words`. Nothing heavy may be imported on the way."""
     code = (
         "import sys; sys.argv = ['udt-bench']\n"
-        "from bench.cli import main\n"
+        "from bench.cli.commands import main\n"
         "try:\n    main()\nexcept SystemExit:\n    pass\n"
         "heavy = {'torch', 'numpy', 'pandas', 'PIL', 'scipy', 'omegaconf', 'matplotlib'} & set(sys.modules)\n"
         "assert not heavy, heavy\n"

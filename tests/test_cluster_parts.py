@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from bench import launch
-from bench.cli import main
+from bench.cli.commands import main
 from bench.core.errors import BenchError
 from bench.launch import Request, is_settled, open_session
 from bench.runs.ray import driver, node

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from bench import completion
-from bench.completion import joined, one
+from bench.cli import completion
+from bench.cli.completion import joined, one
+from bench.cli.listing import LISTINGS
 from bench.launch import target_of
-from bench.listing import LISTINGS
 from bench.runs.sweep.file import find_sweep
 from bench.spec.presets import get_preset
 from bench.spec.protocols import select

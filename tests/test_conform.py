@@ -13,7 +13,7 @@ from bench.checks.conform.check import Outcome
 from bench.checks.conform.conform import CHECKS, SIZES, conform, count
 from bench.checks.conform.report import text
 from bench.checks.conform.subject import Candidate, Subject
-from bench.cli import main
+from bench.cli.commands import main
 from bench.training.train import spread_of_outputs
 from methods.registry import BUILT_IN, VARIANTS
 

@@ -24,7 +24,7 @@ import yaml
 from docs_commands import DOCS, ROOT, Shown, check, commands, shown
 
 from bench.checks.conform.conform import conform
-from bench.cli import main
+from bench.cli.commands import main
 from bench.core.errors import BenchError
 from bench.runs.sweep.file import load_sweep
 from methods.registry import BUILT_IN, ENTRY_POINT_GROUP
@@ -110,7 +110,7 @@ def test_the_navigation_has_every_page() -> None:
 
 
 def test_there_are_commands_of_every_kind() -> None:
-    from bench.cli import app
+    from bench.cli.commands import app
 
     named = {command.arguments[0] for command in commands()}
     assert named >= {info.name or info.callback.__name__ for info in app.registered_commands if info.callback}

@@ -22,7 +22,7 @@ from scipy.stats import norm
 from test_end_to_end import cells, request
 from torch.nn import functional as F
 
-from bench.cli import main
+from bench.cli.commands import main
 from bench.evaluation.self_test import doctor
 from bench.evaluation.self_test.case import Case, Check, Refused, check
 from bench.launch import run

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bench.cli import main
+from bench.cli.commands import main
 from bench.core.errors import BenchError
 from bench.evaluation.self_test.doctor import doctor_record
 from bench.launch import Request, run

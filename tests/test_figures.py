@@ -17,7 +17,7 @@ from PIL import Image
 from safetensors.torch import load_file
 from torch import nn
 
-from bench.cli import main
+from bench.cli.commands import main
 from bench.core.device import Runtime
 from bench.core.errors import BenchError
 from bench.data.types import TaskData

@@ -21,7 +21,7 @@ from bench.checks.gate.baseline import load
 from bench.checks.gate.report import Report, as_json, as_junit, as_markdown
 from bench.checks.gate.rerun import _overrides, code_of
 from bench.checks.gate.verdict import Finding, Verdict
-from bench.cli import main
+from bench.cli.commands import main
 from bench.core.errors import Interrupted
 from bench.launch import Request
 from bench.spec.run_spec import Budget
@@ -130,7 +130,7 @@ def test_a_crash_is_not_taken_for_a_regression(
 def test_help_imports_nothing_heavy() -> None:
     code = (
         "import sys; sys.argv = ['bench', 'check', '--help']\n"
-        "from bench.cli import main\n"
+        "from bench.cli.commands import main\n"
         "try: main()\n"
         "except SystemExit as stop: assert stop.code == 0\n"
         "assert not {'torch', 'numpy', 'pandas', 'scipy'} & set(sys.modules)"

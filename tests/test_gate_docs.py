@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from bench.checks.gate import family
 from bench.checks.gate.verdict import Verdict
-from bench.cli import app
+from bench.cli.commands import app
 from metrics.statistics import permutation as statistics
 from metrics.statistics.permutation import (
     attainable,

@@ -17,7 +17,7 @@ from test_egsc_it_networks import official_name
 from tiny import METHODS
 from torch import Tensor
 
-from bench.cli import main
+from bench.cli.commands import main
 from bench.core.errors import BenchError
 from bench.runs.published_checkpoint import read_checkpoint
 from bench.spec.run_spec import resolve_config

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from toys import Toy, ToyBatch, ToyConfig
 
-from bench.cli import main
+from bench.cli.commands import main
 from bench.core.device import Runtime
 from bench.training.profiling import profile_steps
 from methods.base import Domains, Phase, Progress

@@ -33,7 +33,7 @@ def test_the_licence_is_the_declared_one() -> None:
 
 
 def test_the_changelog_is_kept_and_names_every_command() -> None:
-    from bench.cli import app
+    from bench.cli.commands import app
 
     text = (ROOT / "CHANGELOG.md").read_text()
     headings = re.findall(r"^## \[(.+?)\]", text, flags=re.MULTILINE)

@@ -19,7 +19,7 @@ from report_results import CLASSES, ENVIRONMENT, add, folder_data, records, spec
 from table_checks import elements
 from tinyhtml5.parser import HTMLParser
 
-from bench.cli import main
+from bench.cli.commands import main
 from bench.core.errors import BenchError
 from bench.reporting.page.collect import collect
 from bench.reporting.page.page import section, write_page

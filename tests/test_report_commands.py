@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from report_results import add, folder_data, records, spec
 
-from bench.cli import main
+from bench.cli.commands import main
 from bench.launch import Request, layers, open_session, resolve_methods
 from bench.reporting.page.collect import collect
 from bench.reporting.page.commands import FOLDER, as_typed, made, spec_of

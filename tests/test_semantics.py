@@ -18,7 +18,7 @@ import torch
 from safetensors.torch import load_file
 from tiny import SOURCES
 
-from bench.cli import main
+from bench.cli.commands import main
 from bench.core.device import Runtime
 from bench.data.load import load_data
 from bench.data.types import Split, TaskData

@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from bench.cli import main
+from bench.cli.commands import main
 from bench.core.device import Runtime
 from bench.core.errors import BenchError
 from bench.core.randomness import generator

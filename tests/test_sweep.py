@@ -14,7 +14,7 @@ import pytest
 import test_parallel
 
 import bench
-from bench.cli import main
+from bench.cli.commands import main
 from bench.core.errors import BenchError
 from bench.launch import Request
 from bench.runs.sweep import estimate as sweep_cost
@@ -204,7 +204,7 @@ def test_without_a_sweep(
 def test_list(arguments: list[str]) -> None:
     """Every shipped sweep on a line of its own; without torch, so at once."""
     code = (
-        "import sys; sys.argv = ['bench', *sys.argv[1:]]\nfrom bench.cli import main\n"
+        "import sys; sys.argv = ['bench', *sys.argv[1:]]\nfrom bench.cli.commands import main\n"
         "try:\n    main()\nexcept SystemExit as stop:\n    assert stop.code in (0, None)\n"
         "assert 'torch' not in sys.modules\n"
     )

@@ -11,7 +11,7 @@ from stored_cells import fid, judged, store
 from table_checks import parse_html
 from test_leaderboard import add, record
 
-from bench.cli import main
+from bench.cli.commands import main
 from bench.reporting.leaderboard.leaderboards import leaderboards
 from bench.reporting.paper.from_results import stored_tables
 from bench.reporting.paper.notes import Options
@@ -106,7 +106,7 @@ def test_torch_and_pandas_are_not_imported(tmp_path: Path) -> None:
     stored_tables(tmp_path, "2", lambda setting: True, Options())
     code = (
         "import sys\n"
-        "from bench.cli import main\n"
+        "from bench.cli.commands import main\n"
         "try:\n    main()\nexcept SystemExit as stop:\n    assert stop.code in (0, None), stop.code\n"
         "print({'torch', 'pandas', 'scipy.stats'} & set(sys.modules), file=sys.stderr)\n"
     )

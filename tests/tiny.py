@@ -90,6 +90,6 @@ if __name__ in ("__main__", "__mp_main__"):  # the second: a process that the fi
     install()
 
 if __name__ == "__main__":
-    from bench.cli import main
+    from bench.cli.commands import main
 
     main()

@@ -37,7 +37,7 @@ def journal(event: str, order: Order) -> None:
 
 
 if __name__ == "__main__":
-    from bench.cli import main
+    from bench.cli.commands import main
 
     tiny.install()
     driver.do_cell, driver.do_judges = do_cell, do_judges

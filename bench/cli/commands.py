@@ -7,11 +7,11 @@ from typing import Annotated
 
 import typer
 
-from bench import completion
-from bench.arguments import one_of, seed_list, split, whole_numbers
+from bench.cli import completion
+from bench.cli.check_command import DecidingCommand
+from bench.cli.options import one_of, seed_list, split, whole_numbers
 from bench.core.errors import BenchError, nearest
 from bench.core.exit_status import EXIT_STATUS, Wish, ended
-from bench.gate.exits import DecidingCommand
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False)
 
@@ -334,8 +334,8 @@ def list_names(
     ] = "",
 ) -> None:
     """List what there is."""
+    from bench.cli.listing import LISTINGS
     from bench.core.terminal import show
-    from bench.listing import LISTINGS
 
     if not what:
         raise BenchError("nothing named to list", f"name one: {', '.join(LISTINGS)}")
@@ -352,9 +352,9 @@ def fetch(
     missing: Annotated[bool, typer.Option("--missing", help="List only the files that are not there.")] = False,
 ) -> None:
     """Get data and weights: the only command that uses the network."""
+    from bench.cli.listing import file_table
     from bench.core.terminal import show
     from bench.data.fetch import fetch as fetching
-    from bench.listing import file_table
 
     if listing or missing:
         show(file_table(fetching.missing(names or []) if missing else fetching.listing(names or [])))

@@ -72,6 +72,6 @@ def sweeps() -> Iterable[str]:
 
 def listings() -> Iterable[str]:
     """What `list` can list."""
-    from bench.listing import LISTINGS
+    from bench.cli.listing import LISTINGS
 
     return LISTINGS
