@@ -235,7 +235,7 @@ def quick_seconds(sweep: Any) -> float:
 
     What `sweep NAME --dry-run --data embedded` estimates where nothing is stored yet and one core is used.
     """
-    from bench.launch import resolve_settings
+    from bench.runs.request import resolve_settings
     from bench.runs.sweep.estimate import Costs, StageKey, stage_keys
     from bench.runs.sweep.run import SweepRequest, expand
     from bench.spec.presets import get_preset

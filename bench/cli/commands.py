@@ -12,6 +12,7 @@ from bench.cli.check_command import DecidingCommand
 from bench.cli.options import one_of, seed_list, split, whole_numbers
 from bench.core.errors import BenchError, nearest
 from bench.core.exit_status import EXIT_STATUS, Wish, ended
+from bench.core.installation import prefer_own_packages
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False)
 
@@ -101,13 +102,15 @@ def run(
     results: ResultsOption = DEFAULT_RESULTS,
 ) -> None:
     """Train and score methods on a task, and print the leaderboard. Finished cells are skipped, others resume."""
-    from bench.launch import Request, run
+    from bench.cli.outcome import show_outcome
+    from bench.runs.request import Request
+    from bench.runs.run import run
 
     request = Request(
         task, split(methods), preset, data, domains, seed_list(seeds), overrides or [], budget, device, results, jobs,
         split(protocols), one_of("--launch", launch, ("local", "ray")), address, profile, precision, devices,
     )  # fmt: skip
-    raise typer.Exit(run(request))
+    raise typer.Exit(show_outcome(results, run(request)))
 
 
 @app.command()
@@ -132,13 +135,15 @@ def evaluate(
 
     Cells: after weights were fetched, by further protocols, with another style. Checkpoint: --weights.
     """
+    from bench.cli.outcome import show_leaderboards
     from bench.runs.rescore import RescoreRequest, rescore
 
     request = RescoreRequest(
         task, split(methods), style, preset, data, domains, batch_size, device, results, weights or [],
         overrides or [], split(protocols),
     )  # fmt: skip
-    raise typer.Exit(rescore(request))
+    rescore(request)
+    show_leaderboards(results, task)
 
 
 @app.command()
@@ -161,7 +166,8 @@ def semantics(
 
     Stage by stage; the accuracy is how well the categories align with the classes (eq. 14).
     """
-    from bench.runs.semantics import SemanticsRequest, run_semantics
+    from bench.core.terminal import show
+    from bench.runs.semantics import SemanticsRequest, alignment_table, run_semantics
 
     request = SemanticsRequest(
         task, stage, method, preset, data, domains, seed_list(seeds), overrides or [],
@@ -170,7 +176,9 @@ def semantics(
         one_of("--assignment", assignment, ("majority", "hungarian")),
         device, results,
     )  # fmt: skip
-    raise typer.Exit(run_semantics(request))
+    rows, good = run_semantics(request)
+    show(alignment_table(rows))
+    raise typer.Exit(0 if good else 1)
 
 
 @app.command()
@@ -206,13 +214,19 @@ def sweep(
         return
     if not name:
         raise BenchError("no sweep is named", "name a shipped one (see sweep --list) or a .yaml file: sweep 3a")
-    from bench.runs.sweep.run import SweepRequest, run_sweep
+    from bench.cli.outcome import show_broken, show_outcome
+    from bench.core.terminal import show
+    from bench.runs.sweep.run import SweepRequest, plan_sweep, run_sweep
 
     request = SweepRequest(
         name, split(preset), seed_list(seeds) if seeds else (), data, budget, device, results, jobs, split(protocols),
-        dry_run, one_of("--launch", launch, ("local", "ray")), address, precision, devices,
+        one_of("--launch", launch, ("local", "ray")), address, precision, devices,
     )  # fmt: skip
-    raise typer.Exit(run_sweep(request))
+    if dry_run:
+        text, broken = plan_sweep(request)
+        show(text)
+        raise typer.Exit(show_broken(broken))
+    raise typer.Exit(show_outcome(results, run_sweep(request)))
 
 
 @app.command()
@@ -247,7 +261,7 @@ def report(
 
     Tables, samples, curves, costs, and the commands that made them.
     """
-    from bench.reporting.page.write import write_report
+    from bench.reporting.page.page import write_report
 
     print(write_report(results, out or results / "report", task))
 
@@ -462,4 +476,9 @@ def check(
 def main() -> None:
     """Entry point; bench.core.exit_status says what becomes of an error."""
     wish = Wish()
-    ended(lambda: app(prog_name=completion.program_name(), obj=wish), wish)
+
+    def command() -> None:
+        prefer_own_packages()
+        app(prog_name=completion.program_name(), obj=wish)
+
+    ended(command, wish)

@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from lightning_fabric import Fabric
 
+from bench.core.environment import cores, threads_asked
 from bench.core.errors import BenchError, nearest
-from bench.cores import cores, threads_asked
 
 SMALL_IMAGE = 64
 """Side in pixels up to which one CPU thread a cell is the best use of the cores."""

@@ -10,6 +10,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from bench.core.installation import ROOT
+
 PACKAGES = (
     "udt-bench", "torch", "torchvision", "numpy", "scipy", "scikit-learn", "Pillow", "torch-fidelity", "lpips",
     "lightning-fabric", "omegaconf", "pandas",
@@ -27,7 +29,7 @@ def describe(device: str) -> dict[str, Any]:
         "cores": os.cpu_count(),
         "device": torch.cuda.get_device_name() if device == "cuda" else device,
         "packages": _packages(),
-        "source": _revision(Path(__file__).resolve().parent.parent),
+        "source": _revision(ROOT),
     }
 
 
@@ -36,7 +38,7 @@ def version_text() -> str:
     found = versions()
     lines = [
         f"udt-bench {found.pop('udt-bench') or '(not installed)'}",
-        f"source: {_revision_text(_revision(Path(__file__).resolve().parent.parent))}",
+        f"source: {_revision_text(_revision(ROOT))}",
         f"system: {platform.platform()}, {_processor() or 'unknown processor'}, {os.cpu_count()} cores",
         *(f"{name}: {number or '(not installed)'}" for name, number in found.items()),
     ]
@@ -82,3 +84,14 @@ def _revision(folder: Path) -> dict[str, Any] | None:
         return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
 
     return {"revision": git("rev-parse", "HEAD"), "changed": bool(git("status", "--porcelain", "--untracked-files=no"))}
+
+
+def cores() -> int:
+    """Those that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def threads_asked() -> int | None:
+    """$OMP_NUM_THREADS, if that is a number of threads."""
+    given = os.environ.get("OMP_NUM_THREADS", "")
+    return int(given) if given.isdecimal() and int(given) > 0 else None

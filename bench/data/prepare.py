@@ -11,23 +11,25 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterable
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 from filelock import FileLock
 from PIL import Image
 
+from bench.core.environment import cores, threads_asked
 from bench.core.errors import BenchError, joined
-from bench.core.files import write_atomically, write_json
-from bench.cores import cores, threads_asked
+from bench.core.files import read_json, write_atomically, write_json
 from bench.data.fetch import locate as files
-from bench.data.in_order import in_order
 from bench.data.types import SPLITS, Item, Progress, Source, Split, SplitName, TaskData
-from bench.reading import read_json
 
+T = TypeVar("T")
+R = TypeVar("R")
 PREPARATION = 1
 """Raised when `resized` or the order of the rows changes: part of the data's version."""
 
@@ -260,3 +262,25 @@ def _open(folder: Path, size: int) -> tuple[dict[tuple[int, SplitName], Split], 
             "remove that folder; they are prepared again at the next run",
         ) from error
     return splits, duplicates
+
+
+def in_order(work: Callable[[T], R], items: Iterable[T], threads: int) -> Iterator[R]:
+    """`work(item)` of every item, in order, `threads` at once; at most twice as many items are held.
+
+    `items` are taken one after the other by the caller's thread. What `work` raises, is raised where its result would
+    stand, and nothing further is begun.
+    """
+    if threads == 1:
+        yield from map(work, items)
+        return
+    pool = ThreadPoolExecutor(threads)
+    begun: deque[Future[R]] = deque()
+    try:
+        for item in items:
+            begun.append(pool.submit(work, item))
+            if len(begun) == 2 * threads:
+                yield begun.popleft().result()
+        while begun:
+            yield begun.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)

@@ -11,8 +11,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from bench.core.errors import BenchError
-from bench.core.files import exclusive, remove_leftovers, write_array, write_json
-from bench.reading import read_array, read_json
+from bench.core.files import exclusive, read_array, read_json, remove_leftovers, write_array, write_json
 
 T = TypeVar("T")
 

@@ -14,11 +14,18 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from bench.core.device import Runtime
-from bench.core.files import exclusive, remove_leftovers, write_atomically, write_json
+from bench.core.files import (
+    damaged_folder,
+    exclusive,
+    read_json,
+    read_weights,
+    remove_leftovers,
+    write_atomically,
+    write_json,
+)
 from bench.core.progress import progress, say
 from bench.core.randomness import generator, seeded
 from bench.data.types import TaskData
-from bench.reading import damaged_folder, read_json, read_weights
 from bench.spec.presets import JudgeSettings
 from metrics.accuracy import accuracy
 from metrics.encoders import JudgeEncoder

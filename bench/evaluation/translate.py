@@ -12,11 +12,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bench.core.files import write_array, write_json
+from bench.core.files import read_array, read_json, write_array, write_json
 from bench.core.progress import progress
 from bench.core.randomness import generator
 from bench.data.types import TaskData
-from bench.reading import read_array, read_json
 from bench.spec.protocols import TRANSLATION, TranslationProtocol
 from bench.store.cell import Cell
 from methods.base import Exemplar, Noise, Style, Translator, to_model_range, to_uint8

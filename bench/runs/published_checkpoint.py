@@ -15,17 +15,17 @@ from torch import Tensor
 
 from bench.core.environment import describe
 from bench.core.errors import BenchError
-from bench.core.files import write_json
+from bench.core.files import read_weights, write_json
 from bench.core.progress import say
 from bench.data.fetch.locate import SPARE
 from bench.data.fetch.unpack import MAX_GROWTH
 from bench.data.types import TaskData
 from bench.evaluation.self_test.doctor import doctor_record
 from bench.evaluation.translate import styles_for
-from bench.launch import Job, store_weights
-from bench.reading import read_weights
+from bench.runs.request import Job
 from bench.store.cell import Cell
 from bench.training.cost import Cost
+from bench.training.weights import store_weights
 from methods.base import Translator, to_model_range
 
 States = dict[str, dict[str, Tensor]]

@@ -11,29 +11,21 @@ from bench.core.device import Runtime
 from bench.core.errors import BenchError, nearest
 from bench.core.progress import say
 from bench.core.randomness import seeded
-from bench.core.terminal import show
 from bench.data.load import load_data
 from bench.data.types import TaskData
 from bench.evaluation.encoders import Instruments, make_instruments
 from bench.evaluation.evaluate import evaluate_cell
 from bench.evaluation.self_test.doctor import warn_if_unwell
 from bench.evaluation.translate import style_name
-from bench.launch import (
-    Job,
-    check_buildable,
-    layers,
-    load_trained,
-    make_job,
-    resolve_methods,
-    with_clusters,
-)
-from bench.reporting.leaderboard.leaderboards import leaderboards, write_leaderboards
 from bench.runs.published_checkpoint import load_checkpoint, read_checkpoint, store_as_trained
+from bench.runs.request import Job, check_buildable, make_job
+from bench.spec.methods import layers, resolve_methods, with_clusters
 from bench.spec.presets import KindPreset, get_preset
 from bench.spec.protocols import select
 from bench.spec.run_spec import Budget, check_override_methods, config_from_values, parse_overrides, resolve_config
 from bench.spec.tasks import Task, get_task
 from bench.store.cell import Cell, read_cells
+from bench.training.weights import load_trained
 from methods.base import StyleSource
 
 STYLES: tuple[StyleSource, ...] = get_args(StyleSource)
@@ -69,8 +61,8 @@ class RescoreRequest:
     """Protocols to measure beside those that always are."""
 
 
-def rescore(request: RescoreRequest) -> int:
-    """Score every stored cell that fits, or the given checkpoint, then write and print the leaderboard. Returns 0.
+def rescore(request: RescoreRequest) -> None:
+    """Score every stored cell that fits, or the given checkpoint.
 
     Raises BenchError if no cell fits, or the checkpoint does not.
     """
@@ -88,7 +80,7 @@ def rescore(request: RescoreRequest) -> int:
     tools = make_instruments(request.results, data, preset, runtime, request.protocols)
     if request.weights:
         _score_checkpoint(request, task, data, preset, tools, runtime)
-        return _print_leaderboards(request, task)
+        return
     jobs = list(_stored_jobs(request, task, data))
     if not jobs:
         raise BenchError(
@@ -98,7 +90,7 @@ def rescore(request: RescoreRequest) -> int:
     for job in jobs:
         cell = Cell(request.results, job.spec)
         with cell.locked(), runtime.threads_pinned(runtime.threads):
-            method = load_trained(job, cell, runtime)
+            method = load_trained(job.build, cell, runtime)
             try:
                 style = style_name(method, request.style or None)
             except ValueError as error:
@@ -106,13 +98,6 @@ def rescore(request: RescoreRequest) -> int:
                 continue
             evaluate_cell(method, data, cell.directions(task.directions), cell, tools, style, request.batch_size)
             cell.set_state("done")
-    return _print_leaderboards(request, task)
-
-
-def _print_leaderboards(request: RescoreRequest, task: Task) -> int:
-    write_leaderboards(request.results, task.name)
-    show("\n".join(leaderboards(request.results, task.name)))
-    return 0
 
 
 def _score_checkpoint(
@@ -128,7 +113,9 @@ def _score_checkpoint(
     overrides = parse_overrides(request.overrides)
     check_override_methods(overrides, [name])
     cls = classes[name]
-    config = with_clusters(resolve_config(cls, name, *layers(cls, name, preset, overrides, data.kind)), data)
+    config = with_clusters(
+        resolve_config(cls, name, *layers(cls, name, preset, overrides, data.kind)), len(data.classes)
+    )
     checkpoint = read_checkpoint(request.weights)
     job = make_job(
         task, data, request.preset, name, cls, config, Budget("images", 0), seed=0, weights=checkpoint.identity

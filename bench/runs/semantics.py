@@ -15,16 +15,17 @@ from bench.core.device import Runtime
 from bench.core.errors import BenchError, nearest
 from bench.core.files import write_json
 from bench.core.progress import say
-from bench.core.terminal import show
 from bench.data.load import data_kind, load_data
 from bench.data.types import SPLITS, SplitName, TaskData
-from bench.launch import layers, training_domains, weights_for, with_clusters
+from bench.spec.methods import layers, with_clusters
 from bench.spec.presets import KindPreset, get_preset
 from bench.spec.run_spec import check_override_methods, config_values, parse_overrides, resolve_config
 from bench.spec.tasks import get_task
 from bench.store.cell import ALIGNMENT
 from bench.training.loop import TrainingFailed
+from bench.training.pretrained import weights_for
 from bench.training.stages import StageStore
+from bench.training.train import training_domains
 from methods.base import Context
 from methods.registry import load, registered
 from methods.semantics.categories import Categories, build_categories
@@ -100,8 +101,8 @@ class Alignment:
     """Which predictions the map from clusters to labels was made of."""
 
 
-def run_semantics(request: SemanticsRequest) -> int:
-    """Run the chain for every seed, print the alignment table. Returns 0, or 1 if a training failed.
+def run_semantics(request: SemanticsRequest) -> tuple[list[Alignment], bool]:
+    """Run the chain for every seed: (how well its clusters align, whether no training failed).
 
     Raises BenchError before anything is trained if the request cannot be met.
     """
@@ -113,7 +114,7 @@ def run_semantics(request: SemanticsRequest) -> int:
     config = _config(request, preset, overrides, data_kind(task, request.data))
     data = load_data(task, request.data, task.sizes[request.preset], request.domains)
     say(data.note)
-    config = with_clusters(config, data)
+    config = with_clusters(config, len(data.classes))
     make = lambda: build_categories(config.categories, config.semantics, data.size, config.clusters)  # noqa: E731
     names = make().stage_names
     if not names:
@@ -130,8 +131,7 @@ def run_semantics(request: SemanticsRequest) -> int:
             except TrainingFailed as error:
                 say(f"{wanted} seed {seed}: FAILED: {error}")
                 failed = True
-    show(alignment_table(rows))
-    return 1 if failed else 0
+    return rows, not failed
 
 
 def _config(request: SemanticsRequest, preset: KindPreset, overrides: Any, kind: str) -> Any:

@@ -12,9 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from bench.core.errors import BenchError
-from bench.core.files import exclusive, remove_leftovers, write_json
+from bench.core.files import exclusive, read_json, remove_leftovers, write_json
 from bench.core.progress import say
-from bench.reading import read_json
 from bench.spec.run_spec import RunSpec
 
 if TYPE_CHECKING:

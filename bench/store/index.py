@@ -32,7 +32,10 @@ from bench.store.columns import (
     joined,
 )
 
-SOURCES = tuple(Path(__file__).with_name(name) for name in ("index.py", "reading.py", "records.py", "results.py"))
+SOURCES = (
+    *(Path(__file__).with_name(name) for name in ("index.py", "columns.py", "cell.py")),
+    Path(__file__).parents[1] / "core" / "files.py",
+)
 """The code that reads cells: when it changes, every index is made anew."""
 WORTH = 50
 """Fewer changed cells than this are read again each time: that is faster than to write the index anew."""

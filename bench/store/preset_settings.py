@@ -18,8 +18,8 @@ from bench.core.files import write_json
 from bench.spec.presets import get_preset
 from bench.spec.tasks import Task
 
-CODE = ("launch.py", "presets.py", "spec.py", "tasks.py")
-"""In bench/; the whole of methods/ besides."""
+CODE = ("methods.py", "presets.py", "run_spec.py", "tasks.py")
+"""In bench/spec/; the whole of methods/ besides."""
 
 
 class Own(NamedTuple):
@@ -58,7 +58,7 @@ def own_settings(root: Path, task: Task, preset: str, data_kind: str, methods: S
 def _resolved(task: Task, preset: str, data_kind: str, name: str) -> Own:
     from dataclasses import replace
 
-    from bench.launch import layers
+    from bench.spec.methods import layers
     from bench.spec.run_spec import config_values, resolve_config
     from methods.registry import load, registered
 
@@ -71,7 +71,7 @@ def _resolved(task: Task, preset: str, data_kind: str, name: str) -> Own:
 
 def _code_digest() -> str:
     whole = sha256()
-    code = [files("bench") / name for name in CODE]
+    code = [files("bench") / "spec" / name for name in CODE]
     for source in [*code, *_python_files(files("methods"))]:
         whole.update(source.read_bytes())
     return whole.hexdigest()[:12]

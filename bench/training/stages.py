@@ -13,10 +13,17 @@ from safetensors.torch import save
 from torch import Tensor
 
 from bench.core.device import Runtime
-from bench.core.files import exclusive, remove_leftovers, write_atomically, write_json
+from bench.core.files import (
+    damaged_folder,
+    exclusive,
+    read_json,
+    read_weights,
+    remove_leftovers,
+    write_atomically,
+    write_json,
+)
 from bench.core.progress import say
 from bench.core.randomness import generator, seeded
-from bench.reading import damaged_folder, read_json, read_weights
 from bench.store.checkpoints import CheckpointFolder
 from bench.training.loop import Loop, LossLog, load_module_state, module_state
 from methods.base import run_step

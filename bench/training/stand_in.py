@@ -20,12 +20,19 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bench.core.device import Runtime
-from bench.core.files import exclusive, remove_leftovers, write_atomically, write_json
+from bench.core.files import (
+    damaged_folder,
+    exclusive,
+    read_json,
+    read_weights,
+    remove_leftovers,
+    write_atomically,
+    write_json,
+)
 from bench.core.progress import progress, say
 from bench.core.randomness import generator, seeded
 from bench.data.drawn.datasets import DRAWN_VERSION
 from bench.data.drawn.unseen_classes import OTHER_CLASSES, OTHERS_VERSION, draw_others
-from bench.reading import damaged_folder, read_json, read_weights
 from bench.spec.presets import StandInSettings
 from methods.parts.backbones import STAND_IN_LAYOUT, StandInVGG
 from methods.parts.layers import he_init, pooled

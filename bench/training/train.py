@@ -13,9 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from bench.core.device import Runtime, as_typed
-from bench.core.files import write_json
+from bench.core.files import read_json, write_json
 from bench.core.randomness import generator, seeded
-from bench.reading import read_json
+from bench.data.types import TaskData
 from bench.spec.run_spec import RunSpec
 from bench.store.cell import Cell, damaged
 from bench.training.cost import Cost, Meter, count_flops
@@ -307,3 +307,9 @@ def evaluating(method: nn.Module) -> Iterator[None]:
     finally:
         for part, training in modes.items():
             part.training = training
+
+
+def training_domains(data: TaskData, runtime: Runtime) -> Domains:
+    """The training images alone, on the device: all that a method ever sees."""
+    first, second = (torch.tensor(data.splits[domain, "train"].images[:], device=runtime.device) for domain in (0, 1))
+    return Domains((first, second))

@@ -19,7 +19,7 @@ from methods.semantics.categories import LABELLED
     look="__init__", needs=("quick_settings",),
 )  # fmt: skip
 def constructor_on_meta(subject: Subject) -> str:
-    """As bench.launch does before anything is trained."""
+    """As a run does before anything is trained."""
     with torch.device("meta"):
         method = subject.job.build()
     return f"{sum(method.parameter_counts().values()):,} trained parameters"

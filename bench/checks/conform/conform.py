@@ -20,7 +20,7 @@ from bench.checks.conform.check import Check, Outcome, Unmet, place_of, place_of
 from bench.checks.conform.subject import Candidate, Subject, global_seeds
 from bench.core.errors import BenchError, nearest
 from bench.core.progress import Advance, handed_to
-from bench.launch import target_of
+from bench.spec.methods import target_of
 from methods import registry
 
 SIZES = (32, 64)

@@ -18,14 +18,16 @@ from bench.checks.conform.images import few_images
 from bench.checks.conform.run import STEPS, Training
 from bench.core.device import Runtime
 from bench.core.randomness import seeded
-from bench.launch import Job, fetched_weights, layers, make_job, training_domains, with_clusters
+from bench.runs.request import Job, make_job
+from bench.spec.methods import layers, with_clusters
 from bench.spec.presets import STAND_IN, StandInSettings, get_preset
 from bench.spec.run_spec import Budget, resolve_config
 from bench.spec.tasks import get_task
 from bench.store.cell import Cell
+from bench.training.pretrained import fetched_weights
 from bench.training.stages import StageStore
 from bench.training.stand_in import stand_in_weights
-from bench.training.train import prepared
+from bench.training.train import prepared, training_domains
 from methods import base
 from methods.base import Context, Domains, Translator
 from methods.parts import checks
@@ -81,7 +83,7 @@ class Subject:
     def job(self) -> Job:
         """Its specification and constructor call, as a run makes them."""
         name, cls = self.candidate.name, self.candidate.cls
-        config = with_clusters(self.candidate.config(), self.data)
+        config = with_clusters(self.candidate.config(), len(self.data.classes))
         return make_job(get_task("sketch2real"), self.data, "quick", name, cls, config, Budget("images", 1), SEED)
 
     @property

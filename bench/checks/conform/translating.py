@@ -16,9 +16,9 @@ from bench.checks.conform.check import Unmet, check, unless
 from bench.checks.conform.state import difference
 from bench.checks.conform.subject import Subject, seed_globals
 from bench.evaluation.translate import styles_for
-from bench.launch import load_trained, store_weights
 from bench.training.loop import module_state
 from bench.training.train import evaluating
+from bench.training.weights import load_trained, store_weights
 from methods.base import Code, Exemplar, Noise, Style, Translator, to_model_range
 
 DIRECTIONS = ((0, 1), (1, 0))
@@ -264,7 +264,7 @@ def stored_weights(subject: Subject) -> str:
     """What is scored is the stored method. What `prepare` learns, or the constructor draws, must be in state_dict()."""
     method = subject.trained.method
     store_weights(method, subject.cell)
-    again = load_trained(subject.job, subject.cell, subject.runtime)
+    again = load_trained(subject.job.build, subject.cell, subject.runtime)
     elsewhere = subject.built(seed=1).eval()  # as on a machine whose torch draws other first weights
     elsewhere.load_state_dict(again.state_dict())
     for label, kind, source in cases(subject):

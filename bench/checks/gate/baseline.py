@@ -1,7 +1,7 @@
 """Baselines: raw values of trainings, seed by seed, with everything that they depend on, in one folder each.
 
 `results/baselines/NAME/baseline.json`, beside it the judges that made the scores (another judge is another measure),
-and what the code check stored. Baselines that come with the package lie in `bench/gate/baselines/`.
+and what the code check stored. Baselines that come with the package lie in `results/baselines/` of the repository.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from importlib.resources import files
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from bench.checks.gate.trainings import FAILED, Made, Measure, Training
 from bench.core.errors import BenchError, nearest
 from bench.core.files import write_json
+from bench.core.installation import shipped_results
 from bench.spec.protocols import PROTOCOLS, TRANSLATION
 from bench.store.query import Setting
 
@@ -141,7 +141,7 @@ def _is_one(folder: Path) -> bool:
 
 
 def _places(root: Path) -> tuple[Path, Path]:
-    return root / "baselines", Path(str(files("bench") / "gate" / "baselines"))
+    return root / "baselines", shipped_results() / "baselines"
 
 
 # --------------------------------------------------------------------------------------------------------- the content

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import redirect_stdout
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from importlib.resources import files
@@ -24,7 +22,7 @@ from bench.store.query import Setting
 from methods.registry import registered
 
 if TYPE_CHECKING:
-    from bench.launch import Request
+    from bench.runs.request import Request
 
 
 Wanted = dict[str, list[int]]
@@ -49,9 +47,9 @@ def rerun(
     `seeds`: those of every method instead, at once. A rerun that was interrupted goes on with its seeds, as long as
     the code is the same; otherwise only seeds are taken of which nothing is there, for a finished cell would be
     skipped, whatever code had made it. `data`: instead of the baseline's `--data`, for folders that lie elsewhere.
-    BenchError and Interrupted as `launch.run`.
+    BenchError and Interrupted as `run`.
     """
-    from bench.launch import run_together
+    from bench.runs.run import run_together
 
     install_judges(folder_of(root, baseline.name), root)
     of = plan(baseline)
@@ -66,8 +64,7 @@ def rerun(
         _note(root, baseline, {"drawn": drawn, "seeds": wanted, "finished": False})
         told = "; ".join(f"{', '.join(request.methods)}: seeds {_listed(request.seeds)}" for request in requests)
         say(f"check: training {sum(map(len, now.values()))} cells. {told}")
-        with redirect_stdout(sys.stderr):  # the leaderboard; standard output is kept for the verdict
-            run_together(requests)
+        run_together(requests)
         return ""
 
     if obstacle := train(wanted):
@@ -88,7 +85,7 @@ def as_stored(
 
     Settings that a preset has changed since are set back.
     """
-    from bench.launch import Request, open_session, resolve_settings
+    from bench.runs.request import Request, open_session, resolve_settings
 
     groups: dict[tuple[str, tuple[int, ...]], list[str]] = {}
     for name, own in wanted.items():

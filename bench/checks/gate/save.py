@@ -98,7 +98,7 @@ class _Styles(dict[str, str]):
         return self[method]
 
     def __missing__(self, method: str) -> str:
-        from bench.launch import resolve_methods
+        from bench.spec.methods import resolve_methods
 
         classes, _ = resolve_methods([method])
         sources = [cls.style_sources for cls in classes.values()]

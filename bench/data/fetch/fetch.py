@@ -21,11 +21,10 @@ from filelock import FileLock
 
 from bench.core import progress as bars
 from bench.core.errors import BenchError, joined
-from bench.core.files import write_json
+from bench.core.files import read_json, write_json
 from bench.data.fetch import locate as files
 from bench.data.fetch.manifest import ENTRIES, Entry, Form
 from bench.data.fetch.unpack import extract
-from bench.reading import read_json
 
 TIMEOUT = 30.0  # seconds without a byte
 

@@ -23,8 +23,8 @@ from typing import IO, Literal, cast
 import platformdirs
 
 from bench.core.errors import BenchError, nearest
+from bench.core.files import read_json
 from bench.data.fetch.manifest import ENTRIES, TASK_GROUPS, Entry, Form
-from bench.reading import read_json
 
 Check = Literal["verified", "recorded", "unverified"]
 """Against a published checksum; against the digest recorded at the first download; against nothing but structure."""

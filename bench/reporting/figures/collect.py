@@ -309,7 +309,7 @@ def _of_method(slot: Slot, method: str, rows: pd.DataFrame, setting: Setting) ->
 
 def preset_config(method: str, setting: Setting, over: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Flat config of `method`, with its version, as a run of `setting` would have it now, and `over` laid over it."""
-    from bench.launch import layers
+    from bench.spec.methods import layers
     from bench.spec.run_spec import resolve_config
     from methods.registry import load, registered
 

@@ -198,10 +198,12 @@ def _read(path: Path) -> Features:
 def _computed(request: FigureRequest, data: TaskData) -> Features:
     """The features stage, run and stored as `bench semantics` would, where nothing has to be trained before it."""
     from bench.core.device import Runtime
-    from bench.launch import layers, training_domains, weights_for, with_clusters
+    from bench.spec.methods import layers, with_clusters
     from bench.spec.presets import get_preset
     from bench.spec.run_spec import resolve_config
+    from bench.training.pretrained import weights_for
     from bench.training.stages import StageStore
+    from bench.training.train import training_domains
     from methods.base import Context
     from methods.registry import load, registered
     from methods.semantics.categories import build_categories
@@ -209,7 +211,7 @@ def _computed(request: FigureRequest, data: TaskData) -> Features:
     task = get_task(request.task)
     cls = load(registered()[METHOD].target)
     preset = get_preset(request.preset, task.kind)
-    config = with_clusters(resolve_config(cls, METHOD, *layers(cls, METHOD, preset, {}, data.kind)), data)
+    config = with_clusters(resolve_config(cls, METHOD, *layers(cls, METHOD, preset, {}, data.kind)), len(data.classes))
     categories = build_categories(config.categories, config.semantics, data.size, config.clusters)
     names = categories.stage_names
     if names[:1] != (STAGE,):

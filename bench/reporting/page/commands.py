@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from bench.core.errors import BenchError
-from bench.launch import layers, resolve_methods
 from bench.reporting.page.collect import Results, StoredCell
+from bench.spec.methods import layers, resolve_methods
 from bench.spec.presets import get_preset
 from bench.spec.protocols import PROTOCOLS
 from bench.spec.run_spec import Budget, RunSpec, config_values, flat_values, parse_overrides, resolve_config
@@ -120,7 +120,7 @@ def as_typed(value: Any) -> str:
 
 
 def _with_clusters(results: Results, config: Mapping[str, Any]) -> dict[str, Any]:
-    """As `bench.launch.with_clusters`, where the classes are known."""
+    """As `bench.spec.methods.with_clusters`, where the classes are known."""
     number = len(results.task.classes or results.classes)
     return {**config, "clusters": number} if number and config.get("clusters") == 0 else dict(config)
 

@@ -22,7 +22,7 @@ from markupsafe import Markup
 
 from bench.core.files import write_atomically, write_text
 from bench.reporting.page import boards, charts, commands, notes, samples, tradeoff
-from bench.reporting.page.collect import Results
+from bench.reporting.page.collect import Results, collect
 from bench.reporting.page.samples import Grid, Picture
 from bench.reporting.tables.as_html import html
 from bench.reporting.tables.table import Table, one_line
@@ -59,6 +59,14 @@ class Section:
     made: Sequence[commands.Made]
     environments: Sequence[notes.Environment]
     protocols: Sequence[Any]
+
+
+def write_report(results: Path, out: Path, task: str = "") -> Path:
+    """Write `out/index.html` of every task and setting with results, or of `task` alone; returns its path.
+
+    Raises BenchError if there are no results, or the disk refuses.
+    """
+    return write_page(out, [section(found) for found in collect(results, task)])
 
 
 def section(results: Results) -> Section:
@@ -128,7 +136,7 @@ def render(sections: Sequence[Section], address: Callable[[Picture], str]) -> st
     """The page as text; `address`: what stands in a picture's `src`."""
     style, script = _part("report.css"), _part("report.js")
     environment = Environment(
-        loader=PackageLoader("bench.reporting.page.write"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+        loader=PackageLoader("bench.reporting.page"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True, keep_trailing_newline=True, finalize=_plain,
     )  # fmt: skip
     environment.globals.update(address=address, table=_table, version=_version())
@@ -152,7 +160,7 @@ def _table(table: Table) -> Markup:
 
 def _part(name: str) -> str:
     """A file of ours that goes into the page as it is."""
-    text = files("bench.reporting.page.write").joinpath("templates", name).read_text(encoding="utf-8")
+    text = files("bench.reporting.page").joinpath("templates", name).read_text(encoding="utf-8")
     assert "</" not in text, f"{name}: an end tag would end the element that it stands in"
     return text
 

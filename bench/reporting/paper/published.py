@@ -1,6 +1,6 @@
 """The paper's numbers (Lavoie et al., ICLR 2021, arXiv 2010.01262), and where they do not fit together.
 
-`published.csv` has every number that the paper prints: its tables, and the accuracies in the text of 4.1 and 4.2. The
+`results/paper.csv` has every number that the paper prints: its tables, and the accuracies in the text of 4.1 and 4.2. The
 values of its bar charts (Figs. 3, 7, 8) are printed nowhere. A table's own names of methods, directions and classes
 are kept; which of ours they are, paper.py says.
 """
@@ -10,7 +10,8 @@ from __future__ import annotations
 import csv
 from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
+
+from bench.core.installation import shipped_results
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ class Inconsistency:
 
 @cache
 def _all() -> tuple[Published, ...]:
-    text = files("bench.tables").joinpath("published.csv").read_text(encoding="utf-8")
+    text = (shipped_results() / "paper.csv").read_text(encoding="utf-8")
     return tuple(
         Published(
             row["source_table"], row["task"], row["direction"], row["method"], row["variant"], row["class"],

@@ -19,9 +19,10 @@ from bench.core.progress import say
 from bench.core.signals import stop_signals
 from bench.evaluation.encoders import Instruments, make_instruments
 from bench.evaluation.judge import judge_folder
-from bench.launch import Job, Request, Session, is_settled
+from bench.runs.cell import is_settled
 from bench.runs.ray.node import Order, Outcome, do_cell, do_judges
 from bench.runs.ray.transfer import pack, shared_units, store_cell, store_unit
+from bench.runs.request import Job, Request, Session
 from bench.store.cell import Cell
 
 RETRIES = 3

@@ -21,8 +21,9 @@ from bench.core.errors import BenchError
 from bench.data.fetch.locate import cache_folder
 from bench.data.load import load_data
 from bench.evaluation.encoders import make_instruments
-from bench.launch import Request, Session, open_session, run_here
+from bench.runs.local import run_here
 from bench.runs.ray.transfer import Files, pack, pack_units, shared_units, store_unit, unpack
+from bench.runs.request import Request, Session, open_session
 from bench.spec.tasks import get_task
 from bench.store.cell import Cell
 

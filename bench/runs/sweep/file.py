@@ -32,7 +32,7 @@ from bench.core.errors import BenchError, nearest
 from bench.core.progress import say
 from bench.spec.presets import PRESETS
 
-SHIPPED = Path(__file__).parent / "sweeps"
+SHIPPED = Path(__file__).parent
 """One file for each table and figure of the paper."""
 MAX_BYTES = 65_536
 MAX_DEPTH = 8

@@ -12,13 +12,13 @@ from pathlib import Path
 from bench.core.device import as_typed
 from bench.core.errors import BenchError, in_turn, nearest
 from bench.core.progress import say
-from bench.core.terminal import show
 from bench.data.load import load_data
 from bench.data.types import TaskData
 from bench.evaluation.self_test.doctor import warn_if_unwell
-from bench.launch import Job, Request, Session, open_session, resolve_settings, run_alone, run_here, runtime_here
-from bench.reporting.leaderboard.leaderboards import leaderboards, write_leaderboards
+from bench.runs.local import run_alone, run_here
 from bench.runs.processes import run_in_processes
+from bench.runs.request import Job, Request, Session, open_session, resolve_settings, runtime_here
+from bench.runs.run import RunOutcome
 from bench.runs.sweep.estimate import Costs, StageKey, stage_keys
 from bench.runs.sweep.file import Entry, SweepFile, count_cells, find_sweep, load_sweep
 from bench.spec.presets import PRESETS
@@ -53,8 +53,6 @@ class SweepRequest:
     """Cells at once; 0: as many as fill the machine."""
     protocols: Sequence[str]
     """Beside the file's."""
-    dry_run: bool
-    """List the cells and what they would cost, and train nothing."""
     launch: str = "local"
     """As for `run`."""
     address: str = ""
@@ -86,29 +84,32 @@ class Part:
         return f"{self.method} [{', '.join(settings)}]" if settings else self.method
 
 
-def run_sweep(request: SweepRequest) -> int:
-    """Train and score every cell of the sweep, or with `dry_run` list them. Finished ones are skipped, others resume.
+def run_sweep(request: SweepRequest) -> RunOutcome:
+    """Train and score every cell of the sweep. Finished ones are skipped, others resume.
 
-    Returns the exit status: 0, or 1 if any cell failed. Raises BenchError before anything is trained if the file, a
-    name, a setting or the data is not right, and Interrupted (state saved) on SIGTERM and SIGINT.
+    Raises BenchError before anything is trained if the file, a name, a setting or the data is not right, and
+    Interrupted (state saved) on SIGTERM and SIGINT.
     """
+    task, sessions, broken = _checked(request)
+    warn_if_unwell()
+    return RunOutcome(task, _run(sessions, request), broken)
+
+
+def plan_sweep(request: SweepRequest) -> tuple[str, Mapping[str, str]]:
+    """(every cell of the sweep and what it would cost as text, methods that cannot be imported and why).
+
+    Trains nothing. Raises BenchError as `run_sweep`.
+    """
+    _, sessions, broken = _checked(request)
+    return plan_text(sessions, request.jobs), broken
+
+
+def _checked(request: SweepRequest) -> tuple[str, list[tuple[Part, Session]], dict[str, str]]:
+    """(task, every part ready to run, methods that cannot be imported and why)."""
     path = find_sweep(request.name)
     sweep = load_sweep(path)
     say(f"sweep {sweep.name}: {sweep.summary or path}")
-    parts = expand(sweep, request)
-    sessions, broken = check(parts, path)
-    if request.dry_run:
-        show(plan_text(sessions, request.jobs))
-        good = True
-    else:
-        warn_if_unwell()
-        good = _run(sessions, request)
-        board = write_leaderboards(request.results, sweep.task)
-        show("\n\n".join(leaderboards(request.results, sweep.task)))
-        say(f"leaderboard: {board}")
-    for name, reason in broken.items():
-        print(f"\nfailed: {name}: {reason}")
-    return 0 if good and not broken else 1
+    return sweep.task, *check(expand(sweep, request), path)
 
 
 # ----------------------------------------------------------------------------------------------------------- cells

@@ -9,7 +9,7 @@ the code gives other numbers, for better or worse.
 
 A change that is meant to alter numbers comes with a new baseline, in the same commit, which says why they change:
 
-    python -c "from pathlib import Path; from bench.checks.gate.code.code_check import SHIPPED, record; record(SHIPPED)"
+    python -c "from bench.checks.gate.code.code_check import SHIPPED, record; record(SHIPPED)"
 
 Look at what `check` said before: only the values that the change explains may differ.
 """
@@ -36,11 +36,12 @@ from bench.checks.gate.code.trial import METHODS, TASK, THREADS, cpu, trial
 from bench.checks.gate.code.values import Value, Values
 from bench.checks.gate.verdict import Finding
 from bench.core.errors import BenchError
+from bench.core.installation import shipped_results
 from bench.core.progress import handed_to
 from bench.data.types import TaskData
 from bench.evaluation.judge import Judge, get_judge
 
-SHIPPED = Path(__file__).parents[1] / "baselines" / "embedded" / "code"
+SHIPPED = shipped_results() / "baselines" / "embedded" / "code"
 """The baseline that comes with this code."""
 TRAINED_STEPS = 12
 """Length of the training that the stored weights come from; the stages before it have STAGE_STEPS."""

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from bench.checks.gate.code.trial import Trial
 from bench.checks.gate.code.values import Values
 from bench.core.randomness import generator
-from bench.launch import Job
+from bench.runs.request import Job
 from methods.base import Phase, Style, Translator
 
 STEPS = 3

@@ -18,10 +18,10 @@ from bench.evaluation.feature_cache import FeatureCache
 from bench.evaluation.judge import Judge, get_judge
 from bench.evaluation.score import Record, score_direction
 from bench.evaluation.translate import Translations, style_name, translate_test_images
-from bench.launch import load_trained, store_weights
 from bench.spec.presets import EvaluationSize, JudgeSettings
 from bench.spec.protocols import ALL, FREE, PROTOCOLS
 from bench.store.cell import Cell
+from bench.training.weights import load_trained, store_weights
 from metrics.accuracy import accuracy, per_class_accuracy
 from metrics.encoders import JudgeEncoder
 from metrics.encoders.wide_resnet import WideResNet
@@ -94,7 +94,7 @@ def measure(trial: Trial, stored: Mapping[str, Tensor], judge: Judge) -> Values:
     method = job.build()
     method.load_state_dict(stored)
     store_weights(method, cell)
-    method = load_trained(job, cell, runtime)
+    method = load_trained(job.build, cell, runtime)
     style = style_name(method)
     records = evaluate_cell(method, data, DIRECTIONS, cell, make_tools(judge, trial.folder, JUDGED), style)
     for source, target in DIRECTIONS:

@@ -13,12 +13,13 @@ from torch import Tensor
 from bench.core.device import Runtime
 from bench.core.randomness import seeded
 from bench.data.types import TaskData
-from bench.launch import Job, layers, make_job, training_domains, with_clusters
+from bench.runs.request import Job, make_job
+from bench.spec.methods import layers, with_clusters
 from bench.spec.presets import STAND_IN, get_preset
 from bench.spec.run_spec import Budget, resolve_config
 from bench.spec.tasks import get_task
 from bench.store.cell import Cell
-from bench.training.train import train
+from bench.training.train import train, training_domains
 from methods.base import Domains, Translator
 from methods.parts.backbones import build_backbone
 from methods.registry import load, registered
@@ -95,7 +96,7 @@ def trial(name: str, data: TaskData, folder: Path, **settings: Any) -> Trial:
     cls = load(registered()[name].target)
     values = {**METHODS[name], **settings}
     config = resolve_config(cls, name, *layers(cls, name, get_preset("quick", "pictures"), {name: values}, "embedded"))
-    return Trial(name, cls, with_clusters(config, data), data, folder)
+    return Trial(name, cls, with_clusters(config, len(data.classes)), data, folder)
 
 
 def weights(name: str) -> Mapping[str, Tensor]:

@@ -1,0 +1,34 @@
+"""What a finished command prints: the leaderboards of its task, and the methods that could not be trained."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bench.core.progress import say
+from bench.core.terminal import show
+from bench.reporting.leaderboard.leaderboards import leaderboards, write_leaderboards
+
+if TYPE_CHECKING:
+    from bench.runs.run import RunOutcome
+
+
+def show_outcome(results: Path, outcome: RunOutcome) -> int:
+    """Print the leaderboards and what failed. Returns the exit status: 0, or 1 if anything failed."""
+    show_leaderboards(results, outcome.task)
+    return max(show_broken(outcome.broken), 0 if outcome.good else 1)
+
+
+def show_leaderboards(results: Path, task: str) -> None:
+    """Write and print the leaderboards of `task`."""
+    path = write_leaderboards(results, task)
+    show("\n".join(leaderboards(results, task)))
+    say(f"leaderboard: {path}")
+
+
+def show_broken(broken: Mapping[str, str]) -> int:
+    """Print the methods that cannot be imported, and why. Returns the exit status: 0, or 1 if there are any."""
+    for name, reason in broken.items():
+        print(f"\nfailed: {name}: {reason}")
+    return 1 if broken else 0

@@ -1,0 +1,125 @@
+"""One cell, brought to its end from wherever it stands: trained, stored, scored, or failed with a reason."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict
+from textwrap import shorten
+
+import torch
+
+from bench.core.device import Runtime
+from bench.core.environment import describe
+from bench.core.errors import BenchError, Interrupted
+from bench.core.files import write_atomically, write_json
+from bench.core.progress import say
+from bench.evaluation.encoders import Instruments
+from bench.evaluation.evaluate import evaluate_cell
+from bench.evaluation.self_test.doctor import doctor_record
+from bench.evaluation.translate import style_name
+from bench.runs.request import Job, Request, Session, open_session
+from bench.store.cell import Cell, read_metrics
+from bench.training.loop import TrainingFailed
+from bench.training.pretrained import weights_for
+from bench.training.several_devices import Group, Join, leading
+from bench.training.train import follow, train, training_domains
+from bench.training.weights import load_trained, store_weights
+from methods.base import Domains
+
+
+def run_cell(job: Job, session: Session, domains: Domains, tools: Instruments, request: Request) -> bool:
+    """Bring the one cell of `request` to its end from wherever it stands; True unless it failed."""
+    cell, runtime = Cell(request.results, job.spec), session.runtime
+    label = f"{job.spec.method} seed {job.spec.seed}"
+    with cell.locked():
+        if _failed_before(cell, label):
+            return False
+        try:
+            if not cell.is_trained():
+                _train(job, cell, domains, request, runtime)
+            cell.checkpoints.clear()
+            method = load_trained(job.build, cell, runtime)
+            style = style_name(method)
+            if cell.state() == "done" and not _scorable(cell, style, tools):
+                say(f"{label}: finished before, skipped ({cell.folder.name})")
+                return True
+            with cell.scoring_timed():
+                evaluate_cell(method, session.data, session.task.directions, cell, tools, style)
+            cell.set_state("done")
+            return True
+        except TrainingFailed as error:
+            cell.set_state("failed", reason=error.reason, step=error.step)
+            say(f"{label}: FAILED: {error}")
+            return False
+        except (BenchError, Interrupted):
+            raise
+        except Exception as error:  # one method's crash costs one row; the trace stays in its folder
+            write_atomically(cell.folder / "crash.txt", lambda file: file.write(traceback.format_exc().encode()))
+            cell.set_state("failed", reason=_reason(error))
+            say(f"{label}: CRASHED: {_reason(error)} (trace: {cell.folder / 'crash.txt'})")
+            return False
+
+
+def _reason(error: Exception) -> str:
+    """What a table says of a crash."""
+    text = f"{type(error).__name__}: {error}"
+    if isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in text:
+        return f"out of memory, a smaller batch_size needs less: {shorten(text, 300)}"
+    return text
+
+
+def _train(job: Job, cell: Cell, domains: Domains, request: Request, runtime: Runtime) -> None:
+    with torch.device("meta"):
+        supervision = job.build().supervision
+    cell.begin(supervision)
+    write_json(cell.environment, {**describe(runtime.device.type), "doctor": doctor_record()})
+    weights = cell.recording(weights_for(request.results, runtime))
+    together: Callable[[], AbstractContextManager[Group | None]] = nullcontext
+    if request.devices > 1:
+        together = lambda: leading(follow_cell, request, request.devices, runtime.device)  # noqa: E731
+    method, cost = train(job.build, domains, weights, job.spec, cell, runtime, together)
+    for remark in cell.note(method.remarks):
+        say(f"{job.spec.method} seed {job.spec.seed}: WARNING: {remark}")
+    store_weights(method, cell)
+    write_json(cell.cost, asdict(cost))
+    cell.set_state("trained")
+
+
+def follow_cell(request: Request, rank: int, join: Join) -> None:
+    """What the other processes of a training on several devices do."""
+    session = open_session(request, rank=rank)
+    (job,), runtime = session.jobs, session.runtime
+    domains, weights = training_domains(session.data, runtime), weights_for(request.results, runtime)
+    follow(job.build, domains, weights, job.spec, Cell(request.results, job.spec), runtime, join)
+
+
+def is_settled(cell: Cell, label: str, tools: Instruments) -> bool | None:
+    """Whether nothing is left to do, which is said: True for a finished cell, False for a failed one; else None."""
+    if _failed_before(cell, label):
+        return False
+    if cell.state() != "done" or not cell.styles() or any(_scorable(cell, style, tools) for style in cell.styles()):
+        return None
+    say(f"{label}: finished before, skipped ({cell.folder.name})")
+    return True
+
+
+def _failed_before(cell: Cell, label: str) -> bool:
+    """Whether the cell's training failed, which would happen again; it is said."""
+    status = cell.status()
+    failed = status["state"] == "failed" and "step" in status
+    if failed:
+        say(f"{label}: failed before ({status['reason']}); remove {cell.folder} to try again")
+    return failed
+
+
+def _scorable(cell: Cell, style: str, tools: Instruments) -> bool:
+    """Whether scoring anew would add something: no metrics yet, or an encoder that was missing is there now."""
+    path = cell.metrics(style)
+    if not path.exists():
+        return True
+    records = read_metrics(path)["records"]
+    missing = {record["protocol"] for record in records if record.get("missing", "").startswith("needs:")}
+    absent = {protocol.name for protocol in tools.protocols} - {record["protocol"] for record in records}
+    return tools.measurable(missing | absent)

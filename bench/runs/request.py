@@ -1,0 +1,186 @@
+"""What was asked for, checked, and resolved into jobs: everything that can be refused is refused before training."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from multiprocessing import parent_process
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from bench.core.device import DEVICES, Runtime, check_precision
+from bench.core.errors import BenchError, nearest
+from bench.core.progress import say
+from bench.data.load import data_kind, load_data
+from bench.data.types import TaskData
+from bench.spec.methods import layers, resolve_methods, with_clusters
+from bench.spec.presets import KindPreset, get_preset
+from bench.spec.protocols import select
+from bench.spec.run_spec import Budget, RunSpec, check_override_methods, config_values, parse_overrides, resolve_config
+from bench.spec.tasks import Task, get_task
+from methods.base import Translator
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the user asked for, as typed."""
+
+    task: str
+    """Task name."""
+    methods: Sequence[str]
+    """Names, or `package.module:Class`; empty: every built-in method."""
+    preset: str
+    """`quick` or `paper`."""
+    data: str
+    """`auto`, `embedded`, `mnist-drawn` or a folder."""
+    domains: str
+    """`a,b` for a folder with more than two domains, else empty."""
+    seeds: Sequence[int]
+    """One cell per method and seed."""
+    overrides: Sequence[str]
+    """`method.key=value`."""
+    budget: str
+    """`images=N`, `seconds=S` or empty: the preset's."""
+    device: str
+    """`auto`, `cpu`, `cuda`, `mps`."""
+    results: Path
+    """The results folder."""
+    jobs: int = 0
+    """Cells at once, each in a process of its own; 0: as many as fill the machine."""
+    protocols: Sequence[str] = ()
+    """Protocols to measure beside those that always are."""
+    launch: str = "local"
+    """`local`, or `ray`: each cell is a task of a Ray cluster."""
+    address: str = ""
+    """Of the cluster, see `bench.runs.ray.driver.connected`."""
+    profile: bool = False
+    """Whether to profile some training steps of each cell, see bench/training/profiling.py."""
+    precision: str = "auto"
+    """`auto`, `float32` or `bf16`: of the methods' training, see bench/core/device.py."""
+    devices: int = 1
+    """How many one training is divided over, see bench/training/several_devices.py."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """A cell to be made: its specification and how to build its method."""
+
+    spec: RunSpec
+    build: Callable[[], Translator]
+
+
+@dataclass(frozen=True)
+class Session:
+    """A request that was checked, with everything its cells need."""
+
+    task: Task
+    data: TaskData
+    jobs: Sequence[Job]
+    broken: Mapping[str, str]
+    """Methods that cannot be imported, and why."""
+    preset: KindPreset
+    runtime: Runtime
+
+
+def resolve_settings(request: Request) -> tuple[dict[str, type[Translator]], dict[str, str], dict[str, Any]]:
+    """({name: class}, {name: why it cannot be imported}, {name: its Config}). Reads no data.
+
+    Raises BenchError for an unknown task, preset, method or setting.
+    """
+    task = get_task(request.task)
+    preset = get_preset(request.preset, task.kind)
+    select(request.protocols)
+    classes, broken = resolve_methods(request.methods)
+    overrides = parse_overrides(request.overrides)
+    check_override_methods(overrides, list(classes))
+    kind = data_kind(task, request.data)
+    configs = {
+        name: resolve_config(cls, name, *layers(cls, name, preset, overrides, kind)) for name, cls in classes.items()
+    }
+    return classes, broken, configs
+
+
+def open_session(request: Request, data: TaskData | None = None, rank: int = 0) -> Session:
+    """Check everything and load the data, unless they are given. Raises BenchError before anything is trained.
+
+    `rank`: which of the processes of one training this is.
+    """
+    task = get_task(request.task)
+    preset = get_preset(request.preset, task.kind)
+    runtime = runtime_here(request, task.sizes[request.preset], rank)
+    classes, broken, configs = resolve_settings(request)
+    budget = Budget.parse(request.budget) if request.budget else Budget("images", preset.images)
+    if data is None:
+        data = load_data(task, request.data, task.sizes[request.preset], request.domains)
+        if parent_process() is None:
+            say(data.note)
+    configs = {name: with_clusters(config, len(data.classes)) for name, config in configs.items()}
+    jobs = [
+        make_job(task, data, request.preset, name, cls, configs[name], budget, seed)
+        for name, cls in classes.items()
+        for seed in request.seeds
+    ]
+    for job in jobs[:: len(request.seeds)]:
+        check_buildable(job, request.devices)
+    return Session(task, data, jobs, broken, preset, runtime)
+
+
+def runtime_here(request: Request, image_size: int, rank: int = 0) -> Runtime:
+    """What to check the request with: cells of a cluster run elsewhere, and this machine may have no GPU.
+
+    Raises BenchError as Runtime does, for an address without `launch="ray"`, and for a profile or several devices
+    with it.
+    """
+    check_precision(request.precision)
+    if request.launch == "ray" and request.profile:
+        raise BenchError("--profile looks at the steps of this machine", "leave out --launch ray or --profile")
+    if request.devices > 1 and (request.launch == "ray" or request.profile):
+        other = "--profile" if request.profile else "--launch ray"
+        raise BenchError(f"{other} is for trainings on one device each", f"leave out --devices or {other}")
+    if request.launch == "ray":
+        if request.device not in DEVICES:
+            raise BenchError(f"unknown device '{request.device}'", nearest(request.device, DEVICES))
+        return Runtime("cpu", image_size)
+    if request.address:
+        raise BenchError(f"--address {request.address} is of a cluster", "add --launch ray, or leave it out")
+    return Runtime(request.device, image_size, request.precision, request.devices, rank)
+
+
+def make_job(
+    task: Task, data: TaskData, preset: str, name: str, cls: type[Translator], config: Any, budget: Budget, seed: int,
+    weights: str = "",
+) -> Job:  # fmt: skip
+    """The resolved specification and the constructor call of one cell."""
+    spec = RunSpec(
+        task=task.name, domains=data.domains, data_kind=data.kind, data_version=data.version, image_size=data.size,
+        preset=preset, method=name, method_version=cls.version, config=config_values(config), budget=budget, seed=seed,
+        weights=weights,
+    )  # fmt: skip
+    constructor: Callable[..., Translator] = cls
+    return Job(spec, lambda: constructor(config, data.size))
+
+
+def check_buildable(job: Job, devices: int = 1) -> None:
+    """Refuse a setting that the method's constructor refuses, or what it cannot do on so many devices, before any cell
+    is trained."""
+    try:
+        with torch.device("meta"):
+            method = job.build()
+    except ValueError as error:
+        raise BenchError(
+            f"{job.spec.method} at {job.spec.image_size} px: {error}",
+            f"change it with --set {job.spec.method}.key=value",
+        ) from error
+    if devices == 1:
+        return
+    if job.spec.budget.kind == "seconds":
+        raise BenchError(f"--budget {job.spec.budget} is timed on one device", "with --devices give --budget images=N")
+    try:
+        method.check_divisible(devices)
+    except ValueError as error:
+        raise BenchError(
+            f"{job.spec.method} cannot be trained on {devices} devices: {error}",
+            f"leave out --devices, or {job.spec.method} from --methods, or change the setting it names",
+        ) from error

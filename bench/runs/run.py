@@ -1,0 +1,57 @@
+"""From requests to finished cells, here or on a cluster. What was done is returned; commands print it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from bench.core.errors import in_turn
+from bench.evaluation.self_test.doctor import warn_if_unwell
+from bench.runs.local import one_cell, run_alone, run_here
+from bench.runs.processes import run_in_processes
+from bench.runs.request import Request, open_session
+
+
+@dataclass(frozen=True)
+class RunOutcome:
+    """What became of a request's cells."""
+
+    task: str
+    """Name of the task."""
+    good: bool
+    """Whether no cell failed."""
+    broken: Mapping[str, str]
+    """Methods that cannot be imported, and why."""
+
+
+def run(request: Request) -> RunOutcome:
+    """Train and score everything asked for. Finished cells are skipped, others resume.
+
+    Raises BenchError before anything is trained if the request cannot be met, and Interrupted (state saved) on SIGTERM
+    and SIGINT.
+    """
+    return run_together([request])
+
+
+def run_together(requests: Sequence[Request]) -> RunOutcome:
+    """As `run`, for requests that differ in methods, seeds, settings or length alone: their cells share the machine."""
+    first = requests[0]
+    sessions = [open_session(first)]
+    sessions += [open_session(other, sessions[0].data) for other in requests[1:]]
+    warn_if_unwell()
+    cells = [
+        (one_cell(request, job), session, job)
+        for request, session in zip(requests, sessions, strict=True)
+        for job in session.jobs
+    ]
+    at_once = min(len(cells), first.jobs or sessions[0].runtime.cells_at_once)
+    if first.launch == "ray":
+        from bench.runs.ray.driver import run_on_cluster
+
+        good = run_on_cluster(cells, first.device, first.address, first.jobs)
+    elif at_once > 1:
+        good = run_in_processes([alone for alone, _, _ in cells], run_alone, at_once)
+    else:
+        good = in_turn(list(zip(requests, sessions, strict=True)), lambda pair: run_here(*pair))
+    broken = {name: why for session in sessions for name, why in session.broken.items()}
+    return RunOutcome(sessions[0].task.name, good, broken)

@@ -1,0 +1,36 @@
+"""Pretrained networks that methods ask for by name: fetched ones, and the stand-in that the harness trains."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import torch
+
+from bench.core.device import Runtime
+from bench.data.fetch.locate import find_weights
+from bench.spec import presets
+from bench.spec.presets import STAND_IN
+from bench.training.stand_in import stand_in_weights
+
+Weights = Callable[[str], Mapping[str, torch.Tensor]]
+"""Name of a network -> its state dict, see `Context.weights`."""
+
+
+def weights_for(results: Path, runtime: Runtime) -> Weights:
+    """`Context.weights`: the stand-in, trained when it is first asked for, and whatever was fetched."""
+
+    def weights(name: str) -> Mapping[str, torch.Tensor]:
+        return (
+            stand_in_weights(results, presets.STAND_IN_SETTINGS, runtime) if name == STAND_IN else fetched_weights(name)
+        )
+
+    return weights
+
+
+def fetched_weights(name: str) -> Mapping[str, torch.Tensor]:
+    """The state dict of a fetched network; raises LookupError with the remedy if it is absent."""
+    path = find_weights(name)
+    if path is None:
+        raise LookupError(f"no weights called '{name}': bench fetch {name}")
+    return torch.load(path, map_location="cpu", weights_only=True)
