@@ -21,12 +21,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim import Adam
 
-from methods.base import Domains, Phase
+from methods.base import Domains, Phase, Stage
 from methods.parts.augment import random_flip, random_resized_crop
 from methods.parts.kernels import InstanceNorm
 from methods.parts.layers import SLOPE
 from methods.parts.losses import l1, least_squares, wide
-from methods.semantics.stage import Stage
 
 RESIDUAL_BLOCKS = 3
 """In an encoder, and in a generator."""

@@ -1,7 +1,7 @@
 """The documentation is current, and what it tells a reader to type works.
 
-Three kinds of commands. *Run*, literally, with the settings of tests/helpers/tiny.py on a small folder: the quick start's story
-on `my_images`, in its order (`test_the_quick_starts_story`), and everything that only lists or explains
+Three kinds of commands. *Run*, literally, with the settings of tests/helpers/tiny.py on a small folder: the quick
+start's story on `my_images`, in its order (`test_the_quick_starts_story`), and everything that only lists or explains
 (`test_what_only_lists`). *Checked*, all of them: the real parser reads the options, and names of tasks, methods,
 settings, presets, protocols, sweeps, figures and files are looked up, but nothing is trained (`test_each_command`).
 *Neither*: programs that are not ours (pip, tox, pytest).

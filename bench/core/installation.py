@@ -16,7 +16,8 @@ ROOT = BENCH.parent
 
 
 def shipped_results() -> Path:
-    """The folder with the published values and the baselines: inside the package in a wheel, beside it in a checkout."""
+    """The folder with the published values and the baselines: inside the package in a wheel, beside it in a checkout.
+    The folder with the published values and the baselines: inside the package in a wheel, beside it in a checkout.
     inside = BENCH / "results"
     return inside if inside.is_dir() else ROOT / "results"
 
@@ -24,8 +25,8 @@ def shipped_results() -> Path:
 def prefer_own_packages() -> None:
     """Let `import` find our packages first, and modules in the current folder (`package.module:Class`) last.
 
-    `python -m bench` puts the current folder before everything, `udt-bench` leaves it out: after this call they find the
-    same. Processes that are started from here inherit it. Raises BenchError if a folder of somebody else's stands
+    `python -m bench` puts the current folder before everything, `udt-bench` leaves it out: after this call they find
+    the same. Processes that are started from here inherit it. Raises BenchError if a folder of somebody else's stands
     before one of our packages all the same (in $PYTHONPATH, for example).
     """
     here = os.getcwd()

@@ -12,10 +12,10 @@ from torch import Tensor
 from bench.core.files import write_json
 from bench.data.types import TaskData
 from bench.evaluation.encoders import Instruments, Missing
+from bench.evaluation.sample_grid import sample_grid
 from bench.evaluation.score import Record, score_direction, unrounded_key
 from bench.evaluation.self_test.doctor import doctor_record
 from bench.evaluation.translate import Translations, keep, kept, provenance, translate_test_images
-from bench.reporting.figures.figures import sample_grid
 from bench.spec.protocols import TRANSLATION
 from bench.store.cell import SCHEMA, Cell, read_metrics
 from methods.base import Translator

@@ -26,12 +26,11 @@ from bench.training.loop import TrainingFailed
 from bench.training.pretrained import weights_for
 from bench.training.stages import StageStore
 from bench.training.train import training_domains
-from methods.base import Context
+from methods.base import Context, Stage
 from methods.registry import load, registered
 from methods.semantics.categories import Categories, build_categories
 from methods.semantics.imsat import IMSAT, cluster_of
 from methods.semantics.spectral import Spectral, encode
-from methods.semantics.stage import Stage
 from metrics.alignment import (
     adjusted_rand_index,
     alignment_accuracy,

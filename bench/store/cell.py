@@ -17,8 +17,6 @@ from bench.core.progress import say
 from bench.spec.run_spec import RunSpec
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from bench.store.checkpoints import CheckpointFolder
 
 T = TypeVar("T")
@@ -273,12 +271,3 @@ def read_cells(root: Path, task: str) -> Iterator[dict[str, Any]]:
             yield read_cell(path.parent)
         except BenchError as error:
             say(f"left out: {error.what}")
-
-
-def frame(root: Path, task: str) -> pd.DataFrame:
-    """One row per cell x style source x metric x direction x class; one without value for a cell without metrics."""
-    from bench.store.index import read_records
-
-    records = read_records(root, task)
-    base = root / "runs" / task
-    return records.frame().assign(folder=lambda rows: [str(base / name) for name in rows["folder"]])

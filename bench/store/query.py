@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from bench.store.columns import RECORD_COUNTS, RECORD_NUMBERS, Records
+from bench.store.index import read_records
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 FLOOR_COUNTS = ("floor_n", "floor_reference", "n")
 
@@ -243,3 +248,10 @@ def _floors(columns: Mapping[str, np.ndarray], starts: np.ndarray) -> dict[int, 
         floor = Floor(value, None if np.isnan(deviation) else deviation, *counts)
         found[number] = (*found.get(number, ()), floor)
     return found
+
+
+def frame(root: Path, task: str) -> pd.DataFrame:
+    """One row per cell x style source x metric x direction x class; one without value for a cell without metrics."""
+    records = read_records(root, task)
+    base = root / "runs" / task
+    return records.frame().assign(folder=lambda rows: [str(base / name) for name in rows["folder"]])

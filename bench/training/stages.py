@@ -26,8 +26,7 @@ from bench.core.progress import say
 from bench.core.randomness import generator, seeded
 from bench.store.checkpoints import CheckpointFolder
 from bench.training.loop import Loop, LossLog, load_module_state, module_state
-from methods.base import run_step
-from methods.semantics.stage import Stage
+from methods.base import Stage, run_step
 
 S = TypeVar("S", bound=Stage)
 

@@ -1,8 +1,8 @@
 """The stand-in for VGG-19 where nothing may be downloaded: a small network trained with labels of other drawn classes.
 
 VGG-19 was trained with the labels of photographs; this one with the labels of letters and objects that no task has
-(bench/data/drawn/unseen_classes.py). It is trained when a method first asks for it, once for a results folder, from its own
-seed, on one CPU thread: the same for every task, method and seed. Methods that use it are weakly supervised.
+(bench/data/drawn/unseen_classes.py). It is trained when a method first asks for it, once for a results folder, from its
+own seed, on one CPU thread: the same for every task, method and seed. Methods that use it are weakly supervised.
 """
 
 from __future__ import annotations

@@ -35,7 +35,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim import Adam
 
-from methods.base import Phase
+from methods.base import Phase, Stage, digest
 from methods.parts.checks import load_networks, require, without_prefix
 from methods.parts.losses import logistic, wide
 from methods.semantics.classifiers import (
@@ -47,7 +47,6 @@ from methods.semantics.classifiers import (
     ImageDiscriminator,
     to_inputs,
 )
-from methods.semantics.stage import Stage, digest
 
 Network = Callable[[Tensor], Tensor]
 """Inputs (B, ...) -> logits (B, K)."""

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from methods.base import Domains
+from methods.base import Domains, Stage
 from methods.parts.backbones import BACKBONES, build_backbone, load_backbone
 from methods.parts.checks import require
 from methods.parts.layers import pooled
@@ -29,7 +29,6 @@ from methods.semantics.classifiers import FeatureClassifier, ImageClassifier
 from methods.semantics.imsat import IMSAT, ClusterNetwork, IMSATConfig, cluster_of
 from methods.semantics.moco import MoCo, MoCoConfig, build_encoder
 from methods.semantics.spectral import Features, Spectral, SpectralConfig
-from methods.semantics.stage import Stage
 
 if TYPE_CHECKING:
     from methods.base import Context

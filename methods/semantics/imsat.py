@@ -36,12 +36,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim import Adam
 
-from methods.base import Phase
+from methods.base import Phase, Stage, digest
 from methods.parts.checks import is_power_of_two, load_networks, require, without_prefix
 from methods.parts.layers import SLOPE
 from methods.parts.losses import wide
 from methods.semantics.classifiers import classes_of, to_inputs
-from methods.semantics.stage import Stage, digest
 
 SAMPLE = 4096
 """Number of images, at most, by which a finished run is judged."""

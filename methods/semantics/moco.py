@@ -33,12 +33,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim import SGD
 
-from methods.base import Phase, to_model_range
+from methods.base import Phase, Stage, to_model_range
 from methods.parts.augment import random_flip, random_resized_crop
 from methods.parts.backbones import NORMS, Normalise, ResNet50
 from methods.parts.checks import require
 from methods.parts.losses import wide
-from methods.semantics.stage import Stage
 from methods.semantics.views import random_blur, random_colours
 
 RATIO = (3 / 4, 4 / 3)

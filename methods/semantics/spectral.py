@@ -31,8 +31,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from methods.base import Stage, digest
 from methods.parts.checks import require
-from methods.semantics.stage import Stage, digest
 
 LARGEST = 20_000
 """Rows that are clustered at most: the affinities then take 3.2 GB, and the solver some times that."""

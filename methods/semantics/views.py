@@ -1,7 +1,7 @@
 """Two looks at one image: the colour and blur part of MoCo-v2's augmentation, batched, an own draw for each image.
 
-Images are float (B, 3, H, W) in [-1, 1] in and out, as in `methods.parts.augment`; all numbers come from the CPU generator
-that is passed in, and the amount drawn does not depend on the outcome.
+Images are float (B, 3, H, W) in [-1, 1] in and out, as in `methods.parts.augment`; all numbers come from the CPU
+generator that is passed in, and the amount drawn does not depend on the outcome.
 
 Colour jitter is one affine map per image. Brightness and contrast scale, saturation scales the distance to grey, hue
 turns about the grey axis of YIQ space; saturation and hue leave the luma as it is. Without clamping in between, these

@@ -49,10 +49,10 @@ def best_set(
     methods; three seeds take 4.
 
     With one seed on a side, `image_deviations` (method -> standard deviation of its value over images, as by
-    `metrics.statistics.intervals.half_sample_deviation`) allow a normal test of the two values at hand. It says whether *these
-    trainings* differ on other images, and nothing about other trainings; `note` says so. It takes the images of both
-    as drawn apart: where the sources are shared, it is cautious. Without deviations there is no test, a method that
-    could not be tested stays in the set, and if none could be, the set is empty rather than full.
+    `metrics.statistics.intervals.half_sample_deviation`) allow a normal test of the two values at hand. It says whether
+    *these trainings* differ on other images, and nothing about other trainings; `note` says so. It takes the images of
+    both as drawn apart: where the sources are shared, it is cautious. Without deviations there is no test, a method
+    that could not be tested stays in the set, and if none could be, the set is empty rather than full.
 
     ValueError for no method, a method without a value, values or deviations that are not finite.
     """

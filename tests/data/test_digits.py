@@ -1,4 +1,5 @@
-"""MNIST, SVHN and USPS from small files in their original formats (bench/data/sources/digits.py), and from the real ones."""
+"""MNIST, SVHN and USPS from small files in their original formats (bench/data/sources/digits.py), and from the real
+ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""`python tests/helpers/tiny_cluster.py run --launch ray ...`: tiny.py for a cluster, whose workers get its settings, too.
+"""`python tests/helpers/tiny_cluster.py run --launch ray ...`: tiny.py for a cluster, whose workers get its settings,
+too.
 
 Every attempt at a cell adds a line to the file $TINY_JOURNAL: `begin` or `end`, the cell's identity, the process.
 """

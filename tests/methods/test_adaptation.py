@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from bench.data.load import load_data
 from bench.data.types import TaskData
 from bench.spec.tasks import get_task
-from methods.base import run_step
+from methods.base import digest, run_stage, run_step
 from methods.semantics.adaptation import (
     FEATURE_SPACE,
     Adaptation,
@@ -46,7 +46,6 @@ from methods.semantics.classifiers import (
     classes_of,
     to_inputs,
 )
-from methods.semantics.stage import digest, run_stage
 
 SMALL = AdaptationConfig(
     width=8, discriminator_width=10, steps=6, batch_size=5, lambda_source=1.1, lambda_entropy=0.2, lambda_confusion=0.3,

@@ -23,7 +23,7 @@ from test_egsc_it_networks import (
 )
 from torch import Tensor
 
-from methods.base import Context, Domains, Exemplar, Phase, Progress, run_step, to_model_range
+from methods.base import Context, Domains, Exemplar, Phase, Progress, run_stage, run_step, to_model_range
 from methods.egsc_it import (
     DISCRIMINATORS,
     EGSCIT,
@@ -40,7 +40,6 @@ from methods.egsc_it import (
 )
 from methods.egsc_it_autoencoder import Autoencoders, draw_images
 from methods.parts.backbones import StandInVGG, VGGFeatures, build_backbone
-from methods.semantics.stage import run_stage
 
 SIZE = 16
 SMALL = EGSCITConfig(

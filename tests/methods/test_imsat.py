@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from bench.data.load import load_data
 from bench.spec.tasks import get_task
-from methods.base import run_step
+from methods.base import run_stage, run_step
 from methods.semantics.imsat import (
     IMSAT,
     ClusterNetwork,
@@ -30,7 +30,6 @@ from methods.semantics.imsat import (
     mutual_information,
     random_affine,
 )
-from methods.semantics.stage import run_stage
 
 SMALL = IMSATConfig(
     width=6, critic_width=8, steps=6, batch_size=5, critic_steps=3, lambda_transform=1.7, penalty_weight=1.3

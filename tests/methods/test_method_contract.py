@@ -1,4 +1,5 @@
-"""What our own methods keep beyond the contract that `bench conform` checks for everybody (tests/checks/test_conform.py)."""
+"""What our own methods keep beyond the contract that `bench conform` checks for everybody
+(tests/checks/test_conform.py)."""
 
 from __future__ import annotations
 

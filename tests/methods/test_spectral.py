@@ -11,6 +11,7 @@ import torch
 from determined import numbers
 from torch import Tensor, nn
 
+from methods.base import run_stage
 from methods.semantics.spectral import (
     LARGEST,
     Features,
@@ -21,7 +22,6 @@ from methods.semantics.spectral import (
     in_order_of_appearance,
     saturation,
 )
-from methods.semantics.stage import run_stage
 
 BLOBS = 3
 

@@ -11,7 +11,7 @@ from test_end_to_end import cells, request
 from bench.core.errors import BenchError
 from bench.reporting.compare import CompareRequest, compare
 from bench.runs.run import run
-from bench.store.cell import frame
+from bench.store.query import frame
 
 pytestmark = pytest.mark.usefixtures("tiny_preset", "no_real_files")
 

@@ -23,7 +23,7 @@ from bench.cli.commands import main
 from bench.core.errors import BenchError
 from bench.reporting.page.collect import collect
 from bench.reporting.page.page import section, write_page, write_report
-from bench.store.cell import frame
+from bench.store.query import frame
 
 HOSTILE = (
     "<script>alert(1)</script>",

@@ -18,7 +18,7 @@ from bench.reporting.leaderboard.leaderboards import leaderboards
 from bench.runs.request import Request
 from bench.runs.rescore import RescoreRequest, rescore
 from bench.runs.run import run
-from bench.store.cell import frame, read_cells
+from bench.store.query import frame, read_cells
 
 pytestmark = pytest.mark.usefixtures("tiny_preset", "no_real_files")
 

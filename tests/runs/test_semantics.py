@@ -28,12 +28,11 @@ from bench.training.loop import TrainingFailed
 from bench.training.pretrained import fetched_weights
 from bench.training.stages import StageStore
 from bench.training.train import training_domains
-from methods.base import Context
+from methods.base import Context, digest
 from methods.semantics.adaptation import AdaptationConfig
 from methods.semantics.categories import SemanticsConfig, build_categories
 from methods.semantics.imsat import ClusterNetwork, IMSATConfig, cluster_of
 from methods.semantics.moco import MoCoConfig
-from methods.semantics.stage import digest
 
 TINY = SemanticsConfig(
     imsat=IMSATConfig(width=4, critic_width=8, steps=12, batch_size=8),

@@ -11,9 +11,8 @@ from torch import Tensor
 
 from bench.checks.conform.check import check, unless
 from bench.checks.conform.resuming import compared
-from bench.checks.conform.run import Training
 from bench.checks.conform.state import attributes
-from bench.checks.conform.subject import Subject
+from bench.checks.conform.subject import Subject, Training
 from methods.base import Translator
 
 

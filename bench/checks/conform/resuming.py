@@ -6,9 +6,8 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from bench.checks.conform.check import check, unless
-from bench.checks.conform.run import STEPS, Training
 from bench.checks.conform.state import RANDOM, attributes, difference
-from bench.checks.conform.subject import Subject, global_seeds
+from bench.checks.conform.subject import STEPS, Subject, Training, global_seeds
 
 
 def compared(subject: Subject, training: Training) -> str:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import torch
 
 from bench.checks.conform.check import check, unless
-from bench.checks.conform.run import STEPS
-from bench.checks.conform.subject import Subject
+from bench.checks.conform.subject import STEPS, Subject
 from bench.core.randomness import generator
 from methods.base import Progress, run_step
 

@@ -1,4 +1,5 @@
-"""Another drawn set of classes, which no task has: for a small network that is trained with labels (bench/training/stand_in.py).
+"""Another drawn set of classes, which no task has: for a small network that is trained with labels
+(bench/training/stand_in.py).
 
 Twelve letters, drawn as the house numbers are and as white pen strokes; ten objects, drawn as sketches and as scenes.
 So every way of drawing of the embedded tasks occurs, and none of their classes. Every item has its own seed from the

@@ -7,7 +7,8 @@ other file or folder inside a class folder is an error: skipping, say, a `.gif` 
 The split does not depend on names: per class and domain, files sorted by the sha256 of their bytes, the first 20 %
 (at least 2) are test.
 
-What is wrong is said all at once (`bench.core.errors.each`), not file by file: folders collected by hand have many faults.
+What is wrong is said all at once (`bench.core.errors.each`), not file by file: folders collected by hand have many
+faults.
 """
 
 from __future__ import annotations

@@ -14,8 +14,8 @@ from bench.spec.presets import PRESETS, get_preset
 from bench.spec.run_spec import flat_values
 from bench.spec.tasks import TASKS, get_task
 from bench.store import query as pools
-from bench.store.cell import frame
 from bench.store.columns import GIVEN
+from bench.store.query import frame
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -134,7 +134,7 @@ class Found:
     method: str
     """Which of the slot's methods they are of."""
     rows: pd.DataFrame
-    """Theirs of `bench.store.cell.frame`: one config, all seeds."""
+    """Theirs of `bench.store.query.frame`: one config, all seeds."""
     notes: tuple[str, ...] = ()
     """What the figure must say of them."""
 

@@ -172,7 +172,7 @@ def stored_features(request: FigureRequest, data: TaskData) -> list[Path]:
 
 def _clustered(path: Path) -> bool:
     """Whether spectral clusters were made of one of the domains' features."""
-    from methods.semantics.stage import digest
+    from methods.base import digest
 
     of = {_record(other)["identity"]["features"] for other in path.parent.parent.glob("spectral-seed*/stage.json")}
     return any(digest(value) in of for value in _tensors(path).values())

@@ -1,4 +1,4 @@
-"""The paper's figures from stored results, and the sample grid of a cell.
+"""The paper's figures from stored results.
 
 `FIGURES` is the table of figures: what each shows, of which cells, and which shipped sweep makes these. Collecting
 (collect.py, values.py) knows no picture; bars.py, curves.py, grids.py and embedding.py know no file; page.py has the
@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 
 from bench.core.errors import BenchError, nearest
 from bench.core.progress import say
-from bench.evaluation.sample_grid import sample_grid
 from bench.reporting.figures.bars import Bars
 from bench.reporting.figures.collect import FigureRequest, Load, Remedy, Setting, Settings, Slot, collect, remedy_of
 from bench.reporting.figures.curves import Curves
@@ -29,8 +28,6 @@ from bench.spec.tasks import get_task
 if TYPE_CHECKING:
     from bench.data.types import TaskData
     from bench.reporting.figures.axes import Drawn
-
-__all__ = ["FIGURES", "FigureRequest", "PaperFigure", "draw_figure", "figure_list", "make_figure", "sample_grid"]
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,8 @@
 """From settings to one page: the template, the pictures in it or beside it, and a policy that forbids all else.
 
 Whatever a user named (methods, classes, reasons, settings) reaches the page through Jinja's escaping or that of
-`bench.reporting.tables.as_html`; control characters and characters that turn the direction of writing are replaced in both.
-Nothing of it becomes an address, an identifier, a style or a script.
+`bench.reporting.tables.as_html`; control characters and characters that turn the direction of writing are replaced in
+both. Nothing of it becomes an address, an identifier, a style or a script.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The paper's numbers (Lavoie et al., ICLR 2021, arXiv 2010.01262), and where they do not fit together.
 
-`results/paper.csv` has every number that the paper prints: its tables, and the accuracies in the text of 4.1 and 4.2. The
-values of its bar charts (Figs. 3, 7, 8) are printed nowhere. A table's own names of methods, directions and classes
+`results/paper.csv` has every number that the paper prints: its tables, and the accuracies in the text of 4.1 and 4.2.
+The values of its bar charts (Figs. 3, 7, 8) are printed nowhere. A table's own names of methods, directions and classes
 are kept; which of ours they are, paper.py says.
 """
 
