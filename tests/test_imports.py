@@ -106,6 +106,6 @@ def test_the_rule(importer: str, target: str, right: bool) -> None:
 
 
 def test_lazy_and_typing_imports_are_seen() -> None:
-    lazy = "def f():\n    from bench.core import files\n    import bench.spec.tasks\nif TYPE_CHECKING:\n    from
-    bench.store.cell import Cell\n" assert list(imported(lazy)) == ["bench.core.files", "bench.spec.tasks",
-    "bench.store.cell"]
+    function = "def f():\n    from bench.core import files\n    import bench.spec.tasks\n"
+    typing = "if TYPE_CHECKING:\n    from bench.store.cell import Cell\n"
+    assert list(imported(function + typing)) == ["bench.core.files", "bench.spec.tasks", "bench.store.cell"]

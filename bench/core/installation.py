@@ -16,8 +16,7 @@ ROOT = BENCH.parent
 
 
 def shipped_results() -> Path:
-    """The folder with the published values and the baselines: inside the package in a wheel, beside it in a checkout.
-    The folder with the published values and the baselines: inside the package in a wheel, beside it in a checkout.
+    """The folder with the published values and the baselines: in the package (wheel) or beside it (checkout)."""
     inside = BENCH / "results"
     return inside if inside.is_dir() else ROOT / "results"
 

@@ -94,7 +94,7 @@ class Source(Protocol):
 
 
 class Progress(Protocol):
-    """Something that shows the advance over an iterable (`bench.core.progress.track`); a plain pass-through in tests.
-    Something that shows the advance over an iterable (`bench.core.progress.track`); a plain pass-through in tests.
+    """Something that shows the advance over an iterable (`bench.core.progress.track`); a plain pass-through in
+    tests."""
 
     def __call__(self, items: Iterable[Item], total: int, label: str) -> Iterable[Item]: ...

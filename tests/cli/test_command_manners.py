@@ -294,7 +294,7 @@ def test_a_command_is_never_broken() -> None:
 
 
 def test_every_command_is_in_the_tests_of_help() -> None:
-    from test_cli import LEVELS
+    from test_commands import LEVELS
 
     commands = {info.name or info.callback.__name__ for info in cli.app.registered_commands if info.callback}
     groups = {group.name: group.typer_instance for group in cli.app.registered_groups}

@@ -1,5 +1,5 @@
-"""Any <domain>/<class>/ tree: what is accepted and refused, how odd images are decoded (bench/data/sources/folder.py).
-Any <domain>/<class>/ tree: what is accepted and refused, how odd images are decoded (bench/data/sources/folder.py).
+"""Any <domain>/<class>/ tree: what is accepted and refused, how odd images are decoded
+(bench/data/sources/folder.py)."""
 
 from __future__ import annotations
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,11 +12,9 @@ import torch.nn.functional as F
 from determined import domains, fill, numbers
 from torch import Tensor, nn
 
-from bench.data.load import load_data
 from bench.spec.methods import layers, with_clusters
 from bench.spec.presets import PRESETS
 from bench.spec.run_spec import flat_values, resolve_config
-from bench.spec.tasks import get_task
 from methods.base import Code, Context, Exemplar, Noise, Progress
 from methods.category_tables import CategoryTables
 from methods.cats_udt import Batch, CatsUDT, CatsUDTConfig
@@ -420,7 +417,6 @@ def test_the_paper_preset_has_the_published_semantics() -> None:
     assert semantics("digits") == SemanticsConfig()
 
 
-def test_the_number_of_clusters_is_that_of_the_task_s_classes(shapes: Path) -> None:
-    data = load_data(get_task("folder"), str(shapes), 16)
+def test_the_number_of_clusters_is_that_of_the_task_s_classes() -> None:
     assert with_clusters(CatsUDTConfig(), 2).clusters == 2
     assert with_clusters(CatsUDTConfig(clusters=7), 2).clusters == 7
