@@ -8,8 +8,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
-from real_files import real_file
-from test_frechet import INCEPTION, pacs
+from real_files import INCEPTION, pacs, real_file
 from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
 from metrics.encoders import TF1, InceptionEncoder, InceptionNetwork

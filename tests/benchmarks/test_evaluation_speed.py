@@ -8,10 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from board_cells import add
 from eval_toys import make_tools
-from real_files import real_file
-from test_frechet import INCEPTION, pacs
-from test_leaderboard import add
+from real_files import INCEPTION, pacs, real_file
 from toys import Toy, ToyConfig
 
 from bench.data.types import Split, TaskData

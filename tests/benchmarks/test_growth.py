@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 import tiny
 import torch
+from board_cells import add
 from eval_toys import PairEncoder, PixelEncoder, make_data, make_tools
 from made_up_training import CLUSTERS, make, random_domains
 from paired import take_turns
-from test_leaderboard import add
 from toys import Toy, ToyConfig
 
 from bench.data.load import load_data

@@ -10,9 +10,8 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from real_files import real_file
-from test_frechet import INCEPTION, pacs
-from test_ndb import images
+from eval_toys import smooth_images
+from real_files import INCEPTION, pacs, real_file
 
 from metrics.checks import pinned_blas
 from metrics.encoders import TF1, InceptionEncoder, InceptionNetwork
@@ -49,7 +48,7 @@ def test_all_metrics_cost_at_most_a_seventh_of_an_inception_pass() -> None:
     encoder(photos[:8])
     encoding = seconds(lambda: encoder(photos)) / len(photos) * COUNT
     x, y, labels = features(COUNT, 0), features(COUNT, 1), np.arange(COUNT) % 10
-    pixels = images(COUNT, 32, 0), images(COUNT, 32, 1)
+    pixels = smooth_images(COUNT, 32, 0), smooth_images(COUNT, 32, 1)
     costs = {
         "FID": seconds(lambda: frechet_distance(x, y)),
         "FID's interval": seconds(lambda: frechet_interval(x, y, repeats=50)),

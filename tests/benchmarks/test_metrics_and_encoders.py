@@ -8,8 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from real_files import real_file
-from test_frechet import INCEPTION
+from real_files import INCEPTION, real_file
 
 from metrics.alignment import adjusted_rand_index, cluster_map, hungarian_accuracy, normalized_mutual_information
 from metrics.checks import pinned_blas

@@ -13,7 +13,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from scipy.io import savemat
-from test_judge import SETTINGS, make_data
+from small_judge import SETTINGS, make_data
 from tiny import TINY_STAND_IN
 
 from bench.core.device import Runtime

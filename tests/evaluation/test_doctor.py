@@ -17,16 +17,15 @@ import lpips
 import numpy as np
 import pytest
 import torch
+from as_typed import cells, request, rescore, run
 from PIL import Image
 from scipy.stats import norm
-from test_end_to_end import cells, request
 from torch.nn import functional as F
 
 from bench.cli.commands import main
 from bench.evaluation.self_test import doctor
 from bench.evaluation.self_test.case import Case, Check, Refused, check
-from bench.runs.rescore import RescoreRequest, rescore
-from bench.runs.run import run
+from bench.runs.rescore import RescoreRequest
 from metrics import accuracy, frechet, kernel, manifold, ndb
 from metrics.encoders import judge, lpips_alexnet
 from metrics.statistics import intervals

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from board_cells import add
 from eval_toys import PairEncoder, PixelEncoder, make_data, make_tools
-from test_leaderboard import add
 from toys import Toy, ToyConfig
 
 from bench.data.types import TaskData

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from board_cells import add
 from eval_toys import make_data
-from test_leaderboard import add
 from toys import Toy, ToyConfig
 
 from bench.evaluation.translate import (

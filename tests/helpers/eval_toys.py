@@ -92,3 +92,10 @@ class PairEncoder:
 def _distances(rows: np.ndarray) -> np.ndarray:
     first, second = np.triu_indices(len(rows), 1)
     return np.abs(rows[first] - rows[second]).mean(axis=1)
+
+
+def smooth_images(n: int, size: int, seed: int) -> np.ndarray:
+    """Smooth colour images uint8 (n, 3, size, size), so that k-means has something to find."""
+    rng = np.random.default_rng(seed)
+    coarse = rng.integers(0, 256, (n, 3, 2, 2)).repeat(size // 2, axis=2).repeat(size // 2, axis=3)
+    return (0.9 * coarse + rng.integers(0, 25, coarse.shape)).astype(np.uint8)

@@ -7,6 +7,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from determined import fill, numbers
+from egsc_it_names import official_name
 from torch import Tensor
 
 from methods.base import Domains
@@ -212,19 +213,6 @@ def test_parameter_counts_are_the_official_ones(
 
 def small(stages: int = 2) -> EGSCIT:
     return EGSCIT(EGSCITConfig(width=2, discriminator_width=2, stages=stages), 32)
-
-
-def official_name(network: str, key: str) -> str:
-    """Section 9's name of our parameter `key` of `network`."""
-    *modules, last = key.split(".")
-    if network.startswith("discriminator"):
-        kinds = {"weight": "gamma", "bias": "beta"} if "ins_norm" in key else {"weight": "weights", "bias": "biases"}
-        return f"UNIT/discriminator_{network[-1].upper()}/{modules[0]}/{kinds[last]}"
-    scope = {"features_a": "VAEGAN_recon_A/part1", "features_b": "VAEGAN_recon_B/part1"}.get(network)
-    if scope is None:
-        scope = "UNIT/" + (network if network.startswith("share") else network[:-1] + network[-1].upper())
-    layer = "conv2d_transpose" if modules[0].startswith("deconv") else "conv2d"
-    return "/".join([scope, *modules, layer, {"weight": "kernel", "bias": "bias"}[last]])
 
 
 def checkpoint(stages: int = 2) -> tuple[EGSCIT, dict[str, Tensor]]:

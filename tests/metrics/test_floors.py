@@ -6,8 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from real_files import real_file
-from test_frechet import pacs
+from real_files import pacs, real_file
 
 from metrics.frechet import frechet_distance
 from metrics.kernel import kernel_distance

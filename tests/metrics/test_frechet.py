@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,8 +10,7 @@ import scipy.linalg
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from PIL import Image
-from real_files import real_file
+from real_files import INCEPTION, pacs, real_file
 
 from metrics.checks import pinned_blas
 from metrics.frechet import (
@@ -25,8 +23,6 @@ from metrics.frechet import (
     moments,
     per_class_frechet,
 )
-
-INCEPTION = "weights/weights-inception-2015-12-05-nofc.pth"
 
 
 def exact_sample(rng: np.random.Generator, n: int, mean: np.ndarray, root: np.ndarray) -> np.ndarray:
@@ -357,11 +353,3 @@ def test_fid_of_real_images_equals_torch_fidelity(pair: str) -> None:
     ours = frechet_distance(encoder(x), encoder(y))
     print(f"{pair}: FID {ours:.8f}, torch-fidelity {theirs:.8f}, relative difference {abs(ours / theirs - 1):.1e}")
     assert ours == pytest.approx(theirs, rel=1e-4)
-
-
-def pacs(folder: Path, count: int, size: int = 64) -> np.ndarray:
-    """`count` images spread over the classes of a PACS domain: uint8 (count, 3, size, size)."""
-    files = sorted(path for path in folder.glob("*/*") if path.is_file())
-    files = files[:: len(files) // count][:count]
-    images = [Image.open(path).convert("RGB").resize((size, size), Image.Resampling.LANCZOS) for path in files]
-    return np.stack([np.asarray(image).transpose(2, 0, 1) for image in images])

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from real_files import real_file
-from test_frechet import pacs, trace_of
+from real_files import pacs, real_file
+from test_frechet import trace_of
 
 from metrics.frechet import frechet_distance
 from metrics.kernel import kernel_distance

@@ -9,9 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from real_files import real_file
+from real_files import INCEPTION, pacs, real_file
 from test_encoders import random_images
-from test_frechet import INCEPTION, pacs
 from torch import nn
 from torch.nn import functional as F
 from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3

@@ -11,8 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from real_files import real_file
-from test_frechet import INCEPTION, pacs
+from real_files import INCEPTION, pacs, real_file
 
 from metrics.kernel import kernel_distance, per_class_kernel, subset_kernel_distance
 from metrics.per_class import ClassDistance

@@ -12,8 +12,7 @@ import lpips
 import numpy as np
 import pytest
 import torch
-from real_files import real_file
-from test_frechet import pacs
+from real_files import pacs, real_file
 
 from metrics.encoders import LpipsAlexNet
 from metrics.lpips_diversity import cosine_diversity, within_source_diversity

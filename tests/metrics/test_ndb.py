@@ -6,10 +6,10 @@ import math
 
 import numpy as np
 import pytest
-from real_files import real_file
+from eval_toys import smooth_images
+from real_files import pacs, real_file
 from scipy.spatial.distance import jensenshannon
 from sklearn.cluster import KMeans
-from test_frechet import pacs
 from threadpoolctl import threadpool_limits
 
 from metrics.ndb import Bins, Ndb, assign, different_bins, jensen_shannon, make_bins, ndb, ndb_to_bins
@@ -58,13 +58,6 @@ def blobs(counts: list[int], seed: int = 0) -> np.ndarray:
     rng = np.random.default_rng(seed)
     offsets = rng.uniform(-0.5, 0.5, (sum(counts), 2))
     return offsets + np.repeat([[10.0 * i, 0.0] for i in range(len(counts))], counts, axis=0)
-
-
-def images(n: int, size: int, seed: int) -> np.ndarray:
-    """Smooth colour images uint8 (n, 3, size, size), so that k-means has something to find."""
-    rng = np.random.default_rng(seed)
-    coarse = rng.integers(0, 256, (n, 3, 2, 2)).repeat(size // 2, axis=2).repeat(size // 2, axis=3)
-    return (0.9 * coarse + rng.integers(0, 25, coarse.shape)).astype(np.uint8)
 
 
 def nearest(samples: np.ndarray, bins: Bins) -> list[int]:
@@ -133,7 +126,7 @@ def test_published_example_from_samples() -> None:
 @pytest.mark.parametrize("whiten", [False, True])
 @pytest.mark.parametrize("size", [8, 20])
 def test_equals_brute_force(size: int, whiten: bool) -> None:
-    reference, samples = images(150, size, 0), images(90, size, 1)
+    reference, samples = smooth_images(150, size, 0), smooth_images(90, size, 1)
     bins = make_bins(reference, k=8, starts=2, whiten=whiten)
     assert len(bins.coordinates) == {8: 192, 20: 200}[size]  # 3 * 20 * 20 = 1200 is above 1000: a sixth
     flat = reference.reshape(150, -1)[:, bins.coordinates]
@@ -155,7 +148,7 @@ def test_equals_brute_force_on_real_images(size: int) -> None:
 
 def test_the_defaults_are_the_papers() -> None:
     """20 bins, 10 starts, 5 %: they stand in every record of NDB."""
-    reference, samples = images(120, 8, 9), images(60, 8, 10)
+    reference, samples = smooth_images(120, 8, 9), smooth_images(60, 8, 10)
     assert ndb(reference, samples) == ndb(reference, samples, 20, 0, alpha=0.05, whiten=False, starts=10)
     assert np.array_equal(make_bins(reference).centres, make_bins(reference, 20, 0, whiten=False, starts=10).centres)
     assert len(make_bins(reference).shares) == 20
@@ -163,13 +156,13 @@ def test_the_defaults_are_the_papers() -> None:
 
 
 def test_one_bin_cannot_differ() -> None:
-    reference, samples = images(20, 8, 11), images(10, 8, 12)
+    reference, samples = smooth_images(20, 8, 11), smooth_images(10, 8, 12)
     assert ndb(reference, samples, k=1) == Ndb(0, 0.0, 1, 20, 10)
     assert jensen_shannon([1.0], [1.0]) == 0.0
 
 
 def test_bins_are_as_good_as_those_of_plain_k_means() -> None:
-    reference = images(200, 8, 2).reshape(200, -1).astype(float)
+    reference = smooth_images(200, 8, 2).reshape(200, -1).astype(float)
     bins = make_bins(reference, k=10)
     inertia = ((reference - bins.centres[assign(reference, bins)]) ** 2).sum()
     others = [KMeans(10, n_init=10, random_state=seed).fit(reference).inertia_ for seed in range(3)]
@@ -204,7 +197,7 @@ def test_a_set_does_not_differ_from_itself(steps: int, monkeypatch: pytest.Monke
 @pytest.mark.parametrize("size", [8, 20])
 def test_neither_order_nor_threads_nor_dtype_matter(size: int) -> None:
     rng = np.random.default_rng(4)
-    reference, samples = images(120, size, 5), images(80, size, 6)
+    reference, samples = smooth_images(120, size, 5), smooth_images(80, size, 6)
     reference[7] = reference[3]  # equal rows, too
     bins, result = make_bins(reference, k=6), ndb(reference, samples, k=6)
     for _ in range(3):
@@ -217,7 +210,7 @@ def test_neither_order_nor_threads_nor_dtype_matter(size: int) -> None:
 
 
 def test_the_seed_draws_the_dimensions_and_the_starts() -> None:
-    reference = images(100, 20, 7)
+    reference = smooth_images(100, 20, 7)
     one, two = make_bins(reference, k=5, seed=1), make_bins(reference, k=5, seed=2)
     assert not np.array_equal(one.coordinates, two.coordinates)
     assert len(set(one.coordinates.tolist())) == 200
@@ -226,7 +219,7 @@ def test_the_seed_draws_the_dimensions_and_the_starts() -> None:
 
 
 def test_samples_are_not_mixed_with_the_reference_across_ranges() -> None:
-    reference = images(50, 8, 8)
+    reference = smooth_images(50, 8, 8)
     with pytest.raises(ValueError, match="samples: integers wanted, as in the reference, got dtype float64"):
         ndb(reference, reference / 255, k=3)
     with pytest.raises(ValueError, match="samples: floating point numbers wanted"):

@@ -6,11 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_end_to_end import cells, request
+from as_typed import cells, request, run
 
 from bench.core.errors import BenchError
 from bench.reporting.compare import CompareRequest, compare
-from bench.runs.run import run
 from bench.store.query import frame
 
 pytestmark = pytest.mark.usefixtures("tiny_preset", "no_real_files")

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from pathlib import Path
 from typing import Any
 
 import pytest
+from board_cells import ENCODER, FLOOR, add, record
 from fixed_tables import check_golden
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -19,42 +19,9 @@ from bench.reporting.leaderboard.leaderboards import boards, leaderboards, rende
 from bench.reporting.tables.as_csv import HEADER
 from bench.reporting.tables.marks import Marks
 from bench.reporting.tables.render import FORMATS, render
-from bench.spec.run_spec import Budget, RunSpec
-from bench.store.cell import Cell, frame
+from bench.spec.run_spec import Budget
 from bench.store.index import read_records
-from bench.store.query import by_setting
-
-ENCODER = "aaaaaaaaaaaa"
-FLOOR = {"floor": 4.0, "floor_deviation": 0.5, "floor_n": 10, "floor_reference": 12}
-
-
-def record(value: float | None, n: int = 10, encoder: str = ENCODER, label: str = "all", **more: Any) -> dict[str, Any]:
-    return {
-        "metric": "fid", "protocol": "fid-judge-v1", "direction": "ink->paint", "label": label, "value": value, "n": n,
-        "n_reference": 20, "encoder": encoder, "missing": "", "on_real": None, **more,
-    }  # fmt: skip
-
-
-def add(
-    root: Path, records: list[dict[str, Any]], state: str = "done", supervision: str = "none",
-    stages: dict[str, float] | None = None, pretrained: tuple[str, ...] = (), **changes: Any,
-) -> Cell:  # fmt: skip
-    values: dict[str, Any] = {
-        "task": "folder", "domains": ("ink", "paint"), "data_kind": "real", "data_version": "v1", "image_size": 32,
-        "preset": "quick", "method": "cyclegan", "method_version": 1, "config": {"width": 8},
-        "budget": Budget("images", 100), "seed": 0,
-    }  # fmt: skip
-    cell = Cell(root, RunSpec(**{**values, **changes}))
-    cell.begin(supervision)
-    for name in pretrained:
-        cell.recording(lambda name: name)(name)
-    details = {"reason": "loss is not finite", "step": 7} if state == "failed" else {}
-    cell.set_state(state, **details)  # type: ignore[arg-type]
-    if state == "done":
-        cost = {"seconds": 61.6, "parameters": 1234567, "flops": 2.5e12, "stage_seconds": stages or {}}
-        cell.cost.write_text(json.dumps(cost))
-        cell.metrics("none").write_text(json.dumps({"records": records}))
-    return cell
+from bench.store.query import by_setting, frame
 
 
 def row_of(text: str, name: str, table: int = 0) -> list[str]:

@@ -7,9 +7,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from board_cells import add, record
 from stored_cells import fid, judged, store
 from table_checks import parse_html
-from test_leaderboard import add, record
 
 from bench.cli.commands import main
 from bench.reporting.leaderboard.leaderboards import leaderboards

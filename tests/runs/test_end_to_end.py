@@ -9,30 +9,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from as_typed import cells, request, rescore, run
 from PIL import Image
 
 from bench.cli.commands import main
 from bench.core.errors import BenchError
 from bench.evaluation.self_test.doctor import doctor_record
 from bench.reporting.leaderboard.leaderboards import leaderboards
-from bench.runs.request import Request
-from bench.runs.rescore import RescoreRequest, rescore
-from bench.runs.run import run
-from bench.store.query import frame, read_cells
+from bench.runs.rescore import RescoreRequest
+from bench.store.cell import read_cells
+from bench.store.query import frame
 
 pytestmark = pytest.mark.usefixtures("tiny_preset", "no_real_files")
-
-
-def request(shapes: Path, results: Path, **changes: object) -> Request:
-    values: dict[str, object] = {
-        "task": "folder", "methods": ("toys:Toy",), "preset": "quick", "data": str(shapes), "domains": "",
-        "seeds": (0,), "overrides": (), "budget": "", "device": "cpu", "results": results, "jobs": 1,
-    }  # fmt: skip
-    return Request(**{**values, **changes})  # type: ignore[arg-type]
-
-
-def cells(results: Path) -> dict[str, dict[str, object]]:
-    return {f"{c['spec']['method']}/{c['spec']['seed']}": c for c in read_cells(results, "folder")}
 
 
 def test_run_writes_everything_and_prints_the_table(

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 import torch
 from determined import fill
+from egsc_it_names import official_name
 from safetensors.torch import load_file, save_file
-from test_egsc_it_networks import official_name
 from tiny import METHODS
 from torch import Tensor
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import test_parallel
+import test_processes
 import tiny_cluster
 
 from bench.store.cell import read_cells
@@ -172,7 +172,7 @@ def test_interrupted_cells_save_their_state_and_resume(nodes: Nodes, shapes: Pat
     assert "the same command resumes" in errors
     assert len(list(results.rglob("step-*.pt"))) == 1
     assert len(nodes.events("begin")) == 1  # the second cell waited for the node's core, and was not begun
-    test_parallel.wait_until(lambda: all(test_parallel.is_free(p) for p in results.rglob("runs/**/.lock")), None)
+    test_processes.wait_until(lambda: all(test_processes.is_free(p) for p in results.rglob("runs/**/.lock")), None)
 
 
 def checkpoints(nodes: Nodes, results: Path, scratch: bool) -> int:

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from bench import launch
 from bench.cli.commands import main
 from bench.core.errors import BenchError
+from bench.runs import cell as cell_module
 from bench.runs.cell import is_settled
 from bench.runs.ray import driver, node
 from bench.runs.ray.node import Order, Outcome, do_cell, do_judges
@@ -111,7 +111,7 @@ def test_a_trained_cell_that_was_begun_here_is_only_scored_there(order: Order, m
     cell = cell_of(order)
     cell.metrics("noise").unlink()
     cell.set_state("trained")
-    monkeypatch.setattr(launch, "train", fail)
+    monkeypatch.setattr(cell_module, "train", fail)
     outcome = do_cell(replace(order, begun=pack(cell.folder)))
     assert outcome.good
     gather(outcome, order)

@@ -6,11 +6,10 @@ from pathlib import Path
 
 import pytest
 import toys
-from test_end_to_end import cells, request
+from as_typed import cells, request, rescore, run
 
 from bench.core.errors import BenchError
-from bench.runs.rescore import RescoreRequest, rescore
-from bench.runs.run import run
+from bench.runs.rescore import RescoreRequest
 
 pytestmark = pytest.mark.usefixtures("tiny_preset", "no_real_files")
 

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import test_parallel
+import test_processes
+from as_typed import run_sweep
 
 import bench
 from bench.cli.commands import main
@@ -19,7 +20,7 @@ from bench.core.errors import BenchError
 from bench.runs.request import Request
 from bench.runs.sweep import estimate as sweep_cost
 from bench.runs.sweep.file import load_sweep
-from bench.runs.sweep.run import MAX_CELLS, Planned, SweepRequest, check, duration, expand, plan, run_sweep
+from bench.runs.sweep.run import MAX_CELLS, Planned, SweepRequest, check, duration, expand, plan
 from bench.store.cell import read_cells
 
 pytestmark = pytest.mark.usefixtures("tiny_preset", "no_real_files")
@@ -48,8 +49,8 @@ Run = Callable[..., int]
 def sweep(shapes: Path, tmp_path: Path) -> Run:
     """Runs a file's text on the shapes, in this process."""
 
-    def run(text: str, **changes: Any) -> int:
-        return run_sweep(request(text, shapes, tmp_path, **changes))
+    def run(text: str, dry_run: bool = False, **changes: Any) -> int:
+        return run_sweep(request(text, shapes, tmp_path, **changes), dry_run)
 
     return run
 
@@ -59,7 +60,7 @@ def request(text: str, shapes: Path, folder: Path, **changes: Any) -> SweepReque
     path.write_text(text)
     values: dict[str, Any] = {
         "name": str(path), "presets": (), "seeds": (), "data": str(shapes), "budget": "", "device": "cpu",
-        "results": folder / "results", "jobs": 1, "protocols": (), "dry_run": False,
+        "results": folder / "results", "jobs": 1, "protocols": (),
     }  # fmt: skip
     return SweepRequest(**{**values, **changes})
 
@@ -298,7 +299,7 @@ def test_cells_of_a_sweep_at_once_in_processes(shapes: Path, tmp_path: Path) -> 
     root = str(Path(bench.__file__).parents[1])
     environment = {**os.environ, "PYTHONPATH": root, "UDT_BENCH_CACHE": str(tmp_path / "cache"), "OMP_NUM_THREADS": "1"}
     arguments = ["sweep", str(path), "--data", str(shapes), "--device", "cpu", "--jobs", "2"]
-    command = [sys.executable, str(test_parallel.SCRIPT), *arguments, "--results", str(tmp_path / "results")]
+    command = [sys.executable, str(test_processes.SCRIPT), *arguments, "--results", str(tmp_path / "results")]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     for row in ("| cyclegan [lambda_cycle=10.0]", "| cyclegan [lambda_cycle=5.0]"):
@@ -386,7 +387,7 @@ def test_cells_of_another_machine_and_damaged_ones_say_nothing(
 
 
 def planned(text: str, shapes: Path, tmp_path: Path, **changes: Any) -> list[Planned]:
-    asked = request(text, shapes, tmp_path, dry_run=True, **changes)
+    asked = request(text, shapes, tmp_path, **changes)
     sessions, broken = check(expand(load_sweep(Path(asked.name)), asked), Path(asked.name))
     assert not broken
     return plan(sessions)

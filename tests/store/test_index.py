@@ -12,13 +12,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from test_leaderboard import add, record
+from board_cells import add, record
 
 from bench.core.errors import BenchError
 from bench.store import index
-from bench.store.cell import Cell, frame, read_cells
+from bench.store.cell import Cell, read_cells
 from bench.store.columns import GIVEN, Records
 from bench.store.index import read_records
+from bench.store.query import frame
 
 LONG_AGO = 10**18
 

@@ -13,13 +13,13 @@ from pathlib import Path
 import pytest
 import tiny
 import torch
+from as_typed import run
 from test_resume import finish, wait_for_checkpoint
 from tiny import SOURCES
 
 from bench.core.device import Runtime
 from bench.core.errors import BenchError
 from bench.runs.request import Request
-from bench.runs.run import run
 from bench.store.cell import read_cells
 
 SCRIPT = Path(tiny.__file__)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from as_typed import run
 from safetensors.torch import load_file
 
 from bench.cli.commands import main
@@ -16,7 +17,6 @@ from bench.core.device import Runtime
 from bench.core.errors import BenchError
 from bench.core.randomness import generator
 from bench.runs.request import Request
-from bench.runs.run import run
 from bench.runs.semantics import SemanticsRequest, run_semantics
 from bench.spec.methods import layers
 from bench.spec.presets import StandInSettings, get_preset
