@@ -33,7 +33,7 @@ from metrics.statistics import intervals
 TF1_RESIZE = "torch_fidelity.interpolate_compat_tensorflow.interpolate_bilinear_2d_like_tensorflow1x"
 GROUP_OF = {
     "frechet": "frechet", "kernel": "kid", "manifold": "prdc", "ndb": "ndb", "lpips_diversity": "diversity",
-    "accuracy": "accuracy", "alignment": "alignment", "intervals": "intervals",
+    "accuracy": "accuracy", "alignment": "alignment", "statistics.intervals": "intervals",
 }  # fmt: skip
 """Module of `metrics` -> the group of cases that tests it."""
 CACHED = doctor._checks
