@@ -390,6 +390,16 @@ def test_unsafe_tar_member_is_refused(tmp_path: Path, member: tarfile.TarInfo) -
     assert left_in(tmp_path) == ["x.tar.gz"]
 
 
+def test_tar_member_of_negative_size_is_refused(tmp_path: Path) -> None:
+    """Read naively, it leads back to the member before it, for ever."""
+    member = tar_member("back")
+    member.pax_headers = {"size": "-1536"}
+    archive = tar(tmp_path / "x.tar", tar_member("good"), member, mode="w")
+    with pytest.raises(BenchError, match=r"x\.tar.*'back' \(a negative size\)"):
+        extract(archive, tmp_path / "target")
+    assert left_in(tmp_path) == ["x.tar"]
+
+
 @pytest.mark.parametrize("name", ["/etc/evil", "../evil", "a/../../evil", "C:\\evil"])
 def test_unsafe_zip_member_is_refused(tmp_path: Path, name: str) -> None:
     with zipfile.ZipFile(tmp_path / "x.zip", "w") as archive:
@@ -456,4 +466,4 @@ def test_only_fetch_opens_sockets() -> None:
     sources = [path for package in ("bench", "methods", "metrics") for path in (root / package).rglob("*.py")]
     assert len(sources) > 10
     found = [str(path.relative_to(root)) for path in sources if network.search(path.read_text())]
-    assert sorted(found) == ["bench/runs/ray/driver.py", "bench/data/fetch/fetch.py"]
+    assert sorted(found) == ["bench/data/fetch/fetch.py", "bench/runs/ray/driver.py"]
