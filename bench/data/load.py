@@ -10,10 +10,11 @@ from bench.core.progress import track
 from bench.data.drawn.datasets import DRAWN_VERSION, DrawnDigits, DrawnPictures
 from bench.data.fetch import locate
 from bench.data.prepare import prepare
-from bench.data.sources.digits import Mnist, Svhn, Usps
+from bench.data.sources.digits import DIGIT_SOURCES, Mnist
 from bench.data.sources.domainnet import DomainNet
 from bench.data.sources.folder import FolderDomain, discover
 from bench.data.types import Source, TaskData
+from bench.spec.data_kinds import DRAWN, REAL, not_published, other_files
 from bench.spec.tasks import Task
 
 
@@ -24,16 +25,18 @@ def load_data(task: Task, choice: str, size: int, domains: str = "") -> TaskData
     `domains`: `a,b` where a folder holds more than two. Raises BenchError, before anything is written, if the choice
     cannot be met.
     """
-    if domains and choice in ("auto", "embedded", "mnist-drawn"):
+    if domains and choice in ("auto", *DRAWN):
         raise BenchError(f"--domains {domains} needs a folder", "add --data FOLDER")
     kind, sources, note = _choose(task, choice, tuple(domains.split(",")) if domains else None)
     return prepare(sources, size, locate.cache_folder(), kind, f"data: {note}", progress=track)
 
 
 def data_kind(task: Task, choice: str) -> str:
-    """`embedded`, `mnist-drawn` or `real`: what `load_data` takes for `choice`, without looking into the files."""
-    if choice in ("embedded", "mnist-drawn"):
+    """What `load_data` takes for `choice`, see bench/spec/data_kinds.py; of files no more is read than their counts."""
+    if choice in DRAWN:
         return choice
+    if task.kind == "digits" and choice != "auto":
+        return _digit_files(task, choice)[0]
     return "embedded" if choice == "auto" and task.embedded and locate.missing_files(task.name) else "real"
 
 
@@ -46,10 +49,8 @@ def _choose(task: Task, choice: str, domains: Sequence[str] | None) -> tuple[str
     if choice == "mnist-drawn":
         return "mnist-drawn", _mnist_drawn(task), f"real MNIST and drawn house numbers (version {DRAWN_VERSION})"
     if task.kind == "digits":
-        raise BenchError(
-            f"{task.name} does not read a folder (--data {choice})",
-            "use --data auto|embedded|mnist-drawn with $UDT_BENCH_FILES for the files, or --task folder",
-        )
+        kind, sources = _digit_files(task, choice)
+        return kind, sources, f"real, {not_published(kind) or 'the published files'}; files in {choice}"
     return "real", _folder(task, Path(choice), domains), f"images in {choice}"
 
 
@@ -70,10 +71,9 @@ def _automatic(task: Task) -> tuple[str, tuple[Source, Source], str]:
 
 
 def _real(task: Task) -> tuple[Source, Source]:
-    if task.name == "mnist2svhn":
-        return Mnist.locate(), Svhn.locate()
-    if task.name == "mnist2usps":
-        return Mnist.locate(), Usps.locate()
+    if task.kind == "digits":
+        first, second = (DIGIT_SOURCES[domain].locate() for domain in task.domains)
+        return first, second
     if task.name == "sketch2real":
         return DomainNet.locate("sketch"), DomainNet.locate("real")
     return _folder(task, locate.require(task.name)[task.name], None)
@@ -91,6 +91,41 @@ def _mnist_drawn(task: Task) -> tuple[Source, Source]:
     if task.name != "mnist2svhn":
         raise BenchError(f"--data mnist-drawn does not go with {task.name}", "it is for --task mnist2svhn")
     return Mnist.locate(), DrawnDigits("svhn")
+
+
+def _digit_files(task: Task, choice: str) -> tuple[str, tuple[Source, Source]]:
+    """(kind, sources) of files in the publishers' formats in the folder `choice`.
+
+    A domain of which nothing lies there is taken from the published files. What differs from these is accepted, because
+    it was asked for, and is another kind of data.
+    """
+    folder = locate.find_folder(choice)
+    if folder is None:
+        raise BenchError(
+            f"--data {choice}: there is no such folder, here or under $UDT_BENCH_FILES",
+            f"use --data auto, embedded or mnist-drawn, or a folder with files of {' or '.join(task.domains)}",
+        )
+    found = {domain: locate.find_in(folder, domain) for domain in task.domains}
+    if not any(found.values()):
+        names = sorted({Path(form.path).name for entry in locate.select(list(task.domains)) for form in entry.forms})
+        raise BenchError(
+            f"{folder} holds no file of {task.name}", f"it takes: {', '.join(names)}; other images: --task folder"
+        )
+    sources: list[Source] = []
+    others: dict[str, tuple[int, int]] = {}
+    for domain, places in found.items():
+        wanted = [entry.name for entry in locate.select([domain])]
+        if places and (absent := [name for name in wanted if name not in places]):
+            raise BenchError(f"{folder} holds a part of {domain} only", f"put there, too: {', '.join(absent)}")
+        source = (
+            DIGIT_SOURCES[domain].of_files({name: path for name, (_, path) in places.items()})
+            if places
+            else DIGIT_SOURCES[domain].locate()
+        )
+        if not all(locate.is_published(*place) for place in places.values()):
+            others[domain] = source.counts()
+        sources.append(source)
+    return other_files(others) if others else REAL, (sources[0], sources[1])
 
 
 def _folder(task: Task, root: Path, domains: Sequence[str] | None) -> tuple[Source, Source]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from bench.core.errors import BenchError, nearest
+from bench.spec.data_kinds import is_real
 
 
 @dataclass(frozen=True)
@@ -64,8 +65,8 @@ class KindPreset:
     """Method -> settings over `methods` where the data is real."""
 
     def settings(self, method: str, data_kind: str) -> Mapping[str, Any]:
-        """Of `method`, on data of `data_kind` (`embedded`, `mnist-drawn` or `real`)."""
-        return {**self.methods.get(method, {}), **(self.real.get(method, {}) if data_kind == "real" else {})}
+        """Of `method`, on data of `data_kind` (bench/spec/data_kinds.py)."""
+        return {**self.methods.get(method, {}), **(self.real.get(method, {}) if is_real(data_kind) else {})}
 
 
 @dataclass(frozen=True)

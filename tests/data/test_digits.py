@@ -13,7 +13,10 @@ from real_files import real_file
 from scipy.io import savemat
 
 from bench.core.errors import BenchError
+from bench.data.load import data_kind, load_data
 from bench.data.sources.digits import Mnist, Svhn, Usps, read_idx
+from bench.spec.data_kinds import is_real, not_published, other_files
+from bench.spec.tasks import get_task
 
 
 def idx(array: np.ndarray) -> bytes:
@@ -22,10 +25,10 @@ def idx(array: np.ndarray) -> bytes:
     return header + array.astype(np.uint8).tobytes()
 
 
-def write_mnist(folder: Path, packed: bool = True) -> dict[str, Path]:
+def write_mnist(folder: Path, packed: bool = True, tests: int = 5) -> dict[str, Path]:
     rng = np.random.default_rng(0)
     paths = {}
-    for part, count in (("train", 12), ("t10k", 5)):
+    for part, count in (("train", 12), ("t10k", tests)):
         arrays = {"images": rng.integers(0, 256, (count, 28, 28)), "labels": np.arange(count) % 10}
         for kind, array in arrays.items():
             path = folder / (f"{part}-{kind}.gz" if packed else f"{part}-{kind}")
@@ -176,6 +179,65 @@ def test_usps_libsvm_text(tmp_path: Path) -> None:
     paths[0].write_bytes(paths[0].read_bytes()[:-30])
     with pytest.raises(BenchError, match=r"usps\.bz2 is damaged"):
         list(source.items())
+
+
+def own_files(folder: Path) -> Path:
+    """A folder of MNIST and SVHN files in the publishers' formats, with few digits."""
+    folder.mkdir(parents=True)
+    for part, path in write_mnist(folder, tests=10).items():
+        path.rename(folder / f"{part}-idx{3 if 'images' in part else 1}-ubyte.gz")
+    rng = np.random.default_rng(1)
+    for name, count in (("train", 20), ("test", 10)):
+        write_svhn(
+            folder / f"{name}_32x32.mat", rng.integers(0, 256, (count, 32, 32, 3), np.uint8), np.arange(count) % 10
+        )
+    return folder
+
+
+def test_files_that_are_not_the_published_ones_are_data_of_their_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own_files(tmp_path / "root" / "datasets" / "few")
+    monkeypatch.setenv("UDT_BENCH_FILES", str(tmp_path / "root"))
+    task = get_task("mnist2svhn")
+    data = load_data(task, "datasets/few", 16)
+    assert data.kind == data_kind(task, "datasets/few") == "real-mnist-12-10-svhn-20-10"
+    wording = "MNIST: 12 / 10 images; SVHN: 20 / 10 images, not the published files"
+    assert not_published(data.kind) == wording
+    assert wording in data.note
+    assert [len(data.splits[1, split]) for split in ("train", "test")] == [20, 10]
+    other = own_files(tmp_path / "others")
+    write_svhn(other / "test_32x32.mat", np.zeros((10, 32, 32, 3), np.uint8), np.arange(10))
+    assert load_data(task, str(other), 16).version != data.version
+    assert data_kind(task, "auto") == "embedded", "a folder of another name is never taken for the published files"
+
+
+def test_a_part_of_the_files_is_refused_or_taken_from_the_published_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = own_files(tmp_path / "own")
+    monkeypatch.setenv("UDT_BENCH_FILES", str(tmp_path / "nothing"))
+    (folder / "test_32x32.mat").unlink()
+    with pytest.raises(BenchError, match="a part of svhn only\n  put there, too: svhn/test"):
+        load_data(get_task("mnist2svhn"), str(folder), 16)
+    with pytest.raises(BenchError, match="missing: datasets/usps"):
+        load_data(get_task("mnist2usps"), str(folder), 16)
+    with pytest.raises(BenchError, match=r"holds no file of mnist2svhn\n  it takes: .*train_32x32.mat"):
+        load_data(get_task("mnist2svhn"), str(tmp_path), 16)
+
+
+def test_published_files_are_recognised_wherever_they_lie() -> None:
+    folder = real_file("datasets/mnist")
+    assert data_kind(get_task("mnist2usps"), str(folder)) == "real"
+
+
+def test_the_kind_of_other_files_says_what_they_are() -> None:
+    kind = other_files({"svhn": (8000, 2000)})
+    assert (kind, not_published(kind)) == (
+        "real-svhn-8000-2000", "SVHN: 8,000 / 2,000 images, not the published files",
+    )  # fmt: skip
+    assert is_real(kind)
+    assert [not_published(other) for other in ("real", "embedded", "mnist-drawn")] == ["", "", ""]
 
 
 def test_real_mnist() -> None:

@@ -246,7 +246,10 @@ def test_rescore_without_cells(shapes: Path, tmp_path: Path) -> None:
         (["run", "--task", "folder"], "--task folder needs to know the folder"),
         (["run", "--task", "mnist2usps"], "these files are missing: datasets/mnist/"),
         (["run", "--task", "mnist2usps", "--data", "embedded"], "no embedded data"),
-        (["run", "--task", "mnist2svhn", "--data", "somewhere"], "does not read a folder"),
+        (
+            ["run", "--task", "mnist2svhn", "--data", "somewhere"],
+            "there is no such folder, here or under $UDT_BENCH_FILES",
+        ),
         (["table", "--task", "folder"], "no results of folder"),
         (["evaluate", "--task", "folder", "--style", "nois"], "unknown style 'nois'\n  did you mean 'noise'"),
         (["list", "task"], "cannot list 'task'\n  did you mean 'tasks'"),

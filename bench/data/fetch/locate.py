@@ -80,6 +80,22 @@ def find_entry(entry: ManifestEntry) -> tuple[Form, Path] | None:
     return None
 
 
+def find_in(folder: Path, group: str) -> dict[str, tuple[Form, Path]]:
+    """Entry name -> (form, path) of the group's files that lie in `folder` itself, under their own names."""
+    found: dict[str, tuple[Form, Path]] = {}
+    for entry in select([group]):
+        places = [(form, folder / Path(form.path).name) for form in entry.forms]
+        if present := [(form, path) for form, path in places if path.is_file()]:
+            found[entry.name] = present[0]
+    return found
+
+
+def find_folder(name: str) -> Path | None:
+    """The folder `name`: as a path, or relative to one of `search_paths`; None where there is none."""
+    places = [Path(name).expanduser(), *(root / name for root in search_paths())]
+    return next((place for place in places if place.is_dir()), None)
+
+
 def missing_files(name: str) -> list[str]:
     """Relative paths (as downloaded) of what is absent of a group, task or entry; empty: every file is there."""
     return [entry.forms[0].path for entry in select([name]) if find_entry(entry) is None]
@@ -133,6 +149,15 @@ def check(form: Form, path: Path) -> Verification:
     if form.verifiable:
         return "verified"
     return "recorded" if matches_record(path) else "unverified"
+
+
+def is_published(form: Form, path: Path) -> bool:
+    """Whether `path` has the size and checksum that the publisher states, where one is stated."""
+    try:
+        check(form, path)
+    except BenchError:
+        return False
+    return True
 
 
 def _compare(form: Form, path: Path) -> None:

@@ -8,7 +8,7 @@ import math
 import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
 import numpy as np
 
@@ -43,9 +43,24 @@ class _Digits:
                 whole.update(bytes.fromhex(locate.digest(path, path.suffix == ".gz")[1]))
         return whole.hexdigest()
 
+    @classmethod
+    def of_files(cls, files: Mapping[str, Path]) -> Self:
+        """From the paths of all files of the data set, by the names of the manifest's entries."""
+        raise NotImplementedError
+
+    @classmethod
+    def locate(cls) -> Self:
+        """From the files found by `locate.require`, verified; raises BenchError if one is missing or damaged."""
+        return cls.of_files(locate.require(cls.domain))
+
+    def counts(self) -> tuple[int, int]:
+        """Numbers of training and of test images."""
+        train, test = (len(self._load(split)[1]) for split in SPLITS)
+        return train, test
+
     def count(self) -> int:
         """Number of images in both splits."""
-        return sum(len(self._load(split)[1]) for split in SPLITS)
+        return sum(self.counts())
 
     def items(self) -> Iterator[Item]:
         """Every image, grey ones as three equal channels: train in the file's order, then test."""
@@ -67,10 +82,9 @@ class Mnist(_Digits):
         self.paths = {split: (paths[f"{name}-images"], paths[f"{name}-labels"]) for split, name in MNIST_NAMES.items()}
 
     @classmethod
-    def locate(cls) -> Mnist:
-        """The files found by `locate.require`, verified; raises BenchError if one is missing or damaged."""
-        found = locate.require("mnist")
-        return cls({entry.removeprefix("mnist/").rpartition("-idx")[0]: path for entry, path in found.items()})
+    def of_files(cls, files: Mapping[str, Path]) -> Self:
+        """From the four idx files."""
+        return cls({entry.removeprefix("mnist/").rpartition("-idx")[0]: path for entry, path in files.items()})
 
     def _load(self, split: SplitName) -> tuple[np.ndarray, np.ndarray]:
         images = read_idx(self.paths[split][0], dims=3)
@@ -82,9 +96,10 @@ class Mnist(_Digits):
         _check_labels(self.paths[split][1], labels)
         return images, labels
 
-    def count(self) -> int:
-        """Number of images in both splits, from the label files."""
-        return sum(len(read_idx(self.paths[split][1], dims=1)) for split in SPLITS)
+    def counts(self) -> tuple[int, int]:
+        """Numbers of training and of test images, from the label files."""
+        train, test = (len(read_idx(self.paths[split][1], dims=1)) for split in SPLITS)
+        return train, test
 
 
 def read_idx(path: Path, dims: int) -> np.ndarray:
@@ -125,10 +140,9 @@ class Svhn(_Digits):
         self.paths = {"train": (train,), "test": (test,)}
 
     @classmethod
-    def locate(cls) -> Svhn:
-        """The files found by `locate.require`, verified; raises BenchError if one is missing or damaged."""
-        found = locate.require("svhn")
-        return cls(found["svhn/train"], found["svhn/test"])
+    def of_files(cls, files: Mapping[str, Path]) -> Self:
+        """From the two .mat files."""
+        return cls(files["svhn/train"], files["svhn/test"])
 
     def _load(self, split: SplitName) -> tuple[np.ndarray, np.ndarray]:
         path = self.paths[split][0]
@@ -142,9 +156,10 @@ class Svhn(_Digits):
         _check_labels(path, labels)
         return images.transpose(3, 0, 1, 2), labels
 
-    def count(self) -> int:
-        """Number of images in both splits, from the arrays' headers."""
-        return sum(_mat_shape(self.paths[split][0], "y")[0] for split in SPLITS)
+    def counts(self) -> tuple[int, int]:
+        """Numbers of training and of test images, from the arrays' headers."""
+        train, test = (_mat_shape(self.paths[split][0], "y")[0] for split in SPLITS)
+        return train, test
 
 
 class Usps(_Digits):
@@ -170,10 +185,9 @@ class Usps(_Digits):
         self.paths = {"train": (train,), "test": (test,)}
 
     @classmethod
-    def locate(cls) -> Usps:
-        """The files found by `locate.require`, verified; raises BenchError if one is missing or damaged."""
-        found = locate.require("usps")
-        return cls(found["usps/train"], found["usps/test"])
+    def of_files(cls, files: Mapping[str, Path]) -> Self:
+        """From either distribution."""
+        return cls(files["usps/train"], files["usps/test"])
 
     def _load(self, split: SplitName) -> tuple[np.ndarray, np.ndarray]:
         path = self.paths[split][0]
@@ -197,9 +211,15 @@ class Usps(_Digits):
         rows = arrays[0][: self.train_count] if split == "train" else arrays[0][self.train_count :]
         return rows[:, :256], rows[:, 256].astype(np.int64) - 1
 
-    def count(self) -> int:
-        """9,298: `items` raises if the files hold another number."""
-        return self.total
+    def counts(self) -> tuple[int, int]:
+        """7,291 and 2,007: `items` raises if the files hold another number."""
+        return self.train_count, self.total - self.train_count
+
+
+DIGIT_SOURCES: dict[str, type[Mnist] | type[Svhn] | type[Usps]] = {
+    source.domain: source for source in (Mnist, Svhn, Usps)
+}
+"""Domain -> where its images come from."""
 
 
 def read_libsvm(path: Path) -> tuple[np.ndarray, np.ndarray]:
