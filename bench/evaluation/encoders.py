@@ -14,6 +14,7 @@ from bench.data.fetch.locate import find_weights
 from bench.data.types import TaskData
 from bench.evaluation.feature_cache import FeatureCache
 from bench.evaluation.judge import Judge, get_judge
+from bench.evaluation.probe import Probe, get_probe
 from bench.spec.presets import EvaluationSize, KindPreset
 from bench.spec.protocols import FREE, Protocol, select
 from metrics.encoders import (
@@ -43,8 +44,10 @@ class Encoders:
 
     judge: Callable[[int], Judge]
     """Domain index -> the judge of that domain."""
+    probe: Callable[[int], Probe | Missing]
+    """Domain index -> the probe of that domain, or `Missing` where its network is."""
     pretrained: Mapping[str, Callable[[], Any]]
-    """Name -> the encoder, read when it is first asked for, or `Missing`; all but `judge` and `pixels`."""
+    """Name -> the encoder, read when it is first asked for, or `Missing`; all but `judge`, `pixels` and the probe."""
     cache: FeatureCache
     """Features of real and translated images, and the floors, which follow from real images alone."""
     size: EvaluationSize
@@ -56,12 +59,15 @@ class Encoders:
         """The encoder called `name` for images of domain `target`, None for `pixels`, or `Missing`."""
         if name == "judge":
             return self.judge(target).encoder
+        if name == "inception-probe":
+            return self.probe(target)
         return None if name == "pixels" else self.pretrained[name]()
 
     def measurable(self, names: Collection[str]) -> bool:
         """Whether any of the protocols called `names` has its encoder here."""
         needed = {protocol.encoder for protocol in self.protocols if protocol.name in names}
-        return any(name in FREE or not isinstance(self.pretrained[name](), Missing) for name in needed)
+        networks = {"inception" if name == "inception-probe" else name for name in needed}
+        return any(name in FREE or not isinstance(self.pretrained[name](), Missing) for name in networks)
 
 
 def make_encoders(
@@ -73,10 +79,19 @@ def make_encoders(
     """
     device = runtime.device
     network = cache(lambda: _load("inception", lambda path: InceptionNetwork(path, device)))
+    features = FeatureCache(results / "features")
+    inception = cache(lambda: _over(network(), lambda shared: InceptionEncoder(shared, TF1)))
+
+    @cache
+    def probe(target: int) -> Probe | Missing:
+        encoder = inception()
+        return encoder if isinstance(encoder, Missing) else get_probe(features, data, target, encoder)
+
     return Encoders(
         judge=cache(lambda target: get_judge(results, data, target, preset.judge, runtime)),
+        probe=probe,
         pretrained={
-            "inception": cache(lambda: _over(network(), lambda shared: InceptionEncoder(shared, TF1))),
+            "inception": inception,
             "inception-bf16": cache(
                 lambda: _over(network(), lambda shared: InceptionEncoder(shared.in_bfloat16(), TF1))
             ),
@@ -85,7 +100,7 @@ def make_encoders(
             "dinov2": cache(lambda: _load("dinov2", lambda path: Dinov2Encoder(path, device))),
             "alexnet": cache(lambda: _load("alexnet", lambda path: LpipsAlexNet(path, device))),
         },
-        cache=FeatureCache(results / "features"),
+        cache=features,
         size=preset.evaluation,
         protocols=select([*preset.evaluation.protocols, *protocols]),
     )

@@ -12,6 +12,8 @@ import numpy as np
 
 from bench.core.errors import BenchError
 from bench.core.files import exclusive, read_array, read_json, remove_leftovers, write_array, write_json
+from bench.core.progress import progress
+from metrics.encoders.base import ImageEncoder
 
 T = TypeVar("T")
 
@@ -34,6 +36,15 @@ class FeatureCache:
                 features = encode().astype(np.float32, copy=False)
                 write_array(path, features)
         return features
+
+    def encode(self, encoder: ImageEncoder, images: np.ndarray) -> np.ndarray:
+        """float32 (N, width) features of uint8 images (N, 3, H, W) by `encoder`, stored if they were ever computed."""
+
+        def run() -> np.ndarray:
+            with progress(f"encoding ({encoder.name})", len(images), "images") as advance:
+                return encoder(images, progress=advance)
+
+        return self.get(images, encoder.identity, encoder.name, run)
 
     def find(self, images: np.ndarray, identity: str, preparation: str) -> np.ndarray | None:
         """The stored array for `images`, None if there is none."""

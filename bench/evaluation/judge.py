@@ -48,6 +48,10 @@ class Judge:
     test_images: int
     """Number of those test images."""
 
+    def classify(self, features: np.ndarray) -> np.ndarray:
+        """float32 (N, width) features of `encoder` -> int64 (N,): the most likely class."""
+        return self.encoder.classify(features)
+
 
 def get_judge(root: Path, data: TaskData, domain: int, settings: JudgeSettings, runtime: Runtime) -> Judge:
     """The judge of `domain`: read from `root/judges`, or trained now from a seed of its own.

@@ -16,6 +16,8 @@ from bench.core.progress import progress
 from bench.data.types import TaskData
 from bench.evaluation.distributions import DISTRIBUTIONS, Distribution, floors
 from bench.evaluation.encoders import Encoders, Missing
+from bench.evaluation.judge import Judge
+from bench.evaluation.probe import Probe
 from bench.evaluation.translate import Translations, first_per_class
 from bench.spec.protocols import ACROSS_GROUP, ALL, Protocol, SplitName
 from metrics.lpips_diversity import cosine_diversities, within_source_diversities
@@ -95,12 +97,7 @@ class Scoring:
 
     def encode(self, images: np.ndarray) -> np.ndarray:
         """float32 (N, width) features of uint8 (N, 3, H, W), from the cache if they were ever computed."""
-
-        def encode() -> np.ndarray:
-            with progress(f"encoding ({self.encoder.name})", len(images), "images") as advance:
-                return self.encoder(images, progress=advance)
-
-        return self.encoders.cache.get(images, self.encoder.identity, self.encoder.name, encode)
+        return self.encoders.cache.encode(self.encoder, images)
 
 
 MetricFunction = Callable[[Scoring, Sequence[Protocol], Sequence[Record]], list[Record]]
@@ -170,7 +167,9 @@ def unrounded_key(translations: Translations, encoder: Any, styles: int, weights
 
 def _right(scoring: Scoring) -> np.ndarray:
     """100 where the judge sees the source's class in its translation, 0 elsewhere."""
-    predicted = scoring.encoder.classify(scoring.encode(scoring.translations.images[:, 0]))
+    judge = _judge(scoring)
+    features = scoring.encoders.cache.encode(judge.encoder, scoring.translations.images[:, 0])
+    predicted = judge.classify(features)
     return 100.0 * (predicted == scoring.translations.labels)
 
 
@@ -211,8 +210,15 @@ def _per_source(scoring: Scoring, protocols: Sequence[Protocol], bases: Sequence
     return records
 
 
+def _judge(scoring: Scoring) -> Judge | Probe:
+    """The classifier of the target domain that the protocol names: a trained network, or a probe."""
+    if isinstance(scoring.encoder, Probe):
+        return scoring.encoder
+    return scoring.encoders.judge(scoring.translations.target)
+
+
 def _accuracy(scoring: Scoring, protocols: Sequence[Protocol], bases: Sequence[Record]) -> list[Record]:
-    judge = scoring.encoders.judge(scoring.translations.target)
+    judge = _judge(scoring)
     on_real = {ALL: judge.accuracy, **judge.per_class}
     return [replace(record, on_real=100 * on_real[record.label]) for record in _per_source(scoring, protocols, bases)]
 

@@ -10,7 +10,15 @@ from bench.core.errors import BenchError, nearest
 
 SplitName = Literal["train", "test"]
 EncoderName = Literal[
-    "inception", "inception-bf16", "inception-pytorch", "inception-clean", "dinov2", "alexnet", "judge", "pixels"
+    "inception",
+    "inception-bf16",
+    "inception-pytorch",
+    "inception-clean",
+    "inception-probe",
+    "dinov2",
+    "alexnet",
+    "judge",
+    "pixels",
 ]
 
 
@@ -72,6 +80,11 @@ ACROSS_GROUP = 5
 """Sources per group in `lpips-across-v1`."""
 NDB_BINS = 20
 """Bins of `ndb-pixels-v1` (the paper names none; its values reach 19)."""
+
+PROBE_TRAINING_IMAGES = 150
+"""Training images of each class, at most, that the probe of `accuracy-probe-v1` is fitted to."""
+PROBE_TEST_IMAGES = 50
+"""Test images of each class, at most, that its own accuracy is measured on."""
 
 _BOTH: tuple[SplitName, ...] = ("train", "test")
 _FRECHET = "|m1-m2|² + tr(S1 + S2 - 2 (S1 S2)^½), divisor n-1, float64, nuclear norm of the cross-Gram"
@@ -146,6 +159,15 @@ _ACCURACY = Protocol(
     higher_is_better=True,
     unit="%",
 )
+_ACCURACY_BY_PROBE = replace(
+    _ACCURACY,
+    name="accuracy-probe-v1",
+    encoder="inception-probe",
+    preparation=_INCEPTION,
+    formula="share of translations that a multinomial logistic regression, fitted to the features of the first "
+    f"{PROBE_TRAINING_IMAGES} training images of each class of the target domain, gives the source's true class, "
+    "in percent",
+)
 _LPIPS = Protocol(
     name="lpips-alexnet-v1",
     metric="lpips",
@@ -192,6 +214,7 @@ PROTOCOLS: dict[str, Protocol] = {
     protocol.name: protocol
     for protocol in (
         _ACCURACY,
+        _ACCURACY_BY_PROBE,
         _distribution("fid-inception-v1", "fid", "inception", _INCEPTION, _FRECHET),
         _distribution("kid-inception-v1", "kid", "inception", _INCEPTION, _KERNEL),
         *_inception_variants(),

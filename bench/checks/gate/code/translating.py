@@ -53,6 +53,7 @@ def make_tools(judge: Judge, folder: Path, protocols: tuple[str, ...]) -> Encode
     absent = Missing("not part of the code check")
     return Encoders(
         judge=lambda target: judge,
+        probe=lambda target: absent,
         pretrained={name: partial(lambda found: found, absent) for name in names},
         cache=FeatureCache(folder / "features"),
         size=EvaluationSize(None, None),
