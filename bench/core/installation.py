@@ -1,4 +1,4 @@
-"""Where this installation lies: its packages, before any of the same name, and the results that come with it."""
+"""Location of this installation: its packages, before others of the same name, and the results shipped with it."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ def prefer_own_packages() -> None:
     sys.path[:] = [*others, *([str(ROOT)] if ROOT not in known and Path(here).resolve() != ROOT else []), here]
     for name in PACKAGES:
         spec = find_spec(name)
-        found = [Path(folder).resolve() for folder in (spec.submodule_search_locations or ())] if spec else []
-        if (ROOT / name) not in found:
-            place = found[0] if found else spec.origin if spec else "no folder"
+        locations = [Path(folder).resolve() for folder in (spec.submodule_search_locations or ())] if spec else []
+        if (ROOT / name) not in locations:
+            place = locations[0] if locations else spec.origin if spec else "no folder"
             raise BenchError(
                 f"'{name}' is {place}, and not {ROOT / name}, a part of udt-bench",
                 f"rename that folder, or take {Path(str(place)).parent} out of $PYTHONPATH",

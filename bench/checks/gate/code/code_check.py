@@ -37,7 +37,7 @@ from bench.checks.gate.code.values import Value, Values
 from bench.checks.gate.verdict import Finding
 from bench.core.errors import BenchError
 from bench.core.installation import shipped_results
-from bench.core.progress import handed_to
+from bench.core.progress import hand_to
 from bench.data.types import TaskData
 from bench.evaluation.judge import Judge, get_judge
 
@@ -184,7 +184,7 @@ def _alone() -> Iterator[Path]:
 
 def _in_silence() -> None:
     """Progress of trainings of three steps is noise."""
-    handed_to(lambda message: None)
+    hand_to(lambda message: None)
 
 
 def _versions() -> dict[str, str]:
