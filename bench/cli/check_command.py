@@ -10,7 +10,7 @@ from typer.core import TyperCommand
 
 from bench.checks.gate.verdict import Verdict
 from bench.core.errors import Interrupted
-from bench.core.exit_status import told
+from bench.core.exit_status import describe_error
 
 
 class DecidingCommand(TyperCommand):
@@ -32,5 +32,5 @@ class DecidingCommand(TyperCommand):
         except (typer.Exit, typer.Abort, Interrupted):
             raise
         except Exception as error:
-            print(told(error)[1], file=sys.stderr)
+            print(describe_error(error)[1], file=sys.stderr)
         raise typer.Exit(int(Verdict.CANNOT_DECIDE))

@@ -11,7 +11,7 @@ from bench.cli import completion
 from bench.cli.check_command import DecidingCommand
 from bench.cli.options import one_of, seed_list, split, whole_numbers
 from bench.core.errors import BenchError, nearest
-from bench.core.exit_status import EXIT_STATUS, Wish, ended
+from bench.core.exit_status import EXIT_STATUS, Wish, run_and_exit
 from bench.core.installation import prefer_own_packages
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False)
@@ -481,4 +481,4 @@ def main() -> None:
         prefer_own_packages()
         app(prog_name=completion.program_name(), obj=wish)
 
-    ended(command, wish)
+    run_and_exit(command, wish)

@@ -20,7 +20,7 @@ from bench.checks.conform.check import Check, Outcome, Unmet, place_of, place_of
 from bench.checks.conform.subject import ConformSubject, global_seeds
 from bench.checks.tiny_run import CandidateMethod
 from bench.core.errors import BenchError, nearest
-from bench.core.progress import Advance, handed_to
+from bench.core.progress import Advance, hand_to
 from bench.spec.methods import target_of
 from methods import registry
 
@@ -130,7 +130,7 @@ def _check_values(candidate: CandidateMethod) -> None:
 
 
 def _examine(candidate: CandidateMethod, plan: Plan, folder: Path, advance: Advance) -> list[Outcome]:
-    handed_to(lambda message: None)  # what stages tell while they train is of no interest here
+    hand_to(lambda message: None)  # what stages tell while they train is of no interest here
     outcomes: list[Outcome] = []
     passed: set[tuple[str, int | None]] = set()
     only_at = {check.name: size for size, checks in plan for check in checks if check.sizes != "all"}

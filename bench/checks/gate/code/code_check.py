@@ -38,7 +38,7 @@ from bench.checks.gate.verdict import Finding
 from bench.checks.tiny_run import TASK, cpu
 from bench.core.errors import BenchError
 from bench.core.installation import shipped_results
-from bench.core.progress import handed_to
+from bench.core.progress import hand_to
 from bench.data.types import TaskData
 from bench.evaluation.judge import Judge, get_judge
 
@@ -185,7 +185,7 @@ def _alone() -> Iterator[Path]:
 
 def _in_silence() -> None:
     """Progress of trainings of three steps is noise."""
-    handed_to(lambda message: None)
+    hand_to(lambda message: None)
 
 
 def _versions() -> dict[str, str]:
