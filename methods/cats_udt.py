@@ -63,7 +63,7 @@ class CatsUDTConfig:
     clusters: int = 0
     """Number of clusters; 0: as many as the task has classes (the harness fills it in)."""
     categories: str = "adapted"
-    """What h is: `adapted`, `clustered` (not adapted), or `features` of the semantic encoder, without clusters."""
+    """Kind of h: `adapted`, `clustered` (not adapted), or `features` of the semantic encoder, without clusters."""
     conditioning: str = "style"
     """`style`, `none`, `content`; with features `style_features`, `content_features`."""
     semantic_loss: str = "classifier"
@@ -119,7 +119,7 @@ class CatsUDTConfig:
     flip: bool = True
     """Mirror images left to right with probability 1/2 (not for digits)."""
     semantics: SemanticsConfig = field(default_factory=SemanticsConfig)
-    """How h is learned."""
+    """Settings of the stages that learn h."""
 
     def __post_init__(self) -> None:
         positive = ("max_width", "style_dim", "latent_dim", "mapping_width")
@@ -134,7 +134,7 @@ class CatsUDTConfig:
         }  # fmt: skip
         rules = {f"{name} > 0": getattr(self, name) > 0 for name in positive}
         rules |= {f"{name} >= 0": getattr(self, name) >= 0 for name in at_least_0}
-        rules |= {f"{name} one of {', '.join(of)}": getattr(self, name) in of for name, of in choices.items()}
+        rules |= {f"{name} one of {', '.join(known)}": getattr(self, name) in known for name, known in choices.items()}
         rules["base_width >= 1 or None"] = self.base_width is None or self.base_width >= 1
         rules["content_size that is a power of two, at least 2"] = (
             is_power_of_two(self.content_size) and self.content_size >= 2
@@ -258,7 +258,7 @@ class CatsUDT(Translator):
         self.remarks = self.tables.remarks() if self.semantics.discrete else ()
 
     def draw(self, domains: Domains, rng: torch.Generator, progress: Progress) -> Batch:
-        """Sources uniform over the union of both domains, exemplars of their cluster (spec 4.6)."""
+        """Sources uniform over the union of both domains, exemplars of their cluster."""
         if self.tables is None:
             raise RuntimeError("CatS-UDT draws exemplars by cluster: call prepare first")
         c = self.config
@@ -313,7 +313,7 @@ class CatsUDT(Translator):
 
     @torch.no_grad()
     def _detached_reference_fake(self, batch: Batch, c: Tensor, content: Tensor) -> Tensor:
-        """What D is shown with reference styles, (B, 3, H, W): made before F and S change."""
+        """Translations that D is shown with reference styles, (B, 3, H, W), made before F and S change."""
         return self.generator.render(content, self.style_encoder(batch.x_ref, c, batch.d_target))
 
     @torch.no_grad()
@@ -344,17 +344,17 @@ class CatsUDT(Translator):
         return losses
 
     def _generator_losses(
-        self, batch: Batch, c: Tensor, made: Translated, s2: Tensor, s_source: Tensor
+        self, batch: Batch, c: Tensor, translated: Translated, s2: Tensor, s_source: Tensor
     ) -> dict[str, Tensor]:
         """Adversarial, semantic (eq. 8), style (eq. 5), cycle (eq. 4) and diversity (eq. 7) terms."""
-        config, x, fake = self.config, batch.x_source, made.fake
+        config, x, fake = self.config, batch.x_source, translated.fake
         on_fake, clusters = self.discriminator(fake, batch.d_target)
         losses = {"adv": logistic(on_fake, real=True)}
         if config.lambda_sem > 0:
             losses["sem"] = config.lambda_sem * self.semantic_loss.of_generator(fake, clusters, c, self.semantics)
         if config.lambda_sty > 0:
             head = batch.d_source if config.style_rec_domain == "source" else batch.d_target
-            losses["sty"] = config.lambda_sty * l1(self.style_encoder(fake, c, head), made.s)
+            losses["sty"] = config.lambda_sty * l1(self.style_encoder(fake, c, head), translated.s)
         if config.lambda_cyc > 0:
             back = self.generator.render(self.generator.encode_with(fake, c), s_source)
             losses["cyc"] = config.lambda_cyc * l1(back, x)
@@ -362,7 +362,7 @@ class CatsUDT(Translator):
             # After the calls that need a graph: autocast keeps the weights it has cast, and those cast first without a
             # graph would then be used without one.
             with torch.no_grad():
-                other = self.generator.render(made.content, s2)
+                other = self.generator.render(translated.content, s2)
             losses["ds"] = -batch.lambda_ds * l1(fake, other)
         return losses
 

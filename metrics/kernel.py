@@ -77,11 +77,11 @@ class KernelBlock(NamedTuple):
     """A part of the matrix of kernel values of two sets."""
 
     rows: slice
-    """Of the first set."""
+    """Rows of the first set."""
     columns: slice
-    """Of the second set."""
+    """Rows of the second set."""
     times: int
-    """How often it counts: 2 where it stands for its mirror image, too."""
+    """Weight in sums: 2 where it stands for its mirror image, too."""
     values: np.ndarray
     """(rows, columns) float64."""
 

@@ -1,4 +1,4 @@
-"""What every metric asks of its inputs, and the thread pinning of the linear algebra."""
+"""Checks of the inputs of metrics, and the thread pinning of the linear algebra."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def as_labels(labels: np.ndarray, name: str, count: int | None = None) -> np.nda
 
 @contextmanager
 def pinned_blas(threads: int = 1) -> Iterator[None]:
-    """Inside: BLAS runs on `threads` threads.
+    """Run BLAS on `threads` threads inside.
 
     With other work on the machine more threads wait for each other, and the linear algebra of a metric takes several
     times as long; and their number decides the order of sums, so the last digits.

@@ -100,9 +100,9 @@ class _Side(NamedTuple):
     means: np.ndarray
     """(repeats, d): of each half of `rows`."""
     trace: float
-    """Of the covariance."""
+    """Trace of the covariance."""
     traces: np.ndarray
-    """(repeats,): of each half's covariance."""
+    """(repeats,): trace of each half's covariance."""
 
 
 def _side(features: np.ndarray, halves: np.ndarray) -> _Side:
@@ -135,7 +135,7 @@ def _distances(x: _Side, y: _Side) -> tuple[float, np.ndarray]:
 
 
 def _folded(x: _Side, y: _Side) -> tuple[float, np.ndarray]:
-    """As `_distances`, from the features of each half."""
+    """`_distances` from the features of each half."""
     gap = x.mean - y.mean
 
     def distance(i: np.ndarray | slice, j: np.ndarray | slice) -> float:

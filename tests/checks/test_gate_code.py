@@ -341,4 +341,4 @@ def test_any_changed_part_of_an_array_moves_one_of_its_values() -> None:
         old, new = Values("m"), Values("m")
         old.add_array("x", "input", array)
         new.add_array("x", "input", other)
-        assert compared(old.found, new.found)[0].verdict == Verdict.REGRESSED
+        assert compared(old.measured, new.measured)[0].verdict == Verdict.REGRESSED
