@@ -6,23 +6,23 @@ domain. The translator is StarGAN v2's with the cluster in the *style* alone: x 
 target domain for h(x), made from noise (mapping network) or from an exemplar of the same cluster (style encoder), and a
 semantic loss keeps the cluster. One generator serves both domains and directions.
 
-Paper and code differ; ours follows the code, and the paper's form is an option (numbers: rows of the specification):
-- 1  semantic loss: a classifier inside D, fitted on pseudo-labels; eq. 8, the frozen h: `semantic_loss=frozen_h`.
-- 2  adversarial form: non-saturating logistic + R1; the paper writes the minimax form and no R1.
-- 3  one discriminator with a head per domain serves both passes; the paper has d^f and d^s per domain.
-- 4  target domain: that of an image of the same cluster drawn from the union of both domains, so about half of the
-     translations stay within a domain; always the opposite one: `pairing=opposite`.
-- 5  style reconstruction with the head of the *source* domain; of the target: `style_rec_domain=target`.
-- 6  style heads: index 2 d + c, so that domains share heads; no sharing: `style_heads=disjoint`.
-- 8  lambda_ds falls linearly to 0; the paper has constants (`anneal_ds=false`).
-- 9  lambda_ds 2; the paper's figure says 1: `lambda_ds=1`.
-- 10 lambda_sty is 1; the code's command for sketches sets 0: the variant `cats_udt:no_sty`.
-- 11 the reference pass steps the generator alone; the paper minimises over F, G, E and S in both.
-- 12 the return trip of the cycle uses the source's own cluster.
-- 13 the second image of the diversity term is detached.
-- 31 four bottleneck blocks, in every variant. 44 the averaged networks start as copies. 45 pseudo-labels are those of
-     the clean images (officially of one augmented view of each picture, fixed for the run).
-The rows of the semantic stages stand in their modules (16, 19, 22, 23, 25 are options there).
+Paper and code differ; ours follows the code, and the paper's form is an option:
+- semantic loss: a classifier inside D, fitted on pseudo-labels; eq. 8, the frozen h: `semantic_loss=frozen_h`.
+- adversarial form: non-saturating logistic + R1; the paper writes the minimax form and no R1.
+- one discriminator with a head per domain serves both passes; the paper has d^f and d^s per domain.
+- target domain: that of an image of the same cluster drawn from the union of both domains, so about half of the
+  translations stay within a domain; always the opposite one: `pairing=opposite`.
+- style reconstruction with the head of the *source* domain; of the target: `style_rec_domain=target`.
+- style heads: index 2 d + c, so that domains share heads; no sharing: `style_heads=disjoint`.
+- lambda_ds falls linearly to 0; the paper has constants (`anneal_ds=false`).
+- lambda_ds 2; the paper's figure says 1: `lambda_ds=1`.
+- lambda_sty is 1; the code's command for sketches sets 0: the variant `cats_udt:no_sty`.
+- the reference pass steps the generator alone; the paper minimises over F, G, E and S in both.
+- the return trip of the cycle uses the source's own cluster.
+- the second image of the diversity term is detached.
+- four bottleneck blocks, in every variant; the averaged networks start as copies.
+- pseudo-labels are those of the clean images (officially of one augmented view of each picture, fixed for the run).
+The differences of the semantic stages stand in their modules.
 
 Deliberate differences from the code that change no expectation:
 - Images are drawn uniformly with replacement (officially shuffled epochs over the union; drop last).

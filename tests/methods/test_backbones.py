@@ -42,7 +42,7 @@ def count(network: nn.Module) -> int:
 
 
 def test_parameter_counts_are_the_published_ones() -> None:
-    """Specification section 10; EfficientNet-Lite0 has 4,652,008 with its last layer of 1280 x 1000 + 1000."""
+    """EfficientNet-Lite0 has 4,652,008 with its last layer of 1280 x 1000 + 1000."""
     assert count(ResNet50()) == 23_508_032
     assert count(VGG19Features()) == 12_944_960
     assert count(EfficientNetLite0()) == 4_652_008 - 1_281_000

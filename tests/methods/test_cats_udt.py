@@ -1,4 +1,4 @@
-"""CatS-UDT: the step term by term, its options, the draws by cluster, inference, and the traps of the specification."""
+"""CatS-UDT: the step term by term, its options, the draws by cluster, inference, and the traps."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def batch() -> Batch:
 
 
 def discriminator_losses(m: CatsUDT, b: Batch, s: Tensor) -> dict[str, Tensor]:
-    """Section 4.7, D."""
+    """Discriminator losses written out."""
     with torch.no_grad():
         fake = m.generator(b.x_source, s)
     x = b.x_source.clone().requires_grad_()
@@ -73,7 +73,7 @@ def discriminator_losses(m: CatsUDT, b: Batch, s: Tensor) -> dict[str, Tensor]:
 
 
 def generator_losses(m: CatsUDT, b: Batch, s: Tensor, s2: Tensor) -> dict[str, Tensor]:
-    """Section 4.7, G: everything with a graph but the second image; the style term in the *source's* head."""
+    """Generator losses: everything with a graph but the second image; the style term in the *source's* head."""
     fake = m.generator(b.x_source, s)
     back = m.generator(fake, m.style_encoder(b.x_source, b.cluster, b.d_source))
     logits, classes = m.discriminator(fake, b.d_target)

@@ -1,4 +1,4 @@
-"""DRIT++: the objective term by term, the order of the steps, the draws and inference, with every trap of the spec."""
+"""DRIT++: the objective term by term, the order of the steps, the draws and inference, with every trap."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def batch(dtype: torch.dtype = torch.float64) -> Batch:
 
 
 def bce(maps: list[Tensor] | Tensor, label: float) -> Tensor:
-    """Section 7: cross-entropy on the sigmoid, mean per scale, summed over scales."""
+    """The adversarial loss: cross-entropy on the sigmoid, mean per scale, summed over scales."""
     maps = maps if isinstance(maps, list) else [maps]
     return torch.stack([F.binary_cross_entropy(m.sigmoid(), torch.full_like(m, label)) for m in maps]).sum()
 
@@ -61,7 +61,7 @@ def own_content_losses(m: DRIT, b: Batch, minibatch: int) -> dict[str, Tensor]:
 
 
 def fakes(m: DRIT, b: Batch) -> dict[str, Tensor]:
-    """The forward pass of section 7, one call per image."""
+    """The forward pass of the generators' losses, one call per image."""
     c_a, c_b = contents(m, b.encoded_a, b.encoded_b, b.encoded_noise)
     z_a, prior_a = m.attribute_encoder(b.encoded_a, 0, b.encoded_eps[0])
     z_b, prior_b = m.attribute_encoder(b.encoded_b, 1, b.encoded_eps[1])

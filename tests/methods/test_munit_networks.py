@@ -35,7 +35,6 @@ def small(blocks: int = 2, width: int = 3) -> Generator:
 
 
 def test_published_parameter_counts() -> None:
-    """Every row of the specification's table."""
     with torch.device("meta"):
         built = MUNIT(MUNITConfig(), 256)
     generator = built.generator_b

@@ -1,4 +1,4 @@
-"""StarGAN v2: the objective term by term, the schedule, the draws and inference, with every trap of the spec."""
+"""StarGAN v2: the objective term by term, the schedule, the draws and inference, with every trap."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def batch(dtype: torch.dtype = torch.float32) -> Batch:
 
 
 def discriminator_losses(m: StarGANv2, b: Batch, s: Tensor) -> dict[str, Tensor]:
-    """Section 7, D; `s` from F or E."""
+    """Discriminator losses written out; `s` from F or E."""
     with torch.no_grad():
         fake = m.generator(b.x_source, s)
     x = b.x_source.clone().requires_grad_()
@@ -61,7 +61,7 @@ def discriminator_losses(m: StarGANv2, b: Batch, s: Tensor) -> dict[str, Tensor]
 
 
 def generator_losses(m: StarGANv2, b: Batch, s: Tensor, s2: Tensor) -> dict[str, Tensor]:
-    """Section 7, G: everything with a graph but the second image."""
+    """Generator losses written out: everything with a graph but the second image."""
     fake = m.generator(b.x_source, s)
     back = m.generator(fake, m.style_encoder(b.x_source, b.y_source))
     logits = m.discriminator(fake, b.y_target)
