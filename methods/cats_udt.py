@@ -367,7 +367,7 @@ class CatsUDT(Translator):
         return losses
 
     def learning_rates(self, progress: Progress) -> Mapping[str, float]:
-        """Constant."""
+        """Constant rates."""
         rate = self.config.learning_rate
         return {
             "generator": rate,

@@ -391,7 +391,7 @@ class StarGANv2(Translator):
         return losses
 
     def learning_rates(self, progress: Progress) -> Mapping[str, float]:
-        """Constant."""
+        """Constant rates."""
         rate = self.config.learning_rate
         return {
             "generator": rate,

@@ -79,9 +79,7 @@ def frechet_distance(x: np.ndarray, y: np.ndarray) -> float:
     value is bias: show n, and the distance between two real sets of that n, beside it.
     ValueError for features that are not 2-D, finite, at least two, of equal width, or that exceed 1e100 in size.
     """
-    x, y = as_feature_pair(x, y)
-    check_size(x, "x", LARGEST)
-    check_size(y, "y", LARGEST)
+    x, y = as_feature_pair(x, y, LARGEST)
     return frechet_of_checked(in_content_order(x), in_content_order(y))
 
 

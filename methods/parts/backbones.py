@@ -169,7 +169,7 @@ def moco_v2_state(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
 VGG19_LAYOUT = (64, 64, "pool", 128, 128, "pool", 256, 256, 256, 256, "pool", 512, 512, 512, 512, "pool", 512)
 """Channels of the 3x3 convolutions up to conv5_1, and 2x2 max poolings."""
 STAND_IN_LAYOUT = (16, "pool", 32, "pool", 64, "pool", 64, "pool", 64)
-"""The same five stages in miniature, one convolution each."""
+"""VGG-19's five stages in miniature, one convolution each."""
 
 
 class VGGFeatures(Backbone):
@@ -233,7 +233,7 @@ class VGG19Features(VGGFeatures):
 
 
 class StandInVGG(VGGFeatures):
-    """What takes VGG-19's place where nothing can be downloaded: five stages, 64 channels, trained by the harness with
+    """Stand-in for VGG-19 where nothing can be downloaded: five stages, 64 channels, trained by the harness with
     labels of drawn classes that no task has. **Its supervision is weak**, as VGG-19's is.
     """
 

@@ -20,11 +20,13 @@ def as_features(features: np.ndarray, name: str, at_least: int = 2) -> np.ndarra
     return as_finite(array, name)
 
 
-def as_feature_pair(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Both as by `as_features`; ValueError if their widths differ."""
+def as_feature_pair(x: np.ndarray, y: np.ndarray, largest: float = math.inf) -> tuple[np.ndarray, np.ndarray]:
+    """Both as by `as_features`; ValueError if their widths differ, or a value exceeds `largest` in size."""
     x, y = as_features(x, "x"), as_features(y, "y")
     if x.shape[1] != y.shape[1]:
         raise ValueError(f"x and y: features of equal width wanted, got {x.shape[1]} and {y.shape[1]}")
+    check_size(x, "x", largest)
+    check_size(y, "y", largest)
     return x, y
 
 

@@ -182,9 +182,7 @@ def _indicators(halves: np.ndarray, n: int) -> np.ndarray:
 
 
 def _sorted_pair(x: np.ndarray, y: np.ndarray, largest: float) -> tuple[np.ndarray, np.ndarray]:
-    x, y = as_feature_pair(x, y)
-    check_size(x, "x", largest)
-    check_size(y, "y", largest)
+    x, y = as_feature_pair(x, y, largest)
     return in_content_order(x), in_content_order(y)
 
 

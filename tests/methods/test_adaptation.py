@@ -437,8 +437,8 @@ def test_both_phases_hold_the_objective_and_its_gradient(build: Callable[..., Ad
 def compare_gradients(found: Tensor, expected: Tensor, network: nn.Module) -> None:
     weights = list(network.parameters())
     pairs = zip(*(torch.autograd.grad(loss, weights, retain_graph=True) for loss in (found, expected)), strict=True)
-    for ours, theirs in pairs:
-        torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-5)
+    for ours, reference in pairs:
+        torch.testing.assert_close(ours, reference, rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("build", STAGES)

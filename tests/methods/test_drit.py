@@ -149,8 +149,8 @@ def test_phases_hold_the_terms_of_the_objective_and_their_gradients(attribute: s
         for name in trains:
             weights = list(getattr(m, name).parameters())
             ours = torch.autograd.grad(total(dict(phase.losses)), weights, retain_graph=True, allow_unused=True)
-            theirs = torch.autograd.grad(total(losses), weights, retain_graph=True, allow_unused=True)
-            for ours_one, theirs_one in zip(ours, theirs, strict=True):
+            reference = torch.autograd.grad(total(losses), weights, retain_graph=True, allow_unused=True)
+            for ours_one, theirs_one in zip(ours, reference, strict=True):
                 assert (ours_one is None) == (theirs_one is None)
                 if theirs_one is not None:
                     limit = 1e-9 * max(1.0, theirs_one.abs().max().item())

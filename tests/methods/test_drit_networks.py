@@ -268,8 +268,8 @@ def test_content_encoder_equals_the_table(size: int) -> None:
     close(network(a, 0), expected[0])
     close(network(b, 1), expected[1])
     assert isinstance(network, ContentEncoder)
-    for ours, theirs in zip(network.both(a, b), expected, strict=True):
-        close(ours, theirs)
+    for ours, reference in zip(network.both(a, b), expected, strict=True):
+        close(ours, reference)
 
 
 @pytest.mark.parametrize("size", [16, 36])
@@ -321,8 +321,8 @@ def test_image_discriminator_equals_the_table(size: int, scales: int, layers: in
     sides = {(216, 3, 4): [13, 6, 3], (32, 2, 4): [2, 1], (32, 3, 3): [4, 2, 1], (16, 2, 3): [2, 1]}
     maps = network(x)
     assert [m.shape for m in maps] == [(1, 1, side, side) for side in sides[size, scales, layers]]
-    for ours, theirs in zip(maps, expected, strict=True):
-        close(ours, theirs)
+    for ours, reference in zip(maps, expected, strict=True):
+        close(ours, reference)
 
 
 @pytest.mark.parametrize(("side", "logits"), [(54, 1), (64, 2)])

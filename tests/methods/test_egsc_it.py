@@ -511,8 +511,8 @@ def prepared(config: EGSCITConfig = SMALL) -> tuple[EGSCIT, list[Autoencoders]]:
 
 def test_prepare_keeps_the_encoders_of_stage_1_and_the_classifier_apart() -> None:
     built, (stage,) = prepared()
-    for own, theirs in ((built.features_a, stage.autoencoder_a), (built.features_b, stage.autoencoder_b)):
-        for key, value in theirs.encoder.state_dict().items():
+    for own, expected in ((built.features_a, stage.autoencoder_a), (built.features_b, stage.autoencoder_b)):
+        for key, value in expected.encoder.state_dict().items():
             assert torch.equal(own.state_dict()[key], value)
     names = {key.partition(".")[0] for key in built.state_dict()}
     assert names == {*NETWORKS, *DISCRIMINATORS, "features_a", "features_b", "noise"}

@@ -109,8 +109,8 @@ def test_both_phases_hold_the_terms_of_the_objective_and_their_gradients(config:
             torch.testing.assert_close(phase.losses[name], value, rtol=0, atol=1e-10)
         networks = [getattr(m, name) for name in trains]
         pairs = zip(gradients(dict(phase.losses), networks), gradients(losses, networks), strict=True)
-        for ours, theirs in pairs:
-            torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-9)
+        for ours, reference in pairs:
+            torch.testing.assert_close(ours, reference, rtol=0, atol=1e-9)
 
 
 def test_generators_meet_the_discriminators_after_their_step() -> None:

@@ -101,8 +101,8 @@ def test_four_phases_hold_the_terms_of_the_objective_and_their_gradients() -> No
             torch.testing.assert_close(phase.losses[name], value, rtol=0, atol=1e-12)
         networks = [getattr(m, name) for name in trains]
         pairs = zip(gradients(dict(phase.losses), networks), gradients(losses, networks), strict=True)
-        for ours, theirs in pairs:
-            torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-9)
+        for ours, original in pairs:
+            torch.testing.assert_close(ours, original, rtol=0, atol=1e-9)
 
 
 def test_weights_multiply_their_terms() -> None:

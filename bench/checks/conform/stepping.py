@@ -55,7 +55,7 @@ def training(subject: ConformSubject) -> str:
     look="training_step", needs=("training",), sizes="first",
 )  # fmt: skip
 def gradients(subject: ConformSubject) -> str:
-    """Over the steps of `training`."""
+    """Read what the watch has seen in the steps of `training`."""
     watch = subject.trained.watch
     assert watch is not None
     unless(not watch.bad_gradients, f"not finite in {', '.join(sorted(set(watch.bad_gradients)))}")
@@ -69,7 +69,7 @@ def gradients(subject: ConformSubject) -> str:
     look="training_step", needs=("training", "optimizers_in_the_state"), sizes="first",
 )  # fmt: skip
 def weights_change_in_phases(subject: ConformSubject) -> str:
-    """Over the steps of `training`."""
+    """Read what the watch has seen in the steps of `training`."""
     watch = subject.trained.watch
     assert watch is not None
     unless(not watch.strays, "; ".join(watch.strays[:3]))

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 from xml.etree import ElementTree
 
-from bench.checks.gate.verdict import Finding, Verdict, overall
+from bench.checks.gate.verdict import Finding, Verdict, decide
 
 TITLES = {"code": "Code check", "training": "Training check"}
 MEANING = {
@@ -33,7 +33,7 @@ class Report:
     @property
     def verdict(self) -> Verdict:
         """The verdict of all findings."""
-        return overall(self.findings)
+        return decide(self.findings)
 
 
 def as_markdown(report: Report) -> str:
@@ -45,7 +45,7 @@ def as_markdown(report: Report) -> str:
             continue
         counts = {verdict: sum(finding.verdict is verdict for finding in listed) for verdict in Verdict}
         summary = ", ".join(f"{count} {verdict.words}" for verdict, count in counts.items() if count)
-        lines += ["", f"## {title}: {overall(listed).words}", "", f"{summary}.", ""]
+        lines += ["", f"## {title}: {decide(listed).words}", "", f"{summary}.", ""]
         rows = [("of", "what", "verdict", "baseline", "now", "why")]
         ordered = sorted(listed, key=lambda finding: finding.verdict is Verdict.PASS)
         rows += [(f.subject, f.quantity, f.verdict.words, f.stored, f.found, f.reason) for f in ordered]
