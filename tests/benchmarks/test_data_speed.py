@@ -23,8 +23,8 @@ MIB = 2**20
 MEASURE = """
 import json
 from pathlib import Path
-from bench.data.folder import FolderDomain, discover
-from bench.data.store import prepare
+from bench.data.sources.folder import FolderDomain, discover
+from bench.data.prepare import prepare
 
 def resident(key):
     (line,) = [line for line in open("/proc/self/status") if line.startswith(key + ":")]

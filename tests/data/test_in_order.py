@@ -1,4 +1,4 @@
-"""Several items at once, results in order (bench/data/in_order.py)."""
+"""Several items at once, results in order (bench/data/prepare.py)."""
 
 from __future__ import annotations
 

@@ -108,9 +108,9 @@ def test_other_settings_are_another_network(tmp_path: Path, runtime: Runtime) ->
 TWO_AT_ONCE = """
 import sys
 from pathlib import Path
-from bench.device import Runtime
-from bench.presets import StandInSettings
-from bench.stand_in import stand_in_weights
+from bench.core.device import Runtime
+from bench.spec.presets import StandInSettings
+from bench.training.stand_in import stand_in_weights
 root, steps = Path(sys.argv[1]), int(sys.argv[2])
 print("ready", flush=True)
 sys.stdin.readline()

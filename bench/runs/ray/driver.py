@@ -7,7 +7,7 @@ import os
 import socket
 import uuid
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import chdir, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,9 +15,10 @@ from typing import Any
 import torch
 
 from bench.core.errors import BenchError, Interrupted
+from bench.core.installation import ROOT
 from bench.core.progress import say
 from bench.core.signals import stop_signals
-from bench.evaluation.encoders import Instruments, make_instruments
+from bench.evaluation.encoders import Encoders, make_encoders
 from bench.evaluation.judge import judge_folder
 from bench.runs.cell import is_settled
 from bench.runs.ray.node import Order, Outcome, do_cell, do_judges
@@ -58,12 +59,12 @@ def run_on_cluster(wanted: Sequence[Wanted], device: str, address: str, at_once:
 def _unsettled(wanted: Sequence[Wanted]) -> tuple[list[Wanted], bool]:
     """(the cells with something left to do, whether none of the others failed)."""
     left, good = [], True
-    tools: dict[int, Instruments] = {}
+    encoders: dict[int, Encoders] = {}
     for request, session, job in wanted:
-        if id(session) not in tools:
+        if id(session) not in encoders:
             runtime, protocols = session.runtime, request.protocols
-            tools[id(session)] = make_instruments(request.results, session.data, session.preset, runtime, protocols)
-        settled = is_settled(Cell(request.results, job.spec), _label(job), tools[id(session)])
+            encoders[id(session)] = make_encoders(request.results, session.data, session.preset, runtime, protocols)
+        settled = is_settled(Cell(request.results, job.spec), _label(job), encoders[id(session)])
         if settled is None:
             left.append((request, session, job))
         else:
@@ -93,7 +94,9 @@ def connected(address: str) -> Iterator[None]:
     if given and given != "auto":
         _check_answers(given)
     try:
-        ray.init(address=address or None, log_to_driver=True, logging_level="warning")
+        # Ray lets its workers search the current folder first: a user's own `metrics/` there would hide ours.
+        with chdir(ROOT):
+            ray.init(address=address or None, log_to_driver=True, logging_level="warning")
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
         raise BenchError(
             f"no Ray cluster at {given or 'this machine'}: {str(error).splitlines()[0]}", _START
@@ -259,7 +262,7 @@ class _Run:
         return Order(
             replace(request, device=self.room.device, results=results, data=data, launch="local", address="", jobs=1),
             job.spec.identity(), self.room.cpus, self.token,
-            hashlib.sha256(f"{socket.gethostname()}:{results}".encode()).hexdigest()[:12],
+            hashlib.sha256(f"{socket.gethostname()}:{results}".encode()).hexdigest()[:12], Path.cwd(),
             dict(self.units), ray.put(pack(cell.folder)) if cell.state() != "new" else None,
         )  # fmt: skip
 

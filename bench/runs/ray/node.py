@@ -18,9 +18,10 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from bench.core.errors import BenchError
+from bench.core.installation import prefer_own_packages
 from bench.data.fetch.locate import cache_folder
 from bench.data.load import load_data
-from bench.evaluation.encoders import make_instruments
+from bench.evaluation.encoders import make_encoders
 from bench.runs.local import run_here
 from bench.runs.ray.transfer import Files, pack, pack_units, shared_units, store_unit, unpack
 from bench.runs.request import Request, Session, open_session
@@ -47,6 +48,8 @@ class Order:
     """Name of a file in the results folder that is there during this command."""
     scratch: str
     """Name of the scratch folder for this results folder."""
+    folder: Path
+    """Where the command was typed; a method given as `package.module:Class` may lie there."""
     units: Mapping[str, Any] = field(default_factory=dict)
     """What cells share and the results folder has: name -> reference to its files."""
     begun: Any = None
@@ -81,6 +84,7 @@ def do_judges(order: Order) -> Outcome:
 
 def _guarded(order: Order, work: Any) -> Outcome:
     try:
+        prefer_own_packages(order.folder)
         return work(order)
     except BenchError as error:
         return Outcome(False, socket.gethostname(), problem=(error.what, error.remedy))
@@ -104,9 +108,9 @@ def _do_cell(order: Order) -> Outcome:
 
 def _do_judges(order: Order) -> Outcome:
     home, session = _open(order)
-    tools = make_instruments(home, session.data, session.preset, session.runtime, order.request.protocols)
+    encoders = make_encoders(home, session.data, session.preset, session.runtime, order.request.protocols)
     for target in sorted({target for _, target in session.task.directions}):
-        tools.judge(target)
+        encoders.judge(target)
     here = home == order.request.results
     return Outcome(True, socket.gethostname(), units={} if here else pack_units(home, order.units))
 

@@ -13,7 +13,7 @@ from bench.checks.gate.code.smallest import THREADS
 from bench.checks.gate.code.values import Values
 from bench.checks.tiny_run import TinyRun, cpu
 from bench.data.types import TaskData
-from bench.evaluation.encoders import Instruments, Missing
+from bench.evaluation.encoders import Encoders, Missing
 from bench.evaluation.evaluate import evaluate_cell
 from bench.evaluation.feature_cache import FeatureCache
 from bench.evaluation.judge import Judge, get_judge
@@ -47,13 +47,13 @@ def make_judge(state: Mapping[str, Tensor], data: TaskData) -> Judge:
     return Judge(encoder, accuracy(predicted, test.labels), shares, len(test))
 
 
-def make_tools(judge: Judge, folder: Path, protocols: tuple[str, ...]) -> Instruments:
+def make_tools(judge: Judge, folder: Path, protocols: tuple[str, ...]) -> Encoders:
     """Encoders and settings for the scoring; encoders that need weights are missing."""
     names = {protocol.encoder for protocol in PROTOCOLS.values()} - set(FREE)
     absent = Missing("not part of the code check")
-    return Instruments(
+    return Encoders(
         judge=lambda target: judge,
-        encoders={name: partial(lambda missing: missing, absent) for name in names},
+        pretrained={name: partial(lambda missing: missing, absent) for name in names},
         cache=FeatureCache(folder / "features"),
         size=EvaluationSize(None, None),
         protocols=tuple(PROTOCOLS[name] for name in protocols),
