@@ -11,7 +11,7 @@ from bench.spec.tasks import TASKS
 from methods.registry import registered
 
 if TYPE_CHECKING:
-    from bench.data.fetch.fetch import Row
+    from bench.data.fetch.fetch import FileStatus
 
 
 def _columns(rows: Sequence[Sequence[str]]) -> str:
@@ -85,7 +85,7 @@ def sweeps() -> str:
     return _columns(rows)
 
 
-def file_table(rows: Sequence[Row]) -> str:
+def file_table(rows: Sequence[FileStatus]) -> str:
     """One line per file of the manifest."""
     if not rows:
         return "nothing is missing"

@@ -8,7 +8,7 @@ from pathlib import Path
 from bench.core.errors import BenchError, each
 from bench.core.progress import track
 from bench.data.drawn.datasets import DRAWN_VERSION, DrawnDigits, DrawnPictures
-from bench.data.fetch import locate as files
+from bench.data.fetch import locate
 from bench.data.prepare import prepare
 from bench.data.sources.digits import Mnist, Svhn, Usps
 from bench.data.sources.domainnet import DomainNet
@@ -27,14 +27,14 @@ def load_data(task: Task, choice: str, size: int, domains: str = "") -> TaskData
     if domains and choice in ("auto", "embedded", "mnist-drawn"):
         raise BenchError(f"--domains {domains} needs a folder", "add --data FOLDER")
     kind, sources, note = _choose(task, choice, tuple(domains.split(",")) if domains else None)
-    return prepare(sources, size, files.cache_folder(), kind, f"data: {note}", progress=track)
+    return prepare(sources, size, locate.cache_folder(), kind, f"data: {note}", progress=track)
 
 
 def data_kind(task: Task, choice: str) -> str:
-    """`embedded`, `mnist-drawn` or `real`: what `load_data` takes for `choice`, without looking into the files."""
+    """`embedded`, `mnist-drawn` or `real`: what `load_data` takes for `choice`, without looking into the locate."""
     if choice in ("embedded", "mnist-drawn"):
         return choice
-    return "embedded" if choice == "auto" and task.embedded and files.missing_files(task.name) else "real"
+    return "embedded" if choice == "auto" and task.embedded and locate.missing_files(task.name) else "real"
 
 
 def _choose(task: Task, choice: str, domains: Sequence[str] | None) -> tuple[str, tuple[Source, Source], str]:
@@ -56,7 +56,7 @@ def _choose(task: Task, choice: str, domains: Sequence[str] | None) -> tuple[str
 def _automatic(task: Task) -> tuple[str, tuple[Source, Source], str]:
     if task.name == "folder":
         raise BenchError("--task folder needs to know the folder", "add --data ROOT with ROOT/<domain>/<class>/<image>")
-    missing = files.missing_files(task.name)
+    missing = locate.missing_files(task.name)
     if not missing:
         return "real", _real(task), "real, every file found"
     if not task.embedded:
@@ -76,7 +76,7 @@ def _real(task: Task) -> tuple[Source, Source]:
         return Mnist.locate(), Usps.locate()
     if task.name == "sketch2real":
         return DomainNet.locate("sketch"), DomainNet.locate("real")
-    return _folder(task, files.require(task.name)[task.name], None)
+    return _folder(task, locate.require(task.name)[task.name], None)
 
 
 def _embedded(task: Task) -> tuple[Source, Source]:

@@ -25,7 +25,7 @@ from PIL import Image
 from bench.core.environment import cores, threads_asked
 from bench.core.errors import BenchError, joined
 from bench.core.files import read_json, write_atomically, write_json
-from bench.data.fetch import locate as files
+from bench.data.fetch import locate
 from bench.data.types import SPLITS, Item, Progress, Source, Split, SplitName, TaskData
 
 T = TypeVar("T")
@@ -60,7 +60,7 @@ def prepare(
     version = data_version(sources, size)
     folder = cache / "prepared" / version
     if not folder.is_dir():
-        files.make_folder(folder.parent)
+        locate.make_folder(folder.parent)
         with FileLock(folder.with_name(f".{version}.lock")):
             if not folder.is_dir():
                 _build(sources, size, folder, progress or _plain)
@@ -134,7 +134,7 @@ class _Rows:
 def _build(sources: tuple[Source, Source], size: int, folder: Path, progress: Progress) -> None:
     counts = [source.count() for source in sources]
     row_bytes = 3 * size * size
-    files.check_space(folder.parent, (sum(counts) + max(counts)) * row_bytes)  # one domain also lies unsorted
+    locate.check_space(folder.parent, (sum(counts) + max(counts)) * row_bytes)  # one domain also lies unsorted
     temporary = folder.with_name(f".{folder.name}.part")
     shutil.rmtree(temporary, ignore_errors=True)  # of a process that was killed: the lock is ours now
     try:

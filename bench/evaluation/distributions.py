@@ -1,4 +1,4 @@
-"""Metrics that compare two sets of images: how each is taken, how far it may be off, and what real sets get."""
+"""Metrics that compare two sets of images: the computation, its deviation, and its floor between real sets."""
 
 from __future__ import annotations
 
@@ -36,11 +36,12 @@ class Distribution:
     values: Callable[[np.ndarray, np.ndarray], Mapping[str, float]]
     """Translations (n, ...), real images (m, ...) -> metric -> value. ValueError where it is not defined."""
     deviation: Callable[[np.ndarray, np.ndarray], float | None] | None
-    """The same -> standard deviation by half-samples; None for sets too small. None: not shown to hold for it."""
+    """The same sets -> standard deviation by half-samples, None for sets that are too small. The field is None where
+    half-samples were not shown to hold for the metric."""
     paired: Callable[[np.ndarray, np.ndarray, np.ndarray], ImageInterval] | None
     """Translations of two methods (n, ...) of the same sources, real images -> the difference and its deviation."""
     per_class: bool
-    """Whether it is taken within each class, too."""
+    """Whether it is also computed within each class."""
     splits: int
     """Random splits of the real images behind a floor."""
 
@@ -51,16 +52,16 @@ def floors(cache: FeatureCache, how: Distribution, real: np.ndarray, n: int) -> 
     `real` (m, ...), features or pixels. Where they are fewer than 2 n, each half takes part. Empty where a half is too
     small for the metric.
     """
-    own = min(n, len(real) // 2)
+    n = min(n, len(real) // 2)
 
     def compute() -> Mapping[str, Any]:
         try:
-            found = real_floors(how.values, real, own, len(real) - own, splits=how.splits)
+            by_metric = real_floors(how.values, real, n, len(real) - n, splits=how.splits)
         except ValueError:  # too few for the metric: its value bears the same reason, or its n says it
             return {}
-        return {metric: asdict(floor) for metric, floor in found.items()}
+        return {metric: asdict(floor) for metric, floor in by_metric.items()}
 
-    return cache.values("floors", content_key(real, how.name, str(own), str(how.splits)), compute)
+    return cache.values("floors", content_key(real, how.name, str(n), str(how.splits)), compute)
 
 
 def _frechet(x: np.ndarray, y: np.ndarray) -> Mapping[str, float]:

@@ -1,4 +1,4 @@
-"""What cells are scored with: the judges, the encoders whose weights are there, and the cache of their features."""
+"""The encoders of an evaluation: the judges, the networks whose weights are there, and the cache of their features."""
 
 from __future__ import annotations
 
@@ -31,55 +31,57 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Missing:
-    """An encoder that is not to be had."""
+    """An encoder whose weights or package are not installed."""
 
     remedy: str
-    """What stands in the table instead of a value."""
+    """Text that stands in the table instead of a value: what to type to get it."""
 
 
 @dataclass(frozen=True)
-class Instruments:
-    """What is needed to score cells of one task; made once, shared by all methods and seeds."""
+class Encoders:
+    """Encoders of one task's images, with what is measured by them; created once, shared by all methods and seeds."""
 
     judge: Callable[[int], Judge]
     """Domain index -> the judge of that domain."""
-    encoders: Mapping[str, Callable[[], Any]]
-    """Name -> the encoder, read when it is first asked for, or `Missing`; all but the judge and the pixels."""
+    pretrained: Mapping[str, Callable[[], Any]]
+    """Name -> the encoder, read when it is first asked for, or `Missing`; all but `judge` and `pixels`."""
     cache: FeatureCache
-    """Features of real and translated images, and what follows from real ones alone."""
+    """Features of real and translated images, and the floors, which follow from real images alone."""
     size: EvaluationSize
     """How many images are scored."""
     protocols: tuple[Protocol, ...]
-    """What is measured."""
+    """Protocols that are measured."""
 
     def encoder(self, name: str, target: int) -> Any:
         """The encoder called `name` for images of domain `target`, None for `pixels`, or `Missing`."""
         if name == "judge":
             return self.judge(target).encoder
-        return None if name == "pixels" else self.encoders[name]()
+        return None if name == "pixels" else self.pretrained[name]()
 
     def measurable(self, names: Collection[str]) -> bool:
         """Whether any of the protocols called `names` has its encoder here."""
         needed = {protocol.encoder for protocol in self.protocols if protocol.name in names}
-        return any(name in FREE or not isinstance(self.encoders[name](), Missing) for name in needed)
+        return any(name in FREE or not isinstance(self.pretrained[name](), Missing) for name in needed)
 
 
-def make_instruments(
+def make_encoders(
     results: Path, data: TaskData, preset: KindPreset, runtime: Runtime, protocols: Iterable[str]
-) -> Instruments:
+) -> Encoders:
     """The judges (trained when a cell first asks, by one process, for all) and the encoders whose weights are there.
 
     `protocols` are measured beside those that always are and those of the preset. BenchError for an unknown one.
     """
     device = runtime.device
     network = cache(lambda: _load("inception", lambda path: InceptionNetwork(path, device)))
-    return Instruments(
+    return Encoders(
         judge=cache(lambda target: get_judge(results, data, target, preset.judge, runtime)),
-        encoders={
-            "inception": cache(lambda: _over(network(), lambda own: InceptionEncoder(own, TF1))),
-            "inception-bf16": cache(lambda: _over(network(), lambda own: InceptionEncoder(own.in_bfloat16(), TF1))),
-            "inception-pytorch": cache(lambda: _over(network(), lambda own: InceptionEncoder(own, PYTORCH))),
-            "inception-clean": cache(lambda: _over(network(), lambda own: InceptionEncoder(own, CLEAN))),
+        pretrained={
+            "inception": cache(lambda: _over(network(), lambda shared: InceptionEncoder(shared, TF1))),
+            "inception-bf16": cache(
+                lambda: _over(network(), lambda shared: InceptionEncoder(shared.in_bfloat16(), TF1))
+            ),
+            "inception-pytorch": cache(lambda: _over(network(), lambda shared: InceptionEncoder(shared, PYTORCH))),
+            "inception-clean": cache(lambda: _over(network(), lambda shared: InceptionEncoder(shared, CLEAN))),
             "dinov2": cache(lambda: _load("dinov2", lambda path: Dinov2Encoder(path, device))),
             "alexnet": cache(lambda: _load("alexnet", lambda path: LpipsAlexNet(path, device))),
         },

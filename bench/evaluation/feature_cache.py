@@ -1,4 +1,4 @@
-"""The feature cache: every encoder sees every image once, ever; what follows from real images alone is kept, too."""
+"""The feature cache: every encoder sees every image once, ever. Values that follow from real images are kept, too."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ class FeatureCache:
     def get(self, images: np.ndarray, identity: str, preparation: str, encode: Callable[[], np.ndarray]) -> np.ndarray:
         """The stored array for `images` (uint8), or that of `encode()`, stored.
 
-        A stored file that cannot be read (damaged) is made again.
+        A stored file that is damaged is computed again.
         """
         path = self._path(preparation, content_key(images, identity, preparation), ".npy")
         with _locked(path):  # a second process waits for the first one's features
-            found = _read(path, read_array)
-            if found is None:
-                found = encode().astype(np.float32, copy=False)
-                write_array(path, found)
-        return found
+            features = _read(path, read_array)
+            if features is None:
+                features = encode().astype(np.float32, copy=False)
+                write_array(path, features)
+        return features
 
     def find(self, images: np.ndarray, identity: str, preparation: str) -> np.ndarray | None:
         """The stored array for `images`, None if there is none."""
@@ -43,15 +43,15 @@ class FeatureCache:
         """Store `features` of `images` for `find`."""
         write_array(self._path(preparation, content_key(images, identity, preparation), ".npy"), features)
 
-    def values(self, what: str, key: str, compute: Callable[[], Mapping[str, Any]]) -> Mapping[str, Any]:
-        """The stored JSON object called `what` for `key`, or that of `compute()`, stored."""
-        path = self._path(what, key, ".json")
+    def values(self, kind: str, key: str, compute: Callable[[], Mapping[str, Any]]) -> Mapping[str, Any]:
+        """The stored JSON object called `kind` for `key`, or that of `compute()`, stored."""
+        path = self._path(kind, key, ".json")
         with _locked(path):
-            found: Mapping[str, Any] | None = _read(path, read_json)
-            if not isinstance(found, dict):
-                found = compute()
-                write_json(path, found)
-        return found
+            stored: Mapping[str, Any] | None = _read(path, read_json)
+            if not isinstance(stored, dict):
+                stored = compute()
+                write_json(path, stored)
+        return stored
 
     def _path(self, kind: str, key: str, suffix: str) -> Path:
         return self.root / kind / f"{key}{suffix}"
@@ -59,14 +59,14 @@ class FeatureCache:
 
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    """Hold what is stored at `path`."""
+    """Lock `path` against other processes and remove what a killed one left."""
     with exclusive(path.with_suffix(".lock")):
         remove_leftovers(path.parent, path.name)
         yield
 
 
 def _read(path: Path, read: Callable[[Path], T]) -> T | None:
-    """`read(path)`; None if that is absent, or damaged and so to be made again."""
+    """`read(path)`; None if the file is absent, or damaged and so to be computed again."""
     try:
         return read(path)
     except (FileNotFoundError, ValueError):

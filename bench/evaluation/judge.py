@@ -42,15 +42,15 @@ class Judge:
     encoder: JudgeEncoder
     """Images -> features and logits; `encoder.identity` is the hash of the weights."""
     accuracy: float
-    """On the domain's own real test images, in [0, 1]."""
+    """Accuracy on the domain's real test images, in [0, 1]."""
     per_class: dict[str, float]
-    """The same for each class."""
+    """Class -> accuracy on its test images."""
     test_images: int
-    """How many test images that is."""
+    """Number of those test images."""
 
 
 def get_judge(root: Path, data: TaskData, domain: int, settings: JudgeSettings, runtime: Runtime) -> Judge:
-    """The judge of `domain`: read from `root/judges`, or trained now from a seed that is its own.
+    """The judge of `domain`: read from `root/judges`, or trained now from a seed of its own.
 
     It is fitted on the domain's training images and labels; its accuracy is that on the test images. Raises BenchError
     if what is stored is damaged: another judge's numbers would look right.
@@ -67,14 +67,14 @@ def get_judge(root: Path, data: TaskData, domain: int, settings: JudgeSettings, 
         network.load_state_dict(read_weights(folder / "weights.safetensors"))
         encoder = JudgeEncoder(network.to(runtime.device))
         if encoder.identity != record["identity"]:
-            raise ValueError("its weights are not those that it was stored with")
+            raise ValueError("the weights are not those that were stored with it")
         return Judge(encoder, record["accuracy"], record["per_class"], record["test_images"])
     except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
         raise damaged_folder(folder, error) from error
 
 
 def judge_folder(root: Path, data: TaskData, domain: int, settings: JudgeSettings) -> Path:
-    """Where the judge of `domain` is stored; it is complete once `judge.json` is there."""
+    """Folder of the judge of `domain`, complete once it holds `judge.json`."""
     parts = [JUDGE_VERSION, data.version, data.domains[domain], len(data.classes), asdict(settings)]
     key = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:12]
     return root / "judges" / f"{data.domains[domain]}-{key}"
@@ -121,7 +121,7 @@ def _train_and_store(folder: Path, data: TaskData, domain: int, settings: JudgeS
 def _fit(
     images: Tensor, labels: Tensor, classes: int, settings: JudgeSettings, runtime: Runtime, label: str, stream: str
 ) -> WideResNet:
-    """SGD with Nesterov momentum and a cosine schedule, as CatS-UDT's evaluation classifier (spec 6.1)."""
+    """SGD with Nesterov momentum and a cosine schedule, as CatS-UDT trains its evaluation classifier."""
     with seeded("judge", "init", stream):
         network = _network(classes, settings).train()
         network.to(runtime.device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # 1.2 x as fast

@@ -15,15 +15,15 @@ import numpy as np
 from bench.core.progress import progress
 from bench.data.types import TaskData
 from bench.evaluation.distributions import DISTRIBUTIONS, Distribution, floors
-from bench.evaluation.encoders import Instruments, Missing
+from bench.evaluation.encoders import Encoders, Missing
 from bench.evaluation.translate import Translations, first_per_class
 from bench.spec.protocols import ACROSS_GROUP, ALL, Protocol, SplitName
-from metrics.checks import pinned_blas
 from metrics.lpips_diversity import cosine_diversities, within_source_diversities
+from metrics.parts.input_checks import pinned_blas
 from metrics.statistics.intervals import mean_interval
 
 PUBLISHED_SOURCES, PUBLISHED_BATCH = 128, 512
-"""Sources per batch, and images per Inception batch, of the paper's code (its FID, spec 6.2)."""
+"""Sources per batch, and images per Inception batch, of the paper's code when it computes its FID."""
 
 
 @dataclass(frozen=True)
@@ -59,40 +59,51 @@ class Record:
 
 
 def score_direction(
-    data: TaskData, made: Translations, direction: str, tools: Instruments, weights: str = ""
+    data: TaskData, translations: Translations, direction: str, encoders: Encoders, weights: str = ""
 ) -> list[Record]:
     """Every protocol's records for one direction. What a metric refuses (ValueError) is a record with the reason.
 
-    `weights`: identity of the method's state, which the features of unrounded translations are kept under.
+    `weights`: see `Scoring`.
     """
     records: list[Record] = []
-    for protocols in grouped(tools.protocols):
+    for protocols in grouped(encoders.protocols):
         first = protocols[0]
-        encoder = tools.encoder(first.encoder, made.target)
+        encoder = encoders.encoder(first.encoder, translations.target)
         identity = "pixels" if encoder is None else getattr(encoder, "identity", "")[:12]
         bases = [Record(p.metric, p.name, direction, ALL, None, 0, 0, identity) for p in protocols]
         if isinstance(encoder, Missing):
             records += [replace(base, missing=encoder.remedy) for base in bases]
             continue
         try:
-            records += MEASURES[first.metric](Task(data, made, tools, encoder, weights), protocols, bases)
+            records += MEASURES[first.metric](Scoring(data, translations, encoders, encoder, weights), protocols, bases)
         except ValueError as error:
             records += [replace(base, missing=str(error)) for base in bases]
     return records
 
 
 @dataclass(frozen=True)
-class Task:
-    """What one measurement reads."""
+class Scoring:
+    """The inputs of one measurement."""
 
     data: TaskData
-    made: Translations
-    tools: Instruments
+    translations: Translations
+    encoders: Encoders
     encoder: Any
+    """The one of `encoders` that the protocols name; None where they read pixels."""
     weights: str
+    """Identity of the method's state, which the features of unrounded translations are kept under."""
+
+    def encode(self, images: np.ndarray) -> np.ndarray:
+        """float32 (N, width) features of uint8 (N, 3, H, W), from the cache if they were ever computed."""
+
+        def encode() -> np.ndarray:
+            with progress(f"encoding ({self.encoder.name})", len(images), "images") as advance:
+                return self.encoder(images, progress=advance)
+
+        return self.encoders.cache.get(images, self.encoder.identity, self.encoder.name, encode)
 
 
-Measure = Callable[[Task, Sequence[Protocol], Sequence[Record]], list[Record]]
+MetricFunction = Callable[[Scoring, Sequence[Protocol], Sequence[Record]], list[Record]]
 
 
 def grouped(protocols: Sequence[Protocol]) -> Iterator[tuple[Protocol, ...]]:
@@ -107,16 +118,6 @@ def grouped(protocols: Sequence[Protocol]) -> Iterator[tuple[Protocol, ...]]:
 
 
 # -------------------------------------------------------------------------------------------------------- features
-
-
-def encoded(encoder: Any, images: np.ndarray, tools: Instruments) -> np.ndarray:
-    """float32 (N, width) features of uint8 (N, 3, H, W), from the cache if they were ever made."""
-
-    def encode() -> np.ndarray:
-        with progress(f"encoding ({encoder.name})", len(images), "images") as advance:
-            return encoder(images, progress=advance)
-
-    return tools.cache.get(images, encoder.identity, encoder.name, encode)
 
 
 def reference(
@@ -137,58 +138,59 @@ def reference(
     return images, labels[rows]
 
 
-def reference_features(task: Task, protocol: Protocol) -> tuple[np.ndarray, np.ndarray]:
+def reference_features(scoring: Scoring, protocol: Protocol) -> tuple[np.ndarray, np.ndarray]:
     """What the encoder sees of the real images, (M, ...), and their labels (M,)."""
-    images, labels = reference(task.data, task.made.target, protocol.reference, task.tools.size.reference_per_class)
-    features = images.reshape(len(images), -1) if task.encoder is None else encoded(task.encoder, images, task.tools)
+    per_class = scoring.encoders.size.reference_per_class
+    images, labels = reference(scoring.data, scoring.translations.target, protocol.reference, per_class)
+    features = images.reshape(len(images), -1) if scoring.encoder is None else scoring.encode(images)
     return features, labels
 
 
-def translated(task: Task, protocol: Protocol) -> tuple[np.ndarray, np.ndarray]:
+def translated(scoring: Scoring, protocol: Protocol) -> tuple[np.ndarray, np.ndarray]:
     """What the encoder sees of the translations, (N, ...), and the labels of their sources (N,)."""
-    made, styles = task.made, min(protocol.styles, task.made.images.shape[1])
-    labels = np.repeat(task.made.labels, styles)
-    if task.encoder is None:
-        return made.images[:, :styles].reshape(len(labels), -1), labels
+    translations, styles = scoring.translations, min(protocol.styles, scoring.translations.images.shape[1])
+    labels = np.repeat(scoring.translations.labels, styles)
+    if scoring.encoder is None:
+        return translations.images[:, :styles].reshape(len(labels), -1), labels
     if protocol.unrounded:
-        features = task.tools.cache.find(*unrounded_key(made, task.encoder, styles, task.weights))
+        features = scoring.encoders.cache.find(*unrounded_key(translations, scoring.encoder, styles, scoring.weights))
         if features is None:
             raise ValueError("the translations before rounding were not encoded: evaluate again")
         return features, labels
-    return encoded(task.encoder, made.images[:, :styles].reshape(-1, *made.images.shape[2:]), task.tools), labels
+    return scoring.encode(translations.images[:, :styles].reshape(-1, *translations.images.shape[2:])), labels
 
 
-def unrounded_key(made: Translations, encoder: Any, styles: int, weights: str) -> tuple[np.ndarray, str, str]:
+def unrounded_key(translations: Translations, encoder: Any, styles: int, weights: str) -> tuple[np.ndarray, str, str]:
     """Arguments of `FeatureCache.find` for translations that `encoder` saw before they were rounded."""
-    return made.images, f"{encoder.identity} of {weights}", f"{encoder.name}-unrounded-{styles}"
+    return translations.images, f"{encoder.identity} of {weights}", f"{encoder.name}-unrounded-{styles}"
 
 
 # -------------------------------------------------------------------------------------------------- the measurements
 
 
-def _right(task: Task) -> np.ndarray:
+def _right(scoring: Scoring) -> np.ndarray:
     """100 where the judge sees the source's class in its translation, 0 elsewhere."""
-    predicted = task.encoder.classify(encoded(task.encoder, task.made.images[:, 0], task.tools))
-    return 100.0 * (predicted == task.made.labels)
+    predicted = scoring.encoder.classify(scoring.encode(scoring.translations.images[:, 0]))
+    return 100.0 * (predicted == scoring.translations.labels)
 
 
-def _lpips_within(task: Task) -> np.ndarray:
+def _lpips_within(scoring: Scoring) -> np.ndarray:
     """0 for a deterministic method: every style of a source gives the same image."""
-    sources, styles = task.made.images.shape[:2]
-    return np.zeros(sources) if styles == 1 else within_source_diversities(_lpips_distances(task)[0])
+    sources, styles = scoring.translations.images.shape[:2]
+    return np.zeros(sources) if styles == 1 else within_source_diversities(_lpips_distances(scoring)[0])
 
 
-def _judge_diversity(task: Task) -> np.ndarray:
+def _judge_diversity(scoring: Scoring) -> np.ndarray:
     """As `_lpips_within`, of the judge's features."""
-    images = task.made.images
+    images = scoring.translations.images
     sources, styles = images.shape[:2]
     if styles == 1:
         return np.zeros(sources)
-    features = encoded(task.encoder, images.reshape(-1, *images.shape[2:]), task.tools)
+    features = scoring.encode(images.reshape(-1, *images.shape[2:]))
     return cosine_diversities(features.reshape(sources, styles, -1))
 
 
-PER_SOURCE: dict[str, Callable[[Task], np.ndarray]] = {
+PER_SOURCE: dict[str, Callable[[Scoring], np.ndarray]] = {
     "accuracy": _right,
     "lpips": _lpips_within,
     "judge_diversity": _judge_diversity,
@@ -196,46 +198,50 @@ PER_SOURCE: dict[str, Callable[[Task], np.ndarray]] = {
 """Metrics that are a mean over sources -> the value of each source, float64 (S,)."""
 
 
-def _per_source(task: Task, protocols: Sequence[Protocol], bases: Sequence[Record]) -> list[Record]:
+def _per_source(scoring: Scoring, protocols: Sequence[Protocol], bases: Sequence[Record]) -> list[Record]:
     records = []
     for base in bases:
-        values = PER_SOURCE[base.metric](task)
-        for label, rows in _classes(task.data, task.made.labels):
-            own = values[rows]
-            if len(own):
-                value, deviation = _mean(own)
-                records.append(replace(base, label=label, value=value, deviation=deviation, n=len(own)))
+        values = PER_SOURCE[base.metric](scoring)
+        for label, rows in _classes(scoring.data, scoring.translations.labels):
+            if rows.any():
+                value, deviation = _mean(values[rows])
+                records.append(replace(base, label=label, value=value, deviation=deviation, n=int(rows.sum())))
             else:
                 records.append(replace(base, label=label, missing="no source"))
     return records
 
 
-def _accuracy(task: Task, protocols: Sequence[Protocol], bases: Sequence[Record]) -> list[Record]:
-    judge = task.tools.judge(task.made.target)
+def _accuracy(scoring: Scoring, protocols: Sequence[Protocol], bases: Sequence[Record]) -> list[Record]:
+    judge = scoring.encoders.judge(scoring.translations.target)
     on_real = {ALL: judge.accuracy, **judge.per_class}
-    return [replace(found, on_real=100 * on_real[found.label]) for found in _per_source(task, protocols, bases)]
+    return [replace(record, on_real=100 * on_real[record.label]) for record in _per_source(scoring, protocols, bases)]
 
 
-def _lpips_across(task: Task, protocols: Sequence[Protocol], bases: Sequence[Record]) -> list[Record]:
+def _lpips_across(scoring: Scoring, protocols: Sequence[Protocol], bases: Sequence[Record]) -> list[Record]:
     """A mean over pairs of different sources; the groups are disjoint, so their means are the independent part."""
-    distances = _lpips_distances(task)[1]
+    distances = _lpips_distances(scoring)[1]
     if distances.shape[1] == 0:
         raise ValueError("at least 2 sources wanted for distances across sources, got 1")
     value, deviation = _mean(distances.mean(axis=1, dtype=np.float64))
-    return [replace(base, value=value, deviation=deviation, n=len(task.made.labels)) for base in bases]
+    return [replace(base, value=value, deviation=deviation, n=len(scoring.translations.labels)) for base in bases]
 
 
-def _lpips_distances(task: Task) -> tuple[np.ndarray, np.ndarray]:
+def _lpips_distances(scoring: Scoring) -> tuple[np.ndarray, np.ndarray]:
     """float32 (S, K(K-1)/2) within each source and (G, g(g-1)/2) across those of each group: AlexNet runs once."""
-    made, encoder, (sources, styles) = task.made, task.encoder, task.made.images.shape[:2]
+    translations, encoder, (sources, styles) = (
+        scoring.translations,
+        scoring.encoder,
+        scoring.translations.images.shape[:2],
+    )
     groups = across_groups(sources)
 
     def measure() -> np.ndarray:
         with progress(f"measuring ({encoder.name})", groups.size * styles, "images") as advance:
-            within, across = encoder.grouped_distances(made.images, groups, progress=advance)
+            within, across = encoder.grouped_distances(translations.images, groups, progress=advance)
         return np.concatenate([within.ravel(), across.ravel()])
 
-    flat = task.tools.cache.get(made.images, encoder.identity, f"{encoder.name}-groups-of-{groups.shape[1]}", measure)
+    key = f"{encoder.name}-groups-of-{groups.shape[1]}"
+    flat = scoring.encoders.cache.get(translations.images, encoder.identity, key, measure)
     pairs = sources * (styles * (styles - 1) // 2)
     return flat[:pairs].reshape(sources, -1), flat[pairs:].reshape(len(groups), -1)
 
@@ -255,8 +261,8 @@ def _mean(values: np.ndarray) -> tuple[float, float | None]:
     """The mean and its deviation, which a single value does not have."""
     if len(values) < 2:
         return float(values.mean()), None
-    found = mean_interval(values)
-    return found.value, found.deviation
+    interval = mean_interval(values)
+    return interval.value, interval.deviation
 
 
 def _classes(data: TaskData, labels: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
@@ -266,24 +272,24 @@ def _classes(data: TaskData, labels: np.ndarray) -> Iterator[tuple[str, np.ndarr
         yield name, labels == index
 
 
-def _distribution(task: Task, protocols: Sequence[Protocol], bases: Sequence[Record]) -> list[Record]:
+def _distribution(scoring: Scoring, protocols: Sequence[Protocol], bases: Sequence[Record]) -> list[Record]:
     first, how = protocols[0], DISTRIBUTIONS[protocols[0].metric]
-    fake, fake_labels = translated(task, first)  # first: another process may be encoding the real ones
-    real, real_labels = reference_features(task, first)
-    styles = len(fake) // len(task.made.labels)
+    fake, fake_labels = translated(scoring, first)  # first: another process may be encoding the real ones
+    real, real_labels = reference_features(scoring, first)
+    styles = len(fake) // len(scoring.translations.labels)
     records: list[Record] = []
     with pinned_blas():
-        real_classes = dict(_classes(task.data, real_labels))
-        for label, rows in _classes(task.data, fake_labels) if how.per_class else [(ALL, np.ones(len(fake), bool))]:
+        real_classes = dict(_classes(scoring.data, real_labels))
+        for label, rows in _classes(scoring.data, fake_labels) if how.per_class else [(ALL, np.ones(len(fake), bool))]:
             x, y = fake[rows], real[real_classes[label]]
             if first.as_published:
                 x, y = x[published_rows(len(x), styles)], y[: published_count(len(y))]
-            records += _compared(task, how, bases, label, x, y, independent=styles == 1)
+            records += _compared(scoring, how, bases, label, x, y, independent=styles == 1)
     return records
 
 
 def _compared(
-    task: Task,
+    scoring: Scoring,
     how: Distribution,
     bases: Sequence[Record],
     label: str,
@@ -305,15 +311,15 @@ def _compared(
         deviation = how.deviation(x, y) if how.deviation is not None and independent else None
     except ValueError as error:
         return [replace(base, missing=str(error)) for base in bases]
-    floor = floors(task.tools.cache, how, y, len(x))
+    floor_of = floors(scoring.encoders.cache, how, y, len(x))
     records = []
     for base in bases:
         record = replace(base, value=values[base.metric], deviation=deviation)
-        if base.metric in floor:
-            own = floor[base.metric]
+        if base.metric in floor_of:
+            floor = floor_of[base.metric]
             record = replace(
-                record, floor=own["value"], floor_deviation=own["deviation"], floor_n=own["n"],
-                floor_reference=own["m"],
+                record, floor=floor["value"], floor_deviation=floor["deviation"], floor_n=floor["n"],
+                floor_reference=floor["m"],
             )  # fmt: skip
         records.append(record)
     return records
@@ -335,7 +341,7 @@ def published_count(count: int) -> int:
     return count if count < PUBLISHED_BATCH else count - count % PUBLISHED_BATCH
 
 
-MEASURES: dict[str, Measure] = {
+MEASURES: dict[str, MetricFunction] = {
     "accuracy": _accuracy,
     "lpips": _per_source,
     "lpips_across": _lpips_across,

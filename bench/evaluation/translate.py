@@ -1,4 +1,4 @@
-"""What a trained method makes of the test images: made once, rounded once, kept beside the cell."""
+"""Translations of the test images by a trained method: computed once, rounded once, kept beside the cell."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Watch = Callable[[Tensor, int], None]
 
 @dataclass(frozen=True)
 class Translations:
-    """One direction's sources and what a method made of them."""
+    """One direction's sources and their translations by one method."""
 
     source: int
     target: int
@@ -74,7 +74,7 @@ def translate_test_images(
     index = first_per_class(split.labels, per_class)
     styles = 1 if style == "none" else TRANSLATION.styles
     pairs = [(row, k) for row in index for k in range(styles)]
-    made = np.empty((len(pairs), 3, data.size, data.size), np.uint8)
+    translated = np.empty((len(pairs), 3, data.size, data.size), np.uint8)
     batch = TRANSLATION.batch
     step = batch * max(1, -(-(batch_size or 8 * batch) // batch))
     label = f"translating {data.domains[source]}->{data.domains[target]}"
@@ -82,12 +82,12 @@ def translate_test_images(
         for start in range(0, len(pairs), step):
             block = pairs[start : start + step]
             floats = _translate_block(method, data, source, target, style, block, TRANSLATION)
-            made[start : start + len(block)] = to_uint8(floats).cpu().numpy()
+            translated[start : start + len(block)] = to_uint8(floats).cpu().numpy()
             if watch is not None:
                 watch(floats, start)
             advance(len(block))
     shape = (len(index), styles, 3, data.size, data.size)
-    return Translations(source, target, index, np.array(split.labels[index]), made.reshape(shape))
+    return Translations(source, target, index, np.array(split.labels[index]), translated.reshape(shape))
 
 
 @torch.inference_mode()
@@ -103,11 +103,11 @@ def _translate_block(
     for start in range(0, len(padded), protocol.batch):
         part = padded[start : start + protocol.batch]
         x = to_model_range(torch.from_numpy(split.images[[row for row, _ in part]]).to(device))  # (B, 3, H, W) [-1, 1]
-        given = styles_for(method, data, target, style, [(split.ids[row], k) for row, k in part], device)
-        made = method.translate(x, source, target, given)
-        if not made.isfinite().all():
+        styles = styles_for(method, data, target, style, [(split.ids[row], k) for row, k in part], device)
+        translated = method.translate(x, source, target, styles)
+        if not translated.isfinite().all():
             raise ValueError(f"translations {data.domains[source]}->{data.domains[target]} are not finite")
-        results.append(made.float().clamp(-1.0, 1.0))
+        results.append(translated.float().clamp(-1.0, 1.0))
     return torch.cat(results)[: len(pairs)]
 
 
@@ -143,7 +143,7 @@ def exemplar_row(identifier: str, k: int, count: int) -> int:
 def provenance(
     data: TaskData, source: int, target: int, per_class: int | None, style: str, weights: str
 ) -> dict[str, Any]:
-    """All that a method's translations follow from; `weights` is the identity of its state."""
+    """JSON record of everything that determines a method's translations; `weights` is the identity of its state."""
     split = data.splits[source, TRANSLATION.sources]
     ids = [split.ids[row] for row in first_per_class(split.labels, per_class)]
     return {
@@ -156,37 +156,37 @@ def provenance(
     }
 
 
-def keep(cell: Cell, direction: str, style: str, made: Translations, origin: dict[str, Any]) -> None:
-    """Store `made` with its `provenance`; this is written last, so an array without it is never trusted."""
+def keep(cell: Cell, direction: str, style: str, translations: Translations, origin: dict[str, Any]) -> None:
+    """Store `translations` with their `provenance`, which is written last: an array without it is never trusted."""
     path = cell.translations(direction, style)
     path.with_suffix(".json").unlink(missing_ok=True)
-    write_array(path, made.images)
-    write_json(path.with_suffix(".json"), {**origin, "images": made.digest})
+    write_array(path, translations.images)
+    write_json(path.with_suffix(".json"), {**origin, "images": translations.digest})
 
 
 def kept(
     cell: Cell, direction: str, style: str, data: TaskData, source: int, target: int, origin: dict[str, Any],
     per_class: int | None,
 ) -> Translations | None:  # fmt: skip
-    """What `keep` stored, if it was made from the same `origin` and is undamaged; else None."""
+    """The translations that `keep` stored, if they have the same `origin` and are undamaged; else None."""
     path = cell.translations(direction, style)
     try:
         record = read_json(path.with_suffix(".json"))
         images = read_array(path)
     except (OSError, ValueError):
-        return None  # absent, cut off or damaged: it is made again
+        return None  # absent, cut off or damaged: translated again
     split = data.splits[source, TRANSLATION.sources]
     index = first_per_class(split.labels, per_class)
-    made = Translations(source, target, index, np.array(split.labels[index]), images)
-    return made if record == {**origin, "images": made.digest} else None
+    translations = Translations(source, target, index, np.array(split.labels[index]), images)
+    return translations if record == {**origin, "images": translations.digest} else None
 
 
 def scored(
     path: Path, digest: str | None, data: TaskData, direction: tuple[int, int], per_class: int | None
 ) -> Translations | None:
-    """The array that a cell's metrics were made from, which say `digest` of it; None if it is not there, or another.
+    """The translations stored at `path`; None if they are absent or not those behind the cell's metrics.
 
-    `per_class`: how many sources of each class they say were translated.
+    `digest` and `per_class` (number of sources of each class) are what those metrics state.
     """
     try:
         images = read_array(path)
@@ -194,5 +194,5 @@ def scored(
         return None
     split = data.splits[direction[0], TRANSLATION.sources]
     index = first_per_class(split.labels, per_class)
-    made = Translations(*direction, index, np.array(split.labels[index]), images)
-    return made if made.digest == digest and len(images) == len(index) else None
+    translations = Translations(*direction, index, np.array(split.labels[index]), images)
+    return translations if translations.digest == digest and len(images) == len(index) else None

@@ -15,15 +15,15 @@ from bench.core.terminal import show
 from bench.data.load import load_data
 from bench.data.types import TaskData
 from bench.evaluation.distributions import DISTRIBUTIONS
-from bench.evaluation.encoders import Instruments, Missing, make_instruments
-from bench.evaluation.score import PER_SOURCE, Task, reference_features, translated
+from bench.evaluation.encoders import Encoders, Missing, make_encoders
+from bench.evaluation.score import PER_SOURCE, Scoring, reference_features, translated
 from bench.evaluation.translate import Translations, scored
 from bench.reporting.tables.table import number
 from bench.spec.presets import get_preset
 from bench.spec.protocols import Protocol
 from bench.spec.tasks import get_task
 from bench.store.cell import direction_file, read_cells
-from metrics.checks import pinned_blas
+from metrics.parts.input_checks import pinned_blas
 from metrics.statistics.intervals import NORMAL_95, Interval, paired_mean_difference, seed_interval
 
 
@@ -80,7 +80,7 @@ def compare(request: CompareRequest) -> int:
     preset = get_preset(request.preset, task.kind)
     data = load_data(task, request.data, task.sizes[request.preset], request.domains)
     runtime = Runtime(request.device, task.sizes[request.preset])
-    tools = make_instruments(request.results, data, preset, runtime, ())
+    encoders = make_encoders(request.results, data, preset, runtime, ())
     cells = [_cells(request, data, name) for name in (request.first, request.second)]
     seeds = sorted(set(cells[0]) & set(cells[1]))
     if not seeds:
@@ -90,8 +90,8 @@ def compare(request: CompareRequest) -> int:
         )
     found: list[Difference] = []
     for direction in task.directions:
-        pairs = [tuple(_stored(own[seed], data, direction, tools) for own in cells) for seed in seeds]
-        found += _differences(data, direction, [(a, b) for a, b in pairs], tuple(seeds), tools)
+        pairs = [tuple(_stored(own[seed], data, direction, encoders) for own in cells) for seed in seeds]
+        found += _differences(data, direction, [(a, b) for a, b in pairs], tuple(seeds), encoders)
     show(_table(request, found))
     return 0
 
@@ -122,12 +122,12 @@ def _cells(request: CompareRequest, data: TaskData, method: str) -> dict[int, An
     return by_seed
 
 
-def _stored(cell: Any, data: TaskData, direction: tuple[int, int], tools: Instruments) -> Translations:
+def _stored(cell: Any, data: TaskData, direction: tuple[int, int], encoders: Encoders) -> Translations:
     """The translations that the cell's metrics were made from; BenchError if they are not what these say."""
     name = f"{data.domains[direction[0]]}->{data.domains[direction[1]]}"
     style, score = next(iter(sorted(cell["scores"].items())))
     path = cell["folder"] / f"translations-{direction_file(name)}-{style}.npy"
-    made = scored(path, score["images"].get(name), data, direction, tools.size.sources_per_class)
+    made = scored(path, score["images"].get(name), data, direction, encoders.size.sources_per_class)
     if made is None:
         raise BenchError(
             f"{path}: not the translations that {path.parent.name} was scored with",
@@ -138,14 +138,14 @@ def _stored(cell: Any, data: TaskData, direction: tuple[int, int], tools: Instru
 
 def _differences(
     data: TaskData, direction: tuple[int, int], pairs: Sequence[tuple[Translations, Translations]],
-    seeds: tuple[int, ...], tools: Instruments,
+    seeds: tuple[int, ...], encoders: Encoders,
 ) -> Iterator[Difference]:  # fmt: skip
     name = f"{data.domains[direction[0]]}->{data.domains[direction[1]]}"
-    for protocol in tools.protocols:
-        encoder = tools.encoder(protocol.encoder, direction[1])
+    for protocol in encoders.protocols:
+        encoder = encoders.encoder(protocol.encoder, direction[1])
         if isinstance(encoder, Missing) or not _can_be_paired(protocol):
             continue
-        sides = [[Task(data, made, tools, encoder, "") for made in pair] for pair in pairs]
+        sides = [[Scoring(data, made, encoders, encoder, "") for made in pair] for pair in pairs]
         with pinned_blas():
             each = [_paired(protocol, a, b) for a, b in sides]
         first, second, value, deviation = np.mean([(a, b, d.value, d.deviation) for a, b, d in each], axis=0).tolist()
@@ -162,7 +162,7 @@ def _can_be_paired(protocol: Protocol) -> bool:
     return protocol.metric in PER_SOURCE
 
 
-def _paired(protocol: Protocol, first: Task, second: Task) -> tuple[float, float, Interval]:
+def _paired(protocol: Protocol, first: Scoring, second: Scoring) -> tuple[float, float, Interval]:
     """Value of the first, of the second, and their difference with its deviation over images."""
     if protocol.metric in PER_SOURCE:
         a, b = PER_SOURCE[protocol.metric](first), PER_SOURCE[protocol.metric](second)

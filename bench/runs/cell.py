@@ -15,7 +15,7 @@ from bench.core.environment import describe
 from bench.core.errors import BenchError, Interrupted
 from bench.core.files import write_atomically, write_json
 from bench.core.progress import say
-from bench.evaluation.encoders import Instruments
+from bench.evaluation.encoders import Encoders
 from bench.evaluation.evaluate import evaluate_cell
 from bench.evaluation.self_test.doctor import doctor_record
 from bench.evaluation.translate import style_name
@@ -23,13 +23,13 @@ from bench.runs.request import Job, Request, Session, open_session
 from bench.store.cell import Cell, read_metrics
 from bench.training.loop import TrainingFailed
 from bench.training.pretrained import weights_for
-from bench.training.several_devices import Group, Join, leading
+from bench.training.several_devices import Join, Processes, leading
 from bench.training.train import follow, train, training_domains
 from bench.training.weights import load_trained, store_weights
 from methods.base import Domains
 
 
-def run_cell(job: Job, session: Session, domains: Domains, tools: Instruments, request: Request) -> bool:
+def run_cell(job: Job, session: Session, domains: Domains, encoders: Encoders, request: Request) -> bool:
     """Bring the one cell of `request` to its end from wherever it stands; True unless it failed."""
     cell, runtime = Cell(request.results, job.spec), session.runtime
     label = f"{job.spec.method} seed {job.spec.seed}"
@@ -42,11 +42,11 @@ def run_cell(job: Job, session: Session, domains: Domains, tools: Instruments, r
             cell.checkpoints.clear()
             method = load_trained(job.build, cell, runtime)
             style = style_name(method)
-            if cell.state() == "done" and not _scorable(cell, style, tools):
+            if cell.state() == "done" and not _scorable(cell, style, encoders):
                 say(f"{label}: finished before, skipped ({cell.folder.name})")
                 return True
             with cell.scoring_timed():
-                evaluate_cell(method, session.data, session.task.directions, cell, tools, style)
+                evaluate_cell(method, session.data, session.task.directions, cell, encoders, style)
             cell.set_state("done")
             return True
         except TrainingFailed as error:
@@ -76,7 +76,7 @@ def _train(job: Job, cell: Cell, domains: Domains, request: Request, runtime: Ru
     cell.begin(supervision)
     write_json(cell.environment, {**describe(runtime.device.type), "doctor": doctor_record()})
     weights = cell.recording(weights_for(request.results, runtime))
-    together: Callable[[], AbstractContextManager[Group | None]] = nullcontext
+    together: Callable[[], AbstractContextManager[Processes | None]] = nullcontext
     if request.devices > 1:
         together = lambda: leading(follow_cell, request, request.devices, runtime.device)  # noqa: E731
     method, cost = train(job.build, domains, weights, job.spec, cell, runtime, together)
@@ -95,11 +95,11 @@ def follow_cell(request: Request, rank: int, join: Join) -> None:
     follow(job.build, domains, weights, job.spec, Cell(request.results, job.spec), runtime, join)
 
 
-def is_settled(cell: Cell, label: str, tools: Instruments) -> bool | None:
+def is_settled(cell: Cell, label: str, encoders: Encoders) -> bool | None:
     """Whether nothing is left to do, which is said: True for a finished cell, False for a failed one; else None."""
     if _failed_before(cell, label):
         return False
-    if cell.state() != "done" or not cell.styles() or any(_scorable(cell, style, tools) for style in cell.styles()):
+    if cell.state() != "done" or not cell.styles() or any(_scorable(cell, style, encoders) for style in cell.styles()):
         return None
     say(f"{label}: finished before, skipped ({cell.folder.name})")
     return True
@@ -114,12 +114,12 @@ def _failed_before(cell: Cell, label: str) -> bool:
     return failed
 
 
-def _scorable(cell: Cell, style: str, tools: Instruments) -> bool:
+def _scorable(cell: Cell, style: str, encoders: Encoders) -> bool:
     """Whether scoring anew would add something: no metrics yet, or an encoder that was missing is there now."""
     path = cell.metrics(style)
     if not path.exists():
         return True
     records = read_metrics(path)["records"]
     missing = {record["protocol"] for record in records if record.get("missing", "").startswith("needs:")}
-    absent = {protocol.name for protocol in tools.protocols} - {record["protocol"] for record in records}
-    return tools.measurable(missing | absent)
+    absent = {protocol.name for protocol in encoders.protocols} - {record["protocol"] for record in records}
+    return encoders.measurable(missing | absent)

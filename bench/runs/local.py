@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from bench.core.errors import in_turn
-from bench.evaluation.encoders import make_instruments
+from bench.evaluation.encoders import make_encoders
 from bench.runs.cell import run_cell
 from bench.runs.request import Job, Request, Session, open_session
 from bench.store.cell import Cell
@@ -33,12 +33,12 @@ def run_here(request: Request, session: Session) -> bool:
     A cell that cannot be worked on (held by another process, damaged) does not keep the others from it: the BenchError
     comes at the end.
     """
-    tools = make_instruments(request.results, session.data, session.preset, session.runtime, request.protocols)
+    encoders = make_encoders(request.results, session.data, session.preset, session.runtime, request.protocols)
     domains = training_domains(session.data, session.runtime)
     with session.runtime.threads_pinned(session.runtime.threads):
 
         def one(job: Job) -> bool:
-            good = run_cell(job, session, domains, tools, one_cell(request, job))
+            good = run_cell(job, session, domains, encoders, one_cell(request, job))
             if good and request.profile:
                 profile_cell(job, session, domains, request.results)
             return good

@@ -13,7 +13,7 @@ from bench.core.progress import say
 from bench.core.randomness import seeded
 from bench.data.load import load_data
 from bench.data.types import TaskData
-from bench.evaluation.encoders import Instruments, make_instruments
+from bench.evaluation.encoders import Encoders, make_encoders
 from bench.evaluation.evaluate import evaluate_cell
 from bench.evaluation.self_test.doctor import warn_if_unwell
 from bench.evaluation.translate import style_name
@@ -77,9 +77,9 @@ def rescore(request: RescoreRequest) -> None:
     data = load_data(task, request.data, task.sizes[request.preset], request.domains)
     say(data.note)
     warn_if_unwell()
-    tools = make_instruments(request.results, data, preset, runtime, request.protocols)
+    encoders = make_encoders(request.results, data, preset, runtime, request.protocols)
     if request.weights:
-        _score_checkpoint(request, task, data, preset, tools, runtime)
+        _score_checkpoint(request, task, data, preset, encoders, runtime)
         return
     jobs = list(_stored_jobs(request, task, data))
     if not jobs:
@@ -96,12 +96,12 @@ def rescore(request: RescoreRequest) -> None:
             except ValueError as error:
                 say(f"{job.spec.method} seed {job.spec.seed}: passed over: {error}")
                 continue
-            evaluate_cell(method, data, cell.directions(task.directions), cell, tools, style, request.batch_size)
+            evaluate_cell(method, data, cell.directions(task.directions), cell, encoders, style, request.batch_size)
             cell.set_state("done")
 
 
 def _score_checkpoint(
-    request: RescoreRequest, task: Task, data: TaskData, preset: KindPreset, tools: Instruments, runtime: Runtime
+    request: RescoreRequest, task: Task, data: TaskData, preset: KindPreset, encoders: Encoders, runtime: Runtime
 ) -> None:
     """Make a cell of the checkpoint and score it in every direction that it is complete for."""
     if len(request.methods) != 1:
@@ -132,7 +132,7 @@ def _score_checkpoint(
         directions = load_checkpoint(method, checkpoint, data, task.directions, style)
         with cell.locked():
             store_as_trained(method, job, cell, directions)
-            evaluate_cell(method, data, directions, cell, tools, style, request.batch_size)
+            evaluate_cell(method, data, directions, cell, encoders, style, request.batch_size)
             cell.set_state("done")
 
 

@@ -35,7 +35,7 @@ class Protocol:
     name: str
     """Name and version, as it stands in table headers."""
     metric: str
-    """What is measured; a key of `scoring.MEASURES`."""
+    """What is measured; a key of `MEASURES` in bench/evaluation/score.py."""
     encoder: EncoderName
     """What reads the images."""
     preparation: str

@@ -40,12 +40,12 @@ class ProcessLost(Exception):
     """Another process of the training has ended; the text says which one and why."""
 
 
-class Group:
+class Processes:
     """The processes of one training, seen from one of them."""
 
-    def __init__(self, processes: Any, rank: int, size: int, device: torch.device) -> None:
-        """`processes`: a torch ProcessGroup for tensors on `device`."""
-        self.processes, self.rank, self.size, self.device = processes, rank, size, device
+    def __init__(self, torch_group: Any, rank: int, size: int, device: torch.device) -> None:
+        """`torch_group`: a torch ProcessGroup for tensors on `device`."""
+        self.torch_group, self.rank, self.size, self.device = torch_group, rank, size, device
 
     def part(self, batch: Any, rows: Sequence[str]) -> Any:
         """This process's rows of the fields `rows` of `batch`: rank, rank + size, ...; the other fields as they are.
@@ -58,7 +58,7 @@ class Group:
     def average(self, tensors: Sequence[Tensor]) -> None:
         """Replace each tensor by its mean over the processes, in one exchange."""
         flat = torch.cat([tensor.reshape(-1) for tensor in tensors])
-        self.processes.allreduce([flat]).wait()
+        self.torch_group.allreduce([flat]).wait()
         flat.div_(self.size)
         for tensor, mean in zip(tensors, flat.split([tensor.numel() for tensor in tensors]), strict=True):
             tensor.copy_(mean.view_as(tensor))
@@ -67,7 +67,7 @@ class Group:
         """Raise RuntimeError if a tensor in `parts` (name -> anything that contains tensors) is not the same in all."""
         mine = torch.tensor([_digest(part) for part in parts.values()], device=self.device)
         found = [torch.empty_like(mine) for _ in range(self.size)]
-        self.processes.allgather([found], [mine]).wait()
+        self.torch_group.allgather([found], [mine]).wait()
         for rank, other in enumerate(found):
             differing = [name for name, same in zip(parts, (other == found[0]).tolist(), strict=True) if not same]
             if differing:
@@ -83,31 +83,31 @@ def _digest(part: Any) -> int:
     return int.from_bytes(whole.digest()[:8], "big") >> 1
 
 
-def joined(folder: Path, rank: int, size: int, device: torch.device) -> Group:
-    """The group of the `size` processes that call this with the same empty `folder`; waits for all of them.
+def join_processes(folder: Path, rank: int, size: int, device: torch.device) -> Processes:
+    """The `size` processes that call this with the same empty `folder`; waits for all of them.
 
     They meet through a file, and on the CPU speak through sockets of this machine's own address (gloo). On GPUs: NCCL.
     """
     store = dist.FileStore(str(folder / "store"), size)
     if device.type == "cuda":
-        with_nccl = dist.ProcessGroupNCCL.Options()
-        with_nccl._timeout = PATIENCE
-        return Group(dist.ProcessGroupNCCL(store, rank, size, with_nccl), rank, size, device)
+        options = dist.ProcessGroupNCCL.Options()
+        options._timeout = PATIENCE
+        return Processes(dist.ProcessGroupNCCL(store, rank, size, options), rank, size, device)
     gloo: Any = dist.ProcessGroupGloo
     options = gloo._Options()
     options._devices = [gloo.create_device(hostname="127.0.0.1")]
     options._timeout = PATIENCE
-    return Group(gloo(store, rank, size, options), rank, size, device)
+    return Processes(gloo(store, rank, size, options), rank, size, device)
 
 
-Join = Callable[[torch.device], Group]
+Join = Callable[[torch.device], Processes]
 Follow = Callable[[Order, int, Join], None]
-"""What a process other than the first does, given the order, its rank, and what makes it one of the group."""
+"""What a process other than the first does, given the order, its rank, and what makes it one of the processes."""
 
 
 @contextmanager
-def leading(follow: Follow[Order], order: Order, size: int, device: torch.device) -> Iterator[Group]:
-    """Start `size` - 1 processes that each call `follow(order, rank, join)`; yields the group once all have joined.
+def leading(follow: Follow[Order], order: Order, size: int, device: torch.device) -> Iterator[Processes]:
+    """Start `size` - 1 processes that each call `follow(order, rank, join)`; yields the processes once all have joined.
 
     They end with the context, whatever ends it. Raises ProcessLost if one of them ends before that.
     """
@@ -117,7 +117,7 @@ def leading(follow: Follow[Order], order: Order, size: int, device: torch.device
         try:
             for follower in followers:
                 follower.wait_until_ready()
-            yield joined(Path(folder), 0, size, device)
+            yield join_processes(Path(folder), 0, size, device)
         except RuntimeError as error:  # what an exchange raises when the other side is gone, and much else
             lost = [text for follower in followers if (text := follower.lost())]
             if lost:
@@ -176,9 +176,9 @@ def _following(follow: Follow[Any], order: Any, rank: int, size: int, folder: st
     threading.Thread(target=_end_with_parent, daemon=True).start()
     handed_to(lambda message: None)  # the first process says it all
 
-    def join(device: torch.device) -> Group:
+    def join(device: torch.device) -> Processes:
         sender.send("")
-        return joined(Path(folder), rank, size, device)
+        return join_processes(Path(folder), rank, size, device)
 
     try:
         follow(order, rank, join)

@@ -60,7 +60,7 @@ def stand_in_weights(root: Path, settings: StandInSettings, runtime: Runtime) ->
     try:
         weights = read_weights(folder / "weights.safetensors")
         if identity_of(weights) != read_json(folder / "stand_in.json")["identity"]:
-            raise ValueError("its weights are not those that it was stored with")
+            raise ValueError("the weights are not those that were stored with it")
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise damaged_folder(folder, error) from error
     return weights

@@ -20,7 +20,7 @@ from bench.spec.run_spec import RunSpec
 from bench.store.cell import Cell, damaged
 from bench.training.cost import Cost, Meter, count_flops
 from bench.training.loop import Loop, LossLog, TrainingFailed, load_module_state, module_state
-from bench.training.several_devices import Group, Join
+from bench.training.several_devices import Join, Processes
 from bench.training.stages import StageStore
 from methods.base import Context, Domains, Exemplar, Noise, Progress, Style, Translator, run_step, to_uint8
 
@@ -31,7 +31,7 @@ CALIBRATION_STEPS = 10
 
 
 @dataclass(frozen=True)
-class Plan:
+class TrainingPlan:
     """Fixed at a cell's first step and reused on resume, because each value here could change the bytes."""
 
     steps: int
@@ -55,7 +55,7 @@ def train(
     spec: RunSpec,
     cell: Cell,
     runtime: Runtime,
-    together: Callable[[], AbstractContextManager[Group | None]] = nullcontext,
+    together: Callable[[], AbstractContextManager[Processes | None]] = nullcontext,
 ) -> tuple[Translator, Cost]:
     """Train the cell from wherever it stands to its end, its stages first. `weights`: see `Context.weights`.
 
@@ -67,8 +67,8 @@ def train(
     renew = lambda: prepared(build, domains, Context(weights, stages), spec, runtime)  # noqa: E731
     method = renew()
     plan = _plan(cell, renew, method, domains, spec, runtime)
-    with runtime.threads_pinned(plan.threads), together() as group:
-        loop = _Loop(method, domains, spec, cell, runtime, plan, group)
+    with runtime.threads_pinned(plan.threads), together() as processes:
+        loop = _Loop(method, domains, spec, cell, runtime, plan, processes)
         loop.run()
     return method, loop.cost(stages.seconds)
 
@@ -95,7 +95,7 @@ def follow(
         if found is not None:
             loop.step, state = found
             loop.load_state(state)
-        loop.group = join(runtime.device)
+        loop.processes = join(runtime.device)
         loop.follow()
 
 
@@ -119,7 +119,7 @@ def _plan(
     domains: Domains,
     spec: RunSpec,
     runtime: Runtime,
-) -> Plan:
+) -> TrainingPlan:
     if cell.plan.exists():
         plan = _stored_plan(cell.plan)
         runtime.check_can_resume(plan.device, plan.precision, plan.devices, plan.torch, cell.folder)
@@ -128,14 +128,16 @@ def _plan(
         steps = math.ceil(spec.budget.amount / method.images_per_step)
     else:  # timed on another instance: the timed steps are thrown away
         steps = max(1, int(spec.budget.amount / _seconds_per_step(renew(), domains, runtime)))
-    plan = Plan(steps, runtime.device.type, runtime.precision, runtime.threads, torch.__version__, runtime.devices)
+    plan = TrainingPlan(
+        steps, runtime.device.type, runtime.precision, runtime.threads, torch.__version__, runtime.devices
+    )
     write_json(cell.plan, asdict(plan))
     return plan
 
 
-def _stored_plan(path: Path) -> Plan:
+def _stored_plan(path: Path) -> TrainingPlan:
     try:
-        plan = Plan(**read_json(path))
+        plan = TrainingPlan(**read_json(path))
         if type(plan.steps) is not int or type(plan.threads) is not int or min(plan.steps, plan.threads) < 1:
             raise ValueError(f"{plan.steps!r} steps on {plan.threads!r} threads")
     except (OSError, ValueError, TypeError) as error:
@@ -169,11 +171,11 @@ class _Loop(Loop):
     """The training of one cell."""
 
     def __init__(
-        self, method: Translator, domains: Domains, spec: RunSpec, cell: Cell, runtime: Runtime, plan: Plan,
-        group: Group | None = None,
+        self, method: Translator, domains: Domains, spec: RunSpec, cell: Cell, runtime: Runtime, plan: TrainingPlan,
+        processes: Processes | None = None,
     ) -> None:  # fmt: skip
         super().__init__(f"{spec.method} seed {spec.seed}", plan.steps, cell.checkpoints, LossLog(cell.log), runtime)
-        self.method, self.domains, self.spec, self.group = method, domains, spec, group
+        self.method, self.domains, self.spec, self.processes = method, domains, spec, processes
         self.drawn: Any = None
         self.energy_before: float | None = 0.0
         self.flops_per_step: int | None = None
@@ -183,8 +185,8 @@ class _Loop(Loop):
         """Draw and train; the operations of the first step are counted."""
         batch = self.drawn = begin_step(self.method, self.domains, self.spec.seed, Progress(self.step, self.steps))
         average = None
-        if self.group is not None:
-            batch, average = self.group.part(batch, self.method.batch_rows), self.group.average
+        if self.processes is not None:
+            batch, average = self.processes.part(batch, self.method.batch_rows), self.processes.average
         step = lambda: run_step(self.method, batch, self.runtime.autocast, average)  # noqa: E731
         if self.step > 0:
             return step()
@@ -203,9 +205,9 @@ class _Loop(Loop):
 
     def check_same(self) -> None:
         """Raise RuntimeError if the processes have different states, or have drawn different batches."""
-        if self.group is not None:
+        if self.processes is not None:
             parts = {"state": module_state(self.method), "batch": vars(self.drawn) if self.drawn is not None else ()}
-            self.group.check_same(parts, self.step)
+            self.processes.check_same(parts, self.step)
 
     def begin(self) -> None:
         """Nothing is trained before all processes have the same state."""

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from board_cells import add
-from eval_toys import make_tools
+from eval_toys import make_encoders
 from real_files import INCEPTION, pacs, real_file
 from toys import Toy, ToyConfig
 
@@ -22,14 +22,14 @@ from metrics.encoders import TF1, InceptionEncoder, InceptionNetwork, LpipsAlexN
 def test_a_second_evaluation_is_fifty_times_as_fast(tmp_path: Path) -> None:
     """PACS at 32 px, 100 sources in 5 styles and 200 real photographs, real Inception and AlexNet, one thread."""
     network, alexnet = InceptionNetwork(real_file(INCEPTION)), LpipsAlexNet(real_file("weights/alexnet-features.pth"))
-    tools = make_tools(tmp_path / "features", inception=InceptionEncoder(network, TF1), alexnet=alexnet)
+    encoders = make_encoders(tmp_path / "features", inception=InceptionEncoder(network, TF1), alexnet=alexnet)
     data = pacs_data()
     torch.manual_seed(0)
     method, cell = Toy(ToyConfig(), 32).eval(), add(tmp_path, [])
     seconds, found = [], []
     for _ in range(3):  # the first one alone translates and encodes
         start = time.process_time()
-        found.append(evaluate_cell(method, data, [(0, 1)], cell, tools, "noise"))
+        found.append(evaluate_cell(method, data, [(0, 1)], cell, encoders, "noise"))
         seconds.append(time.process_time() - start)
     print(f"first {seconds[0]:.1f} s, again {min(seconds[1:]):.2f} s: {seconds[0] / min(seconds[1:]):.0f} x")
     assert found[1] == found[2] == found[0]

@@ -13,7 +13,7 @@ import pytest
 import tiny
 import torch
 from board_cells import add
-from eval_toys import PairEncoder, PixelEncoder, make_data, make_tools
+from eval_toys import PairEncoder, PixelEncoder, make_data, make_encoders
 from made_up_training import CLUSTERS, make, random_domains
 from paired import take_turns
 from toys import Toy, ToyConfig
@@ -69,10 +69,10 @@ def test_evaluation_is_linear_in_images(tmp_path: Path) -> None:
     for count in (20, 200, 800):  # the first is a warm-up
         root = tmp_path / str(count)
         root.mkdir()
-        tools = make_tools(root / "features", inception=PixelEncoder(), alexnet=PairEncoder())
+        encoders = make_encoders(root / "features", inception=PixelEncoder(), alexnet=PairEncoder())
         data, cell = make_data(count // 2, 32), add(root, [])
         start = time.process_time()
-        evaluate_cell(method, data, [(0, 1)], cell, tools, "noise")
+        evaluate_cell(method, data, [(0, 1)], cell, encoders, "noise")
         seconds[count] = time.process_time() - start
     ratio = seconds[800] / seconds[200]
     print(f"200 images {seconds[200]:.2f} s, 800 images {seconds[800]:.2f} s: {ratio:.2f} times")

@@ -24,10 +24,10 @@ import numpy as np
 import pytest
 
 from bench.core.errors import BenchError
-from bench.data.fetch import fetch as module
-from bench.data.fetch import locate as files
+from bench.data.fetch import fetch as fetch_module
+from bench.data.fetch import locate
 from bench.data.fetch.fetch import fetch, listing, missing
-from bench.data.fetch.manifest import DOMAINNET_CLASSES, Entry, Form
+from bench.data.fetch.manifest import DOMAINNET_CLASSES, Form, ManifestEntry
 from bench.data.fetch.unpack import extract
 
 CONTENT = np.random.default_rng(0).bytes(3 << 20)
@@ -100,17 +100,17 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def manifest(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Put entries in place of the manifest's."""
 
-    def install(*entries: Entry) -> None:
-        monkeypatch.setattr(module, "ENTRIES", entries)
-        monkeypatch.setattr(files, "ENTRIES", entries)
-        monkeypatch.setattr(files, "TASK_GROUPS", {})
+    def install(*entries: ManifestEntry) -> None:
+        monkeypatch.setattr(fetch_module, "ENTRIES", entries)
+        monkeypatch.setattr(locate, "ENTRIES", entries)
+        monkeypatch.setattr(locate, "TASK_GROUPS", {})
 
     return install
 
 
-def toy(*urls: str, form: Form | None = None) -> Entry:
+def toy(*urls: str, form: Form | None = None) -> ManifestEntry:
     chosen = form or Form(PATH, size=len(CONTENT), sha256=SHA256)
-    return Entry(name="toy/toy", group="toy", licence="none", forms=(chosen,), urls=urls)
+    return ManifestEntry(name="toy/toy", group="toy", licence="none", forms=(chosen,), urls=urls)
 
 
 def left_in(folder: Path) -> list[str]:
@@ -183,14 +183,14 @@ def test_what_cannot_be_resumed_begins_anew(
 def test_a_part_goes_on_by_date_where_the_tag_is_weak_and_only_at_its_end(cache: Path) -> None:
     """A weak ETag does not promise equal bytes (RFC 9110, 13.1.5); nor may other bytes than those asked for follow."""
     answer = SimpleNamespace(headers={"ETag": 'W/"1"', "Last-Modified": "Thu, 26 Nov 2026 01:00:00 GMT"}, status=200)
-    assert module._validator(answer) == "Thu, 26 Nov 2026 01:00:00 GMT"  # type: ignore[arg-type]
+    assert fetch_module._validator(answer) == "Thu, 26 Nov 2026 01:00:00 GMT"  # type: ignore[arg-type]
     answer.headers["ETag"] = '"1"'
-    assert module._validator(answer) == '"1"'  # type: ignore[arg-type]
-    assert module._begins_at(answer, 100) == 0  # type: ignore[arg-type]
+    assert fetch_module._validator(answer) == '"1"'  # type: ignore[arg-type]
+    assert fetch_module._begins_at(answer, 100) == 0  # type: ignore[arg-type]
     answer.status, answer.headers["Content-Range"] = 206, "bytes 100-199/200"
-    assert module._begins_at(answer, 100) == 100  # type: ignore[arg-type]
+    assert fetch_module._begins_at(answer, 100) == 100  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="asked for the bytes from 50, the server sent 'bytes 100-199/200'"):
-        module._begins_at(answer, 50)  # type: ignore[arg-type]
+        fetch_module._begins_at(answer, 50)  # type: ignore[arg-type]
 
 
 def test_a_copy_that_fails_leaves_nothing(
@@ -204,7 +204,7 @@ def test_a_copy_that_fails_leaves_nothing(
         target.write_bytes(CONTENT[:100])
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
-    monkeypatch.setattr(module.shutil, "copyfile", torn)
+    monkeypatch.setattr(fetch_module.shutil, "copyfile", torn)
     with pytest.raises(BenchError, match=r"could not copy .*toy\.bin to .*: Input/output error"):
         fetch(["toy"], tmp_path / "stick")
     assert left_in(cache) == []
@@ -243,8 +243,8 @@ def test_no_network(cache: Path, manifest: Callable[..., None], server: Server) 
 
 
 def test_the_others_are_fetched_when_one_fails(server: Server, cache: Path, manifest: Callable[..., None]) -> None:
-    bad = Entry("toy/bad", "toy", "none", (Form("datasets/toy/bad.bin"),), (f"{server.address}/bad.bin",))
-    worse = Entry("toy/worse", "toy", "none", (Form("datasets/toy/worse.bin"),), how="ask the author")
+    bad = ManifestEntry("toy/bad", "toy", "none", (Form("datasets/toy/bad.bin"),), (f"{server.address}/bad.bin",))
+    worse = ManifestEntry("toy/worse", "toy", "none", (Form("datasets/toy/worse.bin"),), how="ask the author")
     manifest(bad, worse, toy(f"{server.address}/toy.bin"))
     server.offered["/toy.bin"] = CONTENT
     with pytest.raises(BenchError, match=r"(?s)toy/bad .*404.*toy/worse cannot be downloaded") as caught:
@@ -271,7 +271,7 @@ def test_unpublished_checksum_is_recorded(server: Server, cache: Path, manifest:
     (result,) = fetch(["toy"], show=lines.append)
     assert result.check == "unverified"
     assert "could NOT be verified" in lines[0]
-    record = json.loads(files.record_path(result.path).read_text())
+    record = json.loads(locate.record_path(result.path).read_text())
     assert record["sha256"] == hashlib.sha256(buffer.getvalue()).hexdigest()
     assert fetch(["toy"], show=lines.append)[0].check == "recorded"
 
@@ -298,7 +298,7 @@ def test_damaged_copy_is_replaced_in_the_cache_but_not_elsewhere(
 def test_full_disk(server: Server, cache: Path, manifest: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> None:
     manifest(toy(f"{server.address}/toy.bin"))
     server.offered["/toy.bin"] = CONTENT
-    monkeypatch.setattr(files, "SPARE", 1 << 60)
+    monkeypatch.setattr(locate, "SPARE", 1 << 60)
     with pytest.raises(BenchError, match="MB are free"):
         fetch(["toy"])
     assert left_in(cache) == []
@@ -310,7 +310,7 @@ def test_full_disk(server: Server, cache: Path, manifest: Callable[..., None], m
 def test_from_folder(cache: Path, manifest: Callable[..., None], tmp_path: Path) -> None:
     packed = Form("datasets/toy/toy.gz", size=len(CONTENT), sha256=SHA256, unpacked=True)
     plain = Form("datasets/toy/toy", size=len(CONTENT), sha256=SHA256)
-    manifest(Entry("toy/toy", "toy", "none", (packed, plain), ("http://127.0.0.1:9/toy.gz",)))
+    manifest(ManifestEntry("toy/toy", "toy", "none", (packed, plain), ("http://127.0.0.1:9/toy.gz",)))
     source = tmp_path / "stick" / "some" / "where"
     source.mkdir(parents=True)
     with pytest.raises(BenchError, match=r"none of toy\.gz, toy is under"):
@@ -346,7 +346,7 @@ def test_from_folder_unpacks_an_archive(cache: Path, tmp_path: Path) -> None:
     (result,) = fetch(["pacs"], tmp_path / "stick", lambda line: None)
     assert (result.action, result.path) == ("unpacked", cache / "datasets/pacs")
     assert (cache / "datasets/pacs/photo/dog/1.png").read_bytes() == b"image"
-    assert files.missing_files("pacs") == []
+    assert locate.missing_files("pacs") == []
 
 
 # ---------------------------------------------------------------------------------------------------- extraction
@@ -388,6 +388,16 @@ def test_unsafe_tar_member_is_refused(tmp_path: Path, member: tarfile.TarInfo) -
         extract(archive, tmp_path / "deep" / "target")
     assert "nothing was written" in caught.value.remedy
     assert left_in(tmp_path) == ["x.tar.gz"]
+
+
+def test_tar_member_of_negative_size_is_refused(tmp_path: Path) -> None:
+    """Read naively, it leads back to the member before it, for ever."""
+    member = tar_member("back")
+    member.pax_headers = {"size": "-1536"}
+    archive = tar(tmp_path / "x.tar", tar_member("good"), member, mode="w")
+    with pytest.raises(BenchError, match=r"x\.tar.*'back' \(a negative size\)"):
+        extract(archive, tmp_path / "target")
+    assert left_in(tmp_path) == ["x.tar"]
 
 
 @pytest.mark.parametrize("name", ["/etc/evil", "../evil", "a/../../evil", "C:\\evil"])
@@ -456,4 +466,4 @@ def test_only_fetch_opens_sockets() -> None:
     sources = [path for package in ("bench", "methods", "metrics") for path in (root / package).rglob("*.py")]
     assert len(sources) > 10
     found = [str(path.relative_to(root)) for path in sources if network.search(path.read_text())]
-    assert sorted(found) == ["bench/runs/ray/driver.py", "bench/data/fetch/fetch.py"]
+    assert sorted(found) == ["bench/data/fetch/fetch.py", "bench/runs/ray/driver.py"]

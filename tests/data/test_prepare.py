@@ -20,9 +20,8 @@ from PIL import Image
 from real_files import real_file
 
 from bench.core.errors import BenchError
-from bench.data import prepare as store
-from bench.data.fetch import locate as files
-from bench.data.prepare import data_version, prepare, resized
+from bench.data.fetch import locate
+from bench.data.prepare import PREPARATION, data_version, prepare, resized
 from bench.data.sources.folder import FolderDomain, discover
 from bench.data.types import Item
 
@@ -126,7 +125,7 @@ def test_version_depends_on_everything_that_changes_the_images(monkeypatch: pyte
         data_version((Toy("other", 1), right), 8),
         data_version((Toy("left", 1, classes=("x", "y", "z")), right), 8),
     ]
-    monkeypatch.setattr(store, "PREPARATION", store.PREPARATION + 1)
+    monkeypatch.setattr("bench.data.prepare.PREPARATION", PREPARATION + 1)
     versions.append(data_version((left, right), 8))
     assert len(set(versions)) == len(versions)
     assert all(len(version) == 16 and int(version, 16) >= 0 for version in versions)
@@ -185,7 +184,7 @@ def test_differing_classes_and_class_without_test_images(tmp_path: Path) -> None
 
 def test_full_disk_is_noticed_before_decoding(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sources = pair()
-    monkeypatch.setattr(files.shutil, "disk_usage", lambda folder: shutil._ntuple_diskusage(10**9, 10**9, 1000))
+    monkeypatch.setattr(locate.shutil, "disk_usage", lambda folder: shutil._ntuple_diskusage(10**9, 10**9, 1000))
     with pytest.raises(BenchError, match="MB are free"):
         prepare(sources, 8, tmp_path, "real", "")
     assert sources[0].decoded == 0

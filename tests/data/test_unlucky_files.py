@@ -19,7 +19,7 @@ from tiny import TINY_STAND_IN
 from bench.core.device import Runtime
 from bench.core.errors import BenchError
 from bench.core.files import exclusive, remove_leftovers, write_atomically, write_json
-from bench.data.fetch import locate as files
+from bench.data.fetch import locate
 from bench.data.fetch.manifest import Form
 from bench.data.fetch.unpack import extract
 from bench.data.sources.digits import Svhn, read_mat
@@ -112,23 +112,23 @@ def test_images_and_folders_that_the_system_refuses(tmp_path: Path) -> None:
         read_file(tmp_path / "gone.png")
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(BenchError, match=r"cannot write to .*\n  set UDT_BENCH_CACHE to another folder"):
-        files.make_folder(tmp_path / "file" / "datasets")
+        locate.make_folder(tmp_path / "file" / "datasets")
 
 
 def test_a_record_of_a_digest_that_is_none(tmp_path: Path) -> None:
     path = tmp_path / "weights.pth"
     path.write_bytes(b"x")
     for content in ("{", "[]", '{"sha256": "0"}'):
-        files.record_path(path).write_text(content)
+        locate.record_path(path).write_text(content)
         with pytest.raises(BenchError, match="not a record of a digest"):
-            files.matches_record(path)
+            locate.matches_record(path)
 
 
 def test_a_folder_and_an_archive_that_lack_a_part(tmp_path: Path) -> None:
     (tmp_path / "pacs" / "photo").mkdir(parents=True)
     form = Form("pacs", folder=True, holds=("photo", "sketch"))
     with pytest.raises(BenchError, match="the folder 'sketch' is missing"):
-        files.check(form, tmp_path / "pacs")
+        locate.check(form, tmp_path / "pacs")
     with zipfile.ZipFile(tmp_path / "some.zip", "w") as archive:
         archive.writestr("top/photo/dog/1.jpg", b"x")
     with pytest.raises(BenchError, match="no folder in it holds photo, sketch"):
@@ -178,7 +178,7 @@ def test_a_judge_with_other_weights_is_refused(tmp_path: Path) -> None:
     get_judge(tmp_path, data, 0, SETTINGS, runtime)
     (weights,) = tmp_path.rglob("weights.safetensors")
     exchange_a_weight(weights)
-    with pytest.raises(BenchError, match="its weights are not those that it was stored with"):
+    with pytest.raises(BenchError, match="the weights are not those that were stored with it"):
         get_judge(tmp_path, data, 0, SETTINGS, runtime)
     weights.write_bytes(weights.read_bytes()[:1000])
     with pytest.raises(BenchError, match="judges"):
@@ -190,5 +190,5 @@ def test_a_stand_in_with_other_weights_is_refused(tmp_path: Path) -> None:
     stand_in_weights(tmp_path, TINY_STAND_IN, runtime)
     (weights,) = tmp_path.rglob("weights.safetensors")
     exchange_a_weight(weights)
-    with pytest.raises(BenchError, match="its weights are not those that it was stored with"):
+    with pytest.raises(BenchError, match="the weights are not those that were stored with it"):
         stand_in_weights(tmp_path, TINY_STAND_IN, runtime)

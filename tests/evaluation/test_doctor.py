@@ -24,7 +24,7 @@ from torch.nn import functional as F
 
 from bench.cli.commands import main
 from bench.evaluation.self_test import doctor
-from bench.evaluation.self_test.case import Case, Check, Refused, check
+from bench.evaluation.self_test.case import Case, CaseResult, Refused, check
 from bench.runs.rescore import RescoreRequest
 from metrics import accuracy, frechet, kernel, manifold, ndb
 from metrics.encoders import judge, lpips_alexnet
@@ -37,8 +37,8 @@ GROUP_OF = {
 }  # fmt: skip
 """Module of `metrics` -> the group of cases that tests it."""
 CACHED = doctor._checks
-WRONG = Check("kid: counted by hand", "kid", 13.0, "nan", 1e-9, False)
-RIGHT = Check("kid: subsets", "kid", 13.0, 13.0, 1e-9, True)
+WRONG = CaseResult("kid: counted by hand", "kid", 13.0, "nan", 1e-9, False)
+RIGHT = CaseResult("kid: subsets", "kid", 13.0, 13.0, 1e-9, True)
 
 
 @pytest.fixture(autouse=True)

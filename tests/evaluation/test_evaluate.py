@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 import torch
 from board_cells import add
-from eval_toys import PairEncoder, PixelEncoder, make_data, make_tools
+from eval_toys import PairEncoder, PixelEncoder, make_data, make_encoders
 from toys import Toy, ToyConfig
 
 from bench.data.types import TaskData
-from bench.evaluation.encoders import Instruments
+from bench.evaluation.encoders import Encoders
 from bench.evaluation.evaluate import evaluate_cell
 from bench.evaluation.score import Record
 from bench.spec.presets import EvaluationSize
@@ -48,8 +48,8 @@ def test_a_second_evaluation_translates_and_encodes_nothing(
     toy: Toy, data: TaskData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cell, encoder = add(tmp_path, []), PixelEncoder()
-    tools = make_tools(tmp_path / "f", inception=encoder, alexnet=PairEncoder())
-    first = evaluate_cell(toy, data, ONE_WAY, cell, tools, "noise")
+    encoders = make_encoders(tmp_path / "f", inception=encoder, alexnet=PairEncoder())
+    first = evaluate_cell(toy, data, ONE_WAY, cell, encoders, "noise")
     before, seen = cell.metrics("noise").read_bytes(), encoder.seen
     assert seen == 40 + 80
 
@@ -58,20 +58,20 @@ def test_a_second_evaluation_translates_and_encodes_nothing(
 
     with monkeypatch.context() as patched:
         patched.setattr(toy, "translate", refuse)
-        assert evaluate_cell(toy, data, ONE_WAY, cell, tools, "noise") == first
+        assert evaluate_cell(toy, data, ONE_WAY, cell, encoders, "noise") == first
     assert encoder.seen == seen
     assert cell.metrics("noise").read_bytes() == before
     with torch.no_grad():
         toy.ema["generator"].weight[0, 0] += 0.5  # type: ignore[index, union-attr]
-    assert evaluate_cell(toy, data, ONE_WAY, cell, tools, "noise") != first  # other weights, other images
+    assert evaluate_cell(toy, data, ONE_WAY, cell, encoders, "noise") != first  # other weights, other images
 
 
 def test_the_callers_batch_size_changes_no_digit(toy: Toy, data: TaskData, tmp_path: Path) -> None:
     found = []
     for batch_size in (1, 40, 1000, None):
         cell = add(tmp_path / str(batch_size), [])
-        tools = make_tools(tmp_path / f"f{batch_size}", inception=PixelEncoder(), alexnet=PairEncoder())
-        evaluate_cell(toy, data, ONE_WAY, cell, tools, "noise", batch_size)
+        encoders = make_encoders(tmp_path / f"f{batch_size}", inception=PixelEncoder(), alexnet=PairEncoder())
+        evaluate_cell(toy, data, ONE_WAY, cell, encoders, "noise", batch_size)
         found.append(cell.metrics("noise").read_bytes())
     assert found[1:] == found[:1] * 3
 
@@ -79,22 +79,22 @@ def test_the_callers_batch_size_changes_no_digit(toy: Toy, data: TaskData, tmp_p
 def test_a_metric_more_encodes_only_what_it_is_new_to(toy: Toy, data: TaskData, tmp_path: Path) -> None:
     """And leaves what was measured, also by a protocol that is not asked for again."""
     cell, inception, clean = add(tmp_path, []), PixelEncoder(), PixelEncoder("other")
-    tools = make_tools(tmp_path / "f", inception=inception)
-    evaluate_cell(toy, data, ONE_WAY, cell, tools, "noise")
-    more = make_tools(tmp_path / "f", ("fid-clean-v1",), inception=inception, inception_clean=clean)
+    encoders = make_encoders(tmp_path / "f", inception=inception)
+    evaluate_cell(toy, data, ONE_WAY, cell, encoders, "noise")
+    more = make_encoders(tmp_path / "f", ("fid-clean-v1",), inception=inception, inception_clean=clean)
     first = values(evaluate_cell(toy, data, ONE_WAY, cell, more, "noise"))
     assert (inception.seen, clean.seen) == (120, 120)
-    evaluate_cell(toy, data, ONE_WAY, cell, tools, "noise")
+    evaluate_cell(toy, data, ONE_WAY, cell, encoders, "noise")
     kept = {(r["protocol"], r["label"]): r["value"] for r in stored(cell)["records"]}
     assert kept["fid-clean-v1", "all"] == first["fid-clean-v1", "all"]
-    smaller = replace(tools, size=EvaluationSize(10, None))
+    smaller = replace(encoders, size=EvaluationSize(10, None))
     evaluate_cell(toy, data, ONE_WAY, cell, smaller, "noise")  # other images: the old value is not theirs
     assert "fid-clean-v1" not in {record["protocol"] for record in stored(cell)["records"]}
 
 
 def test_the_record_holds_what_the_numbers_rest_on(toy: Toy, data: TaskData, tmp_path: Path) -> None:
     cell = add(tmp_path, [])
-    evaluate_cell(toy, data, ONE_WAY, cell, make_tools(tmp_path / "f"), "noise")
+    evaluate_cell(toy, data, ONE_WAY, cell, make_encoders(tmp_path / "f"), "noise")
     record = stored(cell)
     assert record["doctor"]["failed"] == []
     assert record["doctor"]["passed"] == record["doctor"]["checks"] > 20
@@ -106,8 +106,8 @@ def test_the_record_holds_what_the_numbers_rest_on(toy: Toy, data: TaskData, tmp
 PYTORCH = ("fid-pytorch-v1", "fid-pytorch-paper-v1")
 
 
-def pytorch_tools(root: Path, encoder: PixelEncoder) -> Instruments:
-    return make_tools(root, PYTORCH, inception_pytorch=encoder)
+def pytorch_encoders(root: Path, encoder: PixelEncoder) -> Encoders:
+    return make_encoders(root, PYTORCH, inception_pytorch=encoder)
 
 
 def test_unrounded_translations_reach_the_encoder_that_wants_them(
@@ -115,11 +115,11 @@ def test_unrounded_translations_reach_the_encoder_that_wants_them(
 ) -> None:
     """The protocol's value is that of the floats, which differs from that of the stored uint8 images."""
     cell, encoder = add(tmp_path, []), PixelEncoder()
-    tools = pytorch_tools(tmp_path / "f", encoder)
+    encoders = pytorch_encoders(tmp_path / "f", encoder)
     floats: list[torch.Tensor] = []
     translate = toy.translate
     monkeypatch.setattr(toy, "translate", lambda x, *rest: (floats.append(translate(x, *rest)), floats[-1])[1])
-    records = evaluate_cell(toy, data, ONE_WAY, cell, tools, "noise", batch_size=32)
+    records = evaluate_cell(toy, data, ONE_WAY, cell, encoders, "noise", batch_size=32)
     found, deviation = values(records), {r.protocol: r.deviation for r in records if r.label == "all"}
     assert deviation["fid-pytorch-v1"]
     assert deviation["fid-pytorch-paper-v1"] is None  # five of a source are not independent
@@ -133,7 +133,7 @@ def test_unrounded_translations_reach_the_encoder_that_wants_them(
     assert abs(frechet_distance(rounded, real) / frechet_distance(exact[::5], real) - 1) > 1e-6
 
     seen, calls = encoder.seen, len(floats)
-    assert values(evaluate_cell(toy, data, ONE_WAY, cell, tools, "noise")) == found
+    assert values(evaluate_cell(toy, data, ONE_WAY, cell, encoders, "noise")) == found
     assert (encoder.seen, len(floats)) == (seen, calls)  # nothing again
 
 
@@ -141,8 +141,8 @@ def test_unrounded_features_asked_for_later_are_made_by_translating_again(
     toy: Toy, data: TaskData, tmp_path: Path
 ) -> None:
     cell, encoder = add(tmp_path, []), PixelEncoder()
-    evaluate_cell(toy, data, ONE_WAY, cell, make_tools(tmp_path / "f"), "noise")
+    evaluate_cell(toy, data, ONE_WAY, cell, make_encoders(tmp_path / "f"), "noise")
     images = cell.translations("one->two", "noise").read_bytes()
-    found = values(evaluate_cell(toy, data, ONE_WAY, cell, pytorch_tools(tmp_path / "f", encoder), "noise"))
+    found = values(evaluate_cell(toy, data, ONE_WAY, cell, pytorch_encoders(tmp_path / "f", encoder), "noise"))
     assert found["fid-pytorch-v1", "all"] is not None
     assert cell.translations("one->two", "noise").read_bytes() == images

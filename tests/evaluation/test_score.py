@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from eval_toys import PairEncoder, PixelEncoder, make_data, make_tools
+from eval_toys import PairEncoder, PixelEncoder, make_data, make_encoders
 from toys import Toy, ToyConfig
 
 from bench.data.types import Split, TaskData
-from bench.evaluation.encoders import Instruments
+from bench.evaluation.encoders import Encoders
 from bench.evaluation.feature_cache import FeatureCache
 from bench.evaluation.score import (
     Record,
@@ -42,26 +42,26 @@ def data() -> TaskData:
 
 
 @pytest.fixture
-def made(data: TaskData) -> Translations:
+def translations(data: TaskData) -> Translations:
     torch.manual_seed(0)
     return translate_test_images(Toy(ToyConfig(), 8).eval(), data, 0, 1, None, "noise")
 
 
 @pytest.fixture
-def tools(tmp_path: Path) -> Instruments:
-    return make_tools(tmp_path, alexnet=PairEncoder())
+def encoders(tmp_path: Path) -> Encoders:
+    return make_encoders(tmp_path, alexnet=PairEncoder())
 
 
-def scored(data: TaskData, made: Translations, tools: Instruments) -> Records:
-    return {(r.protocol, r.label): r for r in score_direction(data, made, "one->two", tools, "w")}
+def scored(data: TaskData, translations: Translations, encoders: Encoders) -> Records:
+    return {(r.protocol, r.label): r for r in score_direction(data, translations, "one->two", encoders, "w")}
 
 
 def test_distributions_equal_the_metrics_computed_by_hand(
-    data: TaskData, made: Translations, tools: Instruments
+    data: TaskData, translations: Translations, encoders: Encoders
 ) -> None:
-    records = scored(data, made, tools)
-    encoder = tools.judge(1).encoder
-    fake = encoder(made.images[:, 0])
+    records = scored(data, translations, encoders)
+    encoder = encoders.judge(1).encoder
+    fake = encoder(translations.images[:, 0])
     images, labels = reference(data, 1, BOTH, None)
     real = encoder(images)
     for metric, distance in (("fid", frechet_distance), ("kid", kernel_distance)):
@@ -74,30 +74,30 @@ def test_distributions_equal_the_metrics_computed_by_hand(
         assert whole.floor_deviation == pytest.approx(floor.deviation, rel=1e-6)
         assert (whole.floor_n, whole.floor_reference) == (40, 40)
         own = records[f"{metric}-judge-v1", "b"]
-        assert own.value == pytest.approx(distance(fake[made.labels == 1], real[labels == 1]), rel=1e-9)
+        assert own.value == pytest.approx(distance(fake[translations.labels == 1], real[labels == 1]), rel=1e-9)
         assert (own.n, own.n_reference) == (20, 40)
         assert own.floor == pytest.approx(real_floor(distance, real[labels == 1], 20, splits=10).value, rel=1e-6)
     scores = manifold_scores(fake, real)
     for metric in ("precision", "recall", "density", "coverage"):
         assert records[f"{metric}-judge-v1", "all"].value == getattr(scores, metric)
         assert records[f"{metric}-judge-v1", "all"].floor is not None
-    bins = ndb(images.reshape(80, -1), made.images[:, 0].reshape(40, -1), 20)
+    bins = ndb(images.reshape(80, -1), translations.images[:, 0].reshape(40, -1), 20)
     assert records["ndb-pixels-v1", "all"].value == bins.count
     assert records["jsd-pixels-v1", "all"].value == bins.jsd
     assert records["jsd-pixels-v1", "all"].encoder == "pixels"
 
 
 def test_means_over_sources_equal_those_computed_by_hand(
-    data: TaskData, made: Translations, tools: Instruments
+    data: TaskData, translations: Translations, encoders: Encoders
 ) -> None:
-    records = scored(data, made, tools)
-    right = tools.judge(1).encoder.predict(made.images[:, 0]) == made.labels
+    records = scored(data, translations, encoders)
+    right = encoders.judge(1).encoder.predict(translations.images[:, 0]) == translations.labels
     whole, own = records["accuracy-judge-v1", "all"], records["accuracy-judge-v1", "a"]
     assert whole.value == pytest.approx(100 * right.mean())
     assert whole.deviation == pytest.approx(100 * right.std(ddof=1) / np.sqrt(40))
     assert (whole.on_real, own.on_real) == (pytest.approx(90), pytest.approx(80))
-    assert own.value == pytest.approx(100 * right[made.labels == 0].mean())
-    flat = made.images.reshape(40, TRANSLATION.styles, -1) / 255
+    assert own.value == pytest.approx(100 * right[translations.labels == 0].mean())
+    flat = translations.images.reshape(40, TRANSLATION.styles, -1) / 255
     pairs = [np.mean([np.abs(flat[s, i] - flat[s, j]).mean() for i in range(5) for j in range(i)]) for s in range(40)]
     assert records["lpips-alexnet-v1", "all"].value == pytest.approx(np.mean(pairs), rel=1e-5)
     chosen = [flat[group, 0] for group in across_groups(40)]
@@ -107,30 +107,41 @@ def test_means_over_sources_equal_those_computed_by_hand(
 
 
 def test_every_protocol_that_is_always_measured_has_a_record(
-    data: TaskData, made: Translations, tools: Instruments
+    data: TaskData, translations: Translations, encoders: Encoders
 ) -> None:
-    records = scored(data, made, tools)
+    records = scored(data, translations, encoders)
     assert {protocol for protocol, _ in records} == {p.name for p in PROTOCOLS.values() if not p.on_request}
     assert records["fid-inception-v1", "all"].missing == "needs: bench fetch x"
     assert records["fid-inception-v1", "all"].value is None
 
 
 def test_a_deterministic_method_has_no_diversity_within_a_source_but_one_across(
-    data: TaskData, made: Translations, tools: Instruments
+    data: TaskData, translations: Translations, encoders: Encoders
 ) -> None:
-    single = Translations(made.source, made.target, made.index, made.labels, made.images[:, :1])
-    records = scored(data, single, tools)
+    single = Translations(
+        translations.source, translations.target, translations.index, translations.labels, translations.images[:, :1]
+    )
+    records = scored(data, single, encoders)
     assert records["lpips-alexnet-v1", "all"].value == 0
     assert records["diversity-judge-v1", "all"].value == 0
-    value, with_styles = records["lpips-across-v1", "all"].value, scored(data, made, tools)["lpips-across-v1", "all"]
+    value, with_styles = (
+        records["lpips-across-v1", "all"].value,
+        scored(data, translations, encoders)["lpips-across-v1", "all"],
+    )
     assert value == with_styles.value  # of the same first styles
 
 
-def test_class_without_sources_has_a_reason(data: TaskData, made: Translations, tools: Instruments) -> None:
+def test_class_without_sources_has_a_reason(data: TaskData, translations: Translations, encoders: Encoders) -> None:
     split = data.splits[0, "test"]
     data.splits[0, "test"] = Split(split.images, np.zeros_like(split.labels), split.ids)
-    only = Translations(made.source, made.target, made.index, np.zeros_like(made.labels), made.images)
-    records = scored(data, only, tools)
+    only = Translations(
+        translations.source,
+        translations.target,
+        translations.index,
+        np.zeros_like(translations.labels),
+        translations.images,
+    )
+    records = scored(data, only, encoders)
     for protocol in ("fid-judge-v1", "kid-judge-v1", "accuracy-judge-v1", "lpips-alexnet-v1"):
         assert records[protocol, "b"].value is None
         assert records[protocol, "b"].missing
@@ -138,11 +149,11 @@ def test_class_without_sources_has_a_reason(data: TaskData, made: Translations, 
 
 
 def test_a_class_of_one_image_has_a_reason_and_the_others_their_values(
-    data: TaskData, made: Translations, tools: Instruments
+    data: TaskData, translations: Translations, encoders: Encoders
 ) -> None:
-    labels = np.zeros_like(made.labels)
+    labels = np.zeros_like(translations.labels)
     labels[7] = 1
-    records = scored(data, Translations(0, 1, made.index, labels, made.images), tools)
+    records = scored(data, Translations(0, 1, translations.index, labels, translations.images), encoders)
     for protocol in ("fid-judge-v1", "kid-judge-v1"):
         assert records[protocol, "b"].value is None
         assert "at least 2 images on each side wanted, got 1 and 40" in records[protocol, "b"].missing
@@ -153,13 +164,13 @@ def test_a_class_of_one_image_has_a_reason_and_the_others_their_values(
         assert records[protocol, "b"].value is not None
 
 
-def test_what_a_metric_refuses_is_a_reason_and_the_others_go_on(tmp_path: Path, made: Translations) -> None:
+def test_what_a_metric_refuses_is_a_reason_and_the_others_go_on(tmp_path: Path, translations: Translations) -> None:
     class Broken(PixelEncoder):
         def __call__(self, *arguments: object, **options: object) -> np.ndarray:
             return np.full_like(super().__call__(*arguments, **options), np.nan)  # type: ignore[arg-type]
 
     data = make_data()
-    records = scored(data, made, make_tools(tmp_path, inception=Broken()))
+    records = scored(data, translations, make_encoders(tmp_path, inception=Broken()))
     assert records["fid-inception-v1", "all"].value is None
     assert "NaN" in records["fid-inception-v1", "all"].missing
     assert "NaN" in records["coverage-inception-v1", "all"].missing
@@ -169,8 +180,8 @@ def test_what_a_metric_refuses_is_a_reason_and_the_others_go_on(tmp_path: Path, 
 def test_too_few_images_for_neighbours_are_a_reason(tmp_path: Path) -> None:
     data = make_data(per_class=1)
     torch.manual_seed(0)
-    made = translate_test_images(Toy(ToyConfig(), 8).eval(), data, 0, 1, None, "noise")
-    records = scored(data, made, make_tools(tmp_path, alexnet=PairEncoder()))
+    translations = translate_test_images(Toy(ToyConfig(), 8).eval(), data, 0, 1, None, "noise")
+    records = scored(data, translations, make_encoders(tmp_path, alexnet=PairEncoder()))
     assert "more than 3 feature vectors" in records["coverage-judge-v1", "all"].missing
     assert "at least k=20" in records["ndb-pixels-v1", "all"].missing
     assert "at least 2" in records["fid-judge-v1", "a"].missing  # a class with one image
@@ -180,9 +191,9 @@ def test_too_few_images_for_neighbours_are_a_reason(tmp_path: Path) -> None:
 
 
 def test_nothing_is_encoded_twice(
-    data: TaskData, made: Translations, tools: Instruments, monkeypatch: pytest.MonkeyPatch
+    data: TaskData, translations: Translations, encoders: Encoders, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = scored(data, made, tools)
+    first = scored(data, translations, encoders)
 
     def refuse(*arguments: object, **options: object) -> None:
         raise AssertionError("encoded again")
@@ -190,7 +201,7 @@ def test_nothing_is_encoded_twice(
     monkeypatch.setattr(JudgeEncoder, "__call__", refuse)
     monkeypatch.setattr(PairEncoder, "grouped_distances", refuse)
     monkeypatch.setattr("bench.evaluation.distributions.real_floors", refuse)
-    assert scored(data, made, tools) == first
+    assert scored(data, translations, encoders) == first
 
 
 def test_reference_is_of_the_named_splits_in_order_of_content() -> None:

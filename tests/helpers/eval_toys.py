@@ -1,4 +1,4 @@
-"""Small data and instruments for the tests of evaluation."""
+"""Small data and encoders for the tests of evaluation."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from bench.data.types import Split, TaskData
-from bench.evaluation.encoders import Instruments, Missing
+from bench.evaluation.encoders import Encoders, Missing
 from bench.evaluation.feature_cache import FeatureCache
 from bench.evaluation.judge import Judge
 from bench.spec.presets import EvaluationSize
@@ -35,14 +35,14 @@ def make_data(per_class: int = 20, side: int = 8) -> TaskData:
     return TaskData("real", "v", ("a", "b"), ("one", "two"), splits, side, "")  # type: ignore[arg-type]
 
 
-def make_tools(root: Path, protocols: tuple[str, ...] = (), **encoders: Any) -> Instruments:
-    """A judge of random weights, and `encoders` (`-` as `_`); the others are missing."""
+def make_encoders(root: Path, protocols: tuple[str, ...] = (), **pretrained: Any) -> Encoders:
+    """A judge of random weights, and `pretrained` (`-` as `_`); the others are missing."""
     torch.manual_seed(0)
     judge = Judge(JudgeEncoder(WideResNet(10, 1, 2, 0.0)), 0.9, {"a": 0.8, "b": 1.0}, 40)
-    known = {name.replace("_", "-"): encoder for name, encoder in encoders.items()}
-    return Instruments(
+    known = {name.replace("_", "-"): encoder for name, encoder in pretrained.items()}
+    return Encoders(
         judge=lambda domain: judge,
-        encoders={name: partial(known.get, name, MISSING) for name in ENCODERS},
+        pretrained={name: partial(known.get, name, MISSING) for name in ENCODERS},
         cache=FeatureCache(root),
         size=EvaluationSize(None, None),
         protocols=select(protocols),

@@ -26,7 +26,7 @@ from bench.core.device import Runtime
 from bench.core.errors import BenchError
 from bench.core.randomness import generator, seeded
 from bench.runs.request import Request, open_session
-from bench.training.several_devices import Group, joined
+from bench.training.several_devices import Processes, join_processes
 from methods.base import Domains, Progress, Translator, run_step
 from methods.category_tables import CategoryTables
 from methods.registry import BUILT_IN, load
@@ -35,13 +35,13 @@ SCRIPT = Path(tiny.__file__)
 STEPS = 3
 
 
-def together(folder: Path, size: int, work: Callable[[Group], Any]) -> list[Any]:
+def together(folder: Path, size: int, work: Callable[[Processes], Any]) -> list[Any]:
     """What `work` returns in each of `size` processes of a group; threads of this one stand for them."""
     folder.mkdir()
 
-    def one(rank: int) -> tuple[Group, Any]:
-        group = joined(folder, rank, size, torch.device("cpu"))
-        return group, work(group)  # the group, too: it is left when all have ended
+    def one(rank: int) -> tuple[Processes, Any]:
+        processes = join_processes(folder, rank, size, torch.device("cpu"))
+        return processes, work(processes)  # the group, too: it is left when all have ended
 
     with ThreadPoolExecutor(size) as pool:
         ranks = [pool.submit(one, rank) for rank in range(size)]
@@ -68,12 +68,16 @@ def widened(batch: Any) -> Any:
     return replace(batch, **values)
 
 
-def trained(method: Translator, batches: list[Any], group: Group | None = None) -> tuple[list[dict[str, Tensor]], Any]:
+def trained(
+    method: Translator, batches: list[Any], processes: Processes | None = None
+) -> tuple[list[dict[str, Tensor]], Any]:
     """Losses of the steps, and the state after them."""
-    if group is None:
+    if processes is None:
         losses = [run_step(method, batch) for batch in batches]
     else:
-        losses = [run_step(method, group.part(batch, method.batch_rows), average=group.average) for batch in batches]
+        losses = [
+            run_step(method, processes.part(batch, method.batch_rows), average=processes.average) for batch in batches
+        ]
     return losses, method.state_dict()
 
 
@@ -97,7 +101,7 @@ def test_steps_on_parts_are_the_steps_on_the_whole(
     method, batches = method.double(), [widened(batch) for batch in batches]
     copies = [copy_of(method) for _ in range(size)]
     expected, state = trained(method, batches)
-    outcomes = together(tmp_path / "group", size, lambda group: trained(copies[group.rank], batches, group))
+    outcomes = together(tmp_path / "group", size, lambda processes: trained(copies[processes.rank], batches, processes))
     for losses, found in outcomes:
         for step in range(STEPS):
             assert {k: float(v) for k, v in losses[step].items()} == pytest.approx(
@@ -117,7 +121,7 @@ def test_in_float32_they_agree_within_rounding(name: str, tmp_path: Path) -> Non
     copies = [copy_of(method) for _ in range(2)]
     expected, _ = trained(method, batches)
     ((losses, state), (_, other)) = together(
-        tmp_path / "group", 2, lambda group: trained(copies[group.rank], batches, group)
+        tmp_path / "group", 2, lambda processes: trained(copies[processes.rank], batches, processes)
     )
     for ours, whole in zip(losses, expected, strict=True):
         assert {k: float(v) for k, v in ours.items()} == pytest.approx(
@@ -139,18 +143,18 @@ class Rows:
 
 def test_parts_are_all_rows_once_and_the_first_ones_first(tmp_path: Path) -> None:
     batch = Rows(torch.arange(8), torch.tensor(0.5))
-    first, second = together(tmp_path / "group", 2, lambda group: group.part(batch, ("x",)))
+    first, second = together(tmp_path / "group", 2, lambda processes: processes.part(batch, ("x",)))
     assert sorted(torch.cat([first.x, second.x]).tolist()) == list(range(8))
     assert sorted([*first.x[:2].tolist(), *second.x[:2].tolist()]) == [0, 1, 2, 3]
     assert first.weight is batch.weight
 
 
 def test_another_state_in_one_process_is_noticed_in_all(tmp_path: Path) -> None:
-    def check(group: Group) -> str:
-        state = {"optimizers": [torch.zeros(3), {"step": torch.tensor(float(group.rank == 1))}]}
-        group.check_same({"batch": torch.ones(2)}, 6)
+    def check(processes: Processes) -> str:
+        state = {"optimizers": [torch.zeros(3), {"step": torch.tensor(float(processes.rank == 1))}]}
+        processes.check_same({"batch": torch.ones(2)}, 6)
         try:
-            group.check_same({"batch": torch.ones(2), "state": state}, 7)
+            processes.check_same({"batch": torch.ones(2), "state": state}, 7)
         except RuntimeError as error:
             return str(error)
         return ""

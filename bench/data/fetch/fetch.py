@@ -1,6 +1,6 @@
 """`udt-bench fetch`: the only module that opens a socket. Downloads or copies files, verifies them, puts them in place.
 
-Everything is written under `files.cache_folder()`: to `<name>.part` first, verified there, then `os.replace`d. A
+Everything is written under `locate.cache_folder()`: to `<name>.part` first, verified there, then `os.replace`d. A
 download that broke is resumed; a file with the wrong checksum never gets its name.
 """
 
@@ -19,18 +19,18 @@ from typing import Literal
 
 from filelock import FileLock
 
-from bench.core import progress as bars
 from bench.core.errors import BenchError, joined
 from bench.core.files import read_json, write_json
-from bench.data.fetch import locate as files
-from bench.data.fetch.manifest import ENTRIES, Entry, Form
+from bench.core.progress import progress, say
+from bench.data.fetch import locate
+from bench.data.fetch.manifest import ENTRIES, Form, ManifestEntry
 from bench.data.fetch.unpack import extract
 
 TIMEOUT = 30.0  # seconds without a byte
 
 
 @dataclass(frozen=True)
-class Row:
+class FileStatus:
     """One line of `fetch --list`."""
 
     name: str
@@ -51,28 +51,28 @@ class Fetched:
     name: str
     path: Path
     action: Literal["present", "downloaded", "copied", "unpacked"]
-    check: files.Check
+    check: locate.Verification
 
 
 # ------------------------------------------------------------------------------------------------ the commands
 
 
-def listing(names: Iterable[str] = ()) -> list[Row]:
+def listing(names: Iterable[str] = ()) -> list[FileStatus]:
     """Every entry of the manifest (or of the groups, tasks or entries named), present or not."""
     chosen = list(names)
     rows = []
-    for entry in files.select(chosen) if chosen else ENTRIES:
-        place = files.locate(entry)
+    for entry in locate.select(chosen) if chosen else ENTRIES:
+        place = locate.find_entry(entry)
         form = entry.forms[0]
         if form.verifiable:
             known = "sha256" if form.sha256 else "sha256 prefix" if form.sha256_prefix else "md5"
         else:
             known = "none published" + (", recorded at the first download" if entry.urls else "")
-        rows.append(Row(entry.name, entry.group, place[1] if place else None, form.size, entry.licence, known))
+        rows.append(FileStatus(entry.name, entry.group, place[1] if place else None, form.size, entry.licence, known))
     return rows
 
 
-def missing(names: Iterable[str] = ()) -> list[Row]:
+def missing(names: Iterable[str] = ()) -> list[FileStatus]:
     """The entries that are in no root."""
     return [row for row in listing(names) if row.path is None]
 
@@ -80,7 +80,7 @@ def missing(names: Iterable[str] = ()) -> list[Row]:
 def fetch(
     names: Iterable[str],
     from_dir: Path | None = None,
-    show: Callable[[str], None] = bars.say,
+    show: Callable[[str], None] = say,
 ) -> list[Fetched]:
     """Get every entry of the groups, tasks or entries named: download, or copy from `from_dir` (searched by name).
 
@@ -91,7 +91,7 @@ def fetch(
     failures: list[BenchError] = []
     if from_dir is not None and not from_dir.is_dir():
         raise BenchError(f"--from {from_dir}: no such folder", "name the folder that holds the files")
-    for entry in files.select(list(names)):
+    for entry in locate.select(list(names)):
         try:
             result = _fetch_entry(entry, from_dir)
         except BenchError as error:
@@ -104,7 +104,7 @@ def fetch(
     return done
 
 
-def _line(result: Fetched, entry: Entry) -> str:
+def _line(result: Fetched, entry: ManifestEntry) -> str:
     notes = {
         "verified": "checksum verified",
         "recorded": "equal to the digest recorded at its first download",
@@ -114,13 +114,13 @@ def _line(result: Fetched, entry: Entry) -> str:
     return f"{result.name}: {result.action} ({notes[result.check]}{licence}): {result.path}"
 
 
-def _fetch_entry(entry: Entry, from_dir: Path | None) -> Fetched:
-    root = files.cache_folder()
+def _fetch_entry(entry: ManifestEntry, from_dir: Path | None) -> Fetched:
+    root = locate.cache_folder()
     present = _present(entry, root)
     if present is not None:
         return present
     target = root / entry.forms[0].path
-    files.make_folder(target.parent)
+    locate.make_folder(target.parent)
     with FileLock(target.with_name(f".{target.name}.lock")):  # a second `fetch` waits instead of writing the same .part
         present = _present(entry, root)
         if present is not None:
@@ -132,13 +132,13 @@ def _fetch_entry(entry: Entry, from_dir: Path | None) -> Fetched:
         return _download(entry, target)
 
 
-def _present(entry: Entry, root: Path) -> Fetched | None:
+def _present(entry: ManifestEntry, root: Path) -> Fetched | None:
     """What is there already, checked; None: absent, or damaged in the cache folder and so to be replaced."""
-    place = files.locate(entry)
+    place = locate.find_entry(entry)
     if place is None:
         return None
     try:
-        return Fetched(entry.name, place[1], "present", files.check(*place))
+        return Fetched(entry.name, place[1], "present", locate.check(*place))
     except BenchError:
         if place[1].is_relative_to(root):
             return None
@@ -152,7 +152,7 @@ class _TransferError(Exception):
     """One address did not deliver; the next may."""
 
 
-def _download(entry: Entry, target: Path) -> Fetched:
+def _download(entry: ManifestEntry, target: Path) -> Fetched:
     form = entry.forms[0]
     part = target.with_name(f"{target.name}.part")
     broken: list[str] = []
@@ -183,11 +183,11 @@ def _transfer(url: str, part: Path, name: str) -> None:
             offset = _begins_at(response, offset)
             length = response.headers.get("Content-Length")
             total = None if length is None else offset + int(length)
-            files.check_space(part.parent, (total or 0) - offset)
+            locate.check_space(part.parent, (total or 0) - offset)
             write_json(note, {"url": url, "validator": _validator(response)})
-            bar = bars.progress(name, total, "bytes", offset) if total else nullcontext(lambda count: None)
+            bar = progress(name, total, "bytes", offset) if total else nullcontext(lambda count: None)
             with part.open("ab" if offset else "wb") as file, bar as advance:
-                for chunk in files.chunks(response):
+                for chunk in locate.chunks(response):
                     file.write(chunk)
                     advance(len(chunk))
     except (OSError, HTTPException, ValueError) as error:
@@ -250,28 +250,28 @@ def _reason(error: Exception) -> str:
     return f"{type(error).__name__}: {error}"
 
 
-def _put_in_place(part: Path, target: Path, form: Form) -> files.Check:
+def _put_in_place(part: Path, target: Path, form: Form) -> locate.Verification:
     """Verify `part` and give it its name; record its digest where none is published. A bad part is removed."""
     try:
-        result = files.check(form, part)
+        result = locate.check(form, part)
     except BenchError as error:
         part.unlink(missing_ok=True)
         raise BenchError(error.what.replace(str(part), str(target)), error.remedy) from error
-    record = None if form.verifiable else files.make_record(part)
+    record = None if form.verifiable else locate.make_record(part)
     os.replace(part, target)
     if record is not None:
-        write_json(files.record_path(target), record)
+        write_json(locate.record_path(target), record)
     return result
 
 
 # ---------------------------------------------------------------------------------------- files copied by hand
 
 
-def _accepted_names(entry: Entry) -> list[str]:
+def _accepted_names(entry: ManifestEntry) -> list[str]:
     return [Path(form.path).name for form in entry.forms if not form.folder] + list(entry.archives)
 
 
-def _copy(entry: Entry, from_dir: Path, root: Path) -> Fetched:
+def _copy(entry: ManifestEntry, from_dir: Path, root: Path) -> Fetched:
     """The first file under `from_dir` with an accepted name that verifies, copied to its place under `root`."""
     wrong: list[BenchError] = []
     for form in entry.forms:
@@ -279,7 +279,7 @@ def _copy(entry: Entry, from_dir: Path, root: Path) -> Fetched:
             continue
         for source in sorted(path for path in from_dir.rglob(Path(form.path).name) if path.is_file()):
             try:
-                files.check(form, source)
+                locate.check(form, source)
                 return _copy_file(entry, form, source, root / form.path)
             except BenchError as error:
                 wrong.append(error)
@@ -287,16 +287,16 @@ def _copy(entry: Entry, from_dir: Path, root: Path) -> Fetched:
         for source in sorted(path for path in from_dir.rglob(name) if path.is_file()):
             target = root / entry.forms[0].path
             extract(source, target, entry.forms[0].holds)
-            return Fetched(entry.name, target, "unpacked", files.check(entry.forms[0], target))
+            return Fetched(entry.name, target, "unpacked", locate.check(entry.forms[0], target))
     if wrong:
         raise wrong[0]
     names = ", ".join(_accepted_names(entry))
     raise BenchError(f"{entry.name}: none of {names} is under {from_dir}", "check the folder given with --from")
 
 
-def _copy_file(entry: Entry, form: Form, source: Path, target: Path) -> Fetched:
-    files.make_folder(target.parent)
-    files.check_space(target.parent, source.stat().st_size)
+def _copy_file(entry: ManifestEntry, form: Form, source: Path, target: Path) -> Fetched:
+    locate.make_folder(target.parent)
+    locate.check_space(target.parent, source.stat().st_size)
     part = target.with_name(f"{target.name}.part")
     try:
         shutil.copyfile(source, part)

@@ -24,9 +24,9 @@ import platformdirs
 
 from bench.core.errors import BenchError, nearest
 from bench.core.files import read_json
-from bench.data.fetch.manifest import ENTRIES, TASK_GROUPS, Entry, Form
+from bench.data.fetch.manifest import ENTRIES, TASK_GROUPS, Form, ManifestEntry
 
-Check = Literal["verified", "recorded", "unverified"]
+Verification = Literal["verified", "recorded", "unverified"]
 """Against a published checksum; against the digest recorded at the first download; against nothing but structure."""
 
 CHUNK = 1 << 20
@@ -50,7 +50,7 @@ def search_paths() -> list[Path]:
     return [*(Path(folder).expanduser() for folder in given if folder), cache_folder()]
 
 
-def select(names: list[str]) -> list[Entry]:
+def select(names: list[str]) -> list[ManifestEntry]:
     """The manifest's entries of groups, tasks or entry names, each once, in the manifest's order."""
     valid = sorted({entry.group for entry in ENTRIES} | set(TASK_GROUPS) | {entry.name for entry in ENTRIES})
     wanted: set[str] = set()
@@ -65,12 +65,12 @@ def find(name: str) -> Path | None:
     """The path of an entry (in any of its forms) or of a path relative to a root; None where it is absent."""
     for entry in ENTRIES:
         if entry.name == name:
-            found = locate(entry)
+            found = find_entry(entry)
             return found[1] if found else None
     return next((root / name for root in search_paths() if (root / name).exists()), None)
 
 
-def locate(entry: Entry) -> tuple[Form, Path] | None:
+def find_entry(entry: ManifestEntry) -> tuple[Form, Path] | None:
     """The first form of `entry` that is there, and where: roots first, then forms."""
     for root in search_paths():
         for form in entry.forms:
@@ -82,7 +82,7 @@ def locate(entry: Entry) -> tuple[Form, Path] | None:
 
 def missing_files(name: str) -> list[str]:
     """Relative paths (as downloaded) of what is absent of a group, task or entry; empty: every file is there."""
-    return [entry.forms[0].path for entry in select([name]) if locate(entry) is None]
+    return [entry.forms[0].path for entry in select([name]) if find_entry(entry) is None]
 
 
 def require(name: str, verify: bool = True) -> dict[str, Path]:
@@ -91,9 +91,9 @@ def require(name: str, verify: bool = True) -> dict[str, Path]:
     Raises BenchError naming what is missing and the command that fetches it, or the file that is damaged.
     """
     found: dict[str, Path] = {}
-    absent: list[Entry] = []
+    absent: list[ManifestEntry] = []
     for entry in select([name]):
-        place = locate(entry)
+        place = find_entry(entry)
         if place is None:
             absent.append(entry)
             continue
@@ -105,7 +105,7 @@ def require(name: str, verify: bool = True) -> dict[str, Path]:
     return found
 
 
-def _how_to_get(absent: list[Entry]) -> str:
+def _how_to_get(absent: list[ManifestEntry]) -> str:
     by_hand = [entry.how for entry in absent if not entry.urls]
     groups = " ".join(dict.fromkeys(entry.group for entry in absent if entry.urls))
     command = [f"udt-bench fetch {groups} (with --from DIR for files copied by hand)"] if groups else []
@@ -121,7 +121,7 @@ def find_weights(name: str) -> Path | None:
 # ------------------------------------------------------------------------------------------------- is it right?
 
 
-def check(form: Form, path: Path) -> Check:
+def check(form: Form, path: Path) -> Verification:
     """Compare `path` with what is known of `form`. Raises BenchError naming the file, the expected and the found."""
     if form.folder:
         _check_folder(form, path)

@@ -43,7 +43,7 @@ class Form:
 
 
 @dataclass(frozen=True)
-class Entry:
+class ManifestEntry:
     """One thing to have. The first form is the one that `urls` deliver; every form serves the loaders."""
 
     name: str
@@ -58,11 +58,11 @@ class Entry:
     """What a person has to do where there is no address."""
 
 
-def _mnist(name: str, size: int, sha256: str) -> Entry:
+def _mnist(name: str, size: int, sha256: str) -> ManifestEntry:
     form = Form(f"datasets/mnist/{name}.gz", size=size, sha256=sha256, unpacked=True)
     plain = Form(f"datasets/mnist/{name}", size=size, sha256=sha256)
     mirrors = ("https://ossci-datasets.s3.amazonaws.com/mnist/", "https://storage.googleapis.com/cvdf-datasets/mnist/")
-    return Entry(
+    return ManifestEntry(
         name=f"mnist/{name}",
         group="mnist",
         licence="CC BY-SA 3.0",
@@ -71,8 +71,8 @@ def _mnist(name: str, size: int, sha256: str) -> Entry:
     )
 
 
-def _svhn(group: str, part: str, size: int, sha256: str) -> Entry:
-    return Entry(
+def _svhn(group: str, part: str, size: int, sha256: str) -> ManifestEntry:
+    return ManifestEntry(
         name=f"svhn/{part}",
         group=group,
         licence="non-commercial use only",
@@ -87,10 +87,10 @@ def _svhn(group: str, part: str, size: int, sha256: str) -> Entry:
 _USPS_ALL = Form("datasets/usps/usps_all.mat")
 
 
-def _usps(part: str, file: str, md5: str) -> Entry:
+def _usps(part: str, file: str, md5: str) -> ManifestEntry:
     # Not https://cs.nyu.edu/~roweis/data/usps_all.mat: that file holds another selection (1,100 of each digit, no
     # train/test split). The loader reads it when it is there, but it is not the 7,291 + 2,007 of this benchmark.
-    return Entry(
+    return ManifestEntry(
         name=f"usps/{part}",
         group="usps",
         licence="research use",
@@ -102,9 +102,9 @@ def _usps(part: str, file: str, md5: str) -> Entry:
 DOMAINNET_CLASSES = ("bird", "dog", "flower", "speedboat", "tiger")
 
 
-def _domainnet(domain: str) -> Entry:
+def _domainnet(domain: str) -> ManifestEntry:
     holds = tuple(f"{domain}/{name}" for name in DOMAINNET_CLASSES)
-    return Entry(
+    return ManifestEntry(
         name=f"domainnet/{domain}",
         group="domainnet",
         licence="non-commercial research (fair use notice of the authors)",
@@ -116,12 +116,12 @@ def _domainnet(domain: str) -> Entry:
     )
 
 
-def _weights(group: str, licence: str, forms: tuple[Form, ...], url: str = "", how: str = "") -> Entry:
+def _weights(group: str, licence: str, forms: tuple[Form, ...], url: str = "", how: str = "") -> ManifestEntry:
     urls = (url,) if url else ()
-    return Entry(name=f"weights/{group}", group=group, licence=licence, forms=forms, urls=urls, how=how)
+    return ManifestEntry(name=f"weights/{group}", group=group, licence=licence, forms=forms, urls=urls, how=how)
 
 
-ENTRIES: tuple[Entry, ...] = (
+ENTRIES: tuple[ManifestEntry, ...] = (
     _mnist("train-images-idx3-ubyte", 47_040_016, "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db"),
     _mnist("train-labels-idx1-ubyte", 60_008, "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5"),
     _mnist("t10k-images-idx3-ubyte", 7_840_016, "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7"),
@@ -134,7 +134,7 @@ ENTRIES: tuple[Entry, ...] = (
     _usps("test", "usps.t.bz2", "8ea070ee2aca1ac39742fdd1ef5ed118"),
     _domainnet("sketch"),
     _domainnet("real"),
-    Entry(
+    ManifestEntry(
         name="pacs",
         group="pacs",
         licence="research use",

@@ -12,7 +12,7 @@ from typing import Literal
 
 import numpy as np
 
-from bench.data.fetch import locate as files
+from bench.data.fetch import locate
 from bench.data.types import SPLITS, Item, SplitName
 from bench.spec.tasks import DIGITS
 
@@ -40,7 +40,7 @@ class _Digits:
         whole = hashlib.sha256(f"{self.domain}-1".encode())
         for split in SPLITS:
             for path in self.paths[split]:
-                whole.update(bytes.fromhex(files.digest(path, path.suffix == ".gz")[1]))
+                whole.update(bytes.fromhex(locate.digest(path, path.suffix == ".gz")[1]))
         return whole.hexdigest()
 
     def count(self) -> int:
@@ -68,22 +68,22 @@ class Mnist(_Digits):
 
     @classmethod
     def locate(cls) -> Mnist:
-        """The files found by `files.require`, verified; raises BenchError if one is missing or damaged."""
-        found = files.require("mnist")
+        """The files found by `locate.require`, verified; raises BenchError if one is missing or damaged."""
+        found = locate.require("mnist")
         return cls({entry.removeprefix("mnist/").rpartition("-idx")[0]: path for entry, path in found.items()})
 
     def _load(self, split: SplitName) -> tuple[np.ndarray, np.ndarray]:
         images = read_idx(self.paths[split][0], dims=3)
         labels = read_idx(self.paths[split][1], dims=1).astype(np.int64)
         if len(images) != len(labels):
-            raise files.damaged(self.paths[split][1], f"{len(labels)} labels for {len(images)} images")
+            raise locate.damaged(self.paths[split][1], f"{len(labels)} labels for {len(images)} images")
         if images.shape[1:] != (28, 28):
-            raise files.damaged(self.paths[split][0], f"images of {images.shape[1]}x{images.shape[2]}, 28x28 expected")
+            raise locate.damaged(self.paths[split][0], f"images of {images.shape[1]}x{images.shape[2]}, 28x28 expected")
         _check_labels(self.paths[split][1], labels)
         return images, labels
 
     def count(self) -> int:
-        """Number of images in both splits, from the label files."""
+        """Number of images in both splits, from the label locate."""
         return sum(len(read_idx(self.paths[split][1], dims=1)) for split in SPLITS)
 
 
@@ -96,22 +96,22 @@ def read_idx(path: Path, dims: int) -> np.ndarray:
     header = 4 + 4 * dims
     magic = 0x0800 + dims  # 0x08: unsigned bytes, then the number of dimensions
     try:
-        with files.open_file(path, path.suffix == ".gz") as file:
+        with locate.open_file(path, path.suffix == ".gz") as file:
             head = file.read(header)
             if len(head) < header or int.from_bytes(head[:4], "big") != magic:
-                raise files.damaged(
+                raise locate.damaged(
                     path, f"does not begin like an idx file of {dims} dimensions (magic number {magic})"
                 )
             shape = tuple(int.from_bytes(head[4 + 4 * axis : 8 + 4 * axis], "big") for axis in range(dims))
             expected = math.prod(shape)
             if expected > MAX_BYTES:
-                raise files.damaged(path, f"its shape {shape} is that of {expected:,} bytes; no data set here has it")
+                raise locate.damaged(path, f"its shape {shape} is that of {expected:,} bytes; no data set here has it")
             data = file.read(expected + 1)
     except (OSError, EOFError, zlib.error) as error:
-        raise files.damaged(path, str(error)) from error
+        raise locate.damaged(path, str(error)) from error
     if len(data) != expected:
         got = header + len(data) if len(data) < expected else "more"
-        raise files.damaged(path, f"{header + expected} bytes expected for shape {shape}, got {got}")
+        raise locate.damaged(path, f"{header + expected} bytes expected for shape {shape}, got {got}")
     return np.frombuffer(data, np.uint8).reshape(shape)
 
 
@@ -126,18 +126,18 @@ class Svhn(_Digits):
 
     @classmethod
     def locate(cls) -> Svhn:
-        """The files found by `files.require`, verified; raises BenchError if one is missing or damaged."""
-        found = files.require("svhn")
+        """The files found by `locate.require`, verified; raises BenchError if one is missing or damaged."""
+        found = locate.require("svhn")
         return cls(found["svhn/train"], found["svhn/test"])
 
     def _load(self, split: SplitName) -> tuple[np.ndarray, np.ndarray]:
         path = self.paths[split][0]
         content = read_mat(path)
         if "X" not in content or "y" not in content:
-            raise files.damaged(path, "no variables X and y in it")
+            raise locate.damaged(path, "no variables X and y in it")
         images, labels = content["X"], content["y"].ravel().astype(np.int64)  # (32, 32, 3, N)
         if images.shape != (32, 32, 3, len(labels)) or images.dtype != np.uint8:
-            raise files.damaged(path, f"X is {images.dtype} {images.shape}, expected uint8 (32, 32, 3, {len(labels)})")
+            raise locate.damaged(path, f"X is {images.dtype} {images.shape}, expected uint8 (32, 32, 3, {len(labels)})")
         labels[labels == 10] = 0  # the publisher writes the digit 0 as 10
         _check_labels(path, labels)
         return images.transpose(3, 0, 1, 2), labels
@@ -171,8 +171,8 @@ class Usps(_Digits):
 
     @classmethod
     def locate(cls) -> Usps:
-        """The files found by `files.require`, verified; raises BenchError if one is missing or damaged."""
-        found = files.require("usps")
+        """The files found by `locate.require`, verified; raises BenchError if one is missing or damaged."""
+        found = locate.require("usps")
         return cls(found["usps/train"], found["usps/test"])
 
     def _load(self, split: SplitName) -> tuple[np.ndarray, np.ndarray]:
@@ -180,7 +180,7 @@ class Usps(_Digits):
         pixels, labels = self._read_all(path, split) if path.suffix == ".mat" else read_libsvm(path)
         expected = self.train_count if split == "train" else self.total - self.train_count
         if len(labels) != expected:
-            raise files.damaged(path, f"{len(labels)} {split} images, {expected} expected")
+            raise locate.damaged(path, f"{len(labels)} {split} images, {expected} expected")
         _check_labels(path, labels)
         return pixels.reshape(-1, 16, 16), labels
 
@@ -189,11 +189,11 @@ class Usps(_Digits):
         arrays = [value for name, value in read_mat(path).items() if not name.startswith("__")]
         shapes = [getattr(value, "shape", None) for value in arrays]
         if (256, 1100, 10) in shapes:
-            raise files.damaged(
+            raise locate.damaged(
                 path, "this is the selection of 1,100 images per digit without a train/test split, not the 9,298 digits"
             )
         if shapes != [(self.total, 257)] or arrays[0].dtype != np.uint8:
-            raise files.damaged(path, f"expected one uint8 array ({self.total}, 257), got {shapes}")
+            raise locate.damaged(path, f"expected one uint8 array ({self.total}, 257), got {shapes}")
         rows = arrays[0][: self.train_count] if split == "train" else arrays[0][self.train_count :]
         return rows[:, :256], rows[:, 256].astype(np.int64) - 1
 
@@ -210,9 +210,9 @@ def read_libsvm(path: Path) -> tuple[np.ndarray, np.ndarray]:
         values = np.array([[field.partition(":")[2] for field in row[1:]] for row in rows], dtype=np.float32)
         labels = np.array([int(row[0]) for row in rows], dtype=np.int64) - 1
     except (OSError, EOFError, ValueError, IndexError, OverflowError) as error:
-        raise files.damaged(path, str(error)) from error
+        raise locate.damaged(path, str(error)) from error
     if values.ndim != 2 or values.shape[1] != 256 or not (np.abs(values) <= 1.0).all():
-        raise files.damaged(path, f"256 values in [-1, 1] a line expected, got an array {values.shape}")
+        raise locate.damaged(path, f"256 values in [-1, 1] a line expected, got an array {values.shape}")
     return ((values + 1) / 2 * 255).astype(np.uint8), labels
 
 
@@ -239,13 +239,13 @@ def read_mat(path: Path) -> dict[str, np.ndarray]:
 
     for name, shape, kind in _mat_listing(path):
         if kind not in MAT_TYPES:
-            raise files.damaged(path, f"{name} is of the type {kind}, arrays of numbers expected")
+            raise locate.damaged(path, f"{name} is of the type {kind}, arrays of numbers expected")
         if (size := math.prod(shape) * MAT_TYPES[kind]) > MAX_BYTES or min(shape, default=0) < 0:
-            raise files.damaged(path, f"{name}: its shape {shape} is that of {size:,} bytes; no data set here has it")
+            raise locate.damaged(path, f"{name}: its shape {shape} is that of {size:,} bytes; no data set here has it")
     try:
         return loadmat(path)
     except Exception as error:  # scipy's reader raises whatever it stumbles over: zlib, struct, Type, Value, OS errors
-        raise files.damaged(path, f"{type(error).__name__}: {error}") from error
+        raise locate.damaged(path, f"{type(error).__name__}: {error}") from error
 
 
 def _mat_listing(path: Path) -> list[tuple[str, tuple[int, ...], str]]:
@@ -255,17 +255,17 @@ def _mat_listing(path: Path) -> list[tuple[str, tuple[int, ...], str]]:
     try:
         return whosmat(path)
     except Exception as error:  # see read_mat
-        raise files.damaged(path, f"{type(error).__name__}: {error}") from error
+        raise locate.damaged(path, f"{type(error).__name__}: {error}") from error
 
 
 def _mat_shape(path: Path, name: str) -> tuple[int, ...]:
     shapes = {variable: shape for variable, shape, _ in _mat_listing(path)}
     if name not in shapes:
-        raise files.damaged(path, f"no variable {name} in it")
+        raise locate.damaged(path, f"no variable {name} in it")
     return shapes[name]
 
 
 def _check_labels(path: Path, labels: np.ndarray) -> None:
     if len(labels) == 0 or labels.min() < 0 or labels.max() > 9:
         span = f"{labels.min()} to {labels.max()}" if len(labels) else "none"
-        raise files.damaged(path, f"labels of the digits 0 to 9 expected, got {span}")
+        raise locate.damaged(path, f"labels of the digits 0 to 9 expected, got {span}")

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Literal
 
 from bench.core.errors import BenchError
-from bench.data.fetch import locate as files
+from bench.data.fetch import locate
 from bench.data.fetch.manifest import DOMAINNET_CLASSES
 from bench.data.sources.folder import SUFFIXES, decode_rgb, image_files, read_file
 from bench.data.types import Item, SplitName
@@ -53,8 +53,8 @@ class DomainNet:
 
     @classmethod
     def locate(cls, domain: str) -> DomainNet:
-        """The file found by `files.require`, checked; raises BenchError if it is missing or damaged."""
-        return cls(files.require(f"domainnet/{domain}")[f"domainnet/{domain}"], domain)
+        """The file found by `locate.require`, checked; raises BenchError if it is missing or damaged."""
+        return cls(locate.require(f"domainnet/{domain}")[f"domainnet/{domain}"], domain)
 
     @cached_property
     def _pictures(self) -> list[tuple[_Picture, int, SplitName]]:
@@ -123,8 +123,8 @@ class DomainNet:
 def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
     try:
         archive = zipfile.ZipFile(path)
-    except files.BROKEN_ARCHIVE as error:
-        raise files.damaged(path, str(error)) from error
+    except locate.BROKEN_ARCHIVE as error:
+        raise locate.damaged(path, str(error)) from error
     with archive:
         yield archive
 
@@ -134,5 +134,5 @@ def _read_member(archive: zipfile.ZipFile, member: str, path: Path) -> bytes:
         if (size := archive.getinfo(member).file_size) > MAX_PICTURE:
             raise ValueError(f"{size:,} bytes are more than a picture has")
         return archive.read(member)
-    except files.BROKEN_ARCHIVE as error:
-        raise files.damaged(path, f"member {member}: {error}") from error
+    except locate.BROKEN_ARCHIVE as error:
+        raise locate.damaged(path, f"member {member}: {error}") from error

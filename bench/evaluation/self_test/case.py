@@ -1,4 +1,4 @@
-"""A case of the self-test: something to compute, what must come out, and whether it did."""
+"""A case of the self-test: a computation with its known answer, and the result of comparing the two."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ class Case:
     """One question with a known answer."""
 
     metric: str
-    """Which metric, or which part of its computation."""
+    """Metric, or the part of its computation."""
     name: str
-    """What is special about this input; unique within the metric."""
+    """Peculiarity of this input; unique within the metric."""
     compute: Callable[[], Any]
     """Gives a number, a text, or an array of numbers of any shape."""
     expected: float | str | Sequence[float] | Refused
@@ -35,8 +35,8 @@ class Case:
 
 
 @dataclass(frozen=True)
-class Check:
-    """What came of a case; every field is a JSON value."""
+class CaseResult:
+    """Result of a case; every field is a JSON value."""
 
     name: str
     """`metric: name` of the case."""
@@ -45,18 +45,18 @@ class Check:
     expected: Any
     """A number, a text, or a list of numbers; NaN and infinities are texts."""
     got: Any
-    """The same, or what was raised."""
+    """The same, or the exception that was raised."""
     tolerance: float
     """That of the case."""
     passed: bool
     """Whether the answer is the known one."""
 
 
-def check(case: Case) -> Check:
+def check(case: Case) -> CaseResult:
     """Compute `case`. Whatever it raises is its result, so that one broken library leaves the other cases alone."""
     name, expected = f"{case.metric}: {case.name}", case.expected
     refusal = expected if isinstance(expected, Refused) else None
-    wanted = f"ValueError: ... {refusal.about} ..." if refusal else _json_value(expected)
+    expected_text = f"ValueError: ... {refusal.about} ..." if refusal else _json_value(expected)
     try:
         value = case.compute()
         got = _json_value(value)
@@ -64,7 +64,7 @@ def check(case: Case) -> Check:
     except Exception as error:  # libraries raise anything
         got = f"{type(error).__name__}: {error}"
         passed = refusal is not None and isinstance(error, ValueError) and refusal.about in str(error)
-    return Check(name, case.metric, wanted, got, case.tolerance, passed)
+    return CaseResult(name, case.metric, expected_text, got, case.tolerance, passed)
 
 
 def _equal(value: Any, expected: Any, tolerance: float) -> bool:

@@ -15,7 +15,7 @@ import numpy as np
 from bench.evaluation.self_test.case import Case, Refused
 
 if TYPE_CHECKING:
-    from metrics.per_class import ClassDistance
+    from metrics.parts.per_class import ClassDistance
 
 NAN = np.array([[0, np.nan], [1, 2]])
 """Features with a hole."""
@@ -97,8 +97,8 @@ def prdc() -> Iterator[Case]:
     from metrics.manifold import manifold_scores
 
     def scores(x: np.ndarray, y: np.ndarray, k_precision: int = 3, k_density: int = 5) -> list[float]:
-        found = manifold_scores(x, y, k_precision=k_precision, k_density=k_density)
-        return [found.precision, found.recall, found.density, found.coverage]
+        result = manifold_scores(x, y, k_precision=k_precision, k_density=k_density)
+        return [result.precision, result.recall, result.density, result.coverage]
 
     case = partial(Case, "prdc")
     cloud, simplex = np.random.default_rng(0).standard_normal((20, 3)), np.eye(8)
@@ -120,7 +120,7 @@ def ndb() -> Iterator[Case]:
     from metrics.ndb import different_bins, jensen_shannon
     from metrics.ndb import ndb as number_of_different_bins
 
-    def found(samples: np.ndarray) -> tuple[int, float]:
+    def count_and_jsd(samples: np.ndarray) -> tuple[int, float]:
         result = number_of_different_bins(clusters, samples, k=4)
         return result.count, result.jsd
 
@@ -132,15 +132,15 @@ def ndb() -> Iterator[Case]:
     clusters = np.concatenate([corner + steps for corner in corners])
     # Shares 1/4 each against 1, 0, 0, 0: their middle is 5/8, 1/8, 1/8, 1/8.
     one_bin = (log(2 / 5) / 4 + 3 / 4 * log(2) + log(8 / 5)) / 2
-    yield case("reference with itself", lambda: found(clusters), [0, 0])
-    yield case("all in one of four bins", lambda: found(clusters[10:20].repeat(4, axis=0)), [4, one_bin])
-    yield case("rows in another order", lambda: found(clusters[::-1]), [0, 0])
+    yield case("reference with itself", lambda: count_and_jsd(clusters), [0, 0])
+    yield case("all in one of four bins", lambda: count_and_jsd(clusters[10:20].repeat(4, axis=0)), [4, one_bin])
+    yield case("rows in another order", lambda: count_and_jsd(clusters[::-1]), [0, 0])
     yield case("disjoint: ln 2", lambda: jensen_shannon([0.5, 0.5, 0], [0, 0, 1]), log(2))
     yield case("50 and 64 of 100: z = 2.00", lambda: differing(64), 2)
     yield case("50 and 63 of 100: z = 1.85", lambda: differing(63), 0)
     yield case("a bin empty on both sides", lambda: different_bins([1, 0], 9, [1, 0], 9), [0, 0])
     yield case("NaN", lambda: number_of_different_bins(NAN, clusters, k=2), Refused("NaN"))
-    yield case("pixels of another range", lambda: found(np.ones((4, 2), np.uint8)), Refused("floating point"))
+    yield case("pixels of another range", lambda: count_and_jsd(np.ones((4, 2), np.uint8)), Refused("floating point"))
 
 
 def _by_class(

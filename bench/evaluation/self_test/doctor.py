@@ -18,7 +18,7 @@ from typing import Any
 from bench.core.environment import versions
 from bench.core.files import write_json
 from bench.core.progress import say
-from bench.evaluation.self_test.case import Case, Check, check
+from bench.evaluation.self_test.case import Case, CaseResult, check
 
 GROUPS = {
     "bench.evaluation.self_test.distances": ("frechet", "kid", "prdc", "ndb"),
@@ -30,21 +30,21 @@ SHOWN = 34
 """Characters of a right answer in the table; of a wrong one all are shown."""
 
 
-def examine() -> list[Check]:
+def examine() -> list[CaseResult]:
     """Every case computed now: half a second, on the CPU. It raises nothing and changes no random state."""
     return [outcome for module, names in GROUPS.items() for name in names for outcome in _group(module, name)]
 
 
-def _group(module: str, name: str) -> list[Check]:
+def _group(module: str, name: str) -> list[CaseResult]:
     """The checks of one group; a failed one in place of those that cannot even be set up."""
-    checks: list[Check] = []
+    checks: list[CaseResult] = []
     try:
         with _one_thread():
             cases: Callable[[], Iterator[Case]] = getattr(import_module(module), name)
             for case in cases():
                 checks.append(check(case))
     except Exception as error:  # libraries raise anything, also while they are imported
-        checks.append(Check(f"{name}: set-up", name, "no error", f"{type(error).__name__}: {error}", 0, False))
+        checks.append(CaseResult(f"{name}: set-up", name, "no error", f"{type(error).__name__}: {error}", 0, False))
     return checks
 
 
@@ -64,7 +64,7 @@ def _one_thread() -> Iterator[None]:
 
 
 @cache
-def _checks() -> tuple[Check, ...]:
+def _checks() -> tuple[CaseResult, ...]:
     """`examine`, once in a process: its versions do not change."""
     return tuple(examine())
 
@@ -77,7 +77,7 @@ def doctor_record() -> dict[str, Any]:
     return _record(_checks())
 
 
-def _record(checks: Sequence[Check]) -> dict[str, Any]:
+def _record(checks: Sequence[CaseResult]) -> dict[str, Any]:
     failed = [{"name": c.name, "expected": c.expected, "got": c.got} for c in checks if not c.passed]
     return {"passed": len(checks) - len(failed), "checks": len(checks), "failed": failed, "versions": versions()}
 
@@ -109,7 +109,7 @@ def report(json_file: str = "") -> int:
     return 1 if record["failed"] else 0
 
 
-def _table(checks: Sequence[Check]) -> str:
+def _table(checks: Sequence[CaseResult]) -> str:
     from tabulate import tabulate
 
     rows = [

@@ -42,7 +42,7 @@ def accuracy() -> Iterator[Case]:
     yield case("all and none", lambda: [share(labels, labels), share(labels + 1, labels)], [1, 0])
     yield case(
         "per class",
-        lambda: [(own.value, own.n) for own in per_class_accuracy(predicted, labels, range(3)).values()],
+        lambda: [(score.value, score.n) for score in per_class_accuracy(predicted, labels, range(3)).values()],
         [1 / 2, 2, 1 / 2, 2, 1, 1],
     )
     yield case("a class without images", lambda: str(per_class_accuracy(predicted, labels, [7])[7].value), "None")
@@ -103,12 +103,12 @@ def intervals() -> Iterator[Case]:
         return len(np.intersect1d(x, y))
 
     def lead() -> list[float]:
-        found = paired_difference(difference, x, x + 3, y, 20)
-        return [found.value, found.deviation]
+        interval = paired_difference(difference, x, x + 3, y, 20)
+        return [interval.value, interval.deviation]
 
     def of_seeds() -> list[float | None]:
-        found = seed_interval([1, 3, None, 2])
-        return [found.mean, found.low, found.high, found.k, found.n]
+        interval = seed_interval([1, 3, None, 2])
+        return [interval.mean, interval.low, interval.high, interval.k, interval.n]
 
     case = partial(Case, "intervals")
     x, y, ten = np.arange(4.0), 2 * np.arange(4.0), np.arange(10)

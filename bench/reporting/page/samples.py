@@ -13,7 +13,7 @@ from PIL import Image
 
 from bench.core.errors import BenchError
 from bench.data import prepare as store
-from bench.data.fetch import locate as files
+from bench.data.fetch import locate
 from bench.data.types import Split
 from bench.evaluation.translate import first_per_class
 from bench.reporting.page.collect import Results, StoredCell, read_table
@@ -155,7 +155,7 @@ def _sources(results: Results, direction: str, stored: _Stored) -> tuple[np.ndar
     domains = stored.cell.spec["domains"]
     names = [f"{domains[a]}->{domains[b]}" for a, b in ((0, 1), (1, 0))]
     try:
-        splits = store.prepared(results.setting.data_version, results.setting.image_size, files.cache_folder())
+        splits = store.prepared(results.setting.data_version, results.setting.image_size, locate.cache_folder())
     except BenchError:
         return None
     if splits is None or direction not in names or not results.classes:

@@ -18,7 +18,7 @@ from bench.core.errors import BenchError, Interrupted
 from bench.core.installation import ROOT
 from bench.core.progress import say
 from bench.core.signals import stop_signals
-from bench.evaluation.encoders import Instruments, make_instruments
+from bench.evaluation.encoders import Encoders, make_encoders
 from bench.evaluation.judge import judge_folder
 from bench.runs.cell import is_settled
 from bench.runs.ray.node import Order, Outcome, do_cell, do_judges
@@ -59,12 +59,12 @@ def run_on_cluster(wanted: Sequence[Wanted], device: str, address: str, at_once:
 def _unsettled(wanted: Sequence[Wanted]) -> tuple[list[Wanted], bool]:
     """(the cells with something left to do, whether none of the others failed)."""
     left, good = [], True
-    tools: dict[int, Instruments] = {}
+    encoders: dict[int, Encoders] = {}
     for request, session, job in wanted:
-        if id(session) not in tools:
+        if id(session) not in encoders:
             runtime, protocols = session.runtime, request.protocols
-            tools[id(session)] = make_instruments(request.results, session.data, session.preset, runtime, protocols)
-        settled = is_settled(Cell(request.results, job.spec), _label(job), tools[id(session)])
+            encoders[id(session)] = make_encoders(request.results, session.data, session.preset, runtime, protocols)
+        settled = is_settled(Cell(request.results, job.spec), _label(job), encoders[id(session)])
         if settled is None:
             left.append((request, session, job))
         else:

@@ -21,7 +21,7 @@ from bench.core.errors import BenchError
 from bench.core.installation import prefer_own_packages
 from bench.data.fetch.locate import cache_folder
 from bench.data.load import load_data
-from bench.evaluation.encoders import make_instruments
+from bench.evaluation.encoders import make_encoders
 from bench.runs.local import run_here
 from bench.runs.ray.transfer import Files, pack, pack_units, shared_units, store_unit, unpack
 from bench.runs.request import Request, Session, open_session
@@ -108,9 +108,9 @@ def _do_cell(order: Order) -> Outcome:
 
 def _do_judges(order: Order) -> Outcome:
     home, session = _open(order)
-    tools = make_instruments(home, session.data, session.preset, session.runtime, order.request.protocols)
+    encoders = make_encoders(home, session.data, session.preset, session.runtime, order.request.protocols)
     for target in sorted({target for _, target in session.task.directions}):
-        tools.judge(target)
+        encoders.judge(target)
     here = home == order.request.results
     return Outcome(True, socket.gethostname(), units={} if here else pack_units(home, order.units))
 
