@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,31 +21,22 @@ from bench.reporting.tables.table import number
 from bench.spec.presets import get_preset
 from bench.spec.protocols import Protocol
 from bench.spec.tasks import get_task
+from bench.spec.where import Where
 from bench.store.cell import direction_file, read_cells
 from metrics.parts.input_checks import pinned_blas
 from metrics.statistics.intervals import NORMAL_95, Interval, paired_mean_difference, seed_interval
 
 
-@dataclass(frozen=True)
-class CompareRequest:
+@dataclass(frozen=True, kw_only=True)
+class CompareRequest(Where):
     """What the user asked for, as typed."""
 
-    task: str
-    """Task name."""
     first: str
     """Name of a method."""
     second: str
     """Name of another."""
-    preset: str
-    """Cells of this preset."""
-    data: str
-    """As for `run`."""
-    domains: str
-    """As for `run`."""
     device: str
     """As for `run`."""
-    results: Path
-    """The results folder."""
 
 
 @dataclass(frozen=True)

@@ -8,29 +8,20 @@ from pathlib import Path
 from bench.core.errors import BenchError
 from bench.reporting.tables.output import data_option, deliver, form_of, joined, unmeasured, wants
 from bench.spec.tasks import get_task
+from bench.spec.where import Where
 from bench.store.query import Setting
 
 
-@dataclass(frozen=True)
-class TableRequest:
+@dataclass(frozen=True, kw_only=True)
+class TableRequest(Where):
     """What the user asked for, as typed."""
 
-    task: str
-    """Task name, or empty."""
     paper: str
     """Table of the paper, or empty: one of both."""
     form: str
     """`md`, `latex`, `csv` or `html`; empty: as the suffix of `out` says, else `md`."""
     out: Path | None
     """File to write instead of printing."""
-    preset: str
-    """Only cells of this preset; empty: any."""
-    data: str
-    """Only cells of this kind of data (`embedded`, `mnist-drawn`, `real`); empty: any."""
-    budget: str
-    """Only cells of this training length (`images=N`); empty: any."""
-    results: Path
-    """The results folder."""
 
     def wants(self, setting: Setting) -> bool:
         """Whether a setting may stand in the table."""

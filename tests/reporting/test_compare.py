@@ -16,7 +16,9 @@ pytestmark = pytest.mark.usefixtures("tiny_preset", "no_real_files")
 
 
 def asked(shapes: Path, results: Path, first: str = "cyclegan", second: str = "toys:Toy") -> CompareRequest:
-    return CompareRequest("folder", first, second, "quick", str(shapes), "", "cpu", results)
+    return CompareRequest(
+        task="folder", first=first, second=second, preset="quick", data=str(shapes), device="cpu", results=results
+    )
 
 
 def rows(printed: str) -> dict[tuple[str, str], list[str]]:

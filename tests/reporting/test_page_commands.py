@@ -33,7 +33,12 @@ OVERRIDES = {
 def typed(command: str, monkeypatch: pytest.MonkeyPatch, folder: Path) -> Request:
     """What the command line makes of it."""
     caught: list[Request] = []
-    monkeypatch.setattr("bench.runs.run.run", lambda request: caught.append(request) or 0)
+
+    def stop(request: Request) -> None:
+        caught.append(request)
+        raise SystemExit(0)
+
+    monkeypatch.setattr("bench.runs.run.run", stop)
     words = shlex.split(command)
     assert words[:3] == ["python", "-m", "bench"]
     monkeypatch.setattr("sys.argv", ["bench", *[str(folder) if word == FOLDER else word for word in words[3:]]])
@@ -52,8 +57,9 @@ def test_a_command_parsed_back_has_the_identities_of_its_cells(
         overrides = tuple(f"{method}.{change}" for change in changes)
         for budget in ("", "seconds=7"):
             request = Request(
-                "folder", (method,), "quick", str(shapes), "ink,paint", (3, 11), overrides, budget, "cpu", tmp_path
-            )
+                task="folder", methods=(method,), preset="quick", data=str(shapes), domains="ink,paint", seeds=(3, 11),
+                overrides=overrides, budget=budget, device="cpu", results=tmp_path,
+            )  # fmt: skip
             for job in open_session(request).jobs:
                 cell = Cell(tmp_path, job.spec)
                 cell.begin()

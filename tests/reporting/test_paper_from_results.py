@@ -273,7 +273,10 @@ def test_own_settings_are_what_the_command_trains(tmp_path: Path) -> None:
     from bench.runs.request import Request, open_session
 
     names = sorted({name for group in (OURS, VARIANTS) for of in group.values() for name in of} - {"judge"})
-    request = Request("mnist2svhn", names, "quick", "embedded", "", (0,), (), "", "cpu", tmp_path)
+    request = Request(
+        task="mnist2svhn", methods=names, preset="quick", data="embedded", seeds=(0,), overrides=(), device="cpu",
+        results=tmp_path,
+    )  # fmt: skip
     for job in open_session(request).jobs:
         found = own(job.spec.method, "mnist2svhn")
         assert (job.spec.config, job.spec.method_version) == (found.config, found.version), job.spec.method

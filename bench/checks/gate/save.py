@@ -15,29 +15,21 @@ from bench.core.progress import say
 from bench.spec.protocols import PROTOCOLS
 from bench.spec.run_spec import Budget
 from bench.spec.tasks import get_task
+from bench.spec.where import Where
 from bench.store.query import Setting
 
 FEWEST_SEEDS = 2
 
 
-@dataclass(frozen=True)
-class SaveRequest:
+@dataclass(frozen=True, kw_only=True)
+class SaveRequest(Where):
     """What the user asked for, as typed."""
 
     name: str
-    task: str
     methods: Sequence[str]
     """Empty: the built-in ones that are there."""
     seeds: Sequence[int]
     """Empty: those of which every method has a finished training."""
-    preset: str
-    data: str
-    """As for run; empty: what the results folder holds, if that is one thing."""
-    domains: str
-    """As for run."""
-    budget: str
-    """Empty: the one that the results folder holds."""
-    results: Path
 
 
 def save(request: SaveRequest) -> int:

@@ -11,29 +11,20 @@ from bench.reporting.claims.setting import setting_text, unlike_paper
 from bench.reporting.tables.output import deliver, form_of, joined, unmeasured, wants
 from bench.reporting.tables.table import Table
 from bench.spec.tasks import Task, get_task
+from bench.spec.where import Where
 from bench.store.query import Setting
 
 
-@dataclass(frozen=True)
-class ClaimsRequest:
+@dataclass(frozen=True, kw_only=True)
+class ClaimsRequest(Where):
     """What the user asked for, as typed."""
 
-    task: str
-    """Task name; empty: those of the paper."""
     form: str
     """`md`, `latex`, `csv` or `html`; empty: as the suffix of `out` says, else `md`."""
     out: Path | None
     """File to write instead of printing."""
     details: bool
     """Whether a second table has every comparison."""
-    preset: str
-    """Only cells of this preset; empty: any."""
-    data: str
-    """Only cells of this kind of data (`embedded`, `mnist-drawn`, `real`); empty: any."""
-    budget: str
-    """Only cells of this training length (`images=N`); empty: any."""
-    results: Path
-    """The results folder."""
 
     def wants(self, setting: Setting) -> bool:
         """Whether a setting is judged. Semantic stages alone have no budget."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from itertools import product
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from bench.data.types import TaskData
 from bench.evaluation.self_test.doctor import warn_if_unwell
 from bench.runs.local import run_alone, run_here
 from bench.runs.processes import run_in_processes
-from bench.runs.request import Job, Request, Session, open_session, resolve_settings, runtime_here
+from bench.runs.request import Execution, Job, Request, Session, open_session, resolve_settings, runtime_here
 from bench.runs.run import RunOutcome
 from bench.runs.sweep.estimate import Costs, StageKey, stage_keys
 from bench.runs.sweep.file import Entry, SweepFile, count_cells, find_sweep, load_sweep
@@ -31,8 +31,8 @@ MAX_CELLS = 10_000
 """A grid of a few lines can mean any number."""
 
 
-@dataclass(frozen=True)
-class SweepRequest:
+@dataclass(frozen=True, kw_only=True)
+class SweepRequest(Execution):
     """What the user asked for, as typed. Empty fields leave what the file says."""
 
     name: str
@@ -45,22 +45,8 @@ class SweepRequest:
     """Instead of the file's."""
     budget: str
     """Instead of the file's."""
-    device: str
-    """As for `run`."""
     results: Path
     """The results folder."""
-    jobs: int
-    """Cells at once; 0: as many as fill the machine."""
-    protocols: Sequence[str]
-    """Beside the file's."""
-    launch: str = "local"
-    """As for `run`."""
-    address: str = ""
-    """As for `run`."""
-    precision: str = "auto"
-    """As for `run`."""
-    devices: int = 1
-    """As for `run`."""
 
 
 @dataclass(frozen=True)
@@ -129,15 +115,15 @@ def expand(sweep: SweepFile, request: SweepRequest) -> list[Part]:
         raise BenchError(f"sweep {sweep.name} has no cells under preset {presets}", "choose another --preset")
     if (count := count_cells(chosen)) > MAX_CELLS:
         raise BenchError(f"sweep {sweep.name} has {count:,} cells", f"at most {MAX_CELLS:,}: split the file")
+    execution = {field.name: getattr(request, field.name) for field in fields(Execution)}
+    execution["protocols"] = tuple(dict.fromkeys((*sweep.protocols, *request.protocols)))
     return [
         Part(
             entry.line,
             Request(
-                sweep.task, (method,), preset, request.data or sweep.data, sweep.domains, seeds,
-                tuple(f"{method}.{key}={value}" for key, value in settings.items()),
-                request.budget or sweep.budget, request.device, request.results, request.jobs,
-                tuple(dict.fromkeys((*sweep.protocols, *request.protocols))), request.launch, request.address,
-                precision=request.precision, devices=request.devices,
+                task=sweep.task, methods=(method,), preset=preset, data=request.data or sweep.data,
+                domains=sweep.domains, seeds=seeds, budget=request.budget or sweep.budget, results=request.results,
+                overrides=tuple(f"{method}.{key}={value}" for key, value in settings.items()), **execution,
             ),
         )
         for preset, entry, seeds in chosen
@@ -240,7 +226,7 @@ def _run(sessions: Sequence[tuple[Part, Session]], request: SweepRequest) -> boo
     at_once = _at_once(sessions, request.jobs)
     if at_once > 1:
         return run_in_processes(orders, run_alone, at_once)
-    return in_turn(sessions, lambda of: run_here(of[0].request, of[1]))
+    return in_turn(sessions, lambda ready: run_here(ready[0].request, ready[1]))
 
 
 def _at_once(sessions: Sequence[tuple[Part, Session]], jobs: int) -> int:
