@@ -8,14 +8,11 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from bench.spec.presets import STAND_IN
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 GIVEN = "given weights"
 """Budget of a checkpoint that was scored and not trained."""
@@ -67,19 +64,6 @@ class Records:
         records = {name: values[rows] for name, values in self.records.items()}
         records["cell"] = cell[rows].astype(np.int32)
         return Records(self.words, {name: values[chosen] for name, values in self.cells.items()}, records)
-
-    def frame(self) -> pd.DataFrame:
-        """All columns, texts as texts; a cell without records is one row without them."""
-        import pandas as pd
-
-        def told(name: str, values: np.ndarray) -> Any:
-            texts = name in CELL_TEXTS or name in RECORD_TEXTS
-            return np.array(self.words, dtype=object)[values] if texts else values
-
-        cells = pd.DataFrame({name: told(name, values) for name, values in self.cells.items()})
-        cells = cells.astype({"image_size": int, "seed": int, "stand_in": bool})
-        records = pd.DataFrame({name: told(name, values) for name, values in self.records.items()})
-        return cells.join(records.set_index("cell"), how="left").reset_index(drop=True)
 
 
 def joined(first: Records, second: Records) -> Records:

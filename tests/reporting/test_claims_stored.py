@@ -85,7 +85,7 @@ def test_the_methods_as_the_preset_trains_them_are_judged(tmp_path: Path) -> Non
     assert whys(found["adapted-accuracy"]) == {"cats_udt:not_adapted: not measured"}
     (judgement,) = run_claims(tmp_path, get_task("mnist2svhn"))
     assert judgement.stored is not None
-    assert judgement.stored.left_out() == ["left out: cats_udt, 3 cells: other settings: lambda_cyc=3.0"]
+    assert judgement.stored.left_out() == ["left out: cats_udt, 3 cells: not the preset's settings: lambda_cyc=3.0"]
 
 
 def test_another_version_or_a_given_checkpoint_is_no_training_of_it(tmp_path: Path) -> None:
@@ -336,7 +336,7 @@ def test_only_the_papers_setting_is_called_so(tmp_path: Path, capsys: pytest.Cap
         ({"image_size": 16}, "16 px"),
         ({"budget": Budget("images", 7)}, "budget images=7"),
         ({"n": 500}, "500 translated images, not 10000"),
-        ({"task": "mnist2usps"}, "another task"),
+        ({"task": "mnist2usps"}, "task mnist2usps"),
     ):
         assert f"not the paper's setting ({reason}): a verdict is about this setting alone" in here(**changes)
 

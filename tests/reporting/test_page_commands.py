@@ -16,6 +16,7 @@ from bench.cli.commands import main
 from bench.reporting.page.collect import collect
 from bench.reporting.page.commands import FOLDER, as_typed, made, spec_of
 from bench.runs.request import Request, open_session
+from bench.runs.run import RunOutcome
 from bench.spec.methods import layers, resolve_methods
 from bench.spec.presets import get_preset
 from bench.spec.run_spec import Budget, config_values, flat_values, parse_overrides, resolve_config
@@ -33,7 +34,12 @@ OVERRIDES = {
 def typed(command: str, monkeypatch: pytest.MonkeyPatch, folder: Path) -> Request:
     """What the command line makes of it."""
     caught: list[Request] = []
-    monkeypatch.setattr("bench.runs.run.run", lambda request: caught.append(request) or 0)
+
+    def record(request: Request) -> RunOutcome:
+        caught.append(request)
+        return RunOutcome(request.task, True, {})
+
+    monkeypatch.setattr("bench.runs.run.run", record)
     words = shlex.split(command)
     assert words[:3] == ["python", "-m", "bench"]
     monkeypatch.setattr("sys.argv", ["bench", *[str(folder) if word == FOLDER else word for word in words[3:]]])

@@ -11,21 +11,21 @@ from stored_cells import CLASSES, fid, judged, own, store
 
 from bench.core.errors import BenchError
 from bench.reporting.paper.from_results import stored_tables
-from bench.reporting.paper.notes import Options
 from bench.reporting.paper.table import OTHER_PROTOCOL, OTHER_SETTING
+from bench.reporting.setting import Commands
 from bench.reporting.tables.render import render
 from bench.reporting.tables.table import Cell, Table
 from bench.spec.run_spec import Budget
 from bench.spec.tasks import get_task
-from bench.store import preset_settings as module
-from bench.store.preset_settings import own_settings
+from bench.store import preset_match as module
+from bench.store.preset_match import preset_methods
 
 PUBLISHED = {"preset": "paper", "kind": "real"}
 
 
 def tables(root: Path, name: str = "2", **wanted: str) -> list[Table]:
     return stored_tables(
-        root, name, lambda s: all(getattr(s, key) == value for key, value in wanted.items()), Options()
+        root, name, lambda s: all(getattr(s, key) == value for key, value in wanted.items()), Commands()
     )
 
 
@@ -251,19 +251,19 @@ def test_clusters_are_those_of_the_preset_s_own_chain(tmp_path: Path) -> None:
 
 def test_own_settings_are_resolved_once_for_the_same_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     task = get_task("sketch2real")
-    found = own_settings(tmp_path, task, "quick", "embedded", ["cyclegan", "cats_udt"])
+    found = preset_methods(tmp_path, task, "quick", "embedded", ["cyclegan", "cats_udt"])
     assert found == {name: own(name) for name in ("cyclegan", "cats_udt")}
 
     def refuse(*arguments: object) -> Any:
         raise AssertionError("resolved again")
 
-    monkeypatch.setattr(module, "_resolved", refuse)
-    assert own_settings(tmp_path, task, "quick", "embedded", ["cats_udt"])["cats_udt"] == own("cats_udt")
+    monkeypatch.setattr(module, "preset_method", refuse)
+    assert preset_methods(tmp_path, task, "quick", "embedded", ["cats_udt"])["cats_udt"] == own("cats_udt")
     with pytest.raises(AssertionError, match="resolved again"):
-        own_settings(tmp_path, task, "quick", "real", ["cats_udt"])
+        preset_methods(tmp_path, task, "quick", "real", ["cats_udt"])
     monkeypatch.setattr(module, "_code_digest", lambda: "other code")
     with pytest.raises(AssertionError, match="resolved again"):
-        own_settings(tmp_path, task, "quick", "embedded", ["cats_udt"])
+        preset_methods(tmp_path, task, "quick", "embedded", ["cats_udt"])
 
 
 @pytest.mark.slow

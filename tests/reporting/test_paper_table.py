@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-from importlib.resources import files
 from pathlib import Path
 
 import pytest
@@ -12,11 +11,12 @@ from fixed_tables import Measurements, check_golden
 from table_checks import check_latex, compile_latex, parse_html
 
 from bench.core.errors import BenchError
-from bench.reporting.paper.notes import Options
+from bench.core.installation import shipped_results
 from bench.reporting.paper.published import INCONSISTENCIES, inconsistencies, published
 from bench.reporting.paper.shapes import ALIGNMENT, JUDGE, OURS, SHAPES, STAGES, VARIANTS
 from bench.reporting.paper.table import OTHER_PROTOCOL, OTHER_SETTING, paper_table
 from bench.reporting.paper.values import Measured
+from bench.reporting.setting import Commands
 from bench.reporting.tables.as_csv import HEADER
 from bench.reporting.tables.render import FORMATS, render
 from bench.reporting.tables.table import Cell, Table
@@ -80,7 +80,7 @@ def test_every_published_number_is_in_one_place_and_none_is_invented() -> None:
     placed = [place.published for make in SHAPES.values() for line in make().lines for place in line.places if place]
     assert len(placed) == len(set(placed)) == 127
     assert set(placed) == set(published())
-    text = files("bench.tables").joinpath("published.csv").read_text()
+    text = (shipped_results() / "paper.csv").read_text()
     assert len(text.splitlines()) == 128
 
 
@@ -113,7 +113,7 @@ def test_golden_of_quick_results() -> None:
         False,
         without=("fid-pytorch-paper-v1", "fid-pytorch-v1", "fid-inception-v1", "stargan_v2:cats", "egsc_it"),
     )
-    check_golden("paper-2-quick.md", render(paper_table("2", lookup, Options("--preset quick")), "markdown"))
+    check_golden("paper-2-quick.md", render(paper_table("2", lookup, Commands("quick")), "markdown"))
 
 
 @pytest.mark.parametrize("name", SHAPES)
@@ -219,7 +219,7 @@ def test_failures_and_what_is_missing_are_shown_with_reason_and_command() -> Non
     assert "failed: loss is not finite (step 9)" in text
     drit = [row[2] for row in rows_of(table, "ours")]
     assert {cell.seeds for cell in drit} == {(2, 3)}
-    missing = paper_table("2", Measurements(without=("egsc_it", "drit")), Options("--preset paper --data D"))
+    missing = paper_table("2", Measurements(without=("egsc_it", "drit")), Commands("paper", "D"))
     assert [note.command for note in missing.footnotes if note.command] == [
         "python -m bench run --task sketch2real --preset paper --data D --methods drit,egsc_it --seeds 0,1,2"
     ]

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from as_typed import cells, request, rescore, run
+from long_table import frame
 from PIL import Image
 
 from bench.cli.commands import main
@@ -18,7 +19,6 @@ from bench.evaluation.self_test.doctor import doctor_record
 from bench.reporting.leaderboard.leaderboards import leaderboards
 from bench.runs.rescore import RescoreRequest
 from bench.store.cell import read_cells
-from bench.store.query import frame
 
 pytestmark = pytest.mark.usefixtures("tiny_preset", "no_real_files")
 

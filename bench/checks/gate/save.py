@@ -9,12 +9,13 @@ from pathlib import Path
 
 from bench.checks.gate.baseline import CODE, FILE, Baseline, baselines, claim, gather, judges_of, load, publish, write
 from bench.checks.gate.family import family_of, plan
-from bench.checks.gate.trainings import FAILED, Training, classes_of, common_seeds, read_trainings
+from bench.checks.gate.trainings import FAILED, StoredTraining, classes_of, common_seeds, read_trainings
 from bench.core.errors import BenchError, nearest
 from bench.core.progress import say
 from bench.spec.protocols import PROTOCOLS
 from bench.spec.run_spec import Budget
 from bench.spec.tasks import get_task
+from bench.store.preset_match import mismatch, preset_method
 from bench.store.query import Setting
 
 FEWEST_SEEDS = 2
@@ -106,13 +107,13 @@ class _Styles(dict[str, str]):
         return self[method]
 
 
-def _is_data(request: SaveRequest, of: Training) -> bool:
+def _is_data(request: SaveRequest, of: StoredTraining) -> bool:
     if request.data in ("", "auto"):
         return True
     return of.setting.data_kind == (request.data if request.data in ("embedded", "mnist-drawn") else "real")
 
 
-def _methods(request: SaveRequest, found: Sequence[Training]) -> list[str]:
+def _methods(request: SaveRequest, found: Sequence[StoredTraining]) -> list[str]:
     """Those asked for, or the built-in ones that are there, or all."""
     from methods.registry import BUILT_IN
 
@@ -120,7 +121,7 @@ def _methods(request: SaveRequest, found: Sequence[Training]) -> list[str]:
     return list(dict.fromkeys(request.methods)) or [name for name in there if name in BUILT_IN] or there
 
 
-def _only_settings(request: SaveRequest, found: Sequence[Training]) -> list[Setting]:
+def _only_settings(request: SaveRequest, found: Sequence[StoredTraining]) -> list[Setting]:
     """Those of `found`. BenchError if there are none, or if a method has several, or if more than lengths differ."""
     settings = sorted({of.setting for of in found})
     if not settings:
@@ -136,7 +137,7 @@ def _only_settings(request: SaveRequest, found: Sequence[Training]) -> list[Sett
     return settings
 
 
-def _chosen(request: SaveRequest, methods: Sequence[str], found: Sequence[Training]) -> list[Training]:
+def _chosen(request: SaveRequest, methods: Sequence[str], found: Sequence[StoredTraining]) -> list[StoredTraining]:
     """One training for each method and seed."""
     own = {name: _one_configuration(request, [of for of in found if of.method == name]) for name in methods}
     seeds = list(request.seeds) or common_seeds([of for name in methods for of in own[name].values()])
@@ -155,11 +156,11 @@ def _chosen(request: SaveRequest, methods: Sequence[str], found: Sequence[Traini
     return [own[name][seed] for name in methods for seed in sorted(seeds)]
 
 
-def _one_configuration(request: SaveRequest, found: Sequence[Training]) -> dict[int, Training]:
+def _one_configuration(request: SaveRequest, found: Sequence[StoredTraining]) -> dict[int, StoredTraining]:
     """Seed -> training of one method: if it was trained with several sets of settings, with the preset's own."""
     distinct = [of for i, of in enumerate(found) if all(_kind(of) != _kind(other) for other in found[:i])]
     if len(distinct) > 1:
-        found = [of for of in found if _is_own(request, of)]
+        found = [of for of in found if _is_preset(request, of)]
         if len({of.seed for of in found}) < len(found) or not found:
             name = distinct[0].method
             raise BenchError(
@@ -169,19 +170,19 @@ def _one_configuration(request: SaveRequest, found: Sequence[Training]) -> dict[
     return {of.seed: of for of in found}
 
 
-def _kind(of: Training) -> tuple[int, Mapping[str, object]]:
+def _kind(of: StoredTraining) -> tuple[int, Mapping[str, object]]:
     return of.version, of.config
 
 
-def _is_own(request: SaveRequest, of: Training) -> bool:
-    from bench.store.preset_settings import own_settings
-    from methods.registry import registered
-
-    task = get_task(request.task)
-    if of.method not in registered() or not task.classes:
+def _is_preset(request: SaveRequest, training: StoredTraining) -> bool:
+    """Whether a training is its method as the preset trains it."""
+    try:
+        preset = preset_method(
+            get_task(request.task), training.setting.preset, training.setting.data_kind, training.method
+        )
+    except BenchError:
         return False
-    own = own_settings(request.results, task, of.setting.preset, of.setting.data_kind, [of.method])[of.method]
-    return of.version == own.version and dict(of.config) == dict(own.config)
+    return not mismatch(training.config, training.version, preset)
 
 
 def _told(baseline: Baseline) -> list[str]:

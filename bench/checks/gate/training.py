@@ -12,18 +12,19 @@ import numpy as np
 
 from bench.checks.gate.baseline import Baseline, definitions
 from bench.checks.gate.family import Plan, Series, counted, family_of, number, plan
-from bench.checks.gate.trainings import FAILED, Training, read_trainings
+from bench.checks.gate.trainings import FAILED, StoredTraining, read_trainings
 from bench.checks.gate.verdict import Finding, Verdict
 from bench.core.errors import BenchError
 from bench.spec.protocols import TRANSLATION
 from bench.spec.run_spec import flat_values
+from bench.store.preset_match import differing_settings
 from bench.store.query import Setting
 from metrics.statistics import permutation as statistics
 from metrics.statistics.permutation import IMPLAUSIBLE_LEVEL, LEVEL
 
 
 @dataclass(frozen=True)
-class Comparison:
+class TrainingComparison:
     """What the check found."""
 
     findings: list[Finding]
@@ -31,7 +32,9 @@ class Comparison:
     """What a reader should know of the test as a whole."""
 
 
-def compare(baseline: Baseline, root: Path, seeds: Sequence[int] | Mapping[str, Sequence[int]] = ()) -> Comparison:
+def compare(
+    baseline: Baseline, root: Path, seeds: Sequence[int] | Mapping[str, Sequence[int]] = ()
+) -> TrainingComparison:
     """The trainings in the results folder `root` of `seeds` (empty: every one that the baseline lacks) against it.
 
     `seeds`: of every method, or method -> its own. BenchError for a seed of the baseline itself: its training is no new
@@ -67,7 +70,7 @@ def compare(baseline: Baseline, root: Path, seeds: Sequence[int] | Mapping[str, 
             for name in default.new
             if name in doubtful and len(wanted[name]) < default.new[name]
         ]
-    return Comparison([findings[i] for i in range(len(family))], notes)
+    return TrainingComparison([findings[i] for i in range(len(family))], notes)
 
 
 def in_doubt(baseline: Baseline, root: Path, seeds: Sequence[int]) -> list[str]:
@@ -87,7 +90,9 @@ def in_doubt(baseline: Baseline, root: Path, seeds: Sequence[int]) -> list[str]:
 
 
 def _wanted(
-    baseline: Baseline, like: Mapping[str, Mapping[int, Training]], seeds: Sequence[int] | Mapping[str, Sequence[int]]
+    baseline: Baseline,
+    like: Mapping[str, Mapping[int, StoredTraining]],
+    seeds: Sequence[int] | Mapping[str, Sequence[int]],
 ) -> dict[str, list[int]]:
     """Method -> seeds that are compared."""
     if not isinstance(seeds, Mapping):
@@ -106,13 +111,13 @@ def _style(baseline: Baseline, method: str) -> str:
     return baseline.methods[method].style if method in baseline.methods else ""
 
 
-def _like(baseline: Baseline, stored: Sequence[Training]) -> dict[str, dict[int, Training]]:
+def _like(baseline: Baseline, stored: Sequence[StoredTraining]) -> dict[str, dict[int, StoredTraining]]:
     """Method -> seed -> training of the baseline's setting and the method's settings, not of the baseline's seeds.
 
     Of several versions of a method the newest: a new version is what a gate is for. Settings that a method has gained
     since may have any value; BenchError if two trainings of one seed differ in one.
     """
-    found: dict[str, dict[int, Training]] = {name: {} for name in baseline.methods}
+    found: dict[str, dict[int, StoredTraining]] = {name: {} for name in baseline.methods}
     for of in stored:
         if of.seed in baseline.seeds or of.method not in found or of.setting != baseline.setting(of.method):
             continue
@@ -131,8 +136,10 @@ def _like(baseline: Baseline, stored: Sequence[Training]) -> dict[str, dict[int,
 
 def differing(baseline: Baseline, method: str, config: Mapping[str, Any]) -> list[str]:
     """The settings of the baseline that `config` has otherwise, or not at all, as they are shown."""
-    was, now = flat_values(dict(baseline.methods[method].config)), flat_values(dict(config))
-    return [f"{key}={now.get(key)} (the baseline: {was[key]})" for key in was if now.get(key) != was[key]]
+    was = baseline.methods[method].config
+    known = flat_values(dict(was))
+    pairs = differing_settings(config, was)
+    return [f"{key}={now} (the baseline: {stored})" for key, (now, stored) in pairs.items() if key in known]
 
 
 # --------------------------------------------------------------------------------------------- what cannot be compared
@@ -141,9 +148,9 @@ def differing(baseline: Baseline, method: str, config: Mapping[str, Any]) -> lis
 def _why_not(
     baseline: Baseline,
     series: Series,
-    trainings: dict[int, Training],
+    trainings: dict[int, StoredTraining],
     wanted: Sequence[int],
-    stored: Sequence[Training],
+    stored: Sequence[StoredTraining],
 ) -> str:
     """Why a series has no value of each wanted seed that may be compared; empty if it has."""
     for name in (series.measure.protocol, TRANSLATION.name):
@@ -159,7 +166,7 @@ def _why_not(
     return ""
 
 
-def _why_no_value(baseline: Baseline, series: Series, of: Training) -> str:
+def _why_no_value(baseline: Baseline, series: Series, of: StoredTraining) -> str:
     if of.state == FAILED:
         return ""
     if of.state != "done":
@@ -174,7 +181,7 @@ def _why_no_value(baseline: Baseline, series: Series, of: Training) -> str:
     return ""
 
 
-def _why_none(baseline: Baseline, method: str, stored: Sequence[Training]) -> str:
+def _why_none(baseline: Baseline, method: str, stored: Sequence[StoredTraining]) -> str:
     """Why there is no training to compare: what there is instead."""
     setting = baseline.setting(method)
     others = [of for of in stored if of.method == method and of.seed not in baseline.seeds]
@@ -195,15 +202,15 @@ def unlike(now: Setting, was: Setting) -> str:
     return ", ".join(f"{name} {new} (the baseline: {old})" for name, new, old in pairs if new != old)
 
 
-def _values(series: Series, trainings: Sequence[Training]) -> np.ndarray:
+def _values(series: Series, trainings: Sequence[StoredTraining]) -> np.ndarray:
     """(k,) as `series.stored`: larger is worse, inf failed."""
     return np.array([math.inf if of.state == FAILED else series.sign * of.values[series.measure] for of in trainings])
 
 
-def undecided(baseline: Baseline, reason: str) -> Comparison:
+def undecided(baseline: Baseline, reason: str) -> TrainingComparison:
     """Nothing was compared, for a `reason` that holds for every series."""
     family = family_of(baseline)
-    return Comparison([_finding(series, Verdict.CANNOT_DECIDE, "", reason) for series in family], [])
+    return TrainingComparison([_finding(series, Verdict.CANNOT_DECIDE, "", reason) for series in family], [])
 
 
 # ----------------------------------------------------------------------------------------------------------- the tests
@@ -268,7 +275,9 @@ def _with_reason(of: Finding, more: str) -> Finding:
     return replace(of, reason=f"{of.reason}; {more}")
 
 
-def _with_failures(finding: Finding, series: Series, trainings: dict[int, Training], wanted: Sequence[int]) -> Finding:
+def _with_failures(
+    finding: Finding, series: Series, trainings: dict[int, StoredTraining], wanted: Sequence[int]
+) -> Finding:
     """`finding` with the reasons of failed trainings.
 
     Where the baseline has none, failures are never a pass; where it has, they are one as far as chance explains them.

@@ -7,11 +7,13 @@ from pathlib import Path
 
 from bench.reporting.claims.report import details, verdicts
 from bench.reporting.claims.run import OF_PAPER, run_claims
-from bench.reporting.claims.setting import setting_text, unlike_paper
+from bench.reporting.setting import distinct_texts, setting_text
 from bench.reporting.tables.output import deliver, form_of, joined, unmeasured, wants
 from bench.reporting.tables.table import Table
 from bench.spec.tasks import Task, get_task
 from bench.store.query import Setting
+
+STAGES_ALONE = ", semantic stages alone"
 
 
 @dataclass(frozen=True)
@@ -51,13 +53,14 @@ def judge_claims(request: ClaimsRequest) -> int:
 
 def _tables(request: ClaimsRequest, task: Task) -> list[Table]:
     """One for each setting, or two; the paper's setting first."""
-    found = run_claims(request.results, task, request.wants)
-    found.sort(key=lambda judgement: bool(judgement.setting and unlike_paper(judgement)))
-    settings = [of.setting for of in found if of.setting]
+    judgements = run_claims(request.results, task, request.wants)
+    judgements.sort(key=lambda judgement: bool(judgement.setting and judgement.unlike_paper))
+    settings = [judgement.setting for judgement in judgements if judgement.setting]
+    texts = [setting_text(setting, task) + ("" if setting.budget else STAGES_ALONE) for setting in settings]
+    texts = distinct_texts(texts, [setting.data_version for setting in settings]) or [""]
     tables = []
-    for judgement in found:
-        told = setting_text(judgement.setting, task, settings) if judgement.setting else ""
-        tables.append(verdicts(judgement, unmeasured(request), told))
+    for judgement, text in zip(judgements, texts, strict=True):
+        tables.append(verdicts(judgement, unmeasured(request), text))
         if request.details:
-            tables.append(details(judgement, told))
+            tables.append(details(judgement, text))
     return tables

@@ -6,12 +6,11 @@ from collections.abc import Iterator, Sequence
 
 from bench.reporting.claims.evidence import Evidence
 from bench.reporting.claims.formula import Comparison
-from bench.reporting.claims.missing import commands
+from bench.reporting.claims.missing import missing
 from bench.reporting.claims.run import Judged, Judgement, Side, lacks
-from bench.reporting.claims.setting import options, setting_text, unlike_paper
 from bench.reporting.claims.verdict import LEVEL, Finding
-from bench.reporting.paper.notes import Options
 from bench.reporting.paper.shapes import WEAK
+from bench.reporting.setting import Commands, commands_in
 from bench.reporting.tables.marks import Marks
 from bench.reporting.tables.table import Cell, Column, Footnote, Group, Table
 from bench.spec.tasks import get_task
@@ -27,20 +26,20 @@ EXPLAINED = {
 }
 
 
-def verdicts(judgement: Judgement, unmeasured: Options, told: str) -> Table:
-    """One row per claim. `unmeasured`: options of commands where nothing was measured; `told`: the setting."""
+def verdicts(judgement: Judgement, unmeasured: Commands, text: str) -> Table:
+    """One row per claim. `unmeasured`: the commands where nothing was measured; `text`: the setting."""
     notes = Marks()
     rows = tuple(_verdict(judgement, judged, notes) for judged in judgement.judged)
     columns = _columns(
         "claim", "the paper says", "published", "here", "deciding comparison", "protocol", "advantage", "p",
         "trainings", "test", "reason",
     )  # fmt: skip
-    title = f"Claims of the paper on {judgement.task.name}" + (f": {told}" if told else "")
+    title = f"Claims of the paper on {judgement.task.name}" + (f": {text}" if text else "")
     footnotes = (*notes.footnotes, *_footnotes(judgement, unmeasured))
-    return Table(title, columns, (Group(rows),), _header(judgement, told), footnotes, stub=2)
+    return Table(title, columns, (Group(rows),), _header(judgement, text), footnotes, stub=2)
 
 
-def details(judgement: Judgement, told: str) -> Table:
+def details(judgement: Judgement, text: str) -> Table:
     """One row per comparison."""
     notes = Marks()
     groups = tuple(
@@ -51,8 +50,8 @@ def details(judgement: Judgement, told: str) -> Table:
     columns = _columns(
         "claim", "comparison", "protocol", "advantage", "p", "p, opposite", "trainings", "test", "reason"
     )
-    title = f"Comparisons behind the claims on {judgement.task.name}" + (f": {told}" if told else "")
-    return Table(title, columns, groups, _header(judgement, told), tuple(notes.footnotes), stub=2)
+    title = f"Comparisons behind the claims on {judgement.task.name}" + (f": {text}" if text else "")
+    return Table(title, columns, groups, _header(judgement, text), tuple(notes.footnotes), stub=2)
 
 
 def _columns(*names: str) -> tuple[Column, ...]:
@@ -133,13 +132,13 @@ def _reason(judged: Judged) -> str:
 # ---------------------------------------------------------------------------------------------------- above and below
 
 
-def _header(judgement: Judgement, told: str) -> tuple[str, ...]:
+def _header(judgement: Judgement, text: str) -> tuple[str, ...]:
     paper = next(of.claim.task for of in judgement.judged)
     lines = ["the paper: Lavoie et al., ICLR 2021, arXiv 2010.01262; its sentences are in our words"]
     if judgement.task.name != paper:
         first, second = get_task(paper).domains
         lines.append(f"carried over from {first} and {second}: of this task the paper claims nothing")
-    lines.append(_where(judgement, told))
+    lines.append(_where(judgement, text))
     percent = f"{100 * LEVEL:g} %"
     lines.append(
         f"unit: a whole training (seed). holds: each comparison is significant, one-sided at {percent}; fails: one is "
@@ -153,26 +152,26 @@ def _header(judgement: Judgement, told: str) -> tuple[str, ...]:
     return tuple(lines)
 
 
-def _where(judgement: Judgement, told: str) -> str:
+def _where(judgement: Judgement, text: str) -> str:
     if judgement.setting is None:
         return "here: nothing measured yet"
-    if unlike := unlike_paper(judgement):
-        return f"here: {told}: not the paper's setting ({', '.join(unlike)}): a verdict is about this setting alone"
-    return f"here: {told}: the paper's setting"
+    if unlike := judgement.unlike_paper:
+        return f"here: {text}: not the paper's setting ({', '.join(unlike)}): a verdict is about this setting alone"
+    return f"here: {text}: the paper's setting"
 
 
-def _footnotes(judgement: Judgement, unmeasured: Options) -> Iterator[Footnote]:
+def _footnotes(judgement: Judgement, unmeasured: Commands) -> Iterator[Footnote]:
     yield Footnote(
         "published: whether the paper's own values stand as claimed: yes, no, or not printed; it prints no deviations, "
         "so that no test is possible"
     )
     used = {part.test.partition(",")[0] for of in judgement.judged if of.verdict for part in of.verdict.parts.values()}
-    yield from (Footnote(text) for name, text in EXPLAINED.items() if name in used)
+    yield from (Footnote(line) for name, line in EXPLAINED.items() if name in used)
     yield from (Footnote(line) for line in dict.fromkeys(_stand_ins(judgement.judged)))
     given = dict.fromkeys(of.candidate.told for judged in judgement.judged for of in _both(judged) if of.stand_in)
     if given:
         yield Footnote(f"with a small network of our own in VGG-19's place: {', '.join(given)}")
-    yield from commands(judgement, options(judgement.setting, judgement.task) if judgement.setting else unmeasured)
+    yield from missing(judgement, commands_in(judgement.setting, judgement.task) if judgement.setting else unmeasured)
     yield from (Footnote(line) for line in (judgement.stored.left_out() if judgement.stored else ()))
 
 
@@ -186,6 +185,3 @@ def _stand_ins(judged: Sequence[Judged]) -> Iterator[str]:
             for subject, evidence in ((leaf.pair.better, side.better), (leaf.pair.than, side.than)):
                 if evidence and not isinstance(subject, float) and evidence.candidate != subject.own:
                     yield f"{evidence.candidate.told} stands in for {subject.own.told}, which the paper's authors ran"
-
-
-__all__ = ["details", "setting_text", "verdicts"]

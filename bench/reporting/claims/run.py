@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -12,6 +12,8 @@ from bench.reporting.claims.evidence import Evidence, Stored, read_evidence
 from bench.reporting.claims.formula import Claim, Comparison, Formula, Subject, comparisons, leaves
 from bench.reporting.claims.published_check import Printed, printed
 from bench.reporting.claims.verdict import FEWEST, Finding, Sample, Verdict, compare, exceeds, judge
+from bench.reporting.paper.shapes import ACCURACY
+from bench.reporting.setting import PUBLISHED_SOURCES, unlike_paper
 from bench.reporting.tables.table import images
 from bench.spec.tasks import TASKS, Task, get_task
 from bench.store.query import Setting
@@ -57,6 +59,23 @@ class Judgement:
     judged: tuple[Judged, ...]
     stored: Stored | None
 
+    @property
+    def unlike_paper(self) -> list[str]:
+        """What is not as in the paper; empty if it is the paper's setting. Not to be asked if nothing was measured."""
+        assert self.setting is not None
+        paper_task = next(judged.claim.task for judged in self.judged)
+        reasons = unlike_paper(self.setting, self.task, paper_task)
+        return reasons or list(dict.fromkeys(self._other_sources()))
+
+    def _other_sources(self) -> Iterator[str]:
+        """Numbers of translated images that are not the published data's: a folder of others under the task's name."""
+        for judged in self.judged:
+            for leaf, side in judged.sides.items():
+                wanted = PUBLISHED_SOURCES.get(leaf.place)
+                if judged.protocol == ACCURACY[0].protocols[0] and wanted is not None:
+                    others = sorted({n for n, _ in side.better.images} - {wanted})
+                    yield from (f"{n} translated images, not {wanted}" for n in others)
+
 
 def run_claims(root: Path, task: Task, wanted: Callable[[Setting], bool] = lambda setting: True) -> list[Judgement]:
     """The claims about `task`, judged on each setting in the results folder `root` that is `wanted`.
@@ -68,10 +87,9 @@ def run_claims(root: Path, task: Task, wanted: Callable[[Setting], bool] = lambd
     pairs = [pair for claim in claims if claim.formula is not None for pair in leaves(claim.formula)]
     sides = [side for pair in pairs for side in (pair.better, pair.than) if isinstance(side, Subject)]
     candidates = [candidate for side in sides for candidate in side.candidates]
-    protocols = sorted({name for claim in claims for name in claim.measure.protocols})
     found = [
         Judgement(task, stored.setting, tuple(_judged(claim, task, stored) for claim in claims), stored)
-        for stored in read_evidence(root, task, wanted, candidates, protocols)
+        for stored in read_evidence(root, task, wanted, candidates)
     ]
     return found or [Judgement(task, None, tuple(_judged(claim, task, None) for claim in claims), None)]
 
@@ -112,7 +130,7 @@ def _side(leaf: Comparison, protocol: str, stored: Stored | None) -> Side:
     def of(subject: Subject) -> Evidence:
         if stored is None:
             return Evidence(subject.own, Sample({}))
-        return stored.of(subject, leaf.place, leaf.label, protocol)
+        return stored.evidence(subject, leaf.place, leaf.label, protocol)
 
     than = leaf.pair.than
     return Side(of(leaf.pair.better), of(than) if isinstance(than, Subject) else None)

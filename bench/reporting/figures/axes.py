@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from bench.reporting.figures.collect import Remedy
 from bench.reporting.figures.page import TWO
-from bench.reporting.figures.values import Chart, Measured
+from bench.reporting.figures.values import Chart, SlotValues
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -110,7 +110,7 @@ def about_values(one: Chart) -> list[str]:
     return lines + ([f"Intervals that leave the frame are cut: {', '.join(cut)}."] if cut else [])
 
 
-def _cut(bar: Measured, one: Chart) -> bool:
+def _cut(bar: SlotValues, one: Chart) -> bool:
     return bar.low is not None and bar.high is not None and (bar.low < 0 or bar.high > top_of(one))
 
 

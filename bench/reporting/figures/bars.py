@@ -19,7 +19,7 @@ from bench.reporting.figures.axes import (
 )
 from bench.reporting.figures.collect import Collected, Remedy, Slot
 from bench.reporting.figures.page import LINE, MARGIN, SIZE, TWO, WIDTH, Heading, Page, wrapped
-from bench.reporting.figures.values import Chart, Measured, PublishedValue, Quantity, chart
+from bench.reporting.figures.values import Chart, PublishedValue, Quantity, SlotValues, chart
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -84,7 +84,7 @@ def _group_names(collected: Collected, width: float) -> list[str]:
     """Names below the groups, on as many lines as they need in axes of `width` inches."""
     room = 0.95 * width / len(collected.slots)
     pairs = zip(collected.slots, collected.found, strict=True)
-    return [typeset("\n".join(wrapped(found.label if found else slot.label, room))) for slot, found in pairs]
+    return [typeset("\n".join(wrapped(cells.label if cells else slot.label, room))) for slot, cells in pairs]
 
 
 def draw_panel(axes: Axes, one: Chart, names: Sequence[str], published: PublishedValue | None) -> None:
@@ -115,7 +115,7 @@ def draw_panel(axes: Axes, one: Chart, names: Sequence[str], published: Publishe
     axes.set_ylabel(one.axis_label)
 
 
-def _interval_and_seeds(axes: Axes, x: float, each: float, bar: Measured) -> None:
+def _interval_and_seeds(axes: Axes, x: float, each: float, bar: SlotValues) -> None:
     if bar.low is not None and bar.high is not None:
         axes.plot([x, x], [bar.low, bar.high], color="black", linewidth=1.0, zorder=4)
     count = len(bar.values)
@@ -124,7 +124,9 @@ def _interval_and_seeds(axes: Axes, x: float, each: float, bar: Measured) -> Non
               zorder=5)  # fmt: skip
 
 
-def _published(axes: Axes, x: float, each: float, bar: Measured, one: Chart, published: PublishedValue) -> list[float]:
+def _published(
+    axes: Axes, x: float, each: float, bar: SlotValues, one: Chart, published: PublishedValue
+) -> list[float]:
     """A diamond at the paper's value, if there is one and ours is by the protocol that is nearest to it."""
     value = published(bar.method, bar.direction, one.quantity.metric)
     if value is None or one.protocol != one.quantity.protocols[0]:

@@ -15,6 +15,7 @@ from bench.core.progress import say
 from bench.reporting.figures.axes import Drawn
 from bench.reporting.figures.collect import FigureRequest
 from bench.reporting.figures.page import CLASS_COLOURS, DPI, LINE, SIZE, Heading, Page, text_width
+from bench.reporting.setting import command
 from bench.spec.tasks import get_task
 
 if TYPE_CHECKING:
@@ -224,19 +225,18 @@ def _computed(request: FigureRequest, data: TaskData) -> Features:
         with runtime.threads_pinned(runtime.threads):
             next(iter(categories.to(runtime.device).stages(training_domains(data, runtime), context)))
     except LookupError as error:
-        raise BenchError(f"figure {request.name}: {error}", f"fetch it, then: {command(request)}") from error
+        raise BenchError(f"figure {request.name}: {error}", f"fetch it, then: {features_command(request)}") from error
     return _read(stored_features(request, data)[0])
 
 
-def command(request: FigureRequest) -> str:
-    """What makes the features."""
-    return f"python -m bench semantics --task {request.task} --stage {STAGE}" + request.options(
-        "preset", "data", "domains", "results"
-    )
+def features_command(request: FigureRequest) -> str:
+    """The command that makes the features."""
+    options = request.options("preset", "data", "domains", "results")
+    return command("semantics", task=request.task, stage=STAGE, **options)
 
 
 def _not_stored(request: FigureRequest, names: Sequence[str]) -> BenchError:
     what = f"figure {request.name}: no features of {request.task} (preset {request.preset}) in {request.results}"
     if STAGE in names:
-        return BenchError(f"{what}, and what encodes is trained", command(request))
+        return BenchError(f"{what}, and what encodes is trained", features_command(request))
     return BenchError(f"{what}: its categories are learned on images themselves", "choose another --task: sketch2real")

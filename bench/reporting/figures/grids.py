@@ -9,16 +9,16 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from bench.core.errors import BenchError
 from bench.reporting.figures.axes import Drawn, direction_name, with_commands
-from bench.reporting.figures.collect import Collected, FigureRequest, Found, Remedy, Slot
+from bench.reporting.figures.collect import Collected, FigureRequest, Remedy, Slot, SlotCells
 from bench.reporting.figures.page import DPI, MARGIN, SIZE, WIDTH, Heading, Page, text_width
 from bench.reporting.figures.values import STYLE_ORDER
+from bench.reporting.setting import command
 from bench.spec.presets import get_preset
 from bench.spec.tasks import TASKS
 from bench.store.cell import direction_file
@@ -164,7 +164,7 @@ class Grid:
 class Shown:
     """The translations of one slot in one direction."""
 
-    found: Found
+    found: SlotCells
     made: Translations
     direction: str
     style: str
@@ -283,44 +283,47 @@ def _shown(
     for slot, found in zip(collected.slots, collected.found, strict=True):
         for direction in directions:
             name = f"{data.domains[direction[0]]}->{data.domains[direction[1]]}"
-            one = None if found is None else _first_seed(found, data, direction, name)
+            one = None if found is None else _first_seed(collected, found, data, direction, name)
             if one is not None:
                 shown.append(one)
             elif found is None:
                 missing.append(f"{slot.label}: not run")
-            elif not (found.rows["state"] == "done").any():
-                missing.append(f"{slot.label}: {', '.join(dict.fromkeys(found.rows['state']))}")
+            elif "done" not in found.states:
+                missing.append(f"{slot.label}: {', '.join(found.states)}")
             else:
                 missing.append(
                     f"{slot.label}, {direction_name(name)}: no translations that its metrics were made from "
-                    f"(python -m bench evaluate --task {collected.setting.task} --methods {found.method})"
+                    f"({command('evaluate', task=collected.task, methods=found.method)})"
                 )
     return shown, list(dict.fromkeys(missing))
 
 
-def _first_seed(found: Found, data: TaskData, direction: tuple[int, int], name: str) -> Shown | None:
+def _first_seed(
+    collected: Collected, found: SlotCells, data: TaskData, direction: tuple[int, int], name: str
+) -> Shown | None:
     """Of the lowest seed that has any: nobody picks the prettiest."""
     from bench.evaluation.translate import scored
 
-    cells = found.rows[found.rows["state"] == "done"].drop_duplicates("identity").sort_values("seed")
-    for cell in cells.itertuples():
-        folder = Path(str(cell.folder))
+    records = found.records
+    done = [cell for cell in found.row.cells if records.text("state", cell) == "done"]
+    for cell in sorted(done, key=records.seed):
+        folder = collected.folder / records.text("folder", cell)
         styles = [style for style in STYLE_ORDER if (folder / f"metrics-{style}.json").exists()]
         for style in styles[:1]:
             record = json.loads((folder / f"metrics-{style}.json").read_text())
             path = folder / f"translations-{direction_file(name)}-{style}.npy"
-            made = scored(path, record["images"].get(name), data, direction, _per_class(record, cell))
+            made = scored(path, record["images"].get(name), data, direction, _per_class(record, collected))
             if made is not None:
                 images = data.splits[direction[0], "test"].images
-                return Shown(found, made, name, style, int(cell.seed), images)
+                return Shown(found, made, name, style, records.seed(cell), images)
     return None
 
 
-def _per_class(record: Mapping[str, dict[str, int | None]], cell: object) -> int | None:
+def _per_class(record: Mapping[str, dict[str, int | None]], collected: Collected) -> int | None:
     """How many sources of each class were translated; records of old versions do not say: the preset's."""
     if "size" in record:
         return record["size"]["sources_per_class"]
-    preset = get_preset(str(cell.preset), TASKS[str(cell.task)].kind)  # type: ignore[attr-defined]
+    preset = get_preset(collected.setting.preset, TASKS[collected.task].kind)
     return preset.evaluation.sources_per_class
 
 

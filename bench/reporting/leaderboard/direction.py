@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from bench.reporting.leaderboard.board import Sheet
-from bench.reporting.leaderboard.columns import Measure, measures
+from bench.reporting.leaderboard.columns import MeasuredColumn, measures
 from bench.reporting.leaderboard.rows import Rows
 from bench.reporting.tables.marks import Marks
 from bench.reporting.tables.table import Cell, Column, Footnote, Group, Table
 from bench.spec.protocols import PROTOCOLS
-from bench.store.query import Part, Row
+from bench.store.query import MethodRow, RowScores
 
 REAL_ROW = "(real test images)"
 FLOOR_ROW = "(floor: real images against others)"
@@ -40,34 +40,36 @@ class Direction:
     events: tuple[str, ...]
     """Failures and warnings, which stand above the first table."""
     rows: Rows
-    entries: tuple[tuple[Row, Part | None], ...]
+    entries: tuple[tuple[MethodRow, RowScores | None], ...]
     """What stands in the rows; None: nothing was scored."""
 
     @cached_property
-    def parts(self) -> tuple[Part | None, ...]:
+    def scores(self) -> tuple[RowScores | None, ...]:
         """Those of `entries`."""
-        return tuple(part for _, part in self.entries)
+        return tuple(row_scores for _, row_scores in self.entries)
 
     @cached_property
-    def headline(self) -> list[Measure]:
+    def headline(self) -> list[MeasuredColumn]:
         """The columns of the first table."""
-        return measures(self.parts, [name for name, protocol in PROTOCOLS.items() if protocol.headline])
+        return measures(self.scores, [name for name, protocol in PROTOCOLS.items() if protocol.headline])
 
     @cached_property
-    def others(self) -> list[Measure]:
+    def others(self) -> list[MeasuredColumn]:
         """The columns of the second."""
-        return measures(self.parts, [name for name, protocol in PROTOCOLS.items() if not protocol.headline])
+        return measures(self.scores, [name for name, protocol in PROTOCOLS.items() if not protocol.headline])
 
     def classes(self, protocol: str) -> list[str]:
         """The labels that have records by `protocol`, in their stored order: all, then each class."""
-        return list(dict.fromkeys(key.label for of in self.parts if of for key in of.pools if key.protocol == protocol))
+        return list(
+            dict.fromkeys(key.label for of in self.scores if of for key in of.measurements if key.protocol == protocol)
+        )
 
     def names(self, index: int, marks: Marks) -> tuple[Cell, Cell]:
         """The cells that name a row."""
-        row, part = self.entries[index]
-        return self.rows.name(row, marks), Cell(part.style if part else "")
+        row, row_scores = self.entries[index]
+        return self.rows.name(row, marks), Cell(row_scores.style if row_scores else "")
 
-    def values(self, index: int, columns: Sequence[Measure], marks: Marks) -> list[Cell]:
+    def values(self, index: int, columns: Sequence[MeasuredColumn], marks: Marks) -> list[Cell]:
         """A row's cells in measured columns."""
         row, _ = self.entries[index]
         state = self.rows.unscored.get(row, "")
@@ -89,7 +91,7 @@ class Direction:
         return Sheet(heading, 2 if first else 3, table)
 
 
-def reference_rows(columns: Sequence[Measure], before: int, after: int) -> list[list[Cell]]:
+def reference_rows(columns: Sequence[MeasuredColumn], before: int, after: int) -> list[list[Cell]]:
     """What real images get: by the judge, and against each other; rows without a value are left out.
 
     `before`, `after`: how many columns stand on both sides of the measured ones, names included.

@@ -12,7 +12,7 @@ from bench.reporting.leaderboard.columns import about_bold, headings
 from bench.reporting.leaderboard.direction import FLOOR_NOTE, MEANS_NOTE, NAMES, Direction, has_floor, reference_rows
 from bench.reporting.tables.marks import Marks
 from bench.reporting.tables.table import Cell, Column
-from bench.store.query import Part
+from bench.store.query import RowScores
 
 SECONDS_NOTE = "train s: the method's own training; stages s: the semantic stages before it, which variants share"
 UNKNOWN = "?"
@@ -21,14 +21,14 @@ UNKNOWN = "?"
 def overview(of: Direction) -> Sheet:
     """One row per method and source of styles: seeds, headline metrics, cost; below them what real images get."""
     marks = Marks()
-    with_stages = bool(np.nansum(of.rows.group.records.cells["stage_seconds"][_cells(of)]))
+    with_stages = bool(np.nansum(of.rows.records.columns.cells["stage_seconds"][_cells(of)]))
     costs = [Column("parameters", unit="M"), Column("train s"), Column("stages s"), Column("TFLOP")]
     if not with_stages:
         del costs[2]
     body = []
-    for i, (row, part) in enumerate(of.entries):
-        seeds = Cell(f"{len(part.cells) if part else 0}/{len(row.cells)}")
-        cost = list(_cost(of, part, with_stages)) if part else [Cell()] * len(costs)
+    for i, (row, row_scores) in enumerate(of.entries):
+        seeds = Cell(f"{len(row_scores.cells) if row_scores else 0}/{len(row.cells)}")
+        cost = list(_cost(of, row_scores, with_stages)) if row_scores else [Cell()] * len(costs)
         body.append([*of.names(i, marks), seeds, *of.values(i, of.headline, marks), *cost])
     reference = reference_rows(of.headline, len(NAMES) + 1, len(costs))
     footnotes = [MEANS_NOTE, *about_bold(of.headline)]
@@ -62,25 +62,25 @@ def _needs(body: Sequence[Sequence[Cell]]) -> Iterator[str]:
 
 
 def _cells(of: Direction) -> list[int]:
-    return [cell for part in of.parts if part for cell in part.cells]
+    return [cell for row_scores in of.scores if row_scores for cell in row_scores.cells]
 
 
 def _not_usual(of: Direction) -> Iterator[str]:
     """Which rows were trained otherwise than in float32 on one device: their seconds are not those of the others."""
-    arithmetic = of.rows.group.records.texts("arithmetic")
+    arithmetic = of.rows.records.columns.texts("arithmetic")
     names: dict[str, list[str]] = {}
-    for row in of.rows.group.rows:
+    for row in of.rows.records.rows:
         for kind in sorted({arithmetic[cell] for cell in row.cells} - {"", "float32"}):
             names.setdefault(kind, []).append(of.rows.names[row])
     yield from (f"trained in {kind}: {', '.join(rows)}" for kind, rows in names.items())
 
 
-def _cost(of: Direction, part: Part, with_stages: bool) -> Iterator[Cell]:
+def _cost(of: Direction, row_scores: RowScores, with_stages: bool) -> Iterator[Cell]:
     """Means over seeds: parameters in millions, seconds, perhaps the stages' seconds, 10^12 operations."""
-    cells = list(part.cells)
+    cells = list(row_scores.cells)
 
     def mean(name: str, unit: float, decimals: int | None) -> Cell:
-        values = of.rows.group.records.cells[name][cells]
+        values = of.rows.records.columns.cells[name][cells]
         known = values[~np.isnan(values)]
         return Cell(value=float(known.mean()) / unit, decimals=decimals) if len(known) else Cell(missing=UNKNOWN)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from bench.reporting.leaderboard.board import Sheet
-from bench.reporting.leaderboard.columns import Measure, headings
+from bench.reporting.leaderboard.columns import MeasuredColumn, headings
 from bench.reporting.leaderboard.direction import NAMES, Direction
 from bench.reporting.tables.marks import Marks
 from bench.reporting.tables.table import Cell
@@ -37,7 +37,9 @@ def improvements(of: Direction) -> list[Sheet]:
     return _sheet(of, "P(a training of the best is better)", _improvements, BEST_NOTE)
 
 
-def _sheet(of: Direction, heading: str, cells_of: Callable[[Measure], Mapping[int, Cell]], note: str) -> list[Sheet]:
+def _sheet(
+    of: Direction, heading: str, cells_of: Callable[[MeasuredColumn], Mapping[int, Cell]], note: str
+) -> list[Sheet]:
     columns = [column for column in of.headline if len(_several(column)) > 1]
     shown = sorted({row for column in columns for row in _several(column)})
     if not columns or len(shown) > MOST:
@@ -48,12 +50,16 @@ def _sheet(of: Direction, heading: str, cells_of: Callable[[Measure], Mapping[in
     return [of.sheet(heading, [*NAMES, *headings(columns)], [body], marks, [note])]
 
 
-def _several(column: Measure) -> dict[int, tuple[float, ...]]:
-    """Row -> values, of the rows with several seeds, where they can be compared."""
-    return {i: pool.values for i, pool in column.pools.items() if len(pool.values) > 1} if column.comparable else {}
+def _several(column: MeasuredColumn) -> dict[int, tuple[float, ...]]:
+    """MethodRow -> values, of the rows with several seeds, where they can be compared."""
+    return (
+        {i: measurement.values for i, measurement in column.measurements.items() if len(measurement.values) > 1}
+        if column.comparable
+        else {}
+    )
 
 
-def _ranks(column: Measure) -> dict[int, Cell]:
+def _ranks(column: MeasuredColumn) -> dict[int, Cell]:
     values = {str(row): of for row, of in _several(column).items()}
     found = rank_ranges(values, column.higher_is_better)
     return {
@@ -62,7 +68,7 @@ def _ranks(column: Measure) -> dict[int, Cell]:
     }
 
 
-def _improvements(column: Measure) -> dict[int, Cell]:
+def _improvements(column: MeasuredColumn) -> dict[int, Cell]:
     values, sign = _several(column), 1 if column.higher_is_better else -1
     best = max(values, key=lambda row: (sign * sum(values[row]) / len(values[row]), -row))
     cells = {best: Cell("best", role="ours")}

@@ -29,8 +29,8 @@ class Panel:
 
 def in_direction(results: Results, name: str) -> Direction:
     """What tables of one direction are made from. Failures and warnings stand elsewhere on the page."""
-    rows = Rows(results.group)
-    entries = tuple(rows.in_direction(results.group.directions[name]))
+    rows = Rows(results.records)
+    entries = tuple(rows.in_direction(results.records.directions[name]))
     return Direction(name, results.title, (), (), rows, entries)
 
 

@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bench.reporting.leaderboard.columns import Measure
+from bench.reporting.leaderboard.columns import MeasuredColumn
 from bench.reporting.leaderboard.direction import Direction
 from bench.reporting.page.boards import in_direction
 from bench.reporting.page.charts import Point, Scatter, scatter
@@ -41,9 +41,9 @@ def tradeoff(results: Results, name: str) -> Tradeoff | None:
     return Tradeoff(tuple(plots), _table(of, chosen, plots, known))
 
 
-def _first(columns: Sequence[Measure], metric: str, known: dict[int, float]) -> Measure | None:
+def _first(columns: Sequence[MeasuredColumn], metric: str, known: dict[int, float]) -> MeasuredColumn | None:
     of = (column for column in columns if PROTOCOLS[column.protocol].metric == metric)
-    return next((column for column in of if any(i in known for i in column.pools)), None)
+    return next((column for column in of if any(i in known for i in column.measurements)), None)
 
 
 def seconds(cells: Sequence[StoredCell]) -> float | None:
@@ -56,18 +56,18 @@ def seconds(cells: Sequence[StoredCell]) -> float | None:
     return statistics.fmean(known) if known else None
 
 
-def _shown(column: Measure, known: dict[int, float]) -> list[int]:
+def _shown(column: MeasuredColumn, known: dict[int, float]) -> list[int]:
     """Numbers of the rows that have a value and a cost."""
-    return [i for i in column.pools if i in known]
+    return [i for i in column.measurements if i in known]
 
 
-def _plot(results: Results, of: Direction, column: Measure, known: dict[int, float]) -> Scatter:
+def _plot(results: Results, of: Direction, column: MeasuredColumn, known: dict[int, float]) -> Scatter:
     points = []
     for i in _shown(column, known):
-        row, part = of.entries[i]
+        row, scores = of.entries[i]
         named = results.rows[row]
-        several = part is not None and sum(other == row for other, _ in of.entries) > 1
-        name = f"{named.name}{f' ({part.style})' if several and part else ''}{' *' if named.weak else ''}"
+        several = scores is not None and sum(other == row for other, _ in of.entries) > 1
+        name = f"{named.name}{f' ({scores.style})' if several and scores else ''}{' *' if named.weak else ''}"
         mean = column.over[i].mean
         assert mean is not None
         points.append(Point(name, known[i], mean, column.over[i].deviation))
@@ -75,7 +75,7 @@ def _plot(results: Results, of: Direction, column: Measure, known: dict[int, flo
     return scatter(points, f"{COST}, s", f"{protocol.name} {protocol.unit}".strip(), protocol.higher_is_better)
 
 
-def _table(of: Direction, chosen: Sequence[Measure], plots: Sequence[Scatter], known: dict[int, float]) -> Table:
+def _table(of: Direction, chosen: Sequence[MeasuredColumn], plots: Sequence[Scatter], known: dict[int, float]) -> Table:
     marks = Marks()
     held = [
         dict(zip(_shown(column, known), plot.marks, strict=True)) for column, plot in zip(chosen, plots, strict=True)

@@ -3,22 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 from bench.reporting.paper.published import inconsistencies
 from bench.reporting.paper.shapes import JUDGE, STAGES, Shape
 from bench.reporting.paper.values import Found, places
+from bench.reporting.setting import Commands
 from bench.reporting.tables.table import Footnote
-
-
-class Options(NamedTuple):
-    """What goes into the commands that measure what is missing, so that it is measured in the table's setting."""
-
-    all: str = "--preset paper"
-    """Into `run`, `evaluate` and `semantics`."""
-    run: str = ""
-    """Into `run` alone."""
-
 
 _NO_METHODS = {JUDGE, *STAGES.values()}
 
@@ -43,33 +33,35 @@ def header(shape: Shape, found: Found) -> tuple[str, ...]:
     return tuple(lines)
 
 
-def plain_footnotes(shape: Shape, found: Found, tests: Sequence[str], options: Options | None) -> list[Footnote]:
+def plain_footnotes(shape: Shape, found: Found, tests: Sequence[str], commands: Commands | None) -> list[Footnote]:
     """How to read ours, what to type for what is missing, and what is wrong with the paper's table as a whole."""
-    commands = _commands(shape, found, options) if options else []
-    return [*_reading(shape, found, tests), *commands, *_inconsistencies(shape)]
+    missing = _missing(shape, found, commands) if commands else []
+    return [*_reading(shape, found, tests), *missing, *_inconsistencies(shape)]
 
 
 def _reading(shape: Shape, found: Found, tests: Sequence[str]) -> list[Footnote]:
-    told = []
+    notes = []
     if any(result.values for result in found.measured.values()):
-        told.append("ours: mean ± sample standard deviation over seeds, and [k/n] where only k of n seeds have a value")
+        notes.append(
+            "ours: mean ± sample standard deviation over seeds, and [k/n] where only k of n seeds have a value"
+        )
     if any(found.compares(chain) for line in shape.lines for chain in line.chains):
-        told.append(
+        notes.append(
             "difference: ours less published, with the 95 % interval of ours (over seeds; for one seed over images): "
             "the paper gives no deviations"
         )
-    told += [f"ours, {test}" for test in tests]
+    notes += [f"ours, {test}" for test in tests]
     if any(found.unequal(line, chain) for line in shape.lines for chain in line.chains):
-        told.append("nothing of ours is bold in a row whose numbers of images differ: those values cannot be compared")
-    told += [
+        notes.append("nothing of ours is bold in a row whose numbers of images differ: those values cannot be compared")
+    notes += [
         f"{used} stands in for {candidates[0]}, which the paper's authors ran"
         for candidates, used in found.methods.items()
         if used != candidates[0]
     ]
-    return [Footnote(text) for text in told]
+    return [Footnote(text) for text in notes]
 
 
-def _commands(shape: Shape, found: Found, options: Options) -> list[Footnote]:
+def _missing(shape: Shape, found: Found, commands: Commands) -> list[Footnote]:
     """What to type for what is not there, task by task. The judge's accuracy comes with any run."""
     notes = []
     asked = [(place, chain) for line in shape.lines for place in places([line]) for chain in line.chains]
@@ -78,17 +70,15 @@ def _commands(shape: Shape, found: Found, options: Options) -> list[Footnote]:
         missing = [found.methods[place.candidates] for place, chain in of_task if (place, chain) not in found.measured]
         known = {found.methods[place.candidates] for place, chain in of_task if (place, chain) in found.measured}
         names = list(dict.fromkeys(missing))
-        common = f"--task {task} {options.all}".strip()
         if new := [name for name in names if name not in known | _NO_METHODS]:
-            budget = f" {options.run}" if options.run else ""
-            command = f"python -m bench run {common}{budget} --methods {','.join(new)} --seeds 0,1,2"
-            notes.append(Footnote("not measured (-); this measures it", command=command))
+            notes.append(Footnote("not measured (-); this measures it", command=commands.run(task, new)))
         for stage in (stage for stage, name in STAGES.items() if name in names):
-            command = f"python -m bench semantics {common} --stage {stage} --seeds 0,1,2"
-            notes.append(Footnote("clusters not measured (-); this measures them", command=command))
+            typed = commands.semantics(task, stage)
+            notes.append(Footnote("clusters not measured (-); this measures them", command=typed))
         if old := [name for name in names if name in known - _NO_METHODS]:
-            command = f"python -m bench evaluate {common} --methods {','.join(old)}"
-            notes.append(Footnote("trained, but not scored so (-); this scores it", command=command))
+            notes.append(
+                Footnote("trained, but not scored so (-); this scores it", command=commands.evaluate(task, old))
+            )
     return notes
 
 

@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from bench.core.errors import BenchError, nearest
-from bench.reporting.paper.notes import Options, header, plain_footnotes, sources
+from bench.reporting.paper.notes import header, plain_footnotes, sources
 from bench.reporting.paper.published import Inconsistency, inconsistencies
 from bench.reporting.paper.shapes import SHAPES, WEAK, Chain, Line, Place, Shape
 from bench.reporting.paper.values import Found, Lookup, Measured, find, places
+from bench.reporting.setting import Commands
 from bench.reporting.tables.marks import Marks
 from bench.reporting.tables.table import Cell, Column, Group, Table, decimals_of, images, number
 from metrics.statistics.comparing import BestSet, best_set
@@ -22,13 +23,13 @@ __all__ = ["Lookup", "Measured", "paper_table"]
 
 OTHER_SETTING = "†"
 OTHER_PROTOCOL = "‡"
-DEFAULT_OPTIONS = Options()
+DEFAULT = Commands()
 
 
-def paper_table(name: str, lookup: Lookup, options: Options | None = DEFAULT_OPTIONS) -> Table:
+def paper_table(name: str, lookup: Lookup, commands: Commands | None = DEFAULT) -> Table:
     """Table `name` of the paper: `1`, `2`, `3a`, `3b`, `4`, or `text`.
 
-    `options` go into the commands that are given for what was not measured; None: no command measures that.
+    `commands` are given for what was not measured; None: no command measures that.
     Raises BenchError for another name, and ValueError if `lookup` mixes settings.
     """
     if name not in SHAPES:
@@ -40,7 +41,7 @@ def paper_table(name: str, lookup: Lookup, options: Options | None = DEFAULT_OPT
     best = {(line, chain): _best(line, chain, found) for line in shape.lines for chain in line.chains}
     groups = tuple(_group(line, found, best, notes, on_numbers) for line in shape.lines)
     tests = sorted({of.note for of in best.values() if of})
-    footnotes = (*notes.footnotes, *plain_footnotes(shape, found, tests, options))
+    footnotes = (*notes.footnotes, *plain_footnotes(shape, found, tests, commands))
     return Table(shape.title, columns, groups, header(shape, found), footnotes, stub=2)
 
 
