@@ -284,9 +284,9 @@ def claims(
 
     It holds, fails or cannot be decided. Every setting has a table of its own.
     """
-    from bench.reporting.claims.command import ClaimsRequest, judge_claims
+    from bench.reporting.claims.command import ClaimsRequest, decide_claims
 
-    raise typer.Exit(judge_claims(ClaimsRequest(task, form, out, details, preset, data, budget, results)))
+    raise typer.Exit(decide_claims(ClaimsRequest(task, form, out, details, preset, data, budget, results)))
 
 
 @app.command()

@@ -16,7 +16,7 @@ PUBLISHED_SOURCES = {"mnist->svhn": 10_000, "svhn->mnist": 26_032, "sketch->real
 ANY_BUDGET = ""
 """Budget of a setting in which nothing was trained, or in which the length of training makes no difference."""
 SEEDS = "0,1,2"
-"""Of the commands that measure something new."""
+"""Seeds of the commands that measure something new."""
 DRAWN = {"embedded": "drawn data", "mnist-drawn": "drawn house numbers"}
 """Kinds of data that `--data` names -> in words."""
 DATA_WARNING = {

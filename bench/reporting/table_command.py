@@ -55,15 +55,15 @@ def _leaderboard(request: TableRequest, form: str) -> str:
     from bench.reporting.leaderboard.leaderboards import boards, render_boards
 
     task = get_task(request.task).name
-    found = boards(request.results, task, request.wants)
-    if not found:
+    shown = boards(request.results, task, request.wants)
+    if not shown:
         asked = [f"--{name} {value}" for name in ("preset", "data", "budget") if (value := getattr(request, name))]
         data = request.data if request.data in DRAWN else ""
         raise BenchError(
             f"no results of {task} in {request.results}" + (f" with {' '.join(asked)}" if asked else ""),
             command("run", task=task, preset=request.preset, data=data),
         )
-    return render_boards(found, form)
+    return render_boards(shown, form)
 
 
 def _paper(request: TableRequest, form: str) -> str:

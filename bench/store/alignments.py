@@ -20,7 +20,7 @@ class Aligned(NamedTuple):
     """The measured alignment of one semantic stage of one seed."""
 
     setting: Setting
-    """Without a budget: stages have none."""
+    """The setting, without a budget: stages have none."""
     method: str
     config: Mapping[str, Any]
     """Every setting of the method that the stage belongs to."""

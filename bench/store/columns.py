@@ -106,20 +106,20 @@ class Builder:
             self._records[name].append(values)
 
     def _record_columns(self, scores: Mapping[str, Any]) -> Columns:
-        found = [(style, record) for style, score in scores.items() for record in score["records"]]
-        words, records = self._words, [record for _, record in found]
-        columns: dict[str, list[Any]] = {"style": [words[style] for style, _ in found]}
+        styled = [(style, record) for style, score in scores.items() for record in score["records"]]
+        words, records = self._words, [record for _, record in styled]
+        columns: dict[str, list[Any]] = {"style": [words[style] for style, _ in styled]}
         for name in RECORD_TEXTS[1:-1]:
             columns[name] = [words[record[name]] for record in records]
         columns["missing"] = [words[record.get("missing", "")] for record in records]
         kinds = zip(*(columns[name] for name in RECORD_TEXTS if name not in ("metric", "missing")), strict=True)
-        if len(set(kinds)) < len(found):
+        if len(set(kinds)) < len(styled):
             raise ValueError("two values of one style, protocol, direction, class and encoder")
         for name in RECORD_NUMBERS:  # schema 1 has neither deviations nor floors
             columns[name] = [record.get(name) for record in records]
         for name in RECORD_COUNTS:
             columns[name] = [record.get(name) or 0 for record in records]
-        columns["cell"] = [len(self._cells["folder"])] * len(found)
+        columns["cell"] = [len(self._cells["folder"])] * len(styled)
         arrays: Columns = {name: np.array(values, _record_dtypes()[name]) for name, values in columns.items()}
         if any(array.ndim != 1 for array in arrays.values()):
             raise ValueError("a list in the place of a number")

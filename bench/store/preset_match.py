@@ -25,7 +25,7 @@ from bench.spec.tasks import Task
 from bench.store.query import CellScore, MethodRow, RowScores, SettingRecords
 
 CODE = ("methods.py", "presets.py", "run_spec.py", "tasks.py")
-"""In bench/spec/; the whole of methods/ besides."""
+"""Files of bench/spec/ that settings follow from, beside all of methods/."""
 OPEN = 0
 """Value of `clusters` where the data decides their number."""
 Changes = tuple[tuple[str, object], ...]
@@ -77,10 +77,10 @@ def preset_method(
     """
     from bench.spec.methods import layers, resolve_methods, with_clusters
 
-    found, broken = resolve_methods([name])
+    classes_by_name, broken = resolve_methods([name])
     if broken:
         raise BenchError(f"{name} cannot be imported here ({broken[name]})", "see `list methods`")
-    cls = found[name]
+    cls = classes_by_name[name]
     preset_layers = layers(cls, name, get_preset(preset, task.kind), {name: changes or {}}, data_kind)
     config = with_clusters(resolve_config(cls, name, *preset_layers), len(task.classes) or classes)
     return PresetMethod(config_values(config), cls.version, cls.style_sources[0] if cls.style_sources else "none")
@@ -155,7 +155,7 @@ class PresetRows:
     ) -> None:
         self.records, self.presets = records, presets
         rows = ((key, self._matching(*key)) for key in dict.fromkeys(wanted))
-        self.rows = {key: found[0] for key, found in rows if len(found) == 1}
+        self.rows = {key: matching[0] for key, matching in rows if len(matching) == 1}
         """(method, changes) -> its row."""
 
     def _matching(self, method: str, changes: Changes) -> list[MethodRow]:

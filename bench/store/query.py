@@ -88,7 +88,7 @@ class Measurement(NamedTuple):
 
 
 class MeasureKey(NamedTuple):
-    """By what, and on which class, a measurement was made."""
+    """Protocol, encoder and class of a measurement."""
 
     protocol: str
     encoder: str
@@ -127,7 +127,7 @@ class SettingRecords:
     columns: Records
     """Everything of the task, whose cells the numbers of cells are of."""
     rows: tuple[MethodRow, ...]
-    """In the order of the cells."""
+    """The rows in the order of the cells."""
     directions: dict[str, list[RowScores]]
     """Direction -> what was scored in it, in the order of rows."""
 

@@ -128,7 +128,7 @@ def _note(kinds: set[str], level: float) -> str:
     if "none" in kinds:
         said.append("one seed without a deviation: not tested")
     return (
-        "bold: not told from the best (" + "; ".join(said) + ")"
+        "bold: not distinguishable from the best (" + "; ".join(said) + ")"
         if kinds - {"none"}
         else "nothing is bold: nothing could be tested"
     )

@@ -19,7 +19,7 @@ from bench.reporting.paper.values import Measured
 from bench.reporting.setting import Commands
 from bench.reporting.tables.as_csv import HEADER
 from bench.reporting.tables.render import FORMATS, render
-from bench.reporting.tables.table import Cell, Table
+from bench.reporting.tables.table import Table, TableCell
 from bench.spec.protocols import PROTOCOLS
 from bench.spec.tasks import TASKS
 from methods.registry import registered
@@ -64,7 +64,7 @@ def nothing(*key: str) -> Measured | None:
     return None
 
 
-def rows_of(table: Table, value: str) -> list[tuple[Cell, ...]]:
+def rows_of(table: Table, value: str) -> list[tuple[TableCell, ...]]:
     """The rows whose second cell begins with `value`, without their names."""
     return [row[2:] for row in table.rows() if row[1].text.startswith(value)]
 
@@ -263,7 +263,7 @@ def test_each_inconsistency_is_told_below_each_of_its_tables() -> None:
     for note in INCONSISTENCIES:
         for source in note.tables:
             name = "text" if source.startswith("Text") else source.removeprefix("Table ")
-            assert any(of.text == note.told for of in paper_table(name, nothing).footnotes), (name, note.place)
+            assert any(of.text == note.footnote for of in paper_table(name, nothing).footnotes), (name, note.place)
     assert all(inconsistencies(number.table) for number in published() if number.table != "Text 4.1")
     assert "58.69 in Table 2 and 58.59 in Table 3b" in render(paper_table("2", nothing), "csv")
 

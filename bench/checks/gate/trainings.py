@@ -20,7 +20,7 @@ class Measure(NamedTuple):
     """Direction and protocol of a value. Values of different ones are never compared."""
 
     direction: str
-    """For example `sketch->real`."""
+    """Direction, for example `sketch->real`."""
     protocol: str
     """Name and version."""
 
@@ -60,7 +60,7 @@ class StoredTraining:
     values: Mapping[Measure, float]
     """Over all classes."""
     made: Mapping[Measure, Made]
-    """Of each of `values`."""
+    """What each of `values` was made with."""
     missing: Mapping[Measure, str]
     """Why there is no value of a measure that was asked for."""
     folder: str

@@ -1,4 +1,4 @@
-"""`bench claims`: judge the claims of the paper on stored results; printed, or written to a file."""
+"""`bench claims`: decide the claims of the paper on stored results; printed, or written to a file."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ class ClaimsRequest:
     """The results folder."""
 
     def wants(self, setting: Setting) -> bool:
-        """Whether a setting is judged. Semantic stages alone have no budget."""
+        """Whether a setting is decided. Semantic stages alone have no budget."""
         return wants(self, setting)
 
 
-def judge_claims(request: ClaimsRequest) -> int:
+def decide_claims(request: ClaimsRequest) -> int:
     """Print or write the verdicts; returns 0 whatever they are. BenchError if the request cannot be met."""
     form = form_of(request)
     tasks = [get_task(name) for name in ([request.task] if request.task else OF_PAPER)]
@@ -53,14 +53,14 @@ def judge_claims(request: ClaimsRequest) -> int:
 
 def _tables(request: ClaimsRequest, task: Task) -> list[Table]:
     """One for each setting, or two; the paper's setting first."""
-    judgements = run_claims(request.results, task, request.wants)
-    judgements.sort(key=lambda judgement: bool(judgement.setting and judgement.unlike_paper))
-    settings = [judgement.setting for judgement in judgements if judgement.setting]
+    every = run_claims(request.results, task, request.wants)
+    every.sort(key=lambda decisions: bool(decisions.setting and decisions.unlike_paper))
+    settings = [decisions.setting for decisions in every if decisions.setting]
     texts = [setting_text(setting, task) + ("" if setting.budget else STAGES_ALONE) for setting in settings]
     texts = distinct_texts(texts, [setting.data_version for setting in settings]) or [""]
     tables = []
-    for judgement, text in zip(judgements, texts, strict=True):
-        tables.append(verdicts(judgement, unmeasured(request), text))
+    for decisions, text in zip(every, texts, strict=True):
+        tables.append(verdicts(decisions, unmeasured(request), text))
         if request.details:
-            tables.append(details(judgement, text))
+            tables.append(details(decisions, text))
     return tables

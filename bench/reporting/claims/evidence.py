@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.reporting.claims.formula import Candidate, Subject
+from bench.reporting.claims.formula import ClaimCandidate, ClaimSubject
 from bench.reporting.claims.verdict import Sample
 from bench.reporting.paper.shapes import STAGES
 from bench.spec.protocols import ALL
@@ -25,7 +25,7 @@ NOT_SCORED = "not scored by"
 class Evidence:
     """What is stored of one side by one protocol in one place."""
 
-    candidate: Candidate
+    candidate: ClaimCandidate
     """The method that was trained."""
     sample: Sample
     begun: int = 0
@@ -52,11 +52,11 @@ class Stored:
 
     def __init__(
         self, task: Task, setting: Setting, records: SettingRecords | None, aligned: Sequence[Aligned],
-        presets: Mapping[str, PresetMethod], candidates: Iterable[Candidate],
+        presets: Mapping[str, PresetMethod], candidates: Iterable[ClaimCandidate],
     ) -> None:  # fmt: skip
         """`records`: None if only stages were measured. `presets`: every method of the `candidates`."""
         self.task, self.setting = task, setting
-        trained = [(of.method, of.settings) for of in candidates if not of.is_stage]
+        trained = [(candidate.method, candidate.settings) for candidate in candidates if not candidate.is_stage]
         self._cells = PresetRows(records, presets, trained) if records else None
         self._stages = chain_accuracies(aligned, presets[CHAINED].config["semantics"]) if aligned else {}
 
@@ -68,17 +68,17 @@ class Stored:
         scores = (scores for name in self._cells.records.directions for scores in self._cells.scores(name))
         return tuple(sorted({key.label for row in scores for key in row.measurements} - {ALL}))
 
-    def evidence(self, subject: Subject, place: str, label: str, protocol: str) -> Evidence:
+    def evidence(self, subject: ClaimSubject, place: str, label: str, protocol: str) -> Evidence:
         """That of the first candidate that has a finished cell; else of the first with any; else of the first."""
-        if subject.own.is_stage:
-            return self._of_stage(subject.own, place)
+        if subject.first.is_stage:
+            return self._of_stage(subject.first, place)
         return self._of_cells(self.chosen(subject), place, label, protocol)
 
-    def chosen(self, subject: Subject) -> Candidate:
+    def chosen(self, subject: ClaimSubject) -> ClaimCandidate:
         """The candidate that stands for `subject`, whatever its values are."""
         begun = [candidate for candidate in subject.candidates if self._row(candidate)]
         done = [candidate for candidate in begun if self._is_done(candidate)]
-        return next(iter([*done, *begun, subject.own]))
+        return next(iter([*done, *begun, subject.first]))
 
     def left_out(self) -> list[str]:
         """What is stored of the claims' methods and used for none of them, and what cannot be read."""
@@ -96,15 +96,15 @@ class Stored:
                 )
         return lines + [f"left out: {complaint}" for complaint in self._cells.records.columns.complaints]
 
-    def _row(self, candidate: Candidate) -> MethodRow | None:
+    def _row(self, candidate: ClaimCandidate) -> MethodRow | None:
         return self._cells.rows.get((candidate.method, candidate.settings)) if self._cells else None
 
-    def _is_done(self, candidate: Candidate) -> bool:
+    def _is_done(self, candidate: ClaimCandidate) -> bool:
         row = self._row(candidate)
         cells = row.cells if row else ()
         return self._cells is not None and any(self._cells.records.text("state", cell) == "done" for cell in cells)
 
-    def _of_cells(self, candidate: Candidate, place: str, label: str, protocol: str) -> Evidence:
+    def _of_cells(self, candidate: ClaimCandidate, place: str, label: str, protocol: str) -> Evidence:
         row = self._row(candidate)
         if row is None or self._cells is None:
             return Evidence(candidate, Sample({}))
@@ -129,7 +129,7 @@ class Stored:
             tuple(failed.values()), records.any_weak(row), records.any_stand_in(row),
         )  # fmt: skip
 
-    def _of_stage(self, candidate: Candidate, domain: str) -> Evidence:
+    def _of_stage(self, candidate: ClaimCandidate, domain: str) -> Evidence:
         where = domain, MEASURED_SPLIT[self.task.kind]
         by_seed = {
             seed: self._stages[stage, seed][where]
@@ -153,7 +153,7 @@ def _count(cells: int) -> str:
 
 
 def read_evidence(
-    root: Path, task: Task, wanted: Callable[[Setting], bool], candidates: Sequence[Candidate]
+    root: Path, task: Task, wanted: Callable[[Setting], bool], candidates: Sequence[ClaimCandidate]
 ) -> Iterator[Stored]:
     """The evidence of each setting in the results folder `root` that is `wanted`; none of given checkpoints.
 

@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from bench.reporting.claims.evidence import NOT_SCORED, Evidence
-from bench.reporting.claims.run import Judgement
+from bench.reporting.claims.run import Decisions
 from bench.reporting.claims.verdict import FEWEST
 from bench.reporting.paper.shapes import STAGES
 from bench.reporting.setting import Commands
 from bench.reporting.tables.table import Footnote
 
 
-def missing(judgement: Judgement, commands: Commands) -> Iterator[Footnote]:
+def missing(decisions: Decisions, commands: Commands) -> Iterator[Footnote]:
     """The command for all methods as the preset trains them, those for each method with other settings and for each
     stage, and the one for trainings that ended and were not scored so."""
-    task, sides = judgement.task.name, list(_sides(judgement))
+    task, sides = decisions.task.name, list(_sides(decisions))
     candidates = list(dict.fromkeys(side.candidate for side in sides if side.begun < FEWEST))
     plain = [candidate.method for candidate in candidates if not candidate.settings and not candidate.is_stage]
     if plain:
@@ -34,8 +34,8 @@ def missing(judgement: Judgement, commands: Commands) -> Iterator[Footnote]:
         yield Footnote("trained, but not scored so", command=commands.evaluate(task, old))
 
 
-def _sides(judgement: Judgement) -> Iterator[Evidence]:
+def _sides(decisions: Decisions) -> Iterator[Evidence]:
     """All evidence."""
-    for judged in judgement.judged:
-        for side in judged.sides.values():
+    for decided in decisions.decided:
+        for side in decided.sides.values():
             yield from side.both

@@ -28,7 +28,7 @@ PLOT_HEIGHT = 2.3
 LEFT, LEGEND = 0.6, 0.2
 """Inches left of the axes, for their label; and for each line of the legend above them."""
 ENTRIES = 4
-"""Of the legend in a line as wide as the page."""
+"""Entries of the legend in a line as wide as the page."""
 GROUP = 0.8
 """Width of a group of bars; groups are 1 apart."""
 HATCHES = ("", "////")
@@ -67,17 +67,17 @@ class Bars:
 
 def _missing(charts: Sequence[Chart], collected: Collected) -> list[str]:
     """`lambda = 0: not measured`, once for each slot and reason."""
-    found = []
+    lines = []
     for one in charts:
         for slot, bars in zip(collected.slots, one.bars, strict=True):
             if not any(bars):
-                found.append(f"{slot.label}: not run")
-            found += [
+                lines.append(f"{slot.label}: not run")
+            lines += [
                 f"{slot.label}, {direction_name(bar.direction)}, {one.quantity.name}: {bar.missing}"
                 for bar in bars
                 if bar is not None and not bar.values
             ]
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys(lines))
 
 
 def _group_names(collected: Collected, width: float) -> list[str]:

@@ -47,13 +47,13 @@ class FigureRequest:
     """`images=N` or `seconds=S`: only cells of this one; empty: there must be one alone."""
 
     def options(self, *names: str) -> dict[str, object]:
-        """Those of `names` (`preset`, `data`, ...) that are not the default, for a command."""
+        """The options among `names` (`preset`, `data`, ...) that are not the default, for a command."""
         defaults = {"preset": "quick", "data": "auto", "domains": "", "budget": "", "results": DEFAULT_RESULTS}
         return {name: getattr(self, name) for name in names if getattr(self, name) != defaults[name]}
 
     @property
     def anywhere(self) -> FigureRequest:
-        """Without this machine's folders: for what is written into a picture."""
+        """The request without this machine's folders: for what is written into a picture."""
         known = self.data in ("auto", *DRAWN)
         return replace(self, results=DEFAULT_RESULTS, data=self.data if known else "FOLDER")
 
@@ -74,7 +74,7 @@ class Slot:
     """One place of a figure: a bar, a point, a block of images."""
 
     label: str
-    """As it stands in the figure."""
+    """Name in the figure."""
     methods: tuple[str, ...]
     """`name[:variant]`, that of the paper first, then what may stand in for it (the figure says so)."""
     settings: Settings = no_settings
@@ -141,7 +141,7 @@ class Collected:
 
     task: str
     folder: Path
-    """Of the task's cells."""
+    """Folder of the task's cells."""
     setting: Setting
     slots: tuple[Slot, ...]
     found: tuple[SlotCells | None, ...]
@@ -168,9 +168,9 @@ class Remedy:
     """The commands that make what is missing."""
 
     typed: tuple[str, ...]
-    """To be typed here."""
+    """Commands to type here."""
     printed: tuple[str, ...]
-    """For the picture: without this machine's folders."""
+    """Commands for the picture: without this machine's folders."""
 
     def __str__(self) -> str:
         return "; ".join(self.typed)

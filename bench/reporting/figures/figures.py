@@ -47,7 +47,7 @@ class PaperFigure:
     """One figure of the paper."""
 
     title: str
-    """In our words."""
+    """Title in our words."""
     task: str
     """The paper's; any other can be asked for."""
     kind: Bars | Curves | Grid | Embedding
@@ -69,7 +69,7 @@ def _moco(preset: str, image_size: int) -> Mapping[str, Any]:
 
 
 def _map_of_4(preset: str, image_size: int) -> Mapping[str, Any]:
-    """As many halvings as leave CycleGAN 4 x 4."""
+    """The number of halvings that leaves CycleGAN a map of 4 x 4."""
     return {"downsamplings": (image_size // 4).bit_length() - 1}
 
 

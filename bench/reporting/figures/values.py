@@ -28,7 +28,7 @@ class Quantity:
     metric: str
     """`accuracy` or `fid`."""
     name: str
-    """For the axis label."""
+    """Name on the axis."""
     protocols: tuple[str, ...]
     """Nearest to the paper's first. One is taken for a whole chart: the one that has most of its values."""
 
@@ -53,7 +53,7 @@ class SlotValues:
     seeds: tuple[int, ...]
     """Seeds with a value."""
     values: tuple[float, ...]
-    """Theirs."""
+    """Their values, in the order of `seeds`."""
     begun: int
     """Cells that were begun, failed ones too."""
     low: float | None
@@ -87,7 +87,7 @@ class Chart:
     """Slot by slot, direction by direction; None where there is no cell."""
 
     def measured(self, direction: str | None = None) -> list[SlotValues]:
-        """Those that have a value."""
+        """The bars that have a value."""
         return [bar for slot in self.bars for bar in slot if bar and bar.values and direction in (None, bar.direction)]
 
     @property

@@ -23,9 +23,16 @@ def build_board(task: str, records: SettingRecords) -> Board:
     notes, events = _notes(records), tuple(_events(records, rows))
     sheets: list[Sheet] = []
     for name, scores in records.directions.items():
-        of = Direction(name, title, notes, events, rows, tuple(rows.in_direction(scores)))
-        made = [overview(of), *further(of), *over_images(of), *over_seeds(of), *ranks(of), *improvements(of)]
-        sheets += [*made, *class_tables(of)]
+        direction = Direction(name, title, notes, events, rows, tuple(rows.in_direction(scores)))
+        tables = [
+            overview(direction),
+            *further(direction),
+            *over_images(direction),
+            *over_seeds(direction),
+            *ranks(direction),
+            *improvements(direction),
+        ]
+        sheets += [*tables, *class_tables(direction)]
     if not sheets:
         sheets.append(nothing_scored(Direction("", title, notes, events, rows, tuple(rows.in_direction([])))))
     return Board(setting, title, tuple(sheets))

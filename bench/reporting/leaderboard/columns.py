@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from bench.reporting.tables.marks import Marks
-from bench.reporting.tables.table import Better, Cell, Column
+from bench.reporting.tables.table import Better, Column, TableCell
 from bench.spec.protocols import ALL, PROTOCOLS
 from bench.store.query import Floor, MeasureKey, Measurement, RowScores
 from metrics.statistics.comparing import BestSet, best_of
@@ -59,7 +59,7 @@ class MeasuredColumn:
 
     @cached_property
     def best(self) -> BestSet | None:
-        """Which rows cannot be told from the best, by their numbers as texts; None below two that can be compared."""
+        """Rows not distinguishable from the best, by their numbers as texts; None below two that can be compared."""
         if len(self.measurements) < 2 or not self.comparable:
             return None
         over = {f"{i:06d}": interval for i, interval in self.over.items()}
@@ -68,7 +68,7 @@ class MeasuredColumn:
         return best_of(over, self.higher_is_better, known)
 
     def bold(self, row: int) -> bool:
-        """Whether the row cannot be told from the best."""
+        """Whether the row is not distinguishable from the best."""
         return self.best is not None and f"{row:06d}" in self.best.members
 
     def heading(self, label: str, in_title: bool = False) -> Column:
@@ -76,53 +76,53 @@ class MeasuredColumn:
         protocol = PROTOCOLS[self.protocol]
         return Column(label, protocol.name, protocol.unit, better(protocol.name), in_title=in_title)
 
-    def cell(self, row: int, state: str, begun: int, marks: Marks) -> Cell:
+    def cell(self, row: int, state: str, begun: int, marks: Marks) -> TableCell:
         """Mean ± deviation over seeds and k/n of the `begun` seeds; or why there is none.
 
         `state`: that of the cells, if nothing was scored.
         """
         row_scores = self.scores[row]
         if row_scores is None:
-            return Cell(missing=state, seeds=(0, begun), role="ours")
+            return TableCell(missing=state, seeds=(0, begun), role="ours")
         measurement = self.asked.get(row)
         blank = row_scores.measurements.get(MeasureKey(self.protocol, "", self.label))
         reasons = list(dict.fromkeys(reason for held in (measurement, blank) if held for reason in held.reasons))
         if measurement is None or not measurement.values:
-            return Cell(missing="; ".join(reasons), seeds=(0, begun), role="ours")
+            return TableCell(missing="; ".join(reasons), seeds=(0, begun), role="ours")
         if measurement.counts is None:
             reasons.append(UNEQUAL)
         over = self.over[row]
-        return Cell(
+        return TableCell(
             value=over.mean, deviation=over.deviation, low=over.low, high=over.high, seeds=(over.k, begun),
             images=measurement.counts, bold=self.bold(row), marks=tuple(map(marks.letter, reasons)), role="ours",
         )  # fmt: skip
 
-    def over_images(self, row: int) -> Cell:
+    def over_images(self, row: int) -> TableCell:
         """The mean with its 95 % interval over images."""
         measurement = self.measurements.get(row)
         if measurement is None or measurement.deviation is None:
-            return Cell(role="ours")
+            return TableCell(role="ours")
         mean = self.over[row].mean
         assert mean is not None
         reach = NORMAL_95 * measurement.deviation
-        return Cell(value=mean, low=mean - reach, high=mean + reach, images=measurement.counts, role="ours")
+        return TableCell(value=mean, low=mean - reach, high=mean + reach, images=measurement.counts, role="ours")
 
-    def over_seeds(self, row: int, begun: int) -> Cell:
+    def over_seeds(self, row: int, begun: int) -> TableCell:
         """The mean with its 95 % interval over seeds, if there are several."""
         measurement = self.measurements.get(row)
         if measurement is None or len(measurement.values) < 2:
-            return Cell(role="ours")
+            return TableCell(role="ours")
         over = self.over[row]
-        return Cell(
+        return TableCell(
             value=over.mean, low=over.low, high=over.high, seeds=(over.k, begun), images=measurement.counts, role="ours"
         )
 
-    def on_real(self) -> Cell:
+    def on_real(self) -> TableCell:
         """What the same encoder says of the target domain's own test images: the ceiling of a translation accuracy."""
         values = {value for measurement in self.asked.values() for value in measurement.on_real}
-        return Cell(value=values.pop(), decimals=2, role="reference") if len(values) == 1 else Cell()
+        return TableCell(value=values.pop(), decimals=2, role="reference") if len(values) == 1 else TableCell()
 
-    def floors(self) -> list[Cell]:
+    def floors(self) -> list[TableCell]:
         """The floor, with its n where that is not the values' own; one for each n where these differ."""
         floors: dict[tuple[int, int, int], Floor] = {}
         for measurement in self.asked.values():
@@ -130,7 +130,7 @@ class MeasuredColumn:
                 floors.setdefault(floor[2:], floor)
         same_n = len(floors) == 1 and all(floor.n == floor.n_translated for floor in floors.values())
         return [
-            Cell(
+            TableCell(
                 value=floor.value, deviation=floor.deviation or None, images=(floor.n, floor.n_reference),
                 images_in_name=same_n, role="reference",
             )
@@ -173,7 +173,7 @@ def headings(columns: Sequence[MeasuredColumn]) -> list[Column]:
 def about_bold(columns: Iterable[MeasuredColumn]) -> list[str]:
     """What was tested, and where nothing could be."""
     notes = sorted({column.best.note for column in columns if column.best})
-    told = [note for note in notes if note.startswith("bold")] or notes
+    shown = [note for note in notes if note.startswith("bold")] or notes
     if any(len(column.measurements) > 1 and not column.comparable for column in columns):
-        told.append("nothing is bold in a column whose numbers of images differ: those values cannot be compared")
-    return told
+        shown.append("nothing is bold in a column whose numbers of images differ: those values cannot be compared")
+    return shown

@@ -10,7 +10,7 @@ from bench.reporting.leaderboard.board import Sheet
 from bench.reporting.leaderboard.columns import MeasuredColumn, measures
 from bench.reporting.leaderboard.rows import Rows
 from bench.reporting.tables.marks import Marks
-from bench.reporting.tables.table import Cell, Column, Footnote, Group, Table
+from bench.reporting.tables.table import Column, Footnote, RowGroup, Table, TableCell
 from bench.spec.protocols import PROTOCOLS
 from bench.store.query import MethodRow, RowScores
 
@@ -34,7 +34,7 @@ class Direction:
 
     name: str
     title: str
-    """Of the board."""
+    """Title of the board."""
     notes: tuple[str, ...]
     """About all of the board."""
     events: tuple[str, ...]
@@ -45,7 +45,7 @@ class Direction:
 
     @cached_property
     def scores(self) -> tuple[RowScores | None, ...]:
-        """Those of `entries`."""
+        """The scores of `entries`."""
         return tuple(row_scores for _, row_scores in self.entries)
 
     @cached_property
@@ -61,29 +61,35 @@ class Direction:
     def classes(self, protocol: str) -> list[str]:
         """The labels that have records by `protocol`, in their stored order: all, then each class."""
         return list(
-            dict.fromkeys(key.label for of in self.scores if of for key in of.measurements if key.protocol == protocol)
+            dict.fromkeys(
+                key.label
+                for row_scores in self.scores
+                if row_scores
+                for key in row_scores.measurements
+                if key.protocol == protocol
+            )
         )
 
-    def names(self, index: int, marks: Marks) -> tuple[Cell, Cell]:
+    def names(self, index: int, marks: Marks) -> tuple[TableCell, TableCell]:
         """The cells that name a row."""
         row, row_scores = self.entries[index]
-        return self.rows.name(row, marks), Cell(row_scores.style if row_scores else "")
+        return self.rows.name(row, marks), TableCell(row_scores.style if row_scores else "")
 
-    def values(self, index: int, columns: Sequence[MeasuredColumn], marks: Marks) -> list[Cell]:
+    def values(self, index: int, columns: Sequence[MeasuredColumn], marks: Marks) -> list[TableCell]:
         """A row's cells in measured columns."""
         row, _ = self.entries[index]
         state = self.rows.unscored.get(row, "")
         return [column.cell(index, state, len(row.cells), marks) for column in columns]
 
     def sheet(
-        self, heading: str, columns: Sequence[Column], groups: Sequence[Sequence[Sequence[Cell]]], marks: Marks,
+        self, heading: str, columns: Sequence[Column], groups: Sequence[Sequence[Sequence[TableCell]]], marks: Marks,
         footnotes: Iterable[str], first: bool = False,
     ) -> Sheet:  # fmt: skip
         """A table of this direction; empty groups are left out."""
         table = Table(
             title=f"{self.title}; {self.name}" + ("" if first else f": {heading}"),
             columns=tuple(columns),
-            groups=tuple(Group(tuple(map(tuple, rows))) for rows in groups if rows),
+            groups=tuple(RowGroup(tuple(map(tuple, rows))) for rows in groups if rows),
             notes=(*self.notes, *(self.events if first else ())),
             footnotes=(*marks.footnotes, *map(Footnote, footnotes)),
             stub=2,
@@ -91,23 +97,23 @@ class Direction:
         return Sheet(heading, 2 if first else 3, table)
 
 
-def reference_rows(columns: Sequence[MeasuredColumn], before: int, after: int) -> list[list[Cell]]:
+def reference_rows(columns: Sequence[MeasuredColumn], before: int, after: int) -> list[list[TableCell]]:
     """What real images get: by the judge, and against each other; rows without a value are left out.
 
     `before`, `after`: how many columns stand on both sides of the measured ones, names included.
     """
 
-    def row(name: str, values: Sequence[Cell]) -> list[Cell]:
-        return [Cell(name), *[Cell()] * (before - 1), *values, *[Cell()] * after]
+    def row(name: str, values: Sequence[TableCell]) -> list[TableCell]:
+        return [TableCell(name), *[TableCell()] * (before - 1), *values, *[TableCell()] * after]
 
     on_real = [column.on_real() for column in columns]
     rows = [row(REAL_ROW, on_real)] if any(cell.value is not None for cell in on_real) else []
     floors = [column.floors() for column in columns]
     for i in range(max(map(len, floors), default=0)):
-        rows.append(row(FLOOR_ROW, [of[i] if i < len(of) else Cell() for of in floors]))
+        rows.append(row(FLOOR_ROW, [cells[i] if i < len(cells) else TableCell() for cells in floors]))
     return rows
 
 
-def has_floor(rows: Sequence[Sequence[Cell]]) -> bool:
+def has_floor(rows: Sequence[Sequence[TableCell]]) -> bool:
     """Whether a row of floors is among `rows`."""
     return any(row[0].text == FLOOR_ROW for row in rows)

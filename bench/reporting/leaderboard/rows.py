@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from bench.reporting.tables.marks import Marks
-from bench.reporting.tables.table import Cell
+from bench.reporting.tables.table import TableCell
 from bench.spec.run_spec import flat_values
 from bench.store.query import MethodRow, RowScores, SettingRecords
 
@@ -44,7 +44,7 @@ class Rows:
 
     @cached_property
     def weak(self) -> set[MethodRow]:
-        """Those that used a network trained on labels."""
+        """Rows that used a network trained on labels."""
         return {row for row in self.records.rows if self.records.any_weak(row)}
 
     @cached_property
@@ -57,12 +57,12 @@ class Rows:
     def unscored(self) -> dict[MethodRow, str]:
         """Rows of which nothing was scored, and the state of their cells: `failed` if one has failed."""
         states = self.records.columns.texts("state")
-        found = {}
+        by_row = {}
         for row in self.records.rows:
             if not self.scored.intersection(row.cells):
                 of_cells = Counter(states[cell] for cell in row.cells)
-                found[row] = "failed" if "failed" in of_cells else of_cells.most_common(1)[0][0]
-        return found
+                by_row[row] = "failed" if "failed" in of_cells else of_cells.most_common(1)[0][0]
+        return by_row
 
     def in_direction(self, scores: list[RowScores]) -> Iterator[tuple[MethodRow, RowScores | None]]:
         """Each of the `scores` of a direction with its row, and each row without any scores, in the order of rows."""
@@ -72,11 +72,11 @@ class Rows:
         for row in self.records.rows:
             yield from ((row, row_scores) for row_scores in by_row.get(row, ()))
 
-    def name(self, row: MethodRow, marks: Marks) -> Cell:
+    def name(self, row: MethodRow, marks: Marks) -> TableCell:
         """The cell that names `row`."""
         if row not in self.weak:
-            return Cell(self.names[row])
-        return Cell(self.names[row], marks=(marks.sign(WEAK, self.about_weak),))
+            return TableCell(self.names[row])
+        return TableCell(self.names[row], marks=(marks.sign(WEAK, self.about_weak),))
 
     @cached_property
     def about_weak(self) -> str:

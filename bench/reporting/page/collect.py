@@ -41,7 +41,7 @@ class StoredCell:
 
     @property
     def seed(self) -> int:
-        """Of the training."""
+        """The seed of the training."""
         return int(self.spec["seed"])
 
     @property
@@ -65,8 +65,8 @@ class StoredCell:
         for score in self.scores.values():
             if isinstance(score.get("doctor"), dict):
                 return dict(score["doctor"])
-        found = self.environment.get("doctor")
-        return dict(found) if isinstance(found, dict) else {}
+        recorded = self.environment.get("doctor")
+        return dict(recorded) if isinstance(recorded, dict) else {}
 
     def losses(self) -> list[tuple[int, dict[str, float]]]:
         """(step, {loss: mean}) of each line of the log. A line that a killed process cut off is passed over."""
@@ -74,14 +74,14 @@ class StoredCell:
             lines = (self.folder / "log.jsonl").read_text(encoding="utf-8", errors="replace").splitlines()
         except OSError:
             return []
-        found = []
+        entries = []
         for line in lines:
             try:
                 entry = json.loads(line)
-                found.append((int(entry["step"]), {str(k): float(v) for k, v in entry["losses"].items()}))
+                entries.append((int(entry["step"]), {str(k): float(v) for k, v in entry["losses"].items()}))
             except (ValueError, KeyError, TypeError, AttributeError):
                 continue
-        return found
+        return entries
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ class RowCells:
     weak: bool
     """Whether it is weakly supervised."""
     cells: tuple[StoredCell, ...]
-    """By seed."""
+    """The cells in the order of seeds."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ class Results:
     task: Task
     records: SettingRecords
     rows: dict[MethodRow, RowCells]
-    """In the order of `records`."""
+    """Rows with their cells, in the order of `records`."""
 
     @property
     def setting(self) -> Setting:
@@ -112,12 +112,12 @@ class Results:
 
     @property
     def title(self) -> str:
-        """For headings."""
+        """The setting for headings."""
         return f"{setting_title(self.task.name, self.setting)}, {self.setting.budget}"
 
     @cached_property
     def cells(self) -> tuple[StoredCell, ...]:
-        """Of all rows."""
+        """The cells of all rows."""
         return tuple(cell for row in self.rows.values() for cell in row.cells)
 
     @property
@@ -129,8 +129,8 @@ class Results:
     def directions(self) -> list[str]:
         """Such as `mnist->svhn`, in the task's order as far as it names them."""
         known = [self.task.direction_name(direction) for direction in self.task.directions]
-        found = list(self.records.directions)
-        return sorted(found, key=lambda name: (known.index(name) if name in known else len(known), found.index(name)))
+        stored = list(self.records.directions)
+        return sorted(stored, key=lambda name: (known.index(name) if name in known else len(known), stored.index(name)))
 
     def measurements(self) -> Iterator[tuple[str, str, str, Measurement]]:
         """(direction, protocol, class, measurement) of every row."""
@@ -139,17 +139,17 @@ class Results:
 
     @cached_property
     def classes(self) -> list[str]:
-        """In label order: records stand in it."""
+        """Names of the classes in label order, in which records are stored."""
         return [label for label in dict.fromkeys(label for _, _, label, _ in self.measurements()) if label != ALL]
 
     @property
     def unknown_protocols(self) -> list[str]:
-        """Those of records that this version cannot show."""
+        """Protocols of records that this version cannot show."""
         return sorted({protocol for _, protocol, _, _ in self.measurements()} - set(PROTOCOLS))
 
     @property
     def seeds(self) -> list[int]:
-        """Of all cells."""
+        """The seeds of all cells."""
         return sorted({cell.seed for cell in self.cells})
 
 
@@ -159,11 +159,11 @@ def collect(results: Path, task: str = "") -> list[Results]:
     Raises BenchError, with the command that makes some, if there is none.
     """
     names = [get_task(task).name] if task else list(TASKS)
-    found = [one for name in names for one in _of_task(results, TASKS[name])]
-    if not found:
+    every = [one for name in names for one in _of_task(results, TASKS[name])]
+    if not every:
         what = f"no results of {task}" if task else "no results"
         raise BenchError(f"{what} in {results}", command("run", task=task or "sketch2real"))
-    return found
+    return every
 
 
 def _of_task(results: Path, task: Task) -> Iterator[Results]:

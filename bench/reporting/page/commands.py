@@ -22,19 +22,19 @@ CHECKPOINT = "CHECKPOINT"
 
 
 @dataclass(frozen=True)
-class Made:
+class RowCommands:
     """How the cells of one row were made."""
 
     row: str
     commands: tuple[str, ...]
-    """To be typed, one after the other."""
+    """What to type, one after the other."""
     cells: tuple[tuple[int, str, str], ...]
     """(seed, identity, state) of each."""
     remarks: tuple[str, ...]
     """What has to be put in, or what stands in the way of the same identity; none: the command makes these cells."""
 
 
-def made(results: Results) -> list[Made]:
+def row_commands(results: Results) -> list[RowCommands]:
     """One entry for each row."""
     return [_of_row(results, row.cells) for row in results.rows.values()]
 
@@ -46,7 +46,7 @@ def spec_of(cell: StoredCell) -> RunSpec:
     return RunSpec(**{**values, "domains": tuple(values["domains"]), "budget": Budget(**values["budget"])})
 
 
-def _of_row(results: Results, cells: Sequence[StoredCell]) -> Made:
+def _of_row(results: Results, cells: Sequence[StoredCell]) -> RowCommands:
     first = spec_of(cells[0])
     overrides, remarks = _overrides(results, first)
     options: dict[str, object] = {"task": first.task, "methods": first.method, "preset": first.preset}
@@ -58,7 +58,7 @@ def _of_row(results: Results, cells: Sequence[StoredCell]) -> Made:
         remarks.append(f"{CHECKPOINT}: the published checkpoint of identity {first.weights}, or several NETWORK=FILE")
     options |= {"set": overrides, "protocols": ",".join(_protocols(results, cells))}
     commands = [command("run" if results.trained else "evaluate", **options), *_other_styles(results, cells)]
-    return Made(
+    return RowCommands(
         cells[0].row,
         tuple(commands),
         tuple((cell.seed, str(cell.spec["identity"]), cell.state) for cell in cells),

@@ -19,14 +19,14 @@ SMALL_N = 500
 def banner(results: Results) -> list[str]:
     """Why no number of this setting may stand beside the paper's; empty for published settings on real data."""
     kind, preset = results.setting.data_kind, results.setting.preset
-    found = []
+    reasons = []
     if kind != "real":
-        found.append(f"{kind} data: {DATA_WARNING.get(kind, 'not comparable')}")
+        reasons.append(f"{kind} data: {DATA_WARNING.get(kind, 'not comparable')}")
     if not results.trained:
-        found.append(GIVEN_WARNING)
+        reasons.append(GIVEN_WARNING)
     elif preset != "paper":
-        found.append(f"preset {preset}: {PRESET_WARNING.get(preset, 'not comparable with the paper')}")
-    return found
+        reasons.append(f"preset {preset}: {PRESET_WARNING.get(preset, 'not comparable with the paper')}")
+    return reasons
 
 
 def failures(results: Results) -> list[str]:
@@ -122,7 +122,7 @@ def _not_measured(results: Results) -> Iterator[str]:
 
 
 def protocols(results: Results) -> list[Protocol]:
-    """Those of the records, in the order of PROTOCOLS."""
+    """The protocols of the records, in the order of PROTOCOLS."""
     named = {protocol for _, protocol, _, _ in results.measurements()}
     return [protocol for name, protocol in PROTOCOLS.items() if name in named]
 

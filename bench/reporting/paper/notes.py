@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from bench.reporting.paper.published import inconsistencies
 from bench.reporting.paper.shapes import JUDGE, STAGES, Shape
-from bench.reporting.paper.values import Found, places
+from bench.reporting.paper.values import PaperMeasurements, places
 from bench.reporting.setting import Commands
 from bench.reporting.tables.table import Footnote
 
@@ -18,57 +18,61 @@ def sources(shape: Shape) -> list[str]:
     return list(dict.fromkeys(place.published.table for place in places(shape.lines)))
 
 
-def header(shape: Shape, found: Found) -> tuple[str, ...]:
-    """Whose the published values are; which of ours stand where, by which protocols, in which setting."""
+def header(shape: Shape, measured: PaperMeasurements) -> tuple[str, ...]:
+    """The source of the published values; which of ours stand where, by which protocols, in which setting."""
     methods = []
     for index, column in enumerate(shape.columns):
-        name = next(found.methods[place.candidates] for line in shape.lines if (place := line.places[index]))
+        name = next(measured.methods[place.candidates] for line in shape.lines if (place := line.places[index]))
         if name not in _NO_METHODS:
             methods.append(f"{column.label} = {name}")
-    protocols = dict.fromkeys(found.protocols[chain] for line in shape.lines for chain in line.chains)
+    protocols = dict.fromkeys(measured.protocols[chain] for line in shape.lines for chain in line.chains)
     lines = ["published: Lavoie et al., ICLR 2021, arXiv 2010.01262"]
     if methods:
         lines.append("ours: " + ", ".join(methods))
-    lines.append(f"ours by {', '.join(protocols)}; {found.setting or 'nothing measured yet'}")
+    lines.append(f"ours by {', '.join(protocols)}; {measured.setting or 'nothing measured yet'}")
     return tuple(lines)
 
 
-def plain_footnotes(shape: Shape, found: Found, tests: Sequence[str], commands: Commands | None) -> list[Footnote]:
+def plain_footnotes(
+    shape: Shape, measured: PaperMeasurements, tests: Sequence[str], commands: Commands | None
+) -> list[Footnote]:
     """How to read ours, what to type for what is missing, and what is wrong with the paper's table as a whole."""
-    missing = _missing(shape, found, commands) if commands else []
-    return [*_reading(shape, found, tests), *missing, *_inconsistencies(shape)]
+    missing = _missing(shape, measured, commands) if commands else []
+    return [*_reading(shape, measured, tests), *missing, *_inconsistencies(shape)]
 
 
-def _reading(shape: Shape, found: Found, tests: Sequence[str]) -> list[Footnote]:
+def _reading(shape: Shape, measured: PaperMeasurements, tests: Sequence[str]) -> list[Footnote]:
     notes = []
-    if any(result.values for result in found.measured.values()):
+    if any(result.values for result in measured.measured.values()):
         notes.append(
             "ours: mean ± sample standard deviation over seeds, and [k/n] where only k of n seeds have a value"
         )
-    if any(found.compares(chain) for line in shape.lines for chain in line.chains):
+    if any(measured.compares(chain) for line in shape.lines for chain in line.chains):
         notes.append(
             "difference: ours less published, with the 95 % interval of ours (over seeds; for one seed over images): "
             "the paper gives no deviations"
         )
     notes += [f"ours, {test}" for test in tests]
-    if any(found.unequal(line, chain) for line in shape.lines for chain in line.chains):
+    if any(measured.unequal(line, chain) for line in shape.lines for chain in line.chains):
         notes.append("nothing of ours is bold in a row whose numbers of images differ: those values cannot be compared")
     notes += [
         f"{used} stands in for {candidates[0]}, which the paper's authors ran"
-        for candidates, used in found.methods.items()
+        for candidates, used in measured.methods.items()
         if used != candidates[0]
     ]
     return [Footnote(text) for text in notes]
 
 
-def _missing(shape: Shape, found: Found, commands: Commands) -> list[Footnote]:
+def _missing(shape: Shape, measured: PaperMeasurements, commands: Commands) -> list[Footnote]:
     """What to type for what is not there, task by task. The judge's accuracy comes with any run."""
     notes = []
     asked = [(place, chain) for line in shape.lines for place in places([line]) for chain in line.chains]
     for task in dict.fromkeys(place.task for place, _ in asked):
         of_task = [key for key in asked if key[0].task == task]
-        missing = [found.methods[place.candidates] for place, chain in of_task if (place, chain) not in found.measured]
-        known = {found.methods[place.candidates] for place, chain in of_task if (place, chain) in found.measured}
+        missing = [
+            measured.methods[place.candidates] for place, chain in of_task if (place, chain) not in measured.measured
+        ]
+        known = {measured.methods[place.candidates] for place, chain in of_task if (place, chain) in measured.measured}
         names = list(dict.fromkeys(missing))
         if new := [name for name in names if name not in known | _NO_METHODS]:
             notes.append(Footnote("not measured (-); this measures it", command=commands.run(task, new)))
@@ -83,7 +87,7 @@ def _missing(shape: Shape, found: Found, commands: Commands) -> list[Footnote]:
 
 
 def _inconsistencies(shape: Shape) -> list[Footnote]:
-    """Those that are about the whole table."""
+    """The inconsistencies of the whole table."""
     notes = dict.fromkeys(note for source in sources(shape) for note in inconsistencies(source))
     numbers = [place.published for place in places(shape.lines)]
-    return [Footnote(note.told) for note in notes if not any(map(note.about, numbers))]
+    return [Footnote(note.footnote) for note in notes if not any(map(note.about, numbers))]
