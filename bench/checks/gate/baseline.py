@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from bench.checks.gate.trainings import FAILED, Made, Measure, Training
+from bench.checks.gate.trainings import FAILED, Made, Measure, StoredTraining
 from bench.core.errors import BenchError, nearest
 from bench.core.files import write_json
 from bench.core.installation import shipped_results
@@ -285,7 +285,7 @@ def _flat(nested: Mapping[str, Mapping[str, Any]]) -> dict[Measure, Any]:
 
 
 def gather(
-    name: str, task: str, chosen: Sequence[Training], root: Path, classes: int, data: str, domains: str
+    name: str, task: str, chosen: Sequence[StoredTraining], root: Path, classes: int, data: str, domains: str
 ) -> Baseline:
     """A baseline of `chosen`: trainings that differ in method, its budget and seed alone, finished or failed.
 
@@ -317,7 +317,7 @@ def gather(
     return Baseline(name, task, shared, classes, seeds, data, domains, protocols, methods, kept, environments)
 
 
-def _differs(of: Training, made: Mapping[Measure, Made]) -> BenchError:
+def _differs(of: StoredTraining, made: Mapping[Measure, Made]) -> BenchError:
     differing = sorted(at for at in {*made, *of.made} if made.get(at) != of.made.get(at))
     told = ", ".join(f"{at.protocol} {at.direction}" for at in differing)
     return BenchError(
