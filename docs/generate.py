@@ -33,9 +33,9 @@ def pages() -> list[Path]:
 def rendered(text: str) -> str:
     """`text` of a page with its generated parts as they have to be. Raises KeyError for an unknown one."""
 
-    def block(found: re.Match[str]) -> str:
-        name, *arguments = found[2].split()
-        return f"{found[1]}\n{BLOCKS[name](*arguments).strip()}\n\n{found[3]}"
+    def block(match: re.Match[str]) -> str:
+        name, *arguments = match[2].split()
+        return f"{match[1]}\n{BLOCKS[name](*arguments).strip()}\n\n{match[3]}"
 
     return BLOCK.sub(block, text)
 
@@ -84,16 +84,16 @@ DIFFERENCES = ("Deliberate differences", "Paper and code differ")
 
 def sections(module: str) -> dict[str, list[str]]:
     """Paragraphs of the docstring: `about` until the first difference or trap, `traps`, and `differences`, the rest."""
-    found: dict[str, list[str]] = {"about": [], "differences": [], "traps": []}
+    paragraphs: dict[str, list[str]] = {"about": [], "differences": [], "traps": []}
     current = "about"
     for paragraph in (import_module(module).__doc__ or "").strip().split("\n\n"):
         if paragraph.startswith(TRAPS):
-            found["traps"].append(paragraph)
+            paragraphs["traps"].append(paragraph)
             continue
         if paragraph.startswith(DIFFERENCES):
             current = "differences"
-        found[current].append(paragraph)
-    return found
+        paragraphs[current].append(paragraph)
+    return paragraphs
 
 
 def docstring(module: str, part: str) -> str:
@@ -105,22 +105,22 @@ def field_docs(config: type) -> dict[str, str]:
     """Field -> the string below it in the source."""
     (definition,) = ast.parse(textwrap.dedent(inspect.getsource(config))).body
     assert isinstance(definition, ast.ClassDef)
-    found = {}
+    documentation = {}
     for node, following in zip(definition.body, definition.body[1:], strict=False):
         if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and isinstance(following, ast.Expr):
             assert isinstance(following.value, ast.Constant)
-            found[node.target.id] = " ".join(str(following.value.value).split())
-    return found
+            documentation[node.target.id] = " ".join(str(following.value.value).split())
+    return documentation
 
 
 def leaves(config: type, prefix: str = "") -> Iterator[tuple[str, Any, str]]:
     """(dotted name, default, documentation) of every setting, those of nested dataclasses included."""
-    documentation, hints, made = field_docs(config), get_type_hints(config), config()
+    documentation, hints, defaults = field_docs(config), get_type_hints(config), config()
     for field in dataclasses.fields(config):
         if dataclasses.is_dataclass(hints[field.name]):
-            yield from leaves(type(getattr(made, field.name)), f"{prefix}{field.name}.")
+            yield from leaves(type(getattr(defaults, field.name)), f"{prefix}{field.name}.")
         else:
-            yield prefix + field.name, getattr(made, field.name), documentation[field.name]
+            yield prefix + field.name, getattr(defaults, field.name), documentation[field.name]
 
 
 def value_text(value: Any) -> str:
@@ -135,14 +135,16 @@ def preset_values(method: str, key: str) -> str:
     """Where a preset has another value than the default."""
     from bench.spec.presets import PRESETS
 
-    told = []
+    texts = []
     for preset, kinds in PRESETS.items():
         for kind, settings in kinds.items():
             named = {f"{preset}, {kind}": settings.methods, f"{preset}, real {kind}": settings.real}
-            told += [
-                f"{name}: `{value_text(of[method][key])}`" for name, of in named.items() if key in of.get(method, {})
+            texts += [
+                f"{name}: `{value_text(values[method][key])}`"
+                for name, values in named.items()
+                if key in values.get(method, {})
             ]
-    return "<br>".join(told)
+    return "<br>".join(texts)
 
 
 def method_class(name: str) -> Any:
@@ -166,11 +168,11 @@ def facts(method: str) -> str:
     """What the registry and the class declare."""
     from methods.registry import registered
 
-    found, variants = method_class(method), [name for name in registered() if name.startswith(f"{method}:")]
+    cls, variants = method_class(method), [name for name in registered() if name.startswith(f"{method}:")]
     lines = [
         f"- name on the command line: `{method}`",
-        f"- supervision: {found.supervision}" + (" (tables mark it with an asterisk)" * (found.supervision != "none")),
-        f"- styles: {', '.join(found.style_sources) or 'none: one translation of an image'}",
+        f"- supervision: {cls.supervision}" + (" (tables mark it with an asterisk)" * (cls.supervision != "none")),
+        f"- styles: {', '.join(cls.style_sources) or 'none: one translation of an image'}",
     ]
     if variants:
         lines += ["- variants, trained only when they are named:", ""]
@@ -245,7 +247,9 @@ def quick_seconds(sweep: Any) -> float:
     nowhere = DOCS / "no-results"
     task = get_task(sweep.task)
     costs = Costs(nowhere, task, "quick", "cpu")
-    asked = SweepRequest(sweep.name, ("quick",), (), "embedded", "", "cpu", nowhere, 1, (), True)
+    asked = SweepRequest(
+        name=sweep.name, presets=("quick",), seeds=(), data="embedded", budget="", results=nowhere, device="cpu"
+    )
     budget = Budget("images", get_preset("quick", task.kind).images)
     total = 0.0
     paid: set[StageKey] = set()
@@ -297,18 +301,18 @@ def baseline(name: str) -> str:
     from bench.checks.gate.trainings import Measure
 
     stored = load(DOCS / "none", name)
-    watched, default = {(of.method, of.measure) for of in family_of(stored)}, plan(stored)
-    directions = list(dict.fromkeys(measure.direction for of in stored.methods.values() for measure in of.made))
+    watched, default = {(series.method, series.measure) for series in family_of(stored)}, plan(stored)
+    directions = list(dict.fromkeys(measure.direction for entry in stored.methods.values() for measure in entry.made))
     columns = [Measure(direction, protocol) for protocol in (ACCURACY, DISTANCE) for direction in directions]
     rows = []
-    for method, of in stored.methods.items():
+    for method, entry in stored.methods.items():
         series = {at: series_of(stored, method, at) for at in columns}
         texts = [
             number.stored_text().partition(" (")[0] + ("" if (method, at) in watched else " (not compared)")
             for at, number in series.items()
         ]
         failed = sum(bool(kept.failure) for kept in stored.of(method).values())
-        rows.append([method, of.budget, *texts, str(failed), f"{default.first}, up to {default.new[method]}"])
+        rows.append([method, entry.budget, *texts, str(failed), f"{default.first}, up to {default.new[method]}"])
     headers = ["method", "length", *(f"{at.protocol.partition('-')[0]} {at.direction}" for at in columns), "failed"]
     return table([cell(header) for header in [*headers, "new seeds"]], [[cell(text) for text in row] for row in rows])
 

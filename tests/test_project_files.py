@@ -91,12 +91,15 @@ def test_every_path_and_module_that_a_text_names_is_there() -> None:
 def test_git_ignores_what_commands_write_into_results_and_sees_what_is_shipped(
     tmp_path: Path, shapes: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    checkout = tmp_path / "checkout"  # the cache lies beside it
+
     def git(*arguments: str) -> str:
-        command = ["git", "-C", str(tmp_path), "-c", "user.name=x", "-c", "user.email=x", *arguments]
+        command = ["git", "-C", str(checkout), "-c", "user.name=x", "-c", "user.email=x", *arguments]
         return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
-    monkeypatch.chdir(tmp_path)
-    shutil.copy(ROOT / ".gitignore", tmp_path)
+    checkout.mkdir()
+    monkeypatch.chdir(checkout)
+    shutil.copy(ROOT / ".gitignore", checkout)
     git("init", "-q")
     git("add", ".")
     git("commit", "-qm", "a checkout")
@@ -112,13 +115,13 @@ def test_git_ignores_what_commands_write_into_results_and_sees_what_is_shipped(
         with pytest.raises(SystemExit) as caught:
             main()
         assert caught.value.code == 0, command
-    written = {path.relative_to(tmp_path / "results").parts[0] for path in (tmp_path / "results").rglob("*")}
+    written = {path.relative_to(checkout / "results").parts[0] for path in (checkout / "results").rglob("*")}
     assert written >= {"runs", "judges", "leaderboards", "report", "figures", "baselines", "table.md"}
     assert git("status", "--porcelain", "--untracked-files=all") == ""
     assert git("check-ignore", "results/checks/small.json")  # of check --rerun
     shipped = ["README.md", "paper.csv", "baselines/embedded/baseline.json", "leaderboards/mnist2svhn/board.md"]
     for name in shipped:
-        (tmp_path / "results" / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / "results" / name).touch()
+        (checkout / "results" / name).parent.mkdir(parents=True, exist_ok=True)
+        (checkout / "results" / name).touch()
     seen = git("status", "--porcelain", "--untracked-files=all").splitlines()
     assert sorted(seen) == sorted(f"?? results/{name}" for name in shipped)

@@ -38,10 +38,12 @@ def methods() -> str:
 
 def metrics() -> str:
     """Metric, direction, and the protocols it is measured by."""
-    found: dict[str, list[str]] = {}
+    protocols_of: dict[str, list[str]] = {}
     for protocol in PROTOCOLS.values():
-        found.setdefault(f"{protocol.metric} {'↑' if protocol.higher_is_better else '↓'}", []).append(protocol.name)
-    return _columns([(metric, ", ".join(names)) for metric, names in found.items()])
+        protocols_of.setdefault(f"{protocol.metric} {'↑' if protocol.higher_is_better else '↓'}", []).append(
+            protocol.name
+        )
+    return _columns([(metric, ", ".join(names)) for metric, names in protocols_of.items()])
 
 
 def presets() -> str:

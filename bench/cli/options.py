@@ -1,9 +1,57 @@
-"""What the command line's options hold: names, whole numbers and ranges, as typed. No heavy imports."""
+"""Options that several commands have, and what they hold: names, whole numbers and ranges. No heavy imports."""
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bench.cli import completion
 from bench.core.errors import BenchError, nearest
 
+TASKS = completion.one(completion.tasks)
+TaskOption = Annotated[str, typer.Option("--task", help="Task name; see: list tasks.", autocompletion=TASKS)]
+ResultsOption = Annotated[Path, typer.Option("--results", help="Folder of all results.")]
+MethodsOption = Annotated[
+    str,
+    typer.Option(
+        "--methods", "--method",
+        help="Names joined by commas, or package.module:Class; default: the six built-in ones.",
+        autocompletion=completion.joined(completion.methods),
+    ),
+]  # fmt: skip
+PresetOption = Annotated[
+    str,
+    typer.Option(
+        "--preset", help="quick or paper; see: list presets.", autocompletion=completion.one(completion.presets)
+    ),
+]
+DataOption = Annotated[
+    str, typer.Option("--data", help="auto (real if complete, else embedded), embedded, mnist-drawn, or a folder.")
+]
+DomainsOption = Annotated[str, typer.Option("--domains", help="source,target: two of a folder's domains.")]
+SetOption = Annotated[list[str] | None, typer.Option("--set", help="method.key=value; may be repeated.")]
+ProtocolsOption = Annotated[
+    str,
+    typer.Option(
+        help="Joined by commas: measured beside the usual ones; see: list protocols.",
+        autocompletion=completion.joined(completion.protocols),
+    ),
+]
+DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")]
+PrecisionOption = Annotated[
+    str, typer.Option("--precision", help="Of training: float32, bf16, or auto (bf16 on CUDA cards that have it).")
+]
+DevicesOption = Annotated[
+    int, typer.Option("--devices", min=1, help="How many one training is divided over; on the CPU: processes.")
+]
+LaunchOption = Annotated[str, typer.Option("--launch", help="local, or ray: cells are tasks of a Ray cluster.")]
+AddressOption = Annotated[
+    str, typer.Option("--address", help="HOST:PORT of the Ray cluster; default: one that is here.")
+]
+
+DEFAULT_RESULTS = Path("results")
 MOST_SEEDS = 10_000
 """In a range: a slip such as 0-200000000 is not to fill the memory."""
 

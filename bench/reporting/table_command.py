@@ -6,31 +6,23 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.core.errors import BenchError
-from bench.reporting.tables.output import data_option, deliver, form_of, joined, unmeasured, wants
+from bench.reporting.setting import DRAWN, command
+from bench.reporting.tables.output import deliver, form_of, joined, unmeasured, wants
 from bench.spec.tasks import get_task
+from bench.spec.where import Where
 from bench.store.query import Setting
 
 
-@dataclass(frozen=True)
-class TableRequest:
+@dataclass(frozen=True, kw_only=True)
+class TableRequest(Where):
     """What the user asked for, as typed."""
 
-    task: str
-    """Task name, or empty."""
     paper: str
     """Table of the paper, or empty: one of both."""
     form: str
     """`md`, `latex`, `csv` or `html`; empty: as the suffix of `out` says, else `md`."""
     out: Path | None
     """File to write instead of printing."""
-    preset: str
-    """Only cells of this preset; empty: any."""
-    data: str
-    """Only cells of this kind of data (`embedded`, `mnist-drawn`, `real`); empty: any."""
-    budget: str
-    """Only cells of this training length (`images=N`); empty: any."""
-    results: Path
-    """The results folder."""
 
     def wants(self, setting: Setting) -> bool:
         """Whether a setting may stand in the table."""
@@ -54,15 +46,15 @@ def _leaderboard(request: TableRequest, form: str) -> str:
     from bench.reporting.leaderboard.leaderboards import boards, render_boards
 
     task = get_task(request.task).name
-    found = boards(request.results, task, request.wants)
-    if not found:
+    shown = boards(request.results, task, request.wants)
+    if not shown:
         asked = [f"--{name} {value}" for name in ("preset", "data", "budget") if (value := getattr(request, name))]
-        preset = f" --preset {request.preset}" if request.preset else ""
+        data = request.data if request.data in DRAWN else ""
         raise BenchError(
             f"no results of {task} in {request.results}" + (f" with {' '.join(asked)}" if asked else ""),
-            f"python -m bench run --task {task}{preset}{data_option(request)}",
+            command("run", task=task, preset=request.preset, data=data),
         )
-    return render_boards(found, form)
+    return render_boards(shown, form)
 
 
 def _paper(request: TableRequest, form: str) -> str:

@@ -18,8 +18,8 @@ from methods.base import Context, Domains
 
 def one_cell(request: Request, job: Job) -> Request:
     """The request for `job` alone."""
-    own = [text for text in request.overrides if text.startswith(f"{job.spec.method}.")]
-    return replace(request, methods=(job.spec.method,), seeds=(job.spec.seed,), overrides=own)
+    overrides = [text for text in request.overrides if text.startswith(f"{job.spec.method}.")]
+    return replace(request, methods=(job.spec.method,), seeds=(job.spec.seed,), overrides=overrides)
 
 
 def run_alone(request: Request) -> bool:
@@ -53,6 +53,6 @@ def profile_cell(job: Job, session: Session, domains: Domains, results: Path) ->
     cell, spec, runtime = Cell(results, job.spec), job.spec, session.runtime
     stages = StageStore(cell.semantics, spec.data_version, spec.seed, runtime)
     method = prepared(job.build, domains, Context(weights_for(results, runtime), stages), spec, runtime)
-    found = profile_steps(method, domains, spec.seed, runtime, cell.folder / "profile")
+    profile = profile_steps(method, domains, spec.seed, runtime, cell.folder / "profile")
     print(f"\n{spec.method} seed {spec.seed}: where a training step's time goes ({cell.folder / 'profile'})\n")
-    print(found.text())
+    print(profile.text())

@@ -97,7 +97,7 @@ def _is_state(value: Any) -> bool:
 
 def _networks(name: str, path: Path, content: Mapping[str, Any]) -> States:
     for key, value in [
-        pair for own in (content, *content.values()) if isinstance(own, Mapping) for pair in own.items()
+        pair for level in (content, *content.values()) if isinstance(level, Mapping) for pair in level.items()
     ]:
         if isinstance(value, Tensor) and not _is_plain(value):
             raise BenchError(
@@ -109,14 +109,14 @@ def _networks(name: str, path: Path, content: Mapping[str, Any]) -> States:
         if not name:
             raise BenchError(f"--weights {path}: the state dict of which network?", f"write --weights NETWORK={path}")
         return {name: tensors}
-    found = {str(key): {str(k): v for k, v in value.items()} for key, value in content.items() if _is_state(value)}
-    if not found:
+    networks = {str(key): {str(k): v for k, v in value.items()} for key, value in content.items() if _is_state(value)}
+    if not networks:
         raise BenchError(
             f"--weights {path}: no state dict in it", f"found: {', '.join(map(str, content)) or 'nothing'}"
         )
-    if left := sorted(str(key) for key in content if str(key) not in found):
+    if left := sorted(str(key) for key in content if str(key) not in networks):
         say(f"{path.name}: left out: {', '.join(left)}")
-    return {f"{name}_{key}" if name else key: state for key, state in found.items()}
+    return {f"{name}_{key}" if name else key: state for key, state in networks.items()}
 
 
 def _is_plain(tensor: Tensor) -> bool:

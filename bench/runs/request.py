@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from multiprocessing import parent_process
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -20,33 +19,16 @@ from bench.spec.presets import KindPreset, get_preset
 from bench.spec.protocols import select
 from bench.spec.run_spec import Budget, RunSpec, check_override_methods, config_values, parse_overrides, resolve_config
 from bench.spec.tasks import Task, get_task
+from bench.spec.where import Where
 from methods.base import Translator
 
 
-@dataclass(frozen=True)
-class Request:
-    """What the user asked for, as typed."""
+@dataclass(frozen=True, kw_only=True)
+class Execution:
+    """On what, and how many at once, cells are trained and scored, as typed."""
 
-    task: str
-    """Task name."""
-    methods: Sequence[str]
-    """Names, or `package.module:Class`; empty: every built-in method."""
-    preset: str
-    """`quick` or `paper`."""
-    data: str
-    """`auto`, `embedded`, `mnist-drawn` or a folder."""
-    domains: str
-    """`a,b` for a folder with more than two domains, else empty."""
-    seeds: Sequence[int]
-    """One cell per method and seed."""
-    overrides: Sequence[str]
-    """`method.key=value`."""
-    budget: str
-    """`images=N`, `seconds=S` or empty: the preset's."""
     device: str
     """`auto`, `cpu`, `cuda`, `mps`."""
-    results: Path
-    """The results folder."""
     jobs: int = 0
     """Cells at once, each in a process of its own; 0: as many as fill the machine."""
     protocols: Sequence[str] = ()
@@ -55,12 +37,24 @@ class Request:
     """`local`, or `ray`: each cell is a task of a Ray cluster."""
     address: str = ""
     """Of the cluster, see `bench.runs.ray.driver.connected`."""
-    profile: bool = False
-    """Whether to profile some training steps of each cell, see bench/training/profiling.py."""
     precision: str = "auto"
     """`auto`, `float32` or `bf16`: of the methods' training, see bench/core/device.py."""
     devices: int = 1
     """How many one training is divided over, see bench/training/several_devices.py."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request(Where, Execution):
+    """What the user asked for, as typed."""
+
+    methods: Sequence[str]
+    """Names, or `package.module:Class`; empty: every built-in method."""
+    seeds: Sequence[int]
+    """One cell per method and seed."""
+    overrides: Sequence[str]
+    """`method.key=value`."""
+    profile: bool = False
+    """Whether to profile some training steps of each cell, see bench/training/profiling.py."""
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, get_args
 
 from bench.core.device import Runtime
@@ -24,6 +23,7 @@ from bench.spec.presets import KindPreset, get_preset
 from bench.spec.protocols import select
 from bench.spec.run_spec import Budget, check_override_methods, config_from_values, parse_overrides, resolve_config
 from bench.spec.tasks import Task, get_task
+from bench.spec.where import Where
 from bench.store.cell import Cell, read_cells
 from bench.training.weights import load_trained
 from methods.base import StyleSource
@@ -31,28 +31,18 @@ from methods.base import StyleSource
 STYLES: tuple[StyleSource, ...] = get_args(StyleSource)
 
 
-@dataclass(frozen=True)
-class RescoreRequest:
+@dataclass(frozen=True, kw_only=True)
+class RescoreRequest(Where):
     """What the user asked for, as typed."""
 
-    task: str
-    """Task name."""
     methods: Sequence[str]
     """Names; empty: every stored cell."""
     style: str
     """`noise`, `exemplar` or empty: each method's default."""
-    preset: str
-    """Cells of this preset."""
-    data: str
-    """As for `run`: cells made with another version of the data are passed over."""
-    domains: str
-    """As for `run`."""
     batch_size: int
     """Translations held on the device at once; does not change the result."""
     device: str
     """As for `run`."""
-    results: Path
-    """The results folder."""
     weights: Sequence[str] = ()
     """`[NETWORK=]FILE`: score this checkpoint of the one method instead of stored cells."""
     overrides: Sequence[str] = ()

@@ -21,6 +21,7 @@ from bench.spec.methods import layers, with_clusters
 from bench.spec.presets import KindPreset, get_preset
 from bench.spec.run_spec import check_override_methods, config_values, parse_overrides, resolve_config
 from bench.spec.tasks import get_task
+from bench.spec.where import Where
 from bench.store.cell import ALIGNMENT
 from bench.training.loop import TrainingFailed
 from bench.training.pretrained import weights_for
@@ -39,28 +40,20 @@ from metrics.alignment import (
     normalized_mutual_information,
 )
 
-Where = tuple[int, SplitName]
+DomainSplit = tuple[int, SplitName]
 """Domain and split."""
 CHAINED = "cats_udt"
 """The method whose settings (`cats_udt.semantics....`) the chain takes."""
 
 
-@dataclass(frozen=True)
-class SemanticsRequest:
+@dataclass(frozen=True, kw_only=True)
+class SemanticsRequest(Where):
     """What the user asked for, as typed."""
 
-    task: str
-    """Task name."""
     stage: str
     """The stage to end with, or empty: the last one."""
     method: str
     """`cats_udt` or a variant of it."""
-    preset: str
-    """`quick` or `paper`."""
-    data: str
-    """As for `run`."""
-    domains: str
-    """As for `run`."""
     seeds: Sequence[int]
     """One chain per seed."""
     overrides: Sequence[str]
@@ -73,8 +66,6 @@ class SemanticsRequest:
     """`majority` (eq. 14) or `hungarian`."""
     device: str
     """As for `run`."""
-    results: Path
-    """The results folder: stages are shared with `run`."""
 
 
 @dataclass(frozen=True)
@@ -154,8 +145,8 @@ def _one_seed(
         passed.append(stage)
         if stage.name == wanted:
             break
-    found = predictions(categories, passed, data, runtime.device)
-    mapped, where, origin = _reference(categories, passed, found, data, runtime.device, request)
+    clusters_of = predictions(categories, passed, data, runtime.device)
+    mapped, where, origin = _reference(categories, passed, clusters_of, data, runtime.device, request)
     labels = data.splits[where].labels
     mapping = cluster_map(mapped, labels, categories.category_dim, len(data.classes), request.assignment)
     rows = [
@@ -172,7 +163,7 @@ def _one_seed(
             largest=float(np.bincount(clusters).max() / len(clusters)),
             map_from=origin,
         )
-        for (domain, split), clusters in found.items()
+        for (domain, split), clusters in clusters_of.items()
     ]
     _store(store.folder(passed[-1]), request, data, config, rows)
     return rows
@@ -203,19 +194,19 @@ def _store(folder: Path, request: SemanticsRequest, data: TaskData, config: Any,
 
 def predictions(
     categories: Categories, passed: Sequence[Stage], data: TaskData, device: torch.device
-) -> dict[Where, np.ndarray]:
+) -> dict[DomainSplit, np.ndarray]:
     """Clusters of all images by the last of the `passed` stages: {(domain, split): int64 (N,)}.
 
     The last stage of a chain answers with h. Before it, IMSAT answers with its network; encoders and spectral clusters,
     which have no answer for new images, with the nearest centre in feature space (of k-means, or of the clusters).
     """
     answer = _answer(categories, passed, data, device)
-    found = {}
+    clusters = {}
     for domain in (0, 1):
         for split in SPLITS:
             images = torch.from_numpy(np.array(data.splits[domain, split].images)).to(device)
-            found[domain, split] = answer(images).cpu().numpy()
-    return found
+            clusters[domain, split] = answer(images).cpu().numpy()
+    return clusters
 
 
 def _answer(
@@ -228,9 +219,9 @@ def _answer(
         return lambda images: cluster_of(last.encoder, images)
     source = categories.config.clustered_domain
     encoder = categories.encoder()
-    own = encode(encoder, torch.from_numpy(np.array(data.splits[source, "train"].images)).to(device))
-    labels = last.labels if isinstance(last, Spectral) else _k_means(own, categories.clusters)
-    centres = torch.stack([_unit(own[labels == k]).mean(0) for k in range(categories.clusters)])
+    features = encode(encoder, torch.from_numpy(np.array(data.splits[source, "train"].images)).to(device))
+    labels = last.labels if isinstance(last, Spectral) else _k_means(features, categories.clusters)
+    centres = torch.stack([_unit(features[labels == k]).mean(0) for k in range(categories.clusters)])
     return lambda images: (_unit(encode(encoder, images)) @ _unit(centres).T).argmax(1)
 
 
@@ -248,11 +239,11 @@ def _k_means(features: Tensor, k: int) -> Tensor:
 def _reference(
     categories: Categories,
     passed: Sequence[Stage],
-    found: dict[Where, np.ndarray],
+    clusters_of: dict[DomainSplit, np.ndarray],
     data: TaskData,
     device: torch.device,
     request: SemanticsRequest,
-) -> tuple[np.ndarray, Where, str]:
+) -> tuple[np.ndarray, DomainSplit, str]:
     """Predictions that make the map, which images they are of, and a name for both.
 
     Default as in the original: IMSAT on the clustered domain's test images; in feature space h on the clustered
@@ -260,19 +251,20 @@ def _reference(
     """
     images = categories.config.space != "features"
     split: SplitName = "train" if (request.map_split or ("test" if images else "train")) == "train" else "test"
-    where: Where = (categories.config.clustered_domain, split)
+    where: DomainSplit = (categories.config.clustered_domain, split)
     place = f"on {data.domains[where[0]]} {split}"
     clusterers = [index for index, stage in enumerate(passed) if isinstance(stage, IMSAT | Spectral)]
     last = passed[-1].name
     if (request.map_from or ("clusterer" if images else "adapted")) == "adapted" or not clusterers:
-        return found[where], where, f"{'adapted' if last == 'adaptation' else last} {place}"
+        return clusters_of[where], where, f"{'adapted' if last == 'adaptation' else last} {place}"
     clusterer = passed[clusterers[0]]
     if isinstance(clusterer, Spectral):
         if split == "test":
             raise BenchError("spectral clusters exist for training images alone", "use --map-split train")
         return clusterer.labels.cpu().numpy(), where, f"clusterer {place}"
-    own = found if last == clusterer.name else predictions(categories, passed[: clusterers[0] + 1], data, device)
-    return own[where], where, f"clusterer {place}"
+    if last != clusterer.name:
+        clusters_of = predictions(categories, passed[: clusterers[0] + 1], data, device)
+    return clusters_of[where], where, f"clusterer {place}"
 
 
 def alignment_table(rows: Sequence[Alignment]) -> str:

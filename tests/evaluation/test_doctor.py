@@ -17,7 +17,7 @@ import lpips
 import numpy as np
 import pytest
 import torch
-from as_typed import cells, request, rescore, run
+from as_typed import cells, request, rescore, rescore_request, run
 from PIL import Image
 from scipy.stats import norm
 from torch.nn import functional as F
@@ -25,7 +25,6 @@ from torch.nn import functional as F
 from bench.cli.commands import main
 from bench.evaluation.self_test import doctor
 from bench.evaluation.self_test.case import Case, CaseResult, Refused, check
-from bench.runs.rescore import RescoreRequest
 from metrics import accuracy, frechet, kernel, manifold, ndb
 from metrics.encoders import judge, lpips_alexnet
 from metrics.statistics import intervals
@@ -325,7 +324,7 @@ def test_a_failing_doctor_is_said_and_recorded_and_ends_nothing(
     (cell,) = cells(tmp_path).values()
     environment = json.loads((Path(str(cell["folder"])) / "environment.json").read_text())
     assert environment["doctor"] == doctor.doctor_record()
-    assert rescore(RescoreRequest("folder", (), "", "quick", str(shapes), "", 64, "cpu", tmp_path)) == 0
+    assert rescore(rescore_request(shapes, tmp_path)) == 0
     assert capsys.readouterr().err.count(warning) == 1
     monkeypatch.setattr(doctor, "_checks", lambda: (RIGHT,))
     doctor.warn_if_unwell()

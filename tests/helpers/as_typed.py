@@ -24,6 +24,15 @@ def request(shapes: Path, results: Path, **changes: object) -> Request:
     return Request(**{**values, **changes})  # type: ignore[arg-type]
 
 
+def rescore_request(shapes: Path, results: Path, **changes: object) -> RescoreRequest:
+    """Every stored cell of the folder `shapes`, but for `changes`."""
+    values: dict[str, object] = {
+        "task": "folder", "methods": (), "style": "", "preset": "quick", "data": str(shapes), "batch_size": 64,
+        "device": "cpu", "results": results,
+    }  # fmt: skip
+    return RescoreRequest(**{**values, **changes})  # type: ignore[arg-type]
+
+
 def cells(results: Path) -> dict[str, dict[str, object]]:
     """`method/seed` -> the stored cell."""
     return {f"{c['spec']['method']}/{c['spec']['seed']}": c for c in read_cells(results, "folder")}

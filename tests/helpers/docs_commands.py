@@ -120,8 +120,8 @@ def _check_names(command: str, values: Mapping[str, Any]) -> None:
         Budget.parse(values["budget"])
     select(tuple(name for name in (values.get("protocols") or "").split(",") if name))
     request = Request(
-        task or "sketch2real", names or ("cyclegan",), preset or "quick", "embedded", "", (0,),
-        tuple(values.get("overrides") or ()), "", "cpu", Path("results"), 1,
+        task=task or "sketch2real", methods=names or ("cyclegan",), preset=preset or "quick", data="embedded",
+        seeds=(0,), overrides=tuple(values.get("overrides") or ()), device="cpu", results=Path("results"),
     )  # fmt: skip
     if command not in ("report", "list", "fetch", "doctor"):
         assert not resolve_settings(request)[1], "a method cannot be imported"

@@ -7,16 +7,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 from as_typed import cells, request, run
+from long_table import frame
 
 from bench.core.errors import BenchError
 from bench.reporting.compare import CompareRequest, compare
-from bench.store.query import frame
 
 pytestmark = pytest.mark.usefixtures("tiny_preset", "no_real_files")
 
 
 def asked(shapes: Path, results: Path, first: str = "cyclegan", second: str = "toys:Toy") -> CompareRequest:
-    return CompareRequest("folder", first, second, "quick", str(shapes), "", "cpu", results)
+    return CompareRequest(
+        task="folder", first=first, second=second, preset="quick", data=str(shapes), device="cpu", results=results
+    )
 
 
 def rows(printed: str) -> dict[tuple[str, str], list[str]]:

@@ -9,16 +9,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from as_typed import cells, request, rescore, run
+from as_typed import cells, request, rescore, rescore_request, run
+from long_table import frame
 from PIL import Image
 
 from bench.cli.commands import main
 from bench.core.errors import BenchError
 from bench.evaluation.self_test.doctor import doctor_record
 from bench.reporting.leaderboard.leaderboards import leaderboards
-from bench.runs.rescore import RescoreRequest
 from bench.store.cell import read_cells
-from bench.store.query import frame
 
 pytestmark = pytest.mark.usefixtures("tiny_preset", "no_real_files")
 
@@ -202,11 +201,11 @@ def test_rescore_with_another_style_and_batch_size(shapes: Path, tmp_path: Path)
     folder = Path(str(stored["folder"]))
     before = (folder / "metrics-noise.json").read_bytes()
     images = (folder / "translations-ink2paint-noise.npy").read_bytes()
-    again = RescoreRequest("folder", (), "", "quick", str(shapes), "", 1, "cpu", tmp_path)
+    again = rescore_request(shapes, tmp_path, batch_size=1)
     assert rescore(again) == 0
     assert (folder / "metrics-noise.json").read_bytes() == before
     assert (folder / "translations-ink2paint-noise.npy").read_bytes() == images
-    rescore(RescoreRequest("folder", (), "exemplar", "quick", str(shapes), "", 64, "cpu", tmp_path))
+    rescore(rescore_request(shapes, tmp_path, style="exemplar"))
     (table,) = leaderboards(tmp_path, "folder")
     assert "exemplar" in table
 
@@ -216,7 +215,7 @@ def test_scoring_without_weights_says_what_to_fetch(
 ) -> None:
     run(request(shapes, tmp_path))
     capsys.readouterr()
-    assert rescore(RescoreRequest("folder", (), "", "quick", str(shapes), "", 64, "cpu", tmp_path)) == 0
+    assert rescore(rescore_request(shapes, tmp_path)) == 0
     table = capsys.readouterr().out
     for name in ("inception", "alexnet"):
         assert f"needs: bench fetch {name}" in table
@@ -225,7 +224,7 @@ def test_scoring_without_weights_says_what_to_fetch(
 
 def test_rescore_without_cells(shapes: Path, tmp_path: Path) -> None:
     with pytest.raises(BenchError, match="no trained cell") as caught:
-        rescore(RescoreRequest("folder", (), "", "quick", str(shapes), "", 64, "cpu", tmp_path))
+        rescore(rescore_request(shapes, tmp_path))
     assert "bench run --task folder" in caught.value.remedy
 
 

@@ -39,8 +39,9 @@ def on_a_node(monkeypatch: pytest.MonkeyPatch) -> None:
 def order(shapes: Path, tmp_path: Path) -> Order:
     """A cell of a quick toy, from a results folder that this node does not reach."""
     request = Request(
-        "folder", ("toys:Toy",), "quick", str(shapes), "", (0,), (), "", "cpu", (tmp_path / "results").absolute()
-    )
+        task="folder", methods=("toys:Toy",), preset="quick", data=str(shapes), seeds=(0,), overrides=(), device="cpu",
+        results=(tmp_path / "results").absolute(),
+    )  # fmt: skip
     spec = open_session(request).jobs[0].spec
     return Order(request, spec.identity(), 1, TOKEN, "a-driver", tmp_path)
 

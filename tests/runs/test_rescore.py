@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import toys
-from as_typed import cells, request, rescore, run
+from as_typed import cells, request, rescore, rescore_request, run
 
 from bench.core.errors import BenchError
 from bench.runs.rescore import RescoreRequest
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.usefixtures("tiny_preset", "no_real_files")
 
 
 def again(shapes: Path, results: Path, style: str = "", methods: tuple[str, ...] = ()) -> RescoreRequest:
-    return RescoreRequest("folder", methods, style, "quick", str(shapes), "", 64, "cpu", results)
+    return rescore_request(shapes, results, methods=methods, style=style)
 
 
 def test_what_cannot_be_scored_is_named(

@@ -27,7 +27,17 @@ SCRIPT = Path(tiny.__file__)
 
 def bf16_cell(shapes: Path, results: Path, **changes: object) -> Request:
     values = {"precision": "bf16", "device": "cpu", "jobs": 1, **changes}
-    return Request("folder", ("toys:Toy",), "quick", str(shapes), "", (0,), (), "images=40", results=results, **values)  # type: ignore[arg-type]
+    return Request(
+        task="folder",
+        methods=("toys:Toy",),
+        preset="quick",
+        data=str(shapes),
+        seeds=(0,),
+        overrides=(),
+        budget="images=40",
+        results=results,
+        **values,
+    )  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

@@ -180,7 +180,10 @@ REFUSED = [
 def test_what_cannot_be_divided_is_refused(
     changes: dict[str, Any], what: str, remedy: str, shapes: Path, tmp_path: Path
 ) -> None:
-    request = Request("folder", ("stargan_v2",), "quick", str(shapes), "", (0,), (), "", "cpu", tmp_path, devices=2)
+    request = Request(
+        task="folder", methods=("stargan_v2",), preset="quick", data=str(shapes), seeds=(0,), overrides=(),
+        device="cpu", results=tmp_path, devices=2,
+    )  # fmt: skip
     with pytest.raises(BenchError, match=what) as refused:
         open_session(replace(request, **changes))
     assert remedy in refused.value.remedy

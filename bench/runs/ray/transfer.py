@@ -55,17 +55,17 @@ def shared_units(root: Path, features: bool) -> dict[str, list[Path]]:
 
     `features`: also each file of the feature cache.
     """
-    found: dict[str, list[Path]] = {}
+    units: dict[str, list[Path]] = {}
     for pattern, marker in SHARED.items():
         for folder in sorted(root.glob(pattern)):
             if (folder / marker).is_file():
                 others = [path for path in folder.iterdir() if path.is_file() and not path.name.startswith(".")]
                 files = sorted(path for path in others if path.name != marker)
-                found[str(folder.relative_to(root))] = [*files, folder / marker]
+                units[str(folder.relative_to(root))] = [*files, folder / marker]
     for path in sorted(root.glob("features/*/*")) if features else ():
         if path.suffix in (".npy", ".json") and not path.name.startswith("."):
-            found[str(path.relative_to(root))] = [path]
-    return found
+            units[str(path.relative_to(root))] = [path]
+    return units
 
 
 def pack_units(root: Path, known: Collection[str]) -> dict[str, dict[str, bytes]]:

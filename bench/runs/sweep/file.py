@@ -132,14 +132,14 @@ def find_sweep(name: str) -> Path:
             raise BenchError(f"there is no sweep file {name}", "give the path of a file, or a name of `sweep --list`")
         return Path(name)
     shipped = shipped_names()
-    found = [own for own in shipped if name in (own, own.removeprefix("table"), own.removeprefix("figure"))]
-    if not found:
+    named = [full for full in shipped if name in (full, full.removeprefix("table"), full.removeprefix("figure"))]
+    if not named:
         raise BenchError(
             f"no shipped sweep is called '{name}'", nearest(name, list(shipped)) + "; or the path of a .yaml"
         )
-    if len(found) > 1:
-        say(f"{name} is {found[0]}; the other one: sweep {found[1]}")
-    return shipped[found[0]]
+    if len(named) > 1:
+        say(f"{name} is {named[0]}; the other one: sweep {named[1]}")
+    return shipped[named[0]]
 
 
 def load_sweep(path: Path) -> SweepFile:
@@ -158,11 +158,11 @@ def _borrowed(reader: _Reader, top: Mapping[str, yaml.Node]) -> SweepFile:
     if name not in shipped:
         reader.fail(node, f"no shipped sweep is called '{name}'", nearest(name, list(shipped)))
     lender = _Reader(shipped[name])
-    theirs = lender.mapping(lender.node(), KEYS)
-    if "cells_of" in theirs:
-        first = lender.text(theirs["cells_of"])
+    lent = lender.mapping(lender.node(), KEYS)
+    if "cells_of" in lent:
+        first = lender.text(lent["cells_of"])
         reader.fail(node, f"{name} has no cells of its own, but those of {first}", f"cells_of: {first}")
-    return replace(lender.sweep(theirs), name=reader.path.stem, summary=reader.summary(top))
+    return replace(lender.sweep(lent), name=reader.path.stem, summary=reader.summary(top))
 
 
 # --------------------------------------------------------------------------------------------------------- reading
@@ -226,11 +226,11 @@ class _Reader:
 
     def presets(self, node: yaml.Node) -> tuple[str, ...]:
         """One known preset, or several."""
-        found = self.unique(node, METHOD, "a preset", f"valid: {', '.join(PRESETS)}")
-        for name in found:
+        names = self.unique(node, METHOD, "a preset", f"valid: {', '.join(PRESETS)}")
+        for name in names:
             if name not in PRESETS:
                 self.fail(node, f"unknown preset '{name}'", nearest(name, list(PRESETS)))
-        return found
+        return names
 
     def seeds(self, node: yaml.Node) -> tuple[int, ...]:
         """One whole number, or several."""
@@ -248,18 +248,18 @@ class _Reader:
 
     def settings(self, node: yaml.Node | None) -> dict[str, yaml.Node]:
         """Setting -> its node."""
-        found = {} if node is None else self.mapping(node, None)
-        for key in found:
+        settings = {} if node is None else self.mapping(node, None)
+        for key in settings:
             if not SETTING.fullmatch(key):
                 self.fail(node, f"{key!r} is not a setting's name", "write key: value, nested keys joined by dots")
-        return found
+        return settings
 
     def values(self, node: yaml.Node) -> tuple[str, ...]:
         """A grid's values of one setting."""
-        found = tuple(self.value(item) for item in self.items(node))
-        if len(set(found)) < len(found):
-            self.fail(node, f"a value stands twice in {', '.join(found)}", "name each one once")
-        return found
+        values = tuple(self.value(item) for item in self.items(node))
+        if len(set(values)) < len(values):
+            self.fail(node, f"a value stands twice in {', '.join(values)}", "name each one once")
+        return values
 
     def value(self, node: yaml.Node) -> str:
         """A setting's value, as one would type it after `--set method.key=`: a number or name, or a list of them."""
@@ -290,15 +290,15 @@ class _Reader:
         """Key -> node; each key once, and one of `valid`."""
         if not isinstance(node, yaml.MappingNode):
             self.fail(node, "`key: value` lines wanted", f"valid: {', '.join(valid or ('settings of the method',))}")
-        found: dict[str, yaml.Node] = {}
+        nodes: dict[str, yaml.Node] = {}
         for key_node, value in node.value:
             key = self.text(key_node)
             if valid is not None and key not in valid:
                 self.fail(key_node, f"unknown key '{key}'", nearest(key, list(valid)))
-            if key in found:
+            if key in nodes:
                 self.fail(key_node, f"'{key}' is there twice", "keep one")
-            found[key] = value
-        return found
+            nodes[key] = value
+        return nodes
 
     # -------------------------------------------------------------------------------------------------- parsing
 

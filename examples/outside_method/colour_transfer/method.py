@@ -105,8 +105,8 @@ class ColourTransfer(Translator):
 
     def _recolour(self, network: nn.Module, x: Tensor, target: int, z: Tensor) -> Tensor:
         pixels = adaptive_avg_pool2d(x, PIXELS).flatten(2)  # (B, 3, P)
-        told = torch.full_like(z[:, :1], 2.0 * target - 1)
-        matrix, shift = network(torch.cat([pixels.mean(2), pixels.std(2), told, z], dim=1)).split((9, 3), dim=1)
+        direction = torch.full_like(z[:, :1], 2.0 * target - 1)
+        matrix, shift = network(torch.cat([pixels.mean(2), pixels.std(2), direction, z], dim=1)).split((9, 3), dim=1)
         matrix = matrix.view(-1, 3, 3) + torch.eye(3, device=x.device)  # (B, 3, 3): the identity and what is learned
         return torch.einsum("bij,bjhw->bihw", matrix, x) + shift[:, :, None, None]
 
