@@ -224,6 +224,15 @@ class Translator(nn.Module):
         """
         raise NotImplementedError
 
+    @property
+    def clustered_domain(self) -> int | None:
+        """Domain whose images decide what a category is; None: the method has no discrete categories."""
+        return None
+
+    def clusters_of(self, images: Tensor) -> Tensor:
+        """uint8 (N, 3, H, W) of either domain -> category int64 (N,), of methods with a `clustered_domain`."""
+        raise NotImplementedError
+
     # --------------------------------------------------------------------------------------- for all methods
 
     def track_ema(self, *names: str) -> None:

@@ -400,6 +400,15 @@ class CatsUDT(Translator):
                 return self.ema["style_encoder"](image, c, domain)
         raise TypeError(f"no style code for {style!r:.60}")
 
+    @property
+    def clustered_domain(self) -> int | None:
+        """That of the semantics; None where a category is a feature."""
+        return self.config.semantics.clustered_domain if self.semantics.discrete else None
+
+    def clusters_of(self, images: Tensor) -> Tensor:
+        """h of every image."""
+        return self.semantics.of_all(images)
+
     def load_official(self, state_dicts: Mapping[str, Mapping[str, Tensor]]) -> None:
         """generator, mapping_network, style_encoder, each into the live and the averaged network; discriminator;
         `semantics`, the classifier of the semantic stage (IMSAT's, or that of the adaptation). Any part may be given.

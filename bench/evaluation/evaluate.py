@@ -11,6 +11,7 @@ from torch import Tensor
 
 from bench.core.files import write_json
 from bench.data.types import TaskData
+from bench.evaluation.alignment import alignment_records
 from bench.evaluation.encoders import Encoders, Missing
 from bench.evaluation.sample_grid import sample_grid
 from bench.evaluation.score import Record, score_direction, unrounded_key
@@ -41,6 +42,7 @@ def evaluate_cell(
         judge = encoders.judge(target)
         judges[name] = {"identity": judge.encoder.identity, "accuracy": judge.accuracy, "n": judge.test_images}
         records += score_direction(data, translations, name, encoders, weights)
+        records += alignment_records(method, data, source, target, encoders)
     written = [asdict(record) for record in records] + _still_valid(cell, style, images, judges, encoders)
     write_json(
         cell.metrics(style),

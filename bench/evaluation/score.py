@@ -68,7 +68,7 @@ def score_direction(
     `weights`: see `Scoring`.
     """
     records: list[Record] = []
-    for protocols in grouped(encoders.protocols):
+    for protocols in grouped([protocol for protocol in encoders.protocols if protocol.encoder != "categories"]):
         first = protocols[0]
         encoder = encoders.encoder(first.encoder, translations.target)
         identity = "pixels" if encoder is None else getattr(encoder, "identity", "")[:12]

@@ -10,16 +10,9 @@ from bench.core.errors import BenchError, nearest
 
 SplitName = Literal["train", "test"]
 EncoderName = Literal[
-    "inception",
-    "inception-bf16",
-    "inception-pytorch",
-    "inception-clean",
-    "inception-probe",
-    "dinov2",
-    "alexnet",
-    "judge",
-    "pixels",
-]
+    "inception", "inception-bf16", "inception-pytorch", "inception-clean", "inception-probe", "dinov2", "alexnet",
+    "judge", "pixels", "categories",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -85,6 +78,11 @@ PROBE_TRAINING_IMAGES = 150
 """Training images of each class, at most, that the probe of `accuracy-probe-v1` is fitted to."""
 PROBE_TEST_IMAGES = 50
 """Test images of each class, at most, that its own accuracy is measured on."""
+
+ALIGNMENT_REFERENCE_IMAGES = 500
+"""Training images of each class, at most, that decide which class a category stands for."""
+NO_CATEGORIES = "—"
+"""What stands in place of an alignment of a method that has no categories."""
 
 _BOTH: tuple[SplitName, ...] = ("train", "test")
 _FRECHET = "|m1-m2|² + tr(S1 + S2 - 2 (S1 S2)^½), divisor n-1, float64, nuclear norm of the cross-Gram"
@@ -210,6 +208,47 @@ _JSD = replace(
     formula=f"Jensen-Shannon divergence of the shares of {NDB_BINS} k-means bins of the real images, in nats",
 )
 
+
+def _alignments() -> list[Protocol]:
+    """Agreement of a method's categories with the classes, on the sources and on real images of the target domain."""
+    mapped = Protocol(
+        name="alignment-v1",
+        metric="alignment",
+        encoder="categories",
+        preparation="uint8, as the method reads them",
+        styles=1,
+        reference=(),
+        formula="share of source images whose category is mapped to their class, in percent; the map is by majority on "
+        f"the first {ALIGNMENT_REFERENCE_IMAGES} training images of each class of the clustered domain (eq. 14)",
+        comparable=True,
+        higher_is_better=True,
+        unit="%",
+    )
+    others = {
+        "hungarian": (
+            "share of source images that agree under the one-to-one map that suits them best, in percent",
+            "%",
+        ),
+        "nmi": ("normalised mutual information of categories and classes of source images", ""),
+        "ari": ("adjusted Rand index of categories and classes of source images", ""),
+    }
+    source = [
+        mapped,
+        *(
+            replace(mapped, name=f"{metric}-v1", metric=metric, formula=formula, unit=unit, headline=False)
+            for metric, (formula, unit) in others.items()
+        ),
+    ]
+    target = [
+        replace(
+            protocol, name=protocol.name.replace("-v1", "-target-v1"), headline=False,
+            formula=protocol.formula.replace("source images", "real test images of the target domain"),
+        )
+        for protocol in source
+    ]  # fmt: skip
+    return source + target
+
+
 PROTOCOLS: dict[str, Protocol] = {
     protocol.name: protocol
     for protocol in (
@@ -234,11 +273,12 @@ PROTOCOLS: dict[str, Protocol] = {
         _NDB,
         _JSD,
         _LPIPS_ACROSS,
+        *_alignments(),
     )
 }  # fmt: skip
 
-FREE = ("judge", "pixels")
-"""Encoders that need no weights from elsewhere."""
+FREE = ("judge", "pixels", "categories")
+"""Encoders that need no weights from elsewhere; the last is the method itself."""
 
 
 def select(wanted: Iterable[str] = ()) -> tuple[Protocol, ...]:
