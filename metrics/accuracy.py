@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from metrics.checks import as_labels
+from metrics.parts.input_checks import as_labels
 
 
 def accuracy(predicted: np.ndarray, labels: np.ndarray) -> float:

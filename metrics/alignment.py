@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from scipy.optimize import linear_sum_assignment
 from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 
-from metrics.checks import as_labels
+from metrics.parts.input_checks import as_labels
 
 
 def contingency(clusters: ArrayLike, labels: ArrayLike, k: int, classes: int) -> np.ndarray:

@@ -17,9 +17,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from metrics.checks import as_feature_pair, as_features, as_finite, check_size
-from metrics.order import in_content_order
-from metrics.per_class import ClassDistance, per_class
+from metrics.parts.input_checks import as_feature_pair, as_features, as_finite, check_size
+from metrics.parts.per_class import ClassDistance, per_class
+from metrics.parts.row_order import in_content_order
 
 EPSILON = float(np.finfo(np.float64).eps)
 LARGEST = 1e100

@@ -15,9 +15,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from metrics.checks import as_feature_pair, check_size
-from metrics.order import in_content_order
-from metrics.per_class import ClassDistance, per_class
+from metrics.parts.input_checks import as_feature_pair, check_size
+from metrics.parts.per_class import ClassDistance, per_class
+from metrics.parts.row_order import in_content_order
 
 LARGEST = 1e40
 """Features beyond this are refused: their sixth power, summed, would come near the end of float64."""

@@ -6,7 +6,7 @@ from math import comb, isqrt
 
 import numpy as np
 
-from metrics.checks import as_finite
+from metrics.parts.input_checks import as_finite
 
 
 def within_source_diversity(distances: np.ndarray) -> float:

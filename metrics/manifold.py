@@ -12,7 +12,7 @@ Naeem's published code asks for < instead: there repeated vectors, whose radius 
 and two identical sets of repeats score 0. Without ties the two agree.
 
 Distances are sums of squared differences, each computed alike wherever its vectors stand: rounding by position, as a
-matrix product does, would let equal distances compare by chance. See `distances.py` for how that is made fast.
+matrix product does, would let equal distances compare by chance. See `exact_distances.py` for how that is made fast.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from metrics.checks import as_feature_pair
-from metrics.distances import Distances
+from metrics.parts.exact_distances import Distances
+from metrics.parts.input_checks import as_feature_pair
 
 
 @dataclass(frozen=True)

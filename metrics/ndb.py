@@ -29,8 +29,8 @@ from scipy.stats import norm
 from sklearn.cluster import KMeans
 from threadpoolctl import threadpool_limits
 
-from metrics.checks import as_count, as_rows
-from metrics.order import content_order, row_keys
+from metrics.parts.input_checks import as_count, as_rows
+from metrics.parts.row_order import content_order, row_keys
 
 ALL_DIMENSIONS_UP_TO = 1000
 """Above it k-means sees a sixth of the dimensions, as in the paper's code."""

@@ -1,12 +1,17 @@
-"""What stands beside the code: citation, licence, changelog."""
+"""What stands beside the code: citation, licence, changelog, what texts name, and what git keeps of results."""
 
 from __future__ import annotations
 
 import re
+import shutil
+import subprocess
 import tomllib
 from pathlib import Path
 
+import pytest
 import yaml
+
+from bench.cli.commands import app, main
 
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -33,8 +38,6 @@ def test_the_licence_is_the_declared_one() -> None:
 
 
 def test_the_changelog_is_kept_and_names_every_command() -> None:
-    from bench.cli.commands import app
-
     text = (ROOT / "CHANGELOG.md").read_text()
     headings = re.findall(r"^## \[(.+?)\]", text, flags=re.MULTILINE)
     assert headings[0] == "Unreleased"
@@ -42,3 +45,80 @@ def test_the_changelog_is_kept_and_names_every_command() -> None:
     assert kinds <= {"Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"}
     commands = {info.name or info.callback.__name__ for info in app.registered_commands if info.callback}
     assert {name for name in commands if f"`{name}`" not in text} == set()
+
+
+# ---------------------------------------------------------------------------------------------------------- mentions
+
+TEXTS = [
+    path
+    for folder in ("bench", "methods", "metrics", "tests", "docs", "examples")
+    for ending in ("*.py", "*.md", "*.toml", "*.yaml", "*.yml")
+    for path in (ROOT / folder).rglob(ending)
+] + [path for path in ROOT.iterdir() if path.suffix in (".md", ".toml", ".ini", ".yml")]
+MENTION = re.compile(r"(?<![\w./-])((?:bench|methods|metrics|tests)/[\w./-]*\w|bench(?:\.[a-z]\w*)+)")
+
+
+def is_there(mention: str) -> bool:
+    """Whether `mention`, a path or a dotted name of ours, leads to a file or folder, or to a name in that file."""
+    if "/" in mention:
+        return (ROOT / mention).exists() or (ROOT / f"{mention}.py").exists()
+    *folders, name = mention.split(".")
+    if ROOT.joinpath(*folders, name).is_dir() or ROOT.joinpath(*folders, f"{name}.py").exists():
+        return True
+    module = ROOT.joinpath(*folders).with_suffix(".py")
+    return (
+        bool(re.search(rf"\b{name}\b", module.read_text()))
+        if module.exists()
+        else len(folders) > 1 and is_there(".".join(folders))
+    )
+
+
+def test_every_path_and_module_that_a_text_names_is_there() -> None:
+    absent = [
+        f"{path.relative_to(ROOT)}: {mention}"
+        for path in TEXTS
+        for mention in {match.group(1) for match in MENTION.finditer(path.read_text("utf-8"))}
+        if not mention.endswith(".md") and not mention.startswith("bench/results") and not is_there(mention)
+    ]
+    assert not absent, "\n".join(absent)
+
+
+# ------------------------------------------------------------------------------------------------------------ results
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("tiny_preset", "no_real_files")
+def test_git_ignores_what_commands_write_into_results_and_sees_what_is_shipped(
+    tmp_path: Path, shapes: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def git(*arguments: str) -> str:
+        command = ["git", "-C", str(tmp_path), "-c", "user.name=x", "-c", "user.email=x", *arguments]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(ROOT / ".gitignore", tmp_path)
+    git("init", "-q")
+    git("add", ".")
+    git("commit", "-qm", "a checkout")
+    task = "--task folder"
+    for command in (
+        f"run {task} --data {shapes} --methods cyclegan --seeds 0,1 --jobs 1 --device cpu",
+        f"table {task} --out results/table.md",
+        f"report {task}",
+        f"figure 4 {task} --data {shapes}",
+        f"baseline save small {task} --data {shapes}",
+    ):
+        monkeypatch.setattr("sys.argv", ["bench", *command.split()])
+        with pytest.raises(SystemExit) as caught:
+            main()
+        assert caught.value.code == 0, command
+    written = {path.relative_to(tmp_path / "results").parts[0] for path in (tmp_path / "results").rglob("*")}
+    assert written >= {"runs", "judges", "leaderboards", "report", "figures", "baselines", "table.md"}
+    assert git("status", "--porcelain", "--untracked-files=all") == ""
+    assert git("check-ignore", "results/checks/small.json")  # of check --rerun
+    shipped = ["README.md", "paper.csv", "baselines/embedded/baseline.json", "leaderboards/mnist2svhn/board.md"]
+    for name in shipped:
+        (tmp_path / "results" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "results" / name).touch()
+    seen = git("status", "--porcelain", "--untracked-files=all").splitlines()
+    assert sorted(seen) == sorted(f"?? results/{name}" for name in shipped)

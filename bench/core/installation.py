@@ -1,10 +1,9 @@
-"""Location of this installation: its packages, before others of the same name, and the results shipped with it."""
+"""The folder of this installation: its packages, found before others of the same name, and the results it ships."""
 
 from __future__ import annotations
 
-import os
 import sys
-from importlib.util import find_spec
+from importlib.machinery import PathFinder
 from pathlib import Path
 
 from bench.core.errors import BenchError
@@ -21,23 +20,26 @@ def shipped_results() -> Path:
     return inside if inside.is_dir() else ROOT / "results"
 
 
-def prefer_own_packages() -> None:
-    """Let `import` find our packages first, and modules in the current folder (`package.module:Class`) last.
+def prefer_own_packages(folder: Path | None = None) -> None:
+    """Let `import` search `folder` (default: the current one) last, for the user's `package.module:Class`.
 
-    `python -m bench` puts the current folder before everything, `udt-bench` leaves it out: after this call they find
-    the same. Processes that are started from here inherit it. Raises BenchError if a folder of somebody else's stands
-    before one of our packages all the same (in $PYTHONPATH, for example).
+    `python -m bench` puts the current folder before everything, `udt-bench` leaves it out: after this call both find
+    the same. Processes that are spawned from here inherit it. Raises BenchError if a folder of somebody else's stands
+    before one of our packages all the same ($PYTHONPATH, or a distribution with a package of that name).
     """
-    here = os.getcwd()
-    others = [entry for entry in sys.path if Path(entry or here).resolve() != Path(here).resolve()]
-    known = {Path(entry).resolve() for entry in others}
-    sys.path[:] = [*others, *([str(ROOT)] if ROOT not in known and Path(here).resolve() != ROOT else []), here]
+    folder = (folder or Path.cwd()).resolve()
+    if folder != ROOT:
+        sys.path[:] = [*(entry for entry in sys.path if Path(entry).resolve() != folder), str(folder)]
     for name in PACKAGES:
-        spec = find_spec(name)
-        locations = [Path(folder).resolve() for folder in (spec.submodule_search_locations or ())] if spec else []
-        if (ROOT / name) not in locations:
-            place = locations[0] if locations else spec.origin if spec else "no folder"
-            raise BenchError(
-                f"'{name}' is {place}, and not {ROOT / name}, a part of udt-bench",
-                f"rename that folder, or take {Path(str(place)).parent} out of $PYTHONPATH",
-            )
+        ours = ROOT / name
+        spec = PathFinder.find_spec(name)  # not importlib.util.find_spec: spawned processes have imported nothing yet
+        if spec is None or spec.origin is None:  # neither is on sys.path: a finder of its own has found ours
+            continue
+        if Path(spec.origin).resolve() == ours / "__init__.py":
+            continue
+        file = Path(spec.origin)
+        other = file.parent if file.name == "__init__.py" else file
+        raise BenchError(
+            f"'{name}' is {other}, and not {ours}, a part of udt-bench",
+            f"rename {other}, or take {other.parent} out of $PYTHONPATH if that names it",
+        )

@@ -31,7 +31,7 @@ def load_data(task: Task, choice: str, size: int, domains: str = "") -> TaskData
 
 
 def data_kind(task: Task, choice: str) -> str:
-    """`embedded`, `mnist-drawn` or `real`: what `load_data` takes for `choice`, without looking into the locate."""
+    """`embedded`, `mnist-drawn` or `real`: what `load_data` takes for `choice`, without looking into the files."""
     if choice in ("embedded", "mnist-drawn"):
         return choice
     return "embedded" if choice == "auto" and task.embedded and locate.missing_files(task.name) else "real"

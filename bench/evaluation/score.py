@@ -18,8 +18,8 @@ from bench.evaluation.distributions import DISTRIBUTIONS, Distribution, floors
 from bench.evaluation.encoders import Encoders, Missing
 from bench.evaluation.translate import Translations, first_per_class
 from bench.spec.protocols import ACROSS_GROUP, ALL, Protocol, SplitName
-from metrics.checks import pinned_blas
 from metrics.lpips_diversity import cosine_diversities, within_source_diversities
+from metrics.parts.input_checks import pinned_blas
 from metrics.statistics.intervals import mean_interval
 
 PUBLISHED_SOURCES, PUBLISHED_BATCH = 128, 512

@@ -23,7 +23,7 @@ from bench.spec.presets import get_preset
 from bench.spec.protocols import Protocol
 from bench.spec.tasks import get_task
 from bench.store.cell import direction_file, read_cells
-from metrics.checks import pinned_blas
+from metrics.parts.input_checks import pinned_blas
 from metrics.statistics.intervals import NORMAL_95, Interval, paired_mean_difference, seed_interval
 
 

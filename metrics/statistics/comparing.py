@@ -1,4 +1,4 @@
-"""Who is better, over seeds: what cannot be told from the best, ranks with ties, paired differences, improvement.
+"""Comparison of methods over seeds: what is not distinguishable from the best, ranks with ties, improvement.
 
 The unit is a whole training: only seeds say whether another training of the same method would come out in the same
 order. Values of seeds that failed do not enter, so k/n belongs beside every result: a method of which one training in
@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from scipy.special import ndtr, stdtr
+from scipy.special import ndtr
 
-from metrics.statistics.intervals import SeedInterval, seed_interval, seed_intervals
+from metrics.statistics.intervals import SeedInterval, seed_intervals
+from metrics.statistics.two_samples import welch
 
 Values = Mapping[str, Sequence[float]]
 """Method -> one value per seed that has one."""
@@ -69,7 +70,8 @@ def best_of(
     others = sorted(set(over) - {best})
     over_seeds = [name for name in others if over[best].k > 1 and over[name].k > 1]
     reference = _moments([over[best]] * len(over_seeds))
-    raw = dict(zip(over_seeds, _welch(reference, _moments([over[name] for name in over_seeds])).tolist(), strict=True))
+    tested = welch(reference, _moments([over[name] for name in over_seeds])).p_values()
+    raw = dict(zip(over_seeds, tested.tolist(), strict=True))
     kinds = {"seeds"} if over_seeds else set()
     for name in sorted(set(others) - set(over_seeds)):
         p = _over_images(_mean(over[best]) - _mean(over[name]), best, name, image_deviations or {})
@@ -100,20 +102,6 @@ def _moments(over: Sequence[SeedInterval]) -> np.ndarray:
     """(3, len(over)): mean, its variance, and degrees of freedom, for two seeds or more."""
     moments = [(of.mean, (of.deviation or 0.0) ** 2 / of.k, of.k - 1) for of in over]
     return np.array(moments, dtype=np.float64).reshape(-1, 3).T
-
-
-def _welch(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Two-sided p-values (Welch 1947) of columns of `_moments`; 1 where neither side varies."""
-    total = a[1] + b[1]
-    varies = total > 0
-    scale = np.where(varies, total, 1.0)
-    # In units of the sum, so that squares of tiny variances do not vanish.
-    freedom = 1 / np.where(varies, (a[1] / scale) ** 2 / a[2] + (b[1] / scale) ** 2 / b[2], 1.0)
-    return np.where(varies, _two_sided((a[0] - b[0]) / np.sqrt(scale), freedom), 1.0)
-
-
-def _two_sided(t: np.ndarray | float, freedom: np.ndarray | float) -> np.ndarray:
-    return 2 * stdtr(freedom, -np.abs(t))
 
 
 def _note(kinds: set[str], level: float) -> str:
@@ -160,45 +148,12 @@ def rank_ranges(values: Values, higher_is_better: bool, level: float = 0.05) -> 
     names = sorted(name for name, of in over.items() if of.k > 1)
     moments = _moments([over[name] for name in names])
     i, j = np.triu_indices(len(names), 1)
-    significant = _holm(_welch(moments[:, i], moments[:, j])) < level
+    significant = _holm(welch(moments[:, i], moments[:, j]).p_values()) < level
     first_is_better = (moments[0, i] > moments[0, j]) == higher_is_better
     ahead, behind = np.where(first_is_better, i, j)[significant], np.where(first_is_better, j, i)[significant]
     better = dict(zip(names, np.bincount(behind, minlength=len(names)).tolist(), strict=True))
     worse = dict(zip(names, np.bincount(ahead, minlength=len(names)).tolist(), strict=True))
     return {name: (1 + better.get(name, 0), len(over) - worse.get(name, 0)) for name in values}
-
-
-@dataclass(frozen=True)
-class PairedDifference:
-    """a - b, seed by seed."""
-
-    mean: float
-    deviation: float | None
-    """Sample standard deviation of the differences; None for one seed."""
-    low: float | None
-    """Of the t-interval of the mean; None for one seed."""
-    high: float | None
-    p_value: float | None
-    """Two-sided paired t-test; None for one seed and for differences that are all the same."""
-    seeds: tuple[int, ...]
-    """Those in both."""
-
-
-def paired_difference(a: Mapping[int, float], b: Mapping[int, float], level: float = 0.95) -> PairedDifference | None:
-    """The difference of two methods over the seeds (seed -> value) that both have; None without a common one.
-
-    A seed fixes the semantic stages, the order of the images and the noise of the evaluation, so what those do to both
-    cancels. ValueError for values that are not finite.
-    """
-    seeds = tuple(sorted(set(a) & set(b)))
-    if not seeds:
-        return None
-    differences = [a[seed] - b[seed] for seed in seeds]
-    found = seed_interval(differences, level)
-    assert found.mean is not None
-    t = found.mean / found.deviation * math.sqrt(found.k) if found.deviation else None
-    p = None if t is None else float(_two_sided(t, found.k - 1))
-    return PairedDifference(found.mean, found.deviation, found.low, found.high, p, seeds)
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,8 @@ from hashlib import sha256
 
 import numpy as np
 
-from metrics.checks import as_count, as_number, as_samples
-from metrics.order import content_order, row_keys
+from metrics.parts.input_checks import as_count, as_number, as_samples
+from metrics.parts.row_order import content_order, row_keys
 
 Statistic = Callable[[np.ndarray, np.ndarray], float]
 """A number of two sets of rows (n, ...) and (m, ...) that does not depend on the order of rows."""

@@ -21,10 +21,10 @@ from typing import NamedTuple
 import numpy as np
 
 from metrics import frechet, kernel
-from metrics.checks import as_count, as_feature_pair, as_features, check_size
 from metrics.frechet import combined, frechet_of_checked, nuclear_norm
 from metrics.kernel import KernelBlock, blocks_between, blocks_within
-from metrics.order import in_content_order, pair_order
+from metrics.parts.input_checks import as_count, as_feature_pair, as_features, check_size
+from metrics.parts.row_order import in_content_order, pair_order
 from metrics.statistics.intervals import Halves, ImageInterval, draw_halves
 
 

@@ -32,29 +32,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.special import stdtrit
 
-from metrics.checks import as_count, as_finite, as_number, as_samples
-from metrics.order import in_content_order, pair_order
-from metrics.statistics.floors import Floor, Statistic, disjoint_sets, real_floor
-
-__all__ = [
-    "Floor",
-    "Halves",
-    "ImageInterval",
-    "Interval",
-    "MeanInterval",
-    "SeedInterval",
-    "Statistic",
-    "disjoint_sets",
-    "draw_halves",
-    "half_sample_deviation",
-    "half_sample_interval",
-    "mean_interval",
-    "paired_difference",
-    "paired_mean_difference",
-    "real_floor",
-    "seed_interval",
-    "seed_intervals",
-]
+from metrics.parts.input_checks import as_count, as_finite, as_number, as_samples
+from metrics.parts.row_order import in_content_order, pair_order
+from metrics.statistics.floors import Statistic
 
 NORMAL_95 = 1.96
 """Deviations on each side of a 95 % interval."""

@@ -36,6 +36,8 @@ from itertools import chain, combinations
 
 import numpy as np
 
+from metrics.statistics.two_samples import critical_wins, doubled_ranks
+
 LEVEL = 0.025
 """Chance of one or more false alarms in a check."""
 IMPLAUSIBLE_LEVEL = 0.005
@@ -100,7 +102,7 @@ def permutation_test(stored: np.ndarray, found: np.ndarray) -> Tested:
     if np.isnan(pooled).any():
         raise ValueError("NaN among the values")
     m, k = len(stored), len(found)
-    ranks = _doubled_ranks(pooled)
+    ranks = doubled_ranks(pooled)
     observed = ranks[m:].sum(0)  # (J,)
     chosen, exact = _arrangements(m + k, k)
     counts = np.zeros((2, len(observed)), dtype=np.int64)  # of one series, of the largest that is left
@@ -116,14 +118,6 @@ def permutation_test(stored: np.ndarray, found: np.ndarray) -> Tested:
     p, corrected = np.empty(len(order)), np.empty(len(order))
     p[order], corrected[order] = shares[0], np.maximum.accumulate(shares[1])
     return Tested(p, corrected, total, exact)
-
-
-def _doubled_ranks(values: np.ndarray) -> np.ndarray:
-    """Twice the mean rank within each column, as int32: sums of them are exact. (N, J)"""
-    ascending = np.sort(values, axis=0)
-    columns = zip(ascending.T, values.T, strict=True)
-    found = [np.searchsorted(a, v, "left") + np.searchsorted(a, v, "right") + 1 for a, v in columns]
-    return np.array(found, dtype=np.int32).reshape(values.shape[1], len(values)).T
 
 
 @cache
@@ -166,7 +160,7 @@ def detectable(m: int, k: int, series: int, first: int = FIRST) -> float:
     """
     if attainable(m, k, series) > LEVEL:
         return math.inf
-    needed = _critical_wins(m, k, LEVEL / series)
+    needed = critical_wins(m, k, LEVEL / series)
     rng = np.random.default_rng([m, k, series])
     old, new = np.sort(rng.standard_normal((DRAWS, m)), axis=1), rng.standard_normal((DRAWS, k))
     least = MINIMUM * _scatter(old)
@@ -177,20 +171,6 @@ def detectable(m: int, k: int, series: int, first: int = FIRST) -> float:
         if np.mean((wins >= needed) & (shift + fall > least) & (early + fall > least * DOUBT)) >= POWER:
             return float(round(fall, 2))
     return math.inf
-
-
-@cache
-def _critical_wins(m: int, k: int, level: float) -> int:
-    """Of the m k pairs (new, stored), how many must have the new one above for a p-value of at most `level`."""
-    ways = np.zeros((k + 1, m * k + 1))  # chosen so far, wins -> number of arrangements without ties
-    ways[0, 0] = 1
-    for place in range(m + k):  # of the place-th smallest value: if it is new, it beats the stored ones below it
-        for chosen in range(min(k, place + 1), 0, -1):
-            below = place - (chosen - 1)
-            if below <= m:
-                ways[chosen, below:] += ways[chosen - 1, : m * k + 1 - below]
-    tail = np.cumsum(ways[k][::-1])[::-1] / ways[k].sum()  # P(wins >= w)
-    return int(np.argmax(tail <= level)) if (tail <= level).any() else m * k + 1
 
 
 def found_share(stored: np.ndarray, fall: float, k: int, series: int, first: int = FIRST) -> float:
@@ -204,7 +184,7 @@ def found_share(stored: np.ndarray, fall: float, k: int, series: int, first: int
         return 0.0
     rng = np.random.default_rng([len(stored), k])
     drawn = rng.choice(stored, (DRAWS, k)) + SMOOTHING * scatter(stored) * rng.standard_normal((DRAWS, k)) + fall
-    needed = _critical_wins(len(stored), k, LEVEL / series)
+    needed = critical_wins(len(stored), k, LEVEL / series)
     wins = (drawn[:, :, None] > stored).sum((1, 2))
     least = MINIMUM * scatter(stored)
     early = _worsenings(stored, drawn[:, : min(first, k)])

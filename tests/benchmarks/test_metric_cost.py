@@ -13,12 +13,12 @@ import pytest
 from eval_toys import smooth_images
 from real_files import INCEPTION, pacs, real_file
 
-from metrics.checks import pinned_blas
 from metrics.encoders import TF1, InceptionEncoder, InceptionNetwork
 from metrics.frechet import frechet_distance, per_class_frechet
 from metrics.kernel import kernel_distance, per_class_kernel
 from metrics.manifold import manifold_scores
 from metrics.ndb import ndb
+from metrics.parts.input_checks import pinned_blas
 from metrics.statistics.half_samples import frechet_interval, kernel_interval
 from metrics.statistics.intervals import half_sample_interval
 

@@ -11,7 +11,6 @@ import pytest
 from real_files import INCEPTION, real_file
 
 from metrics.alignment import adjusted_rand_index, cluster_map, hungarian_accuracy, normalized_mutual_information
-from metrics.checks import pinned_blas
 from metrics.encoders import TF1, InceptionEncoder, InceptionNetwork, JudgeEncoder, LpipsAlexNet
 from metrics.encoders.wide_resnet import WideResNet
 from metrics.frechet import frechet_distance, per_class_frechet
@@ -19,6 +18,7 @@ from metrics.kernel import kernel_distance, per_class_kernel
 from metrics.lpips_diversity import cosine_diversity
 from metrics.manifold import manifold_scores
 from metrics.ndb import ndb
+from metrics.parts.input_checks import pinned_blas
 from metrics.statistics.half_samples import frechet_interval, kernel_interval
 
 COUNT, WIDTH, CLASSES = 500, 2048, 5

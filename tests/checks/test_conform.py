@@ -12,7 +12,8 @@ import torch
 from bench.checks.conform.check import Outcome
 from bench.checks.conform.conform import CHECKS, SIZES, conform, count
 from bench.checks.conform.report import text
-from bench.checks.conform.subject import Candidate, Subject
+from bench.checks.conform.subject import ConformSubject
+from bench.checks.tiny_run import CandidateMethod
 from bench.cli.commands import main
 from bench.training.train import spread_of_outputs
 from methods.registry import BUILT_IN, VARIANTS
@@ -79,7 +80,7 @@ def test_a_method_without_a_fault_conforms(name: str) -> None:
 
 def test_the_probe_of_a_training_leaves_running_statistics_alone(tmp_path: Path) -> None:
     """The loop looks at outputs in mid-training: in eval mode, and back in the mode that each part had."""
-    subject = Subject(Candidate("misfits:Normalised", "misfits:Normalised", {}), 32, tmp_path)
+    subject = ConformSubject(CandidateMethod("misfits:Normalised", "misfits:Normalised", {}), 32, tmp_path)
     method = subject.trained.method
     method.discriminator.eval()
     before = {name: value.clone() for name, value in method.state_dict().items()}

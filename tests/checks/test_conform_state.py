@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import nn
 
-from bench.checks.conform.state import difference, fingerprint
+from bench.checks.method_state import difference, fingerprint
 
 
 @pytest.mark.parametrize(

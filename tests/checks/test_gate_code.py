@@ -19,7 +19,7 @@ import bench.checks.gate.code.code_check as gate
 from bench.checks.conform.subject import global_seeds
 from bench.checks.gate.code import comparing, stored
 from bench.checks.gate.code.code_check import SHIPPED, check, record
-from bench.checks.gate.code.trial import METHODS
+from bench.checks.gate.code.smallest import METHODS
 from bench.checks.gate.code.values import Value, Values
 from bench.checks.gate.verdict import Finding, Verdict, overall
 from methods.base import Translator

@@ -16,7 +16,6 @@ from bench.checks.gate.family import Series
 from bench.checks.gate.training import judge
 from bench.checks.gate.trainings import Measure
 from bench.checks.gate.verdict import Verdict
-from bench.reporting.claims.verdict import rank_sum
 from metrics.statistics import permutation as statistics
 from metrics.statistics.permutation import (
     FALL,
@@ -33,6 +32,7 @@ from metrics.statistics.permutation import (
     scatter,
     worsening,
 )
+from metrics.statistics.two_samples import critical_wins, rank_sum
 
 M, SIZES = 20, (4, 3, 3, 3, 2, 2)
 """The size that a check has: stored seeds, and six methods in two directions with the accuracies that are watched."""
@@ -171,7 +171,7 @@ def test_the_bound_of_what_is_attainable_holds_for_independent_series() -> None:
 @pytest.mark.parametrize(("m", "k"), [(6, 3), (10, 4)])
 def test_critical_values_are_those_of_the_exact_test(m: int, k: int) -> None:
     for level in (0.1, 0.02):
-        needed = statistics._critical_wins(m, k, level)
+        needed = critical_wins(m, k, level)
         for wins, significant in ((needed, True), (needed - 1, False)):
             p = mannwhitneyu(*_with_wins(m, k, wins), alternative="greater", method="exact").pvalue
             assert (p <= level) == significant
@@ -365,7 +365,7 @@ def test_the_minimum_effect_guards_against_a_lucky_baseline(kind: str) -> None:
     """Shares of fixed baselines that give false alarms in more than 5 % of checks, with and without it."""
     rng = np.random.default_rng(7)
     k, checks, baselines = 5, 400, 60
-    needed = statistics._critical_wins(M, k, LEVEL * max(SIZES) / SERIES)  # or more, for any small enough p-value
+    needed = critical_wins(M, k, LEVEL * max(SIZES) / SERIES)  # or more, for any small enough p-value
     rates = np.zeros((2, baselines))
     for i in range(baselines):
         stored, found = seeds(rng, (M, SERIES), kind), seeds(rng, (checks, k, SERIES), kind)

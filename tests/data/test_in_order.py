@@ -1,4 +1,4 @@
-"""Several items at once, results in order (`in_order` of bench/data/prepare.py)."""
+"""Several items at once, results in order (bench/data/prepare.py)."""
 
 from __future__ import annotations
 

@@ -113,7 +113,7 @@ def test_every_public_function_of_a_metric_is_in_a_case(
 
     only(monkeypatch, GROUP_OF[module])
     monkeypatch.setattr(import_module(f"metrics.{module}"), name, lost)
-    assert failures(), f"no case of bench/doctor computes metrics.{module}.{name}: add one"
+    assert failures(), f"no case of bench/evaluation/self_test computes metrics.{module}.{name}: add one"
 
 
 # --------------------------------------------------------------------------------------------------- planted errors

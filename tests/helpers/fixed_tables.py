@@ -19,9 +19,7 @@ def check_golden(name: str, text: str) -> None:
     path = GOLDEN / name
     if os.environ.get(WRITE) == "1":
         path.write_bytes(text.encode())
-    assert text.encode() == path.read_bytes(), (
-        f"{name} differs; if that is meant: {WRITE}=1 pytest tests/test_tables*.py"
-    )
+    assert text.encode() == path.read_bytes(), f"{name} differs; if that is meant: {WRITE}=1 pytest tests/reporting"
 
 
 LEADERBOARD = Table(

@@ -13,7 +13,8 @@ import torch
 from determined import domains, numbers
 from torch import Tensor
 
-from bench.checks.conform.subject import Candidate, Subject
+from bench.checks.conform.subject import ConformSubject
+from bench.checks.tiny_run import CandidateMethod
 from methods.base import Exemplar, Noise, Progress, Style, Translator, run_step
 from methods.registry import BUILT_IN
 
@@ -21,8 +22,8 @@ SIZE = 32
 every_method = pytest.mark.parametrize("name", list(BUILT_IN))
 
 
-def subject(name: str, folder: Path) -> Subject:
-    return Subject(Candidate(name, BUILT_IN[name].target, tiny.settings(name)), SIZE, folder)
+def subject(name: str, folder: Path) -> ConformSubject:
+    return ConformSubject(CandidateMethod(name, BUILT_IN[name].target, tiny.settings(name)), SIZE, folder)
 
 
 def styles(method: Translator, count: int) -> list[Style]:
@@ -55,9 +56,9 @@ def test_rows_are_translated_independently_in_float64(name: str, tmp_path: Path)
 @every_method
 def test_batches_hold_whole_images_and_losses_are_float32_under_autocast(name: str, tmp_path: Path) -> None:
     """Others may draw patches and compute a loss in bfloat16; ours do neither."""
-    of = subject(name, tmp_path)
-    method = of.prepared()
-    drawn = method.draw(of.domains(), torch.Generator().manual_seed(0), Progress(0, 2))
+    run = subject(name, tmp_path)
+    method = run.prepared()
+    drawn = method.draw(run.domains(), torch.Generator().manual_seed(0), Progress(0, 2))
     images = [value for value in vars(drawn).values() if isinstance(value, Tensor) and value.ndim == 4]
     assert images
     for value in images:

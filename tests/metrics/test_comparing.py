@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from metrics.statistics.comparing import best_set, holm, paired_difference, probability_of_improvement, rank_ranges
+from metrics.statistics.comparing import best_set, holm, probability_of_improvement, rank_ranges
 
 CLEAR = {"a": [10.0, 10.2, 10.1], "b": [10.3, 9.9, 10.0], "c": [20.0, 20.1, 19.9]}
 
@@ -116,21 +116,6 @@ def test_rank_ranges_count_who_is_significantly_better(values: dict[str, list[fl
         better[behind] += 1
     expected = {name: (1 + better[name], len(values) - worse[name]) for name in values}
     assert rank_ranges(values, higher) == expected
-
-
-def test_paired_difference_is_the_paired_t_test_over_common_seeds() -> None:
-    a, b = {0: 10.0, 1: 20.0, 2: 31.0, 5: 1.0}, {0: 9.0, 1: 18.0, 2: 28.0, 7: 2.0}
-    found = paired_difference(a, b)
-    assert found is not None
-    assert found.seeds == (0, 1, 2)
-    reference = stats.ttest_rel([10.0, 20.0, 31.0], [9.0, 18.0, 28.0])
-    assert found.p_value == pytest.approx(reference.pvalue)
-    interval = reference.confidence_interval(0.95)
-    assert (found.mean, found.low, found.high) == pytest.approx((2.0, interval.low, interval.high))
-    assert paired_difference({0: 1.0}, {1: 1.0}) is None
-    single = paired_difference({0: 3.0}, {0: 1.0})
-    assert single is not None
-    assert (single.mean, single.low, single.p_value) == (2.0, None, None)
 
 
 # ------------------------------------------------------------------------------------------ probability of improvement

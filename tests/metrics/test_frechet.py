@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from real_files import INCEPTION, pacs, real_file
 
-from metrics.checks import pinned_blas
 from metrics.frechet import (
     ClassDistance,
     Moments,
@@ -23,6 +22,7 @@ from metrics.frechet import (
     moments,
     per_class_frechet,
 )
+from metrics.parts.input_checks import pinned_blas
 
 
 def exact_sample(rng: np.random.Generator, n: int, mean: np.ndarray, root: np.ndarray) -> np.ndarray:

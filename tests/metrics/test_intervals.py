@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from metrics.frechet import frechet_distance
-from metrics.order import content_order, row_keys
+from metrics.parts.row_order import content_order, row_keys
 from metrics.statistics.intervals import (
     SeedInterval,
     half_sample_deviation,

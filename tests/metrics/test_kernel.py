@@ -14,7 +14,7 @@ from hypothesis.extra.numpy import arrays
 from real_files import INCEPTION, pacs, real_file
 
 from metrics.kernel import kernel_distance, per_class_kernel, subset_kernel_distance
-from metrics.per_class import ClassDistance
+from metrics.parts.per_class import ClassDistance
 
 
 def exact(x: np.ndarray, y: np.ndarray) -> Fraction:

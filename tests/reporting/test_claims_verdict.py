@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from itertools import combinations
 
 import numpy as np
 import pytest
@@ -26,7 +25,7 @@ from bench.reporting.claims.formula import (
     u_shape,
     worst,
 )
-from bench.reporting.claims.verdict import LEVEL, Finding, Sample, Verdict, compare, exceeds, judge, rank_sum
+from bench.reporting.claims.verdict import LEVEL, Finding, Sample, Verdict, compare, exceeds, judge
 
 A, B, C, D, E = (Subject((Candidate(name),)) for name in "abcde")
 FULL, VARIANT = Subject((Candidate("m"),)), Subject((Candidate("m:v"),))
@@ -123,23 +122,6 @@ def test_a_fixed_level() -> None:
 
 
 # ------------------------------------------------------------------------------------------------- failed trainings
-
-
-def test_rank_sum_is_the_share_of_all_choices() -> None:
-    a, b = np.array([3.0, 7.0, 7.0]), np.array([1.0, 3.0, 5.0])
-    pooled = stats.rankdata([-np.inf, *a, -np.inf, -np.inf, *b])
-    own = pooled[:4].sum()
-    sums = [sum(chosen) for chosen in combinations(pooled, 4)]
-    p, opposite = rank_sum(a, b, failed_a=1, failed_b=2)
-    assert p == pytest.approx(np.mean([total >= own for total in sums]))
-    assert opposite == pytest.approx(np.mean([total <= own for total in sums]))
-
-
-def test_rank_sum_agrees_with_scipy_without_ties() -> None:
-    rng = np.random.default_rng(0)
-    a, b = rng.normal(0.5, 1, 9), rng.normal(0, 1, 7)
-    for found, alternative in zip(rank_sum(a, b), ("greater", "less"), strict=True):
-        assert found == pytest.approx(stats.mannwhitneyu(a, b, alternative=alternative, method="exact").pvalue)
 
 
 def test_a_failed_training_counts_against_its_method() -> None:

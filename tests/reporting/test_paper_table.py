@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-from importlib.resources import files
 from pathlib import Path
 
 import pytest
@@ -12,6 +11,7 @@ from fixed_tables import Measurements, check_golden
 from table_checks import check_latex, compile_latex, parse_html
 
 from bench.core.errors import BenchError
+from bench.core.installation import shipped_results
 from bench.reporting.paper.notes import Options
 from bench.reporting.paper.published import INCONSISTENCIES, inconsistencies, published
 from bench.reporting.paper.shapes import ALIGNMENT, JUDGE, OURS, SHAPES, STAGES, VARIANTS
@@ -80,7 +80,7 @@ def test_every_published_number_is_in_one_place_and_none_is_invented() -> None:
     placed = [place.published for make in SHAPES.values() for line in make().lines for place in line.places if place]
     assert len(placed) == len(set(placed)) == 127
     assert set(placed) == set(published())
-    text = files("bench.tables").joinpath("published.csv").read_text()
+    text = (shipped_results() / "paper.csv").read_text()
     assert len(text.splitlines()) == 128
 
 

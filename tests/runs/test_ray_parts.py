@@ -42,7 +42,7 @@ def order(shapes: Path, tmp_path: Path) -> Order:
         "folder", ("toys:Toy",), "quick", str(shapes), "", (0,), (), "", "cpu", (tmp_path / "results").absolute()
     )
     spec = open_session(request).jobs[0].spec
-    return Order(request, spec.identity(), 1, TOKEN, "a-driver")
+    return Order(request, spec.identity(), 1, TOKEN, "a-driver", tmp_path)
 
 
 def cell_of(order: Order, root: Path | None = None) -> Cell:

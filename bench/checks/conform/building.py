@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from bench.checks.conform.check import Unmet, check, unless
-from bench.checks.conform.state import difference
-from bench.checks.conform.subject import Subject
+from bench.checks.conform.subject import ConformSubject
+from bench.checks.method_state import difference
 from methods.base import Progress
 from methods.semantics.categories import LABELLED
 
@@ -18,10 +19,10 @@ from methods.semantics.categories import LABELLED
     "the constructor works on the meta device, where the harness asks a method for what it supports",
     look="__init__", needs=("quick_settings",),
 )  # fmt: skip
-def constructor_on_meta(subject: Subject) -> str:
+def constructor_on_meta(subject: ConformSubject) -> str:
     """As a run does before anything is trained."""
     with torch.device("meta"):
-        method = subject.job.build()
+        method = subject.shortest_job.build()
     return f"{sum(method.parameter_counts().values()):,} trained parameters"
 
 
@@ -29,7 +30,7 @@ def constructor_on_meta(subject: Subject) -> str:
     "the constructor makes finite weights on the CPU, the same ones from the same seed",
     look="__init__", needs=("constructor_on_meta",),
 )  # fmt: skip
-def constructor(subject: Subject) -> str:
+def constructor(subject: ConformSubject) -> str:
     """A stored method is built again before its weights are read."""
     state, again = subject.built().state_dict(), subject.built().state_dict()
     elsewhere = [name for name, value in state.items() if value.device.type != "cpu"]
@@ -44,7 +45,7 @@ def constructor(subject: Subject) -> str:
     "style_sources, noise_dim, supervision, ema_decay and images_per_step have values that the harness understands",
     look="__init__", needs=("constructor",), sizes="first",
 )  # fmt: skip
-def declarations(subject: Subject) -> str:
+def declarations(subject: ConformSubject) -> str:
     """They may depend on the settings, so they are read from the built method."""
     method = subject.built()
     sources = method.style_sources
@@ -64,7 +65,7 @@ def declarations(subject: Subject) -> str:
     "each entry of `optimizers` is named after a network and steps exactly its parameters",
     look="__init__", needs=("constructor",), sizes="first",
 )  # fmt: skip
-def optimizers(subject: Subject) -> str:
+def optimizers(subject: ConformSubject) -> str:
     """The loop finds networks and optimisers by name."""
     method = subject.built()
     unless(bool(method.optimizers), "`optimizers` is empty")
@@ -87,7 +88,7 @@ def optimizers(subject: Subject) -> str:
     "learning_rates gives every optimiser, and nothing else, a finite rate >= 0, the same for the same progress",
     look="learning_rates", needs=("optimizers",), sizes="first",
 )  # fmt: skip
-def learning_rates(subject: Subject) -> str:
+def learning_rates(subject: ConformSubject) -> str:
     """At the beginning, in the middle and at the end."""
     method = subject.built()
     for step in (0, 50, 99):
@@ -106,7 +107,7 @@ def learning_rates(subject: Subject) -> str:
     "each EMA copy belongs to a network, has its shapes and wants no gradients",
     look="__init__", needs=("constructor",), sizes="first",
 )  # fmt: skip
-def ema_copies(subject: Subject) -> str:
+def ema_copies(subject: ConformSubject) -> str:
     """As `track_ema` makes them."""
     method = subject.built()
     for name, copy in method.ema.items():
@@ -123,11 +124,16 @@ def ema_copies(subject: Subject) -> str:
     "prepare ends, on the images alone, with the stages cut to 2 steps; what it was given is declared",
     look="prepare", needs=("constructor",),
 )  # fmt: skip
-def prepare(subject: Subject) -> str:
+def prepare(subject: ConformSubject) -> str:
     """With the harness's own stages and, in place of a classifier, its stand-in."""
     asked: list[str] = []
+
+    def weights(name: str) -> Mapping[str, Tensor]:
+        asked.append(name)
+        return subject.weights(name)
+
     try:
-        method = subject.prepared(asked=asked)
+        method = subject.prepared(weights=weights)
     except LookupError as error:  # which is what the method got from `context.weights`
         raise Unmet(f"{type(error).__name__}: {error}") from error
     texts = isinstance(method.remarks, tuple) and all(isinstance(remark, str) for remark in method.remarks)
@@ -145,7 +151,7 @@ def prepare(subject: Subject) -> str:
     "load_official, if there is one, refuses a network that it does not know with a ValueError that names it",
     look="load_official", needs=("constructor",), sizes="first",
 )  # fmt: skip
-def official_checkpoints(subject: Subject) -> str:
+def official_checkpoints(subject: ConformSubject) -> str:
     """Nothing is loaded by halves or in silence."""
     try:
         subject.built().load_official({"no_such_network": {}})

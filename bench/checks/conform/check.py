@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import inspect
+import sys
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
+
+from methods import base
+from methods.base import Translator
+from methods.parts import checks
 
 Sizes = Literal["none", "first", "all"]
 Status = Literal["passed", "failed", "skipped"]
@@ -24,7 +29,8 @@ class Check:
     look: str
     """The attribute of the class that is to blame if it does not."""
     run: Callable[[Any], str]
-    """Examines a `Candidate` (sizes `none`) or a `Subject`; returns what was seen, raises `Unmet` or anything else."""
+    """Examines a `CandidateMethod` (sizes `none`) or a `ConformSubject`; returns what was seen, raises `Unmet` or
+    anything else."""
     needs: tuple[str, ...] = ()
     """Checks without which this one says nothing."""
     sizes: Sizes = "all"
@@ -105,6 +111,17 @@ def place_of_error(error: BaseException, files: set[str]) -> str:
     """`file:line, in function` of the innermost frame that lies in `files`; empty if none does."""
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename in files]
     return f"{_short(frames[-1].filename)}:{frames[-1].lineno}, in {frames[-1].name}" if frames else ""
+
+
+def source_files(cls: type[Translator]) -> set[str]:
+    """The source files of the class, of those it inherits from, and of what else is loaded of its package.
+
+    Those of the contract are left out: they are never to blame.
+    """
+    packages = {owner.__module__.partition(".")[0] for owner in cls.__mro__ if owner not in Translator.__mro__}
+    modules = [module for name, module in list(sys.modules.items()) if name.partition(".")[0] in packages]
+    files = {getattr(module, "__file__", None) for module in modules}
+    return {file for file in files if file} - {base.__file__, checks.__file__}
 
 
 def _function(found: Any) -> Any:

@@ -16,8 +16,9 @@ from traceback import extract_tb
 from typing import Any
 
 from bench.checks.conform import building, declaring, drawing, isolating, resuming, stepping, translating
-from bench.checks.conform.check import Check, Outcome, Unmet, place_of, place_of_error
-from bench.checks.conform.subject import Candidate, Subject, global_seeds
+from bench.checks.conform.check import Check, Outcome, Unmet, place_of, place_of_error, source_files
+from bench.checks.conform.subject import ConformSubject, global_seeds
+from bench.checks.tiny_run import CandidateMethod
 from bench.core.errors import BenchError, nearest
 from bench.core.progress import Advance, hand_to
 from bench.spec.methods import target_of
@@ -81,7 +82,7 @@ def conform(
     Raises BenchError for an unknown method, check or setting. Whatever the class raises is a failed check.
     """
     plan = _plan(sizes, only)
-    candidate = Candidate(name, target_of(name), values or {})
+    candidate = CandidateMethod(name, target_of(name), values or {})
     _check_values(candidate)
     with TemporaryDirectory(prefix="conform-") as folder, global_seeds(0):
         outcomes = copy_context().run(_examine, candidate, plan, Path(folder), advance)
@@ -118,7 +119,7 @@ def _runs_at(check: Check, size: int | None, sizes: Sequence[int]) -> bool:
     return check.sizes == "all" or (check.sizes == "first" and size == sizes[0])
 
 
-def _check_values(candidate: Candidate) -> None:
+def _check_values(candidate: CandidateMethod) -> None:
     """Refuse settings of the user's that do not exist, unless the class itself is to blame."""
     if candidate.values:
         try:
@@ -128,13 +129,13 @@ def _check_values(candidate: Candidate) -> None:
         candidate.config()
 
 
-def _examine(candidate: Candidate, plan: Plan, folder: Path, advance: Advance) -> list[Outcome]:
+def _examine(candidate: CandidateMethod, plan: Plan, folder: Path, advance: Advance) -> list[Outcome]:
     hand_to(lambda message: None)  # what stages tell while they train is of no interest here
     outcomes: list[Outcome] = []
     passed: set[tuple[str, int | None]] = set()
     only_at = {check.name: size for size, checks in plan for check in checks if check.sizes != "all"}
     for size, checks in plan:
-        target = candidate if size is None else Subject(candidate, size, folder / str(size))
+        target = candidate if size is None else ConformSubject(candidate, size, folder / str(size))
         for check in checks:
             lacking = [name for name in check.needs if (name, only_at.get(name, size)) not in passed]
             outcome = _skipped(check, size, lacking) if lacking else _outcome(check, size, candidate, target)
@@ -142,7 +143,7 @@ def _examine(candidate: Candidate, plan: Plan, folder: Path, advance: Advance) -
                 passed.add((check.name, size))
             outcomes.append(outcome)
             advance(1)
-        if isinstance(target, Subject):
+        if isinstance(target, ConformSubject):
             target.close()
     return outcomes
 
@@ -151,7 +152,9 @@ def _skipped(check: Check, size: int | None, lacking: Sequence[str]) -> Outcome:
     return Outcome(check.name, size, "skipped", check.expects, f"needs {', '.join(lacking)}", "", "", 0.0)
 
 
-def _outcome(check: Check, size: int | None, candidate: Candidate, target: Candidate | Subject) -> Outcome:
+def _outcome(
+    check: Check, size: int | None, candidate: CandidateMethod, target: CandidateMethod | ConformSubject
+) -> Outcome:
     start = time.monotonic()
     look = ""
     try:
@@ -170,10 +173,10 @@ def _outcome(check: Check, size: int | None, candidate: Candidate, target: Candi
     return Outcome(check.name, size, "failed", check.expects, seen, look, _command(candidate, check, size), seconds)
 
 
-def _blame(candidate: Candidate, check: Check, error: Exception) -> str:
+def _blame(candidate: CandidateMethod, check: Check, error: Exception) -> str:
     """The line of the method's that raised, else the attribute that the check is about."""
     try:
-        return place_of_error(error, candidate.files()) or place_of(candidate.cls, check.look)
+        return place_of_error(error, source_files(candidate.cls)) or place_of(candidate.cls, check.look)
     except Exception:  # the class cannot even be imported: the line of its module, if it came that far
         return place_of_error(error, _imported_files(error)) or candidate.target
 
@@ -186,7 +189,7 @@ def _imported_files(error: Exception) -> set[str]:
     return {file for file in files[after:] if not file.startswith("<")}
 
 
-def _command(candidate: Candidate, check: Check, size: int | None) -> str:
+def _command(candidate: CandidateMethod, check: Check, size: int | None) -> str:
     parts = ["python", "-m", "bench", "conform", candidate.name, "--only", check.name]
     parts += ["--size", str(size)] if size is not None else []
     for key, value in candidate.values.items():

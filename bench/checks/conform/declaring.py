@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from bench.checks.conform.check import check, unless
-from bench.checks.conform.subject import Candidate
+from bench.checks.conform.check import check, source_files, unless
+from bench.checks.tiny_run import CandidateMethod
 from bench.core.errors import BenchError
 from bench.spec.run_spec import config_from_values, config_values
 from methods.base import Translator
@@ -23,7 +23,7 @@ CALLS: dict[str, int] = {
 
 
 @check("package.module:Class can be imported and is a subclass of methods.base.Translator", look="", sizes="none")
-def importable(candidate: Candidate) -> str:
+def importable(candidate: CandidateMethod) -> str:
     """The class is there."""
     cls = candidate.cls
     return f"{cls.__module__}.{cls.__qualname__}"
@@ -33,7 +33,7 @@ def importable(candidate: Candidate) -> str:
     "the class says what the contract asks for, and each method takes the arguments that the harness gives",
     look="", needs=("importable",), sizes="none",
 )  # fmt: skip
-def interface(candidate: Candidate) -> str:
+def interface(candidate: CandidateMethod) -> str:
     """What must be overridden is; everything can be called by position."""
     cls = candidate.cls
     wanted = ("draw", "training_step", "learning_rates", "translate", "images_per_step")
@@ -55,7 +55,7 @@ def interface(candidate: Candidate) -> str:
     "Config is a frozen dataclass of JSON values, every field has a default and a line of documentation below it",
     look="Config", needs=("interface",), sizes="none",
 )  # fmt: skip
-def config(candidate: Candidate) -> str:
+def config(candidate: CandidateMethod) -> str:
     """Settings are part of a run's identity, so nobody may change them, and they become JSON and back."""
     cls = candidate.cls.Config
     unless(dataclasses.is_dataclass(cls), f"{cls.__name__} is no dataclass")
@@ -94,7 +94,7 @@ def _is_text(node: ast.stmt) -> bool:
     "the values of the quick preset are settings of Config, of the right types and within its limits",
     look="quick", needs=("config",), sizes="none",
 )  # fmt: skip
-def quick_settings(candidate: Candidate) -> str:
+def quick_settings(candidate: CandidateMethod) -> str:
     """`quick` of the class, or what bench/spec/presets.py has for a built-in method."""
     try:
         candidate.config({})
@@ -107,9 +107,9 @@ def quick_settings(candidate: Candidate) -> str:
     "nothing of the method's package imports the harness (bench): from there it could reach labels and files",
     look="", needs=("importable",), sizes="none",
 )  # fmt: skip
-def no_harness(candidate: Candidate) -> str:
+def no_harness(candidate: CandidateMethod) -> str:
     """The imports in the source of what is loaded of the package."""
-    files = sorted(candidate.files())
+    files = sorted(source_files(candidate.cls))
     for file in files:
         for line, name in imports(Path(file)):
             unless(name.partition(".")[0] != "bench", f"{file}:{line} imports {name}")

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from bench.checks.conform.check import check, unless
-from bench.checks.conform.state import difference
-from bench.checks.conform.subject import Subject
+from bench.checks.conform.subject import ConformSubject
+from bench.checks.method_state import difference
 from bench.core.randomness import generator
 from bench.training.loop import module_state
 from methods.base import Progress
@@ -24,7 +24,7 @@ def _values(batch: Any) -> dict[str, Any]:
     "draw returns a frozen dataclass of tensors: then a step can be repeated, and nothing in it is a surprise",
     look="draw", needs=("prepare",), sizes="first",
 )  # fmt: skip
-def batch(subject: Subject) -> str:
+def batch(subject: ConformSubject) -> str:
     """Its type and that of its values."""
     domains = subject.domains()
     drawn = subject.prepared(domains).draw(domains, generator("conform"), Progress(0, 2))
@@ -43,7 +43,7 @@ def _is_tensor(value: Any) -> bool:
     "a batch holds at least 2 x images_per_step images (over both domains), float32 in [-1, 1]",
     look="images_per_step", needs=("batch", "declarations"), sizes="first",
 )  # fmt: skip
-def images_per_step(subject: Subject) -> str:
+def images_per_step(subject: ConformSubject) -> str:
     """Budgets are counted with it. Every float tensor (..., 3, h, w) counts as images."""
     domains = subject.domains()
     method = subject.prepared(domains)
@@ -61,7 +61,7 @@ def images_per_step(subject: Subject) -> str:
 @check(
     "draw changes neither the method's state nor the images", look="draw", needs=("batch",), sizes="first",
 )  # fmt: skip
-def draw_changes_nothing(subject: Subject) -> str:
+def draw_changes_nothing(subject: ConformSubject) -> str:
     """The images are those that every later step draws from."""
     domains, untouched = subject.domains(), subject.domains()
     method = subject.prepared(domains)
@@ -78,7 +78,7 @@ def draw_changes_nothing(subject: Subject) -> str:
     "draw follows from its generator: the same one, the same batch; another one, another batch",
     look="draw", needs=("draw_changes_nothing",), sizes="first",
 )  # fmt: skip
-def draw_follows_its_generator(subject: Subject) -> str:
+def draw_follows_its_generator(subject: ConformSubject) -> str:
     """Two of the same seed and one of another."""
     domains = subject.domains()
     method = subject.prepared(domains)

@@ -11,8 +11,9 @@ from torch import Tensor
 
 from bench.checks.conform.check import check, unless
 from bench.checks.conform.resuming import compared
-from bench.checks.conform.state import attributes
-from bench.checks.conform.subject import Subject, Training
+from bench.checks.conform.subject import ConformSubject
+from bench.checks.method_state import attributes
+from bench.checks.tiny_run import TinyTraining
 from methods.base import Translator
 
 
@@ -20,10 +21,10 @@ from methods.base import Translator
     "a training does not depend on the labels, and the method holds neither them nor the harness's data",
     look="prepare", needs=("global_random_numbers",), sizes="first",
 )  # fmt: skip
-def labels(subject: Subject) -> str:
+def labels(subject: ConformSubject) -> str:
     """The reference again, with other labels in every place where the harness keeps them."""
     with subject.labels_shuffled():
-        training = Training(subject)
+        training = TinyTraining(subject)
         differing = compared(subject, training)
         unless(not differing, f"with other labels in the harness's memory, {differing}")
         given = _label_vectors(subject)
@@ -39,7 +40,7 @@ def _held(method: Translator) -> Iterator[tuple[str, Any]]:
     yield from attributes(method)
 
 
-def _label_vectors(subject: Subject) -> list[np.ndarray]:
+def _label_vectors(subject: ConformSubject) -> list[np.ndarray]:
     """Labels of the training images of each domain, and of both, in either order."""
     first, second = (subject.data.splits[domain, "train"].labels for domain in (0, 1))
     return [first, second, np.concatenate([first, second]), np.concatenate([second, first])]

@@ -6,11 +6,12 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from bench.checks.conform.check import check, unless
-from bench.checks.conform.state import RANDOM, attributes, difference
-from bench.checks.conform.subject import STEPS, Subject, Training, global_seeds
+from bench.checks.conform.subject import ConformSubject, global_seeds
+from bench.checks.method_state import RANDOM, attributes, difference
+from bench.checks.tiny_run import STEPS, TinyTraining
 
 
-def compared(subject: Subject, training: Training) -> str:
+def compared(subject: ConformSubject, training: TinyTraining) -> str:
     """How `training`, finished, differs from the reference in state or losses; empty: not at all."""
     training.advance(STEPS)
     reference = subject.trained
@@ -22,9 +23,9 @@ def compared(subject: Subject, training: Training) -> str:
     f"{STEPS} steps made twice from the same seed give the same losses, weights and optimisers, byte for byte",
     look="training_step", needs=("training", "draw_follows_its_generator"), sizes="first",
 )  # fmt: skip
-def deterministic(subject: Subject) -> str:
+def deterministic(subject: ConformSubject) -> str:
     """With the global random generators in the same state as well."""
-    differing = compared(subject, Training(subject))
+    differing = compared(subject, TinyTraining(subject))
     unless(not differing, differing)
     return "equal"
 
@@ -33,10 +34,10 @@ def deterministic(subject: Subject) -> str:
     "nothing depends on the global random generators of torch, numpy and Python: numbers come from draw's generator",
     look="training_step", needs=("deterministic",), sizes="first",
 )  # fmt: skip
-def global_random_numbers(subject: Subject) -> str:
+def global_random_numbers(subject: ConformSubject) -> str:
     """The reference again, with the global generators seeded otherwise. `draw` was seen to follow its own before."""
     with global_seeds(1):
-        differing = compared(subject, Training(subject))
+        differing = compared(subject, TinyTraining(subject))
     unless(not differing, f"with other global seeds, {differing}")
     return "equal with other global seeds"
 
@@ -45,7 +46,7 @@ def global_random_numbers(subject: Subject) -> str:
     "every optimiser is in `optimizers`, and no scheduler or random generator is kept: of others no checkpoint knows",
     look="__init__", needs=("training",), sizes="first",
 )  # fmt: skip
-def optimizers_in_the_state(subject: Subject) -> str:
+def optimizers_in_the_state(subject: ConformSubject) -> str:
     """Looked for in everything that the trained method holds."""
     method = subject.trained.method
     known = {id(optimizer) for optimizer in method.optimizers.values()}
@@ -62,13 +63,13 @@ def optimizers_in_the_state(subject: Subject) -> str:
     "byte",
     look="training_step", needs=("global_random_numbers", "optimizers_in_the_state"), sizes="first",
 )  # fmt: skip
-def resume(subject: Subject) -> str:
+def resume(subject: ConformSubject) -> str:
     """Through the harness's own checkpoints, into an object with other first weights.
 
     All state must be in state_dict() (networks, buffers) and `optimizers`.
     """
     reference = subject.trained
-    training = Training(subject, seed=1)
+    training = TinyTraining(subject, seed=1)
     training.restore(subject.cell.checkpoints)
     differing = compared(subject, training)
     suspects = reference.changed_outside_the_state()

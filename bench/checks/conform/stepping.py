@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 
 from bench.checks.conform.check import check, unless
-from bench.checks.conform.subject import STEPS, Subject
+from bench.checks.conform.subject import ConformSubject
+from bench.checks.tiny_run import STEPS
 from bench.core.randomness import generator
 from methods.base import Progress, run_step
 
@@ -15,7 +16,7 @@ from methods.base import Progress, run_step
     "scalars with a graph; nothing is yielded inside a context manager",
     look="training_step", needs=("optimizers", "batch"),
 )  # fmt: skip
-def phases(subject: Subject) -> str:
+def phases(subject: ConformSubject) -> str:
     """One step without any optimiser's."""
     domains = subject.domains()
     method = subject.prepared(domains)
@@ -41,7 +42,7 @@ def phases(subject: Subject) -> str:
     f"{STEPS} training steps end, and every loss is finite",
     look="training_step", needs=("phases", "learning_rates", "ema_copies"),
 )  # fmt: skip
-def training(subject: Subject) -> str:
+def training(subject: ConformSubject) -> str:
     """As the loop makes them; operations are counted at the first one."""
     for step, losses in enumerate(subject.trained.logged):
         bad = [f"{name} = {float(value)}" for name, value in losses.items() if not bool(value.isfinite())]
@@ -53,7 +54,7 @@ def training(subject: Subject) -> str:
     "every network that a phase names gets gradients, not all zero in each step, and finite",
     look="training_step", needs=("training",), sizes="first",
 )  # fmt: skip
-def gradients(subject: Subject) -> str:
+def gradients(subject: ConformSubject) -> str:
     """Over the steps of `training`."""
     watch = subject.trained.watch
     assert watch is not None
@@ -67,7 +68,7 @@ def gradients(subject: Subject) -> str:
     "a trained network changes in the phases that name it and at no other moment",
     look="training_step", needs=("training", "optimizers_in_the_state"), sizes="first",
 )  # fmt: skip
-def weights_change_in_phases(subject: Subject) -> str:
+def weights_change_in_phases(subject: ConformSubject) -> str:
     """Over the steps of `training`."""
     watch = subject.trained.watch
     assert watch is not None
@@ -79,7 +80,7 @@ def weights_change_in_phases(subject: Subject) -> str:
     f"every trained network, and every EMA copy, is another one after {STEPS} steps",
     look="training_step", needs=("gradients",), sizes="first",
 )  # fmt: skip
-def every_network_learns(subject: Subject) -> str:
+def every_network_learns(subject: ConformSubject) -> str:
     """Compared with what `prepare` left."""
     before, after = subject.trained.initial, subject.trained.method.state_dict()
     names = [*subject.trained.method.optimizers, *(f"ema.{name}" for name in subject.trained.method.ema)]
@@ -94,7 +95,7 @@ def every_network_learns(subject: Subject) -> str:
     "a step under bfloat16 autocast (what CUDA cards get) gives finite losses and leaves the state's types alone",
     look="training_step", needs=("training",), sizes="first",
 )  # fmt: skip
-def mixed_precision(subject: Subject) -> str:
+def mixed_precision(subject: ConformSubject) -> str:
     """Tried on the CPU."""
     domains = subject.domains()
     method = subject.prepared(domains)

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from bench.checks.conform.check import Unmet, check, unless
-from bench.checks.conform.state import difference
-from bench.checks.conform.subject import Subject, seed_globals
+from bench.checks.conform.subject import ConformSubject, seed_globals
+from bench.checks.method_state import difference
 from bench.evaluation.translate import styles_for
 from bench.training.loop import module_state
 from bench.training.train import evaluating
@@ -33,13 +33,13 @@ def kinds(method: Translator) -> tuple[str, ...]:
     return method.style_sources or ("none",)
 
 
-def sources(subject: Subject, domain: int, rows: Sequence[int] | None = None) -> Tensor:
+def sources(subject: ConformSubject, domain: int, rows: Sequence[int] | None = None) -> Tensor:
     """Test images, all or those of `rows`: (B, 3, S, S) in [-1, 1]."""
     images = subject.data.splits[domain, "test"].images
     return to_model_range(torch.from_numpy(images if rows is None else images[list(rows)]))
 
 
-def style(subject: Subject, kind: str, source: int, rows: Sequence[int] | None = None, number: int = 0) -> Style:
+def style(subject: ConformSubject, kind: str, source: int, rows: Sequence[int] | None = None, number: int = 0) -> Style:
     """Style `number` of those images, as the evaluator draws it."""
     ids = subject.data.splits[source, "test"].ids
     keys = [(ids[row], number) for row in (range(len(ids)) if rows is None else rows)]
@@ -47,8 +47,8 @@ def style(subject: Subject, kind: str, source: int, rows: Sequence[int] | None =
 
 
 def translated(
-    subject: Subject, method: Translator, kind: str, source: int, rows: Sequence[int] | None = None, number: int = 0,
-    dtype: torch.dtype = torch.float32,
+    subject: ConformSubject, method: Translator, kind: str, source: int, rows: Sequence[int] | None = None,
+    number: int = 0, dtype: torch.dtype = torch.float32,
 ) -> Tensor:  # fmt: skip
     """Translations of test images of `source` into the other domain."""
     x, given = sources(subject, source, rows).to(dtype), style(subject, kind, source, rows, number)
@@ -60,7 +60,7 @@ def translated(
         return method.translate(x, source, 1 - source, given)
 
 
-def cases(subject: Subject) -> Iterator[tuple[str, str, int]]:
+def cases(subject: ConformSubject) -> Iterator[tuple[str, str, int]]:
     """(what to call it, style source, source domain) of everything that the evaluator may ask for."""
     for kind in kinds(subject.trained.method):
         for source, target in DIRECTIONS:
@@ -71,7 +71,7 @@ def cases(subject: Subject) -> Iterator[tuple[str, str, int]]:
     "a translation has the shape of its source, is float32, finite and without a graph, and depends on the source",
     look="translate", needs=("training",),
 )  # fmt: skip
-def output(subject: Subject) -> str:
+def output(subject: ConformSubject) -> str:
     """In both directions, with each kind of style."""
     for label, kind, source in cases(subject):
         x, y = sources(subject, source), translated(subject, subject.trained.method, kind, source)
@@ -86,7 +86,7 @@ def output(subject: Subject) -> str:
 
 
 @check("translations are in [-1, 1]: translate ends with a clamp, or a tanh", look="translate", needs=("output",))
-def output_range(subject: Subject) -> str:
+def output_range(subject: ConformSubject) -> str:
     """The evaluator would clamp them in silence."""
     low, high = 0.0, 0.0
     for label, kind, source in cases(subject):
@@ -100,7 +100,7 @@ def output_range(subject: Subject) -> str:
     "a row's translation depends on that row alone: alone, in a part of the batch and in the whole it is the same",
     look="translate", needs=("translations_repeat",),
 )  # fmt: skip
-def rows_alone(subject: Subject) -> str:
+def rows_alone(subject: ConformSubject) -> str:
     """To 1e-5; where float32 is not good to that, to 1e-8 in float64, which tells rounding from a leak."""
     parts = ([0], [4], [1, 3])
     return _equal_rows(subject, parts, "with statistics over the batch (BatchNorm in training?), or by position")
@@ -109,12 +109,12 @@ def rows_alone(subject: Subject) -> str:
 @check(
     "the order of a batch's rows does not matter", look="translate", needs=("translations_repeat",), sizes="first",
 )  # fmt: skip
-def order_of_rows(subject: Subject) -> str:
+def order_of_rows(subject: ConformSubject) -> str:
     """The batch turned around, and turned back."""
     return _equal_rows(subject, ([4, 3, 2, 1, 0],), "by position")
 
 
-def _equal_rows(subject: Subject, parts: Sequence[list[int]], suspicion: str) -> str:
+def _equal_rows(subject: ConformSubject, parts: Sequence[list[int]], suspicion: str) -> str:
     largest = _largest_gap(subject, subject.trained.method, parts, torch.float32)
     if largest[0] <= ROUNDING:
         return f"within {largest[0]:.1g}"
@@ -125,13 +125,13 @@ def _equal_rows(subject: Subject, parts: Sequence[list[int]], suspicion: str) ->
     raise Unmet(f"{label}: rows {rows} of {parts_of(subject)} differ by up to {gap:.2g}; are rows mixed, {suspicion}?")
 
 
-def parts_of(subject: Subject) -> int:
+def parts_of(subject: ConformSubject) -> int:
     """Number of test images."""
     return len(subject.data.splits[0, "test"])
 
 
 def _largest_gap(
-    subject: Subject, method: Translator, parts: Sequence[list[int]], dtype: torch.dtype
+    subject: ConformSubject, method: Translator, parts: Sequence[list[int]], dtype: torch.dtype
 ) -> tuple[float, str, list[int]]:
     """The largest difference between rows of the whole batch and the same ones in a part; where it is."""
     worst: tuple[float, str, list[int]] = (0.0, "", [])
@@ -144,7 +144,7 @@ def _largest_gap(
     return worst
 
 
-def _double(subject: Subject, parts: Sequence[list[int]]) -> tuple[float, str, list[int]] | None:
+def _double(subject: ConformSubject, parts: Sequence[list[int]]) -> tuple[float, str, list[int]] | None:
     """The same in float64; None if the method is not made for it."""
     try:
         return _largest_gap(subject, copy.deepcopy(subject.trained.method).double(), parts, torch.float64)
@@ -156,7 +156,7 @@ def _double(subject: Subject, parts: Sequence[list[int]]) -> tuple[float, str, l
     "with another style the translation is another one, for each kind of style that is declared",
     look="translate", needs=("output",),
 )  # fmt: skip
-def style_varies(subject: Subject) -> str:
+def style_varies(subject: ConformSubject) -> str:
     """Styles 0 and 1 of each test image."""
     method = subject.trained.method
     smallest = float("inf")
@@ -171,7 +171,7 @@ def style_varies(subject: Subject) -> str:
 
 
 @check("the two directions differ", look="translate", needs=("output",), sizes="first")
-def directions_differ(subject: Subject) -> str:
+def directions_differ(subject: ConformSubject) -> str:
     """The same image, taken for one of domain 0 and for one of domain 1, with the same style."""
     method = subject.trained.method
     for kind in kinds(method):
@@ -186,7 +186,7 @@ def directions_differ(subject: Subject) -> str:
     "the same images and styles give the same bytes, whatever the global random state",
     look="translate", needs=("output",),
 )  # fmt: skip
-def translations_repeat(subject: Subject) -> str:
+def translations_repeat(subject: ConformSubject) -> str:
     """A deterministic method has no other variation, one with styles none beside them."""
     for label, kind, source in cases(subject):
         made = []
@@ -203,7 +203,7 @@ def translations_repeat(subject: Subject) -> str:
     "gradients switched as they were",
     look="translate", needs=("output",),
 )  # fmt: skip
-def translate_changes_nothing(subject: Subject) -> str:
+def translate_changes_nothing(subject: ConformSubject) -> str:
     """Compared before and after, in both directions."""
     method = subject.trained.method
     for label, kind, source in cases(subject):
@@ -238,7 +238,7 @@ def _untouched_globals(label: str) -> Iterator[None]:
     "a kind of style that is not declared is refused with a TypeError (self.check_style(style) does it)",
     look="translate", needs=("output",), sizes="first",
 )  # fmt: skip
-def undeclared_styles(subject: Subject) -> str:
+def undeclared_styles(subject: ConformSubject) -> str:
     """None where styles are declared, any where none is."""
     method, x = subject.trained.method, sources(subject, 0)
     offered: dict[str, Style] = {"noise": Noise(torch.zeros(len(x), 16)), "exemplar": Exemplar(x)}
@@ -260,11 +260,11 @@ def undeclared_styles(subject: Subject) -> str:
     "weights written to disk and read into a new method, without `prepare`, translate to the same bytes",
     look="prepare", needs=("translations_repeat",), sizes="first",
 )  # fmt: skip
-def stored_weights(subject: Subject) -> str:
+def stored_weights(subject: ConformSubject) -> str:
     """What is scored is the stored method. What `prepare` learns, or the constructor draws, must be in state_dict()."""
     method = subject.trained.method
     store_weights(method, subject.cell)
-    again = load_trained(subject.job.build, subject.cell, subject.runtime)
+    again = load_trained(subject.shortest_job.build, subject.cell, subject.runtime)
     elsewhere = subject.built(seed=1).eval()  # as on a machine whose torch draws other first weights
     elsewhere.load_state_dict(again.state_dict())
     for label, kind, source in cases(subject):

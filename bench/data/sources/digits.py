@@ -83,7 +83,7 @@ class Mnist(_Digits):
         return images, labels
 
     def count(self) -> int:
-        """Number of images in both splits, from the label locate."""
+        """Number of images in both splits, from the label files."""
         return sum(len(read_idx(self.paths[split][1], dims=1)) for split in SPLITS)
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from bench.evaluation.self_test.case import Case, Refused
 
 if TYPE_CHECKING:
-    from metrics.per_class import ClassDistance
+    from metrics.parts.per_class import ClassDistance
 
 NAN = np.array([[0, np.nan], [1, 2]])
 """Features with a hole."""

@@ -2,7 +2,7 @@
 
 They are what its tables, figures and text say of methods in order: who is better than whom, not by how much. Where a
 sentence needs a number that the paper does not give (how wide is "far", how close is "similar"), the number is ours and
-in the sentence. Some are here although the paper's own numbers do not bear them out: `printed.py` says which.
+in the sentence. Some are here although the paper's own numbers do not bear them out: `published_check.py` says which.
 """
 
 from __future__ import annotations

@@ -42,6 +42,7 @@ import numpy as np
 from scipy.special import stdtr, stdtrit
 
 from bench.reporting.claims.formula import Every, Formula, Leaf, Some, leaves
+from metrics.statistics.two_samples import moments, rank_sum, welch
 
 LEVEL = 0.05
 FEWEST = 2
@@ -124,12 +125,10 @@ def _t_test(values: list[float], by: float, scale: float, name: str) -> Finding:
 
 
 def _welch(a: list[float], b: list[float], by: float) -> Finding:
-    """Welch (1947)."""
-    shares = [float(np.var(side, ddof=1)) / len(side) for side in (a, b)]
-    total = sum(shares)
-    of = [share / total if total else 0.5 for share in shares]
-    freedom = 1 / sum(share**2 / (len(side) - 1) for share, side in zip(of, (a, b), strict=True))
-    return _by_t(_mean(a) - _mean(b), math.sqrt(total), freedom, by, max(map(abs, [*a, *b])), "Welch's t")
+    """Welch's test."""
+    tested = welch(moments(a), moments(b))
+    scale = max(map(abs, [*a, *b]))
+    return _by_t(float(tested.value), float(tested.error), float(tested.freedom), by, scale, "Welch's t")
 
 
 def _by_t(difference: float, error: float, freedom: float, by: float, scale: float, name: str) -> Finding:
@@ -143,25 +142,6 @@ def _by_t(difference: float, error: float, freedom: float, by: float, scale: flo
 
 def _mean(values: list[float]) -> float:
     return math.fsum(values) / len(values)
-
-
-def rank_sum(a: np.ndarray, b: np.ndarray, failed_a: int = 0, failed_b: int = 0) -> tuple[float, float]:
-    """Exact one-sided p-values (a is not above b, a is not below b) of the sum of ranks of `a`.
-
-    `a` (n,) and `b` (m,), larger is better. Failed ones are below all values, and tie. Given the ranks, every choice
-    of those that are a's is equally likely where both sides are distributed alike.
-    """
-    own = np.concatenate([np.full(failed_a, -np.inf), a])
-    pooled = np.concatenate([own, np.full(failed_b, -np.inf), b])
-    ascending = np.sort(pooled)
-    below, up_to = (np.searchsorted(ascending, pooled, side=side) for side in ("left", "right"))
-    doubled = below + up_to + 1  # twice the mean of the ranks below + 1, ..., up_to
-    ways = np.zeros((len(own) + 1, int(doubled.sum()) + 1))  # chosen so far, sum of doubled ranks -> number of choices
-    ways[0, 0] = 1
-    for rank in doubled.tolist():
-        ways[1:, rank:] += ways[:-1, : ways.shape[1] - rank].copy()
-    found, total = ways[-1], int(doubled[: len(own)].sum())
-    return float(found[total:].sum() / found.sum()), float(found[: total + 1].sum() / found.sum())
 
 
 # ------------------------------------------------------------------------------------------------------------ verdicts

@@ -7,7 +7,7 @@ import os
 import socket
 import uuid
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import chdir, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 from bench.core.errors import BenchError, Interrupted
+from bench.core.installation import ROOT
 from bench.core.progress import say
 from bench.core.signals import stop_signals
 from bench.evaluation.encoders import Encoders, make_encoders
@@ -93,7 +94,9 @@ def connected(address: str) -> Iterator[None]:
     if given and given != "auto":
         _check_answers(given)
     try:
-        ray.init(address=address or None, log_to_driver=True, logging_level="warning")
+        # Ray lets its workers search the current folder first: a user's own `metrics/` there would hide ours.
+        with chdir(ROOT):
+            ray.init(address=address or None, log_to_driver=True, logging_level="warning")
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
         raise BenchError(
             f"no Ray cluster at {given or 'this machine'}: {str(error).splitlines()[0]}", _START
@@ -259,7 +262,7 @@ class _Run:
         return Order(
             replace(request, device=self.room.device, results=results, data=data, launch="local", address="", jobs=1),
             job.spec.identity(), self.room.cpus, self.token,
-            hashlib.sha256(f"{socket.gethostname()}:{results}".encode()).hexdigest()[:12],
+            hashlib.sha256(f"{socket.gethostname()}:{results}".encode()).hexdigest()[:12], Path.cwd(),
             dict(self.units), ray.put(pack(cell.folder)) if cell.state() != "new" else None,
         )  # fmt: skip
 

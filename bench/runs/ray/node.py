@@ -18,6 +18,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from bench.core.errors import BenchError
+from bench.core.installation import prefer_own_packages
 from bench.data.fetch.locate import cache_folder
 from bench.data.load import load_data
 from bench.evaluation.encoders import make_encoders
@@ -47,6 +48,8 @@ class Order:
     """Name of a file in the results folder that is there during this command."""
     scratch: str
     """Name of the scratch folder for this results folder."""
+    folder: Path
+    """Where the command was typed; a method given as `package.module:Class` may lie there."""
     units: Mapping[str, Any] = field(default_factory=dict)
     """What cells share and the results folder has: name -> reference to its files."""
     begun: Any = None
@@ -81,6 +84,7 @@ def do_judges(order: Order) -> Outcome:
 
 def _guarded(order: Order, work: Any) -> Outcome:
     try:
+        prefer_own_packages(order.folder)
         return work(order)
     except BenchError as error:
         return Outcome(False, socket.gethostname(), problem=(error.what, error.remedy))

@@ -3,7 +3,7 @@
 In order: cells with the same settings; of the same method; of another variant with the same semantic stages; all of the
 same task and preset; all of them made in the same precision, on as many devices, on a machine with the same processor,
 number of cores and device. Then, for the quick preset on one CPU in float32, the shipped seconds
-(`bench/sweeps/quick_seconds.json` says how they were measured). Then nothing.
+(`bench/runs/sweep/quick_seconds.json` says how they were measured). Then nothing.
 """
 
 from __future__ import annotations

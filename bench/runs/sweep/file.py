@@ -311,11 +311,11 @@ class _Reader:
         except yaml.MarkedYAMLError as error:
             line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
             raise BenchError(
-                f"{self.path}{line}: not YAML: {error.problem}", "see bench/sweeps for examples"
+                f"{self.path}{line}: not YAML: {error.problem}", "see bench/runs/sweep for examples"
             ) from error
         except yaml.YAMLError as error:
             raise BenchError(
-                f"{self.path}: not YAML: {' '.join(str(error).split())}", "see bench/sweeps for examples"
+                f"{self.path}: not YAML: {' '.join(str(error).split())}", "see bench/runs/sweep for examples"
             ) from error
         if root is None:
             self.fail(None, "the file is empty", f"valid keys: {', '.join(KEYS)}")
@@ -342,7 +342,7 @@ class _Reader:
                 self.fail(event, f"tags ({event.tag}) are not read here", "write a plain value")
             depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
             if depth > MAX_DEPTH:
-                self.fail(event, "nested too deep", "see bench/sweeps for examples")
+                self.fail(event, "nested too deep", "see bench/runs/sweep for examples")
 
 
 def _line(where: yaml.Node | yaml.Event) -> int:

@@ -32,9 +32,10 @@ from torch import Tensor
 
 from bench.checks.gate.code import images_case, inputs, metrics_case, steps, stored, translating
 from bench.checks.gate.code.comparing import compare, failed, undecided
-from bench.checks.gate.code.trial import METHODS, TASK, THREADS, cpu, trial
+from bench.checks.gate.code.smallest import METHODS, THREADS, smallest_run
 from bench.checks.gate.code.values import Value, Values
 from bench.checks.gate.verdict import Finding
+from bench.checks.tiny_run import TASK, cpu
 from bench.core.errors import BenchError
 from bench.core.installation import shipped_results
 from bench.core.progress import hand_to
@@ -87,8 +88,8 @@ def _record(folder: Path) -> None:
         data = inputs.of_task(arrays, TASK)
         stored.write_weights(folder, JUDGE, _trained_judge(data, scratch))
         for name in METHODS:
-            own = trial(name, data, scratch / name, **STAGE_STEPS.get(name, {}))
-            method, _ = own.train(own.job(TRAINED_STEPS))
+            run = smallest_run(name, data, scratch / name, **STAGE_STEPS.get(name, {}))
+            method, _ = run.train(run.job_of_steps(TRAINED_STEPS))
             stored.write_weights(folder, name, stored.halved(method.state_dict()))
     weights = {name: stored.read_weights(folder, name) for name in (JUDGE, *METHODS)}
     measured: list[Value] = []
@@ -155,22 +156,22 @@ def _parts(arrays: Mapping[str, np.ndarray], weights: Mapping[str, Mapping[str, 
 
 
 def _steps(name: str, data: TaskData, state: Mapping[str, Tensor], scratch: Path) -> Values:
-    return steps.measure(trial(name, data, scratch), state)
+    return steps.measure(smallest_run(name, data, scratch), state)
 
 
 def _noisy_steps(name: str, data: TaskData, state: Mapping[str, Tensor], noise: int | None) -> Values:
     with _alone() as scratch:
-        return steps.measure(trial(name, data, scratch), state, noise)
+        return steps.measure(smallest_run(name, data, scratch), state, noise)
 
 
 def _translations(
     name: str, data: TaskData, state: Mapping[str, Tensor], judge: Callable[[], Judge], scratch: Path
 ) -> Values:
-    return translating.measure(trial(name, data, scratch), state, judge())
+    return translating.measure(smallest_run(name, data, scratch), state, judge())
 
 
 def _trained_judge(data: TaskData, scratch: Path) -> dict[str, Tensor]:
-    get_judge(scratch, data, 1, replace(translating.JUDGE, steps=JUDGE_STEPS), cpu(data.size))
+    get_judge(scratch, data, 1, replace(translating.JUDGE, steps=JUDGE_STEPS), cpu(data.size, THREADS))
     (path,) = (scratch / "judges").glob("*/weights.safetensors")
     return stored.halved(load_file(path))
 
@@ -178,7 +179,7 @@ def _trained_judge(data: TaskData, scratch: Path) -> dict[str, Tensor]:
 @contextmanager
 def _alone() -> Iterator[Path]:
     """An empty folder; one CPU thread, whose number decides the order of sums."""
-    with TemporaryDirectory(prefix="udt-gate-") as folder, cpu(1).threads_pinned(THREADS):
+    with TemporaryDirectory(prefix="udt-gate-") as folder, cpu(1, THREADS).threads_pinned(THREADS):
         yield Path(folder)
 
 

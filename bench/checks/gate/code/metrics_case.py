@@ -11,7 +11,7 @@ from bench.checks.gate.code.values import Values
 from bench.evaluation.distributions import HALF_SAMPLES
 from metrics import accuracy as accuracies
 from metrics import alignment, frechet, kernel, lpips_diversity, manifold, ndb
-from metrics.per_class import ClassDistance
+from metrics.parts.per_class import ClassDistance
 from metrics.statistics import floors, half_samples, intervals
 
 Numbers = Iterator[tuple[str, float]]

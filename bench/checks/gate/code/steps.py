@@ -16,8 +16,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from bench.checks.gate.code.trial import Trial
 from bench.checks.gate.code.values import Values
+from bench.checks.tiny_run import TinyRun, copied_parameters, euclidean_norm, gradients_of, trained_networks
 from bench.core.randomness import generator
 from bench.runs.request import Job
 from methods.base import Phase, Style, Translator
@@ -41,20 +41,20 @@ def measure_with_slack(train: Callable[[int | None], Values]) -> Values:
     return exact
 
 
-def measure(trial: Trial, stored: Mapping[str, Tensor], noise: int | None = None) -> Values:
+def measure(run: TinyRun, stored: Mapping[str, Tensor], noise: int | None = None) -> Values:
     """Values of the subject that is called as the method: its semantic stages and first weights, then every step.
 
     `noise`: number of the noise that is put on the drawn numbers; None: none.
     """
-    values = Values(trial.name)
-    job = trial.job(STEPS)
+    values = Values(run.candidate.name)
+    job = run.job_of_steps(STEPS)
     seen: list[_Seen] = []
 
     def build() -> Translator:
         seen.append(_Seen(job.build(), stored, values, noise))
         return seen[-1].method
 
-    method, cell = trial.train(Job(job.spec, build))
+    method, cell = run.train(Job(job.spec, build))
     after = seen[0].lengths()
     for name, moved in after.items():
         values.add(f"distance that {name} moved in {STEPS} steps", "learned", moved)
@@ -76,8 +76,8 @@ class _Seen:
     def prepare(self, *given: Any) -> None:
         """The method's, stages and all; then the stored weights take the place of what came out."""
         self.values.add("parameters", "exact", sum(self.method.parameter_counts().values()))
-        for name, network in self._trained().items():
-            self.values.add(f"length of {name} as constructed", "step 0", _length(network.parameters()))
+        for name, network in trained_networks(self.method).items():
+            self.values.add(f"length of {name} as constructed", "step 0", euclidean_norm(network.parameters()))
         self.own["prepare"](*given)
         for text in self.method.remarks:
             self.values.add(f"remark: {text}", "exact", "made")
@@ -116,23 +116,19 @@ class _Seen:
             self.values.add(f"gradient clipped to, {where}", "metric", limit)
             yield phase
             for name in phase.trains:
-                found = [p.grad for p in getattr(self.method, name).parameters() if p.grad is not None]
-                self.values.add(f"gradient norm of {name}, {where}", kind, _length(found))
+                norm = euclidean_norm(gradients_of(getattr(self.method, name)))
+                self.values.add(f"gradient norm of {name}, {where}", kind, norm)
         self.step += 1
-
-    def _trained(self) -> dict[str, nn.Module]:
-        return {name: getattr(self.method, name) for name in self.method.optimizers}
 
     def _parameters(self) -> dict[str, list[Tensor]]:
         averaged = {f"the average of {name}": copy for name, copy in self.method.ema.items()}
-        networks = {**self._trained(), **averaged}
-        return {name: [p.detach().clone() for p in network.parameters()] for name, network in networks.items()}
+        return copied_parameters({**trained_networks(self.method), **averaged})
 
     def lengths(self) -> dict[str, Tensor]:
         """Network, or average of one -> distance between its stored weights and those after the last step."""
         after = self._parameters()
         return {
-            name: _length([new - old for new, old in zip(after[name], before, strict=True)])
+            name: euclidean_norm([new - old for new, old in zip(after[name], before, strict=True)])
             for name, before in self.before.items()
         }
 
@@ -151,12 +147,6 @@ def _disturbed(batch: Any, rng: torch.Generator) -> Any:
         name: of * (1 + ROUNDING * torch.randn(of.shape, generator=rng, dtype=of.dtype)) for name, of in doubles.items()
     }
     return replace(batch, **noisy)
-
-
-def _length(tensors: Any) -> Tensor:
-    """Euclidean, over all of them."""
-    squares = [tensor.detach().double().square().sum() for tensor in tensors]
-    return torch.stack(squares).sum().sqrt() if squares else torch.tensor(0.0)
 
 
 def _add_stages(values: Values, folder: Path) -> None:

@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
-from bench.checks.gate.code.trial import Trial, cpu
+from bench.checks.gate.code.smallest import THREADS
 from bench.checks.gate.code.values import Values
+from bench.checks.tiny_run import TinyRun, cpu
 from bench.data.types import TaskData
 from bench.evaluation.encoders import Encoders, Missing
 from bench.evaluation.evaluate import evaluate_cell
@@ -68,7 +69,7 @@ def of_judge(judge: Judge, data: TaskData, folder: Path) -> Values:
     values.add_array("logits of stored images", "features", judge.encoder.logits(features))
     near = _near(judge.encoder.logits(judge.encoder(data.splits[1, "test"].images)))
     values.add("accuracy on real images", "share", judge.accuracy, slack=float(near.mean()))
-    other = get_judge(folder, data, 1, JUDGE, cpu(data.size)).encoder
+    other = get_judge(folder, data, 1, JUDGE, cpu(data.size, THREADS)).encoder
     values.add_array(f"logits of one trained for {JUDGE.steps} steps", "stage", other.logits(other(images)))
     return values
 
@@ -85,18 +86,17 @@ def of_sources(judge: Judge, data: TaskData, folder: Path) -> Values:
     return values
 
 
-def measure(trial: Trial, stored: Mapping[str, Tensor], judge: Judge) -> Values:
+def measure(run: TinyRun, stored: Mapping[str, Tensor], judge: Judge) -> Values:
     """Values of the subject `<method>: translations`."""
-    values = Values(f"{trial.name}: translations")
-    job = trial.job(1)
-    cell, data = Cell(trial.folder, job.spec), trial.data
-    runtime = cpu(data.size)
+    values = Values(f"{run.candidate.name}: translations")
+    job = run.job_of_steps(1)
+    cell, data = Cell(run.folder, job.spec), run.data
     method = job.build()
     method.load_state_dict(stored)
     store_weights(method, cell)
-    method = load_trained(job.build, cell, runtime)
+    method = load_trained(job.build, cell, run.runtime)
     style = style_name(method)
-    records = evaluate_cell(method, data, DIRECTIONS, cell, make_tools(judge, trial.folder, JUDGED), style)
+    records = evaluate_cell(method, data, DIRECTIONS, cell, make_tools(judge, run.folder, JUDGED), style)
     for source, target in DIRECTIONS:
         direction = f"{data.domains[source]}->{data.domains[target]}"
         images = np.load(cell.translations(direction, style), allow_pickle=False)

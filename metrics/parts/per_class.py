@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from metrics.checks import as_feature_pair, as_labels
+from metrics.parts.input_checks import as_feature_pair, as_labels
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.distance import cdist
 
-from metrics.distances import Distances
+from metrics.parts.exact_distances import Distances
 
 KINDS = ["normal", "offset", "grid", "repeats", "outlier", "tiny", "one direction"]
 
@@ -54,7 +54,7 @@ def test_decisions_are_those_of_cdist(pair: tuple[np.ndarray, np.ndarray], seed:
     rng, exact = np.random.default_rng(seed), cdist(x, y, "sqeuclidean")
     of_columns, of_rows = rng.choice(exact.ravel(), len(y)), rng.choice(exact.ravel(), (len(x), 1))
     ks = sorted({0, int(rng.integers(len(y)))})
-    with patch("metrics.distances.SPARSE", sparse):
+    with patch("metrics.parts.exact_distances.SPARSE", sparse):
         stripe = Distances(x, y).stripe(0, len(x))
         assert np.array_equal(stripe.within(of_columns), exact <= of_columns)
         assert np.array_equal(stripe.within(of_rows), exact <= of_rows)
@@ -80,7 +80,7 @@ def test_few_pairs_need_the_exact_computation(d: int, monkeypatch: pytest.Monkey
         computed += len(a) * len(b)
         return cdist(a, b, metric)
 
-    monkeypatch.setattr("metrics.distances.cdist", counted)
+    monkeypatch.setattr("metrics.parts.exact_distances.cdist", counted)
     x = np.random.default_rng(d).uniform(0, 1, (300, d))
     among = Distances(x, x)
     radii = np.concatenate([among.stripe(i, i + 100).smallest([5]) for i in range(0, 300, 100)])
