@@ -54,7 +54,7 @@ Style = Noise | Exemplar | Code | None
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a training stands."""
+    """Position of a training."""
 
     step: int
     """Iterations done before this one."""
@@ -84,7 +84,7 @@ class Domains:
 
     @property
     def device(self) -> torch.device:
-        """Where the images are."""
+        """Device of the images."""
         return self.images[0].device
 
     def sample(self, domain: int, count: int, rng: torch.Generator) -> Tensor:
@@ -94,11 +94,11 @@ class Domains:
 
     def gather(self, domain: Tensor, row: Tensor) -> Tensor:
         """Image `row[i]` of domain `domain[i]`: int64 (B,) on the CPU each -> (B, 3, H, W) float32 in [-1, 1]."""
-        found = self.images[0].new_empty((len(row), *self.images[0].shape[1:]))
+        gathered = self.images[0].new_empty((len(row), *self.images[0].shape[1:]))
         for number, images in enumerate(self.images):
             place = (domain == number).nonzero()[:, 0]
-            found[place.to(self.device)] = images[row[place].to(self.device)]
-        return to_model_range(found)
+            gathered[place.to(self.device)] = images[row[place].to(self.device)]
+        return to_model_range(gathered)
 
 
 def to_model_range(images: Tensor) -> Tensor:
@@ -113,7 +113,7 @@ def to_uint8(images: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Context:
-    """What the harness offers to `prepare`."""
+    """Services that the harness offers to `prepare`."""
 
     weights: Callable[[str], Mapping[str, Tensor]]
     """Name of a pretrained network -> its state dict. Raises LookupError if it is not to be had."""
@@ -155,13 +155,13 @@ class Translator(nn.Module):
     Config: ClassVar[type]
     """Frozen dataclass of settings; the defaults are the published ones."""
     version: ClassVar[int] = 1
-    """Raised when a change alters results; part of a run's identity."""
+    """Version of the method, raised when a change alters results; part of a run's identity."""
     supervision: Literal["none", "weak"] = "none"
     """`weak`: uses a network trained on labels; tables mark it *. May depend on the settings."""
     style_sources: ClassVar[tuple[StyleSource, ...]] = ()
-    """What `translate` accepts as style, the default first; () = deterministic."""
+    """Kinds of style that `translate` accepts, the default first; () = deterministic."""
     quick: ClassVar[Mapping[str, Any]] = {}
-    """For methods outside this project: Config values of the `quick` preset (ours stand in bench/spec/presets.py)."""
+    """Config values of the `quick` preset, for methods outside this project (ours are in bench/spec/presets.py)."""
 
     noise_dim: int = 0
     """Width of `Noise.z`."""
@@ -171,7 +171,7 @@ class Translator(nn.Module):
     """Fields of the Batch with one row per item, if a step can be divided over devices: every loss is a mean over items
     and no item's outputs depend on another one. Empty: it cannot be divided."""
     indivisible: ClassVar[str] = "it does not say which inputs of a step have one row per item (`batch_rows`)"
-    """Why, where `batch_rows` is empty."""
+    """Reason, where `batch_rows` is empty."""
     remarks: tuple[str, ...] = ()
     """Set by `prepare`: what a reader of the results should know. `{0}` and `{1}` stand for the domains' names."""
 
@@ -274,7 +274,7 @@ class Stage(nn.Module):
     name: ClassVar[str]
     """Short name, as in `--stage name` and in folder names."""
     version: ClassVar[int] = 1
-    """Raised when a change alters results; part of a stored stage's identity."""
+    """Version of the stage, raised when a change alters results; part of a stored stage's identity."""
 
     steps: int = 0
     """Training iterations; 0: everything happens in `finish`."""
@@ -316,7 +316,7 @@ def digest(tensor: Tensor) -> str:
 
 
 class Trainable(Protocol):
-    """What `run_step` needs: a Translator, or a stage of `methods.semantics`."""
+    """Interface that `run_step` needs: a Translator, or a stage of `methods.semantics`."""
 
     optimizers: dict[str, Optimizer]
 

@@ -41,9 +41,9 @@ class CategoryTables:
 
     def __init__(self, clusters: Sequence[Tensor]) -> None:
         """`clusters`: per domain int64 (N_d,), the cluster of each training image."""
-        self.sizes = [len(own) for own in clusters]
-        highest = max(int(own.max()) for own in clusters)
-        joined = torch.cat([own.cpu() for own in clusters])
+        self.sizes = [len(of_domain) for of_domain in clusters]
+        highest = max(int(of_domain.max()) for of_domain in clusters)
+        joined = torch.cat([of_domain.cpu() for of_domain in clusters])
         domain = torch.repeat_interleave(torch.arange(2), torch.tensor(self.sizes))
         self.cluster = joined.to(torch.int32)  # (N_0 + N_1,), rows of domain 1 behind those of domain 0
         group = 2 * joined + domain  # cells of one cluster lie side by side: both domains' are one range

@@ -6,23 +6,23 @@ domain. The translator is StarGAN v2's with the cluster in the *style* alone: x 
 target domain for h(x), made from noise (mapping network) or from an exemplar of the same cluster (style encoder), and a
 semantic loss keeps the cluster. One generator serves both domains and directions.
 
-Paper and code differ; ours follows the code, and the paper's form is an option (numbers: rows of the specification):
-- 1  semantic loss: a classifier inside D, fitted on pseudo-labels; eq. 8, the frozen h: `semantic_loss=frozen_h`.
-- 2  adversarial form: non-saturating logistic + R1; the paper writes the minimax form and no R1.
-- 3  one discriminator with a head per domain serves both passes; the paper has d^f and d^s per domain.
-- 4  target domain: that of an image of the same cluster drawn from the union of both domains, so about half of the
-     translations stay within a domain; always the opposite one: `pairing=opposite`.
-- 5  style reconstruction with the head of the *source* domain; of the target: `style_rec_domain=target`.
-- 6  style heads: index 2 d + c, so that domains share heads; no sharing: `style_heads=disjoint`.
-- 8  lambda_ds falls linearly to 0; the paper has constants (`anneal_ds=false`).
-- 9  lambda_ds 2; the paper's figure says 1: `lambda_ds=1`.
-- 10 lambda_sty is 1; the code's command for sketches sets 0: the variant `cats_udt:no_sty`.
-- 11 the reference pass steps the generator alone; the paper minimises over F, G, E and S in both.
-- 12 the return trip of the cycle uses the source's own cluster.
-- 13 the second image of the diversity term is detached.
-- 31 four bottleneck blocks, in every variant. 44 the averaged networks start as copies. 45 pseudo-labels are those of
-     the clean images (officially of one augmented view of each picture, fixed for the run).
-The rows of the semantic stages stand in their modules (16, 19, 22, 23, 25 are options there).
+Paper and code differ; ours follows the code, and the paper's form is an option:
+- semantic loss: a classifier inside D, fitted on pseudo-labels; eq. 8, the frozen h: `semantic_loss=frozen_h`.
+- adversarial form: non-saturating logistic + R1; the paper writes the minimax form and no R1.
+- one discriminator with a head per domain serves both passes; the paper has d^f and d^s per domain.
+- target domain: that of an image of the same cluster drawn from the union of both domains, so about half of the
+  translations stay within a domain; always the opposite one: `pairing=opposite`.
+- style reconstruction with the head of the *source* domain; of the target: `style_rec_domain=target`.
+- style heads: index 2 d + c, so that domains share heads; no sharing: `style_heads=disjoint`.
+- lambda_ds falls linearly to 0; the paper has constants (`anneal_ds=false`).
+- lambda_ds 2; the paper's figure says 1: `lambda_ds=1`.
+- lambda_sty is 1; the code's command for sketches sets 0: the variant `cats_udt:no_sty`.
+- the reference pass steps the generator alone; the paper minimises over F, G, E and S in both.
+- the return trip of the cycle uses the source's own cluster.
+- the second image of the diversity term is detached.
+- four bottleneck blocks, in every variant; the averaged networks start as copies.
+- pseudo-labels are those of the clean images (officially of one augmented view of each picture, fixed for the run).
+The differences of the semantic stages stand in their modules.
 
 Deliberate differences from the code that change no expectation:
 - Images are drawn uniformly with replacement (officially shuffled epochs over the union; drop last).
@@ -63,7 +63,7 @@ class CatsUDTConfig:
     clusters: int = 0
     """Number of clusters; 0: as many as the task has classes (the harness fills it in)."""
     categories: str = "adapted"
-    """What h is: `adapted`, `clustered` (not adapted), or `features` of the semantic encoder, without clusters."""
+    """Kind of h: `adapted`, `clustered` (not adapted), or `features` of the semantic encoder, without clusters."""
     conditioning: str = "style"
     """`style`, `none`, `content`; with features `style_features`, `content_features`."""
     semantic_loss: str = "classifier"
@@ -119,7 +119,7 @@ class CatsUDTConfig:
     flip: bool = True
     """Mirror images left to right with probability 1/2 (not for digits)."""
     semantics: SemanticsConfig = field(default_factory=SemanticsConfig)
-    """How h is learned."""
+    """Settings of the stages that learn h."""
 
     def __post_init__(self) -> None:
         positive = ("max_width", "style_dim", "latent_dim", "mapping_width")
@@ -134,7 +134,7 @@ class CatsUDTConfig:
         }  # fmt: skip
         rules = {f"{name} > 0": getattr(self, name) > 0 for name in positive}
         rules |= {f"{name} >= 0": getattr(self, name) >= 0 for name in at_least_0}
-        rules |= {f"{name} one of {', '.join(of)}": getattr(self, name) in of for name, of in choices.items()}
+        rules |= {f"{name} one of {', '.join(known)}": getattr(self, name) in known for name, known in choices.items()}
         rules["base_width >= 1 or None"] = self.base_width is None or self.base_width >= 1
         rules["content_size that is a power of two, at least 2"] = (
             is_power_of_two(self.content_size) and self.content_size >= 2
@@ -258,7 +258,7 @@ class CatsUDT(Translator):
         self.remarks = self.tables.remarks() if self.semantics.discrete else ()
 
     def draw(self, domains: Domains, rng: torch.Generator, progress: Progress) -> Batch:
-        """Sources uniform over the union of both domains, exemplars of their cluster (spec 4.6)."""
+        """Sources uniform over the union of both domains, exemplars of their cluster."""
         if self.tables is None:
             raise RuntimeError("CatS-UDT draws exemplars by cluster: call prepare first")
         c = self.config
@@ -313,7 +313,7 @@ class CatsUDT(Translator):
 
     @torch.no_grad()
     def _detached_reference_fake(self, batch: Batch, c: Tensor, content: Tensor) -> Tensor:
-        """What D is shown with reference styles, (B, 3, H, W): made before F and S change."""
+        """Translations that D is shown with reference styles, (B, 3, H, W), made before F and S change."""
         return self.generator.render(content, self.style_encoder(batch.x_ref, c, batch.d_target))
 
     @torch.no_grad()
@@ -344,17 +344,17 @@ class CatsUDT(Translator):
         return losses
 
     def _generator_losses(
-        self, batch: Batch, c: Tensor, made: Translated, s2: Tensor, s_source: Tensor
+        self, batch: Batch, c: Tensor, translated: Translated, s2: Tensor, s_source: Tensor
     ) -> dict[str, Tensor]:
         """Adversarial, semantic (eq. 8), style (eq. 5), cycle (eq. 4) and diversity (eq. 7) terms."""
-        config, x, fake = self.config, batch.x_source, made.fake
+        config, x, fake = self.config, batch.x_source, translated.fake
         on_fake, clusters = self.discriminator(fake, batch.d_target)
         losses = {"adv": logistic(on_fake, real=True)}
         if config.lambda_sem > 0:
             losses["sem"] = config.lambda_sem * self.semantic_loss.of_generator(fake, clusters, c, self.semantics)
         if config.lambda_sty > 0:
             head = batch.d_source if config.style_rec_domain == "source" else batch.d_target
-            losses["sty"] = config.lambda_sty * l1(self.style_encoder(fake, c, head), made.s)
+            losses["sty"] = config.lambda_sty * l1(self.style_encoder(fake, c, head), translated.s)
         if config.lambda_cyc > 0:
             back = self.generator.render(self.generator.encode_with(fake, c), s_source)
             losses["cyc"] = config.lambda_cyc * l1(back, x)
@@ -362,12 +362,12 @@ class CatsUDT(Translator):
             # After the calls that need a graph: autocast keeps the weights it has cast, and those cast first without a
             # graph would then be used without one.
             with torch.no_grad():
-                other = self.generator.render(made.content, s2)
+                other = self.generator.render(translated.content, s2)
             losses["ds"] = -batch.lambda_ds * l1(fake, other)
         return losses
 
     def learning_rates(self, progress: Progress) -> Mapping[str, float]:
-        """Constant."""
+        """Constant rates."""
         rate = self.config.learning_rate
         return {
             "generator": rate,

@@ -34,7 +34,7 @@ DOMAINS = 2
 
 @dataclass(frozen=True)
 class Sizes:
-    """What the networks' shapes follow from."""
+    """Sizes that the networks' shapes follow from."""
 
     image_size: int
     """Side in pixels."""
@@ -136,7 +136,7 @@ class PlainMapping(nn.Module):
 
 
 class ClusterMapping(PlainMapping):
-    """F(z, c, d) with the cluster as a one-hot vector beside z (paper: s = f(h(x), z); spec 4.3)."""
+    """F(z, c, d) with the cluster as a one-hot vector beside z (paper: s = f(h(x), z))."""
 
     def __init__(self, sizes: Sizes) -> None:
         super().__init__(sizes, extra=sizes.category_dim)
@@ -190,7 +190,7 @@ class FeatureStyleEncoder(PlainStyleEncoder):
 
 
 class ClusterStyleEncoder(nn.Module):
-    """S(x, c, d): 2 C heads of four linear layers, one picked per image (spec 4.4)."""
+    """S(x, c, d): 2 C heads of four linear layers, one picked per image."""
 
     def __init__(self, sizes: Sizes) -> None:
         super().__init__()
@@ -245,7 +245,7 @@ class Discriminator(nn.Module):
 
 
 class ClassifyingDiscriminator(Discriminator):
-    """With the auxiliary classifier: one linear layer a domain on the trunk (spec 4.5)."""
+    """Discriminator with the auxiliary classifier: one linear layer a domain on the trunk."""
 
     def __init__(self, sizes: Sizes) -> None:
         super().__init__(sizes)
@@ -257,7 +257,7 @@ class ClassifyingDiscriminator(Discriminator):
 
 
 class SemanticLoss:
-    """What keeps the category of x in the translation: a term for G, and perhaps one for D. Unweighted."""
+    """Loss that keeps the category of x in the translation: a term for G, and perhaps one for D. Unweighted."""
 
     discriminator: type[Discriminator] = Discriminator
 
@@ -293,7 +293,7 @@ class FrozenSemantics(SemanticLoss):
 
 
 class FeatureDistance(SemanticLoss):
-    """For continuous semantics: mean |f(x) - f(G(x))| over the unpooled features (`sg_sem_cont`)."""
+    """Loss for continuous semantics: mean |f(x) - f(G(x))| over the unpooled features (`sg_sem_cont`)."""
 
     def of_generator(self, fake: Tensor, logits: Tensor, c: Tensor, semantics: nn.Module) -> Tensor:
         """Gradient flows through f into the image."""

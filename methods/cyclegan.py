@@ -194,11 +194,11 @@ class Batch:
     swap_a: Tensor
     """bool (B,): whether the fake of domain 0 is exchanged for one of the full pool."""
     slot_a: Tensor
-    """int64 (B,) in [0, pool_size): for which."""
+    """int64 (B,) in [0, pool_size): place in the pool of that fake."""
     swap_b: Tensor
-    """As `swap_a`, for the fakes of domain 1."""
+    """bool (B,): whether the fake of domain 1 is exchanged for one of the full pool."""
     slot_b: Tensor
-    """As `slot_a`, for the fakes of domain 1."""
+    """int64 (B,) in [0, pool_size): place in the pool of that fake."""
 
 
 class CycleGAN(Translator):
@@ -290,7 +290,7 @@ class CycleGAN(Translator):
         return fake, same
 
     def _pooled(self, domain: str, fakes: Tensor, swap: Tensor, slot: Tensor) -> Tensor:
-        """What the discriminator of `domain` sees for `fakes`."""
+        """Images that the discriminator of `domain` sees for `fakes`."""
         if self.config.pool_size == 0:
             return fakes
         return exchange(self.get_buffer(f"pool_{domain}"), self.get_buffer(f"pool_{domain}_count"), fakes, swap, slot)

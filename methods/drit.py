@@ -50,7 +50,7 @@ from methods.parts.losses import l1, logistic, wide
 
 
 class AttributeForm(NamedTuple):
-    """How attributes are encoded and enter the generator."""
+    """Way in which attributes are encoded and enter the generator."""
 
     encoder: type[networks.ConcatAttributeEncoder | networks.FeatureWiseAttributeEncoder]
     generator: type[networks.ConcatGenerator | networks.FeatureWiseGenerator]
@@ -211,7 +211,7 @@ class DRIT(Translator):
 
     @property
     def images_per_step(self) -> int:
-        """What is drawn per domain: image 0 of every minibatch, image 1 of the full one. Published: 2 + 2 = 4.
+        """Images drawn per domain: image 0 of every minibatch, image 1 of the full one. Published: 2 + 2 = 4.
 
         The official loader reads the images 1 of the other minibatches, too (6 in all), and does not use them.
         """
@@ -294,7 +294,7 @@ class DRIT(Translator):
 
     @torch.no_grad()
     def _contents_of_own_minibatches(self, batch: Batch) -> list[tuple[Tensor, Tensor]]:
-        """For each of the content discriminator's own minibatches the contents (B, C, h, w) of A and of B."""
+        """Contents (B, C, h, w) of A and of B, for each of the content discriminator's own minibatches."""
         if self.config.content_updates == 0:
             return []
         content_a, content_b = self._contents(batch.content_a, batch.content_b, batch.content_noise)
@@ -351,7 +351,7 @@ class DRIT(Translator):
         }
 
     def _random_losses(self, letter: str, images: Tensor, batch: Batch) -> dict[str, Tensor]:
-        """For images (2B, 3, H, W) of one domain: deceive D2, latent regression, mode seeking (L_ms)."""
+        """Losses of images (2B, 3, H, W) of one domain: deceive D2, latent regression, mode seeking (L_ms)."""
         for_z, for_z2 = images.chunk(2)
         attribute = self.attribute_encoder.mean(for_z, "ab".index(letter))
         ratio = l1(for_z2, for_z) / l1(batch.z2, batch.z)
@@ -375,7 +375,7 @@ class DRIT(Translator):
 
     @torch.no_grad()
     def translate(self, x: Tensor, source: int, target: int, style: Style) -> Tensor:
-        """As at test time officially: no noise on the content."""
+        """Translate without noise on the content, as the official code does at test time."""
         self.check_style(style)
         content = self.content_encoder(x, source)
         return self.generator(content, self.attribute(style, target), target).clamp(-1.0, 1.0)
@@ -418,5 +418,5 @@ def _plain_linear(key: str) -> str:
 
 
 def cross_entropy(maps: Sequence[Tensor], real: bool) -> Tensor:
-    """Of logits with the label 1 (`real`) or 0: the mean of each scale's map (B, 1, h, w), summed over the scales."""
+    """Cross-entropy of logits with the label 1 (`real`) or 0: mean of each scale's map (B, 1, h, w), summed."""
     return torch.stack([logistic(logits, real) for logits in maps]).sum()

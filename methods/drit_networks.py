@@ -25,7 +25,7 @@ ATTRIBUTE_LEAK = 0.2
 
 
 def drit_init(module: nn.Module) -> None:
-    """For `apply`: Normal(0, 0.02) weights in (transposed) convolutions; their biases, and linear layers, as torch's.
+    """Initialise, for `apply`: Normal(0, 0.02) weights in (transposed) convolutions; all else is left to torch.
 
     Unlike `layers.normal_init`, biases are *not* set to zero.
     """
@@ -131,7 +131,7 @@ class ContentEncoder(nn.Module):
         return nn.Sequential(*down, *(ResidualBlock(4 * width) for _ in range(3)))
 
     def both(self, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
-        """As many images of A as of B, in [-1, 1] -> their contents."""
+        """Contents of as many images of A as of B, in [-1, 1]."""
         content_a, content_b = self.conv_share(torch.cat([self.convA(a), self.convB(b)])).chunk(2)
         return content_a, content_b
 
@@ -144,7 +144,7 @@ class ContentEncoder(nn.Module):
 
 
 class AttributeEncoder(nn.Module):
-    """What DRIT asks of an attribute encoder."""
+    """Interface of an attribute encoder."""
 
     def forward(self, x: Tensor, domain: int, eps: Tensor) -> tuple[Tensor, Tensor]:
         """Images (B, 3, H, W) in [-1, 1] and standard normal noise (B, d) -> attributes z (B, d), prior terms (B,).
@@ -196,7 +196,7 @@ class ConcatAttributeEncoder(AttributeEncoder):
         return (self.conv_A, self.conv_B)[domain](x).mean(dim=(2, 3))
 
     def forward(self, x: Tensor, domain: int, eps: Tensor) -> tuple[Tensor, Tensor]:
-        """See AttributeEncoder."""
+        """Implement `AttributeEncoder`."""
         h = self._features(x, domain)
         mean = wide((self.fc_A, self.fc_B)[domain](h))
         logvar = wide((self.fcVar_A, self.fcVar_B)[domain](h))
@@ -204,7 +204,7 @@ class ConcatAttributeEncoder(AttributeEncoder):
         return mean + eps * (0.5 * logvar).exp(), kl
 
     def mean(self, x: Tensor, domain: int) -> Tensor:
-        """See AttributeEncoder."""
+        """Implement `AttributeEncoder`."""
         return (self.fc_A, self.fc_B)[domain](self._features(x, domain))
 
 
@@ -223,12 +223,12 @@ class FeatureWiseAttributeEncoder(AttributeEncoder):
         return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Conv2d(4 * width, attribute_dim, 1))
 
     def forward(self, x: Tensor, domain: int, eps: Tensor) -> tuple[Tensor, Tensor]:
-        """See AttributeEncoder."""
+        """Implement `AttributeEncoder`."""
         z = wide(self.mean(x, domain))
         return z, z.square().mean(dim=1)
 
     def mean(self, x: Tensor, domain: int) -> Tensor:
-        """See AttributeEncoder."""
+        """Implement `AttributeEncoder`."""
         return (self.model_a, self.model_b)[domain](x).flatten(1)
 
 
@@ -236,7 +236,7 @@ class FeatureWiseAttributeEncoder(AttributeEncoder):
 
 
 class Generator(nn.Module):
-    """What DRIT asks of a generator: `decode` what `shared` makes of a content."""
+    """Interface of a generator: `decode` takes the output of `shared`."""
 
     def shared(self, content: Tensor) -> Tensor:
         """The layers that are common to both domains and see no attribute: (B, 4 width, H/4, W/4) -> same."""
@@ -270,11 +270,11 @@ class ConcatGenerator(Generator):
         return [blocks, *ups, nn.Sequential(nn.ConvTranspose2d(second // 2 + d, 3, 1), nn.Tanh())]
 
     def shared(self, content: Tensor) -> Tensor:
-        """See Generator."""
+        """Implement `Generator`."""
         return self.dec_share(content)
 
     def decode(self, shared: Tensor, z: Tensor, domain: int) -> Tensor:
-        """See Generator."""
+        """Implement `Generator`."""
         of_a = (self.decA1, self.decA2, self.decA3, self.decA4)
         of_b = (self.decB1, self.decB2, self.decB3, self.decB4)
         for stage in (of_a, of_b)[domain]:
@@ -338,7 +338,7 @@ class FeatureWiseGenerator(Generator):
         return content
 
     def decode(self, shared: Tensor, z: Tensor, domain: int) -> Tensor:
-        """See Generator."""
+        """Implement `Generator`."""
         of_a = (self.decA1, self.decA2, self.decA3, self.decA4)
         of_b = (self.decB1, self.decB2, self.decB3, self.decB4)
         vectors = (self.mlpA, self.mlpB)[domain](z).chunk(4, dim=1)  # four of (B, 4 width)
@@ -400,7 +400,7 @@ class ContentDiscriminator(_ContentNetwork):
 
 
 class SmallContentDiscriminator(_ContentNetwork):
-    """For smaller content maps, not published: halved to 2x2 by 3x3 convolutions, then a 2x2 one, then the logit."""
+    """Variant for smaller content maps, not published: halved to 2x2 by 3x3 convolutions, a 2x2 one, then the logit."""
 
     smallest = 2
 

@@ -72,7 +72,7 @@ class EGSCITConfig:
     discriminator_layers: int = 4
     """Stride-2 convolutions of the discriminators: 4 from 17 px on, 3 from 9 px."""
     statistics: str = "published"
-    """How the latent takes on the exemplar's statistics: `published`, or `adain` (mean and standard deviation)."""
+    """Transfer of the exemplar's statistics to the latent: `published`, or `adain` (mean and standard deviation)."""
     perceptual: str = "vgg19_caffe"
     """The classifier whose features compare content and style (trained on labels): one of PERCEPTUAL."""
     lambda_adv: float = 10.0
@@ -144,7 +144,7 @@ def moments(x: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def published_statistics(x: Tensor, exemplar: Tensor) -> Tensor:
-    """What the code does: the exemplar's mean as gain, its variance as shift, `x` divided by its own variance."""
+    """The official code's form: the exemplar's mean as gain, its variance as shift, `x` divided by its own variance."""
     mean, variance = moments(x)
     gain, shift = moments(exemplar)
     return gain * (wide(x) - mean) / variance + shift
@@ -216,7 +216,7 @@ class Batch:
 
 
 NETWORKS = ("encoder_a", "encoder_b", "share_encoder", "share_generator", "generator_a", "generator_b")
-"""What the generators' phases step."""
+"""Networks that the generators' phases step."""
 DISCRIMINATORS = ("discriminator_a", "discriminator_b")
 SCOPES = {
     **{f"UNIT/{kind}_{letter}": f"{kind}_{letter.lower()}" for kind in ("encoder", "generator") for letter in "AB"},
@@ -377,7 +377,7 @@ class EGSCIT(Translator):
 
     @torch.no_grad()
     def translate(self, x: Tensor, source: int, target: int, style: Style) -> Tensor:
-        """With the fixed noise; within a domain, too. The exemplar is one of domain `target`."""
+        """Translate with the fixed noise, within a domain, too. The exemplar is one of domain `target`."""
         self.check_style(style)
         if not isinstance(style, Exemplar):
             raise TypeError(f"EGSC-IT has no style code, got {style!r:.60}")

@@ -28,7 +28,7 @@ from methods.parts.layers import SLOPE
 from methods.parts.losses import l1, least_squares, wide
 
 RESIDUAL_BLOCKS = 3
-"""In an encoder, and in a generator."""
+"""Residual blocks in an encoder, and in a generator."""
 DECAY = 0.9
 """Exponent of the learning rate's decay."""
 
@@ -164,7 +164,7 @@ PARAMETERS = {
 }  # fmt: skip
 """Last part of a variable's name -> our parameter."""
 NOT_WEIGHTS = ("Adam", "beta1_power", "beta2_power", "global_step")
-"""How that part begins for the optimisers' variables."""
+"""Beginnings of that part for the optimisers' variables."""
 
 
 def from_tensorflow(variables: Mapping[str, Tensor], scopes: Collection[str]) -> dict[str, dict[str, Tensor]]:
@@ -172,7 +172,7 @@ def from_tensorflow(variables: Mapping[str, Tensor], scopes: Collection[str]) ->
 
     Optimiser slots and counters are left out.
     """
-    found: dict[str, dict[str, Tensor]] = {scope: {} for scope in scopes}
+    states: dict[str, dict[str, Tensor]] = {scope: {} for scope in scopes}
     for name, value in variables.items():
         scope = next((scope for scope in scopes if name.startswith(f"{scope}/")), name)
         *modules, last = name[len(scope) + 1 :].split("/")
@@ -180,8 +180,8 @@ def from_tensorflow(variables: Mapping[str, Tensor], scopes: Collection[str]) ->
             continue
         key = ".".join([part for part in modules if part not in LAYERS] + [PARAMETERS.get(last, last)])
         # (kh, kw, in, out) of a convolution, (kh, kw, out, in) of a transposed one: in torch's order by the same turn.
-        found.setdefault(scope, {})[key] = value.permute(3, 2, 0, 1) if value.ndim == 4 else value
-    return found
+        states.setdefault(scope, {})[key] = value.permute(3, 2, 0, 1) if value.ndim == 4 else value
+    return states
 
 
 # --------------------------------------------------------------------------------------- what both stages do
@@ -224,7 +224,7 @@ def decayed(rate: float, fraction: float) -> float:
 
 @dataclass(frozen=True)
 class AutoencoderConfig:
-    """What stage 1 depends on; each field is EGSC-IT's setting of that name."""
+    """Settings that stage 1 depends on; each field is EGSC-IT's setting of that name."""
 
     width: int
     stages: int
@@ -304,7 +304,7 @@ class Autoencoders(Stage):
 
     @torch.no_grad()
     def _reconstructions(self, a: Tensor, b: Tensor, noise_a: Tensor, noise_b: Tensor) -> tuple[Tensor, Tensor]:
-        """What the discriminators are shown."""
+        """Images that the discriminators are shown."""
         return self.autoencoder_a(a, noise_a)[0], self.autoencoder_b(b, noise_b)[0]
 
     def _losses(

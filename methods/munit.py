@@ -196,7 +196,7 @@ class Chain(nn.Module):
         self.model = nn.Sequential(*layers)
 
     def forward(self, x: Tensor) -> Tensor:
-        """What the first layer takes -> what the last one gives."""
+        """Input of the first layer -> output of the last one."""
         return self.model(x)
 
 
@@ -303,11 +303,11 @@ class Batch:
     style_a: Tensor
     """(B, style_dim), standard normal: of the translations into domain 0 that update the generators."""
     style_b: Tensor
-    """As `style_a`, into domain 1."""
+    """(B, style_dim), standard normal: of the translations into domain 1 that update the generators."""
     judged_style_a: Tensor
     """(B, style_dim), standard normal: of the translations into domain 0 that update the discriminators."""
     judged_style_b: Tensor
-    """As `judged_style_a`, into domain 1."""
+    """(B, style_dim), standard normal: of the translations into domain 1 that update the discriminators."""
 
 
 class MUNIT(Translator):

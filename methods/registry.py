@@ -23,7 +23,7 @@ class MethodEntry:
     summary: str
     """One line for `list methods`."""
     settings: Mapping[str, Any] = field(default_factory=dict)
-    """What distinguishes a variant: Config values over the preset's, under the user's."""
+    """Config values that distinguish a variant: over the preset's, under the user's."""
 
 
 BUILT_IN: Mapping[str, MethodEntry] = {
@@ -99,8 +99,8 @@ def registered() -> dict[str, MethodEntry]:
 
     A plug-in cannot take a built-in method's name.
     """
-    found = {point.name: MethodEntry(point.value, "plug-in") for point in entry_points(group=ENTRY_POINT_GROUP)}
-    return {**found, **BUILT_IN, **VARIANTS}
+    plugins = {point.name: MethodEntry(point.value, "plug-in") for point in entry_points(group=ENTRY_POINT_GROUP)}
+    return {**plugins, **BUILT_IN, **VARIANTS}
 
 
 def load(target: str) -> type[Translator]:
@@ -111,7 +111,7 @@ def load(target: str) -> type[Translator]:
     from methods.base import Translator
 
     module_name, _, class_name = target.partition(":")
-    found = getattr(import_module(module_name), class_name)
-    if not (isinstance(found, type) and issubclass(found, Translator)):
+    cls = getattr(import_module(module_name), class_name)
+    if not (isinstance(cls, type) and issubclass(cls, Translator)):
         raise TypeError(f"{target} is not a subclass of methods.base.Translator")
-    return found
+    return cls

@@ -351,7 +351,7 @@ class StarGANv2(Translator):
 
     @torch.no_grad()
     def _detached_reference_fake(self, batch: Batch, content: Tensor) -> Tensor:
-        """What D is shown with reference styles, (B, 3, H, W): made before F and E change."""
+        """Translations that D is shown with reference styles, (B, 3, H, W), made before F and E change."""
         return self.generator.render(content, self.style_encoder(batch.x_ref, batch.y_target))
 
     @torch.no_grad()
@@ -372,24 +372,26 @@ class StarGANv2(Translator):
             "r1": self.config.lambda_reg * r1_penalty(on_real, x),
         }
 
-    def _generator_losses(self, batch: Batch, made: Translated, s2: Tensor, s_source: Tensor) -> dict[str, Tensor]:
+    def _generator_losses(
+        self, batch: Batch, translated: Translated, s2: Tensor, s_source: Tensor
+    ) -> dict[str, Tensor]:
         """Eq. 1 for G, and eqs. 2 to 4."""
-        c, x, fake = self.config, batch.x_source, made.fake
+        c, x, fake = self.config, batch.x_source, translated.fake
         y_style = {"target": batch.y_target, "source": batch.y_source}[c.style_rec_domain]
         losses = {
             "adv": logistic(self.discriminator(fake, batch.y_target), real=True),
-            "sty": c.lambda_sty * l1(self.style_encoder(fake, y_style), made.s),
+            "sty": c.lambda_sty * l1(self.style_encoder(fake, y_style), translated.s),
             "cyc": c.lambda_cyc * l1(self.generator(fake, s_source), x),
         }
         # After the calls that need a graph: autocast keeps the weights it has cast, and those cast first without a
         # graph would then be used without one.
         with torch.no_grad():
-            other = self.generator.render(made.content, s2)
+            other = self.generator.render(translated.content, s2)
         losses["ds"] = -batch.lambda_ds * l1(fake, other)
         return losses
 
     def learning_rates(self, progress: Progress) -> Mapping[str, float]:
-        """Constant."""
+        """Constant rates."""
         rate = self.config.learning_rate
         return {
             "generator": rate,
@@ -429,10 +431,10 @@ class StarGANv2(Translator):
             name: [getattr(self, name), self.ema[name]] for name in ("generator", "mapping_network", "style_encoder")
         }
         targets["discriminator"] = [self.discriminator]
-        found = {name: without_prefix(state) for name, state in state_dicts.items() if name != "fan"}
-        if (state := found.get("style_encoder")) is not None:
-            found["style_encoder"] = {re.sub(r"^(unshared\.\d+)\.0\.", r"\1.", key): v for key, v in state.items()}
-        if (state := found.get("discriminator")) is not None:
+        states = {name: without_prefix(state) for name, state in state_dicts.items() if name != "fan"}
+        if (state := states.get("style_encoder")) is not None:
+            states["style_encoder"] = {re.sub(r"^(unshared\.\d+)\.0\.", r"\1.", key): v for key, v in state.items()}
+        if (state := states.get("discriminator")) is not None:
             last = f"main.{len(self.discriminator.main) - 1}."
-            found["discriminator"] = {re.sub(r"^dis\.", last, key): v for key, v in state.items()}
-        load_networks(targets, found)
+            states["discriminator"] = {re.sub(r"^dis\.", last, key): v for key, v in state.items()}
+        load_networks(targets, states)

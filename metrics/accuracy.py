@@ -28,9 +28,9 @@ class ClassAccuracy:
     """The accuracy within one class."""
 
     value: float | None
-    """In [0, 1]; None for a class without images."""
+    """Share in [0, 1]; None for a class without images."""
     n: int
-    """How many images have this label."""
+    """Number of images with this label."""
 
 
 def per_class_accuracy(predicted: np.ndarray, labels: np.ndarray, classes: Iterable[int]) -> dict[int, ClassAccuracy]:
@@ -40,6 +40,6 @@ def per_class_accuracy(predicted: np.ndarray, labels: np.ndarray, classes: Itera
     right = predicted == labels
     result = {}
     for label in classes:
-        own = right[labels == label]
-        result[label] = ClassAccuracy(float(own.mean()) if len(own) else None, len(own))
+        of_class = right[labels == label]
+        result[label] = ClassAccuracy(float(of_class.mean()) if len(of_class) else None, len(of_class))
     return result

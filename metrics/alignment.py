@@ -1,4 +1,4 @@
-"""How well clusters agree with classes: CatS-UDT eq. 14 in its unambiguous form, and scores that need no fixed map.
+"""Agreement of clusters with classes: CatS-UDT eq. 14 in its unambiguous form, and scores that need no fixed map.
 
 Eq. 14: one map from clusters to labels is made on reference predictions and applied to every domain, so an accuracy on
 another domain also says whether the clusters *kept their meaning* there, which a purity on that domain would not.
@@ -50,12 +50,12 @@ def alignment_accuracy(clusters: ArrayLike, labels: ArrayLike, mapping: ArrayLik
 
     `clusters` and `labels` integers (N,). Raises ValueError for a cluster outside the map, other shapes, and N = 0.
     """
-    own = np.asarray(mapping)
-    c = _indices(clusters, len(own), "clusters")
+    label_of = np.asarray(mapping)
+    c = _indices(clusters, len(label_of), "clusters")
     y = np.asarray(labels)
     if y.shape != c.shape:
         raise ValueError(f"{len(c)} clusters, but labels of shape {y.shape}")
-    return float(np.mean(own[c] == y))
+    return float(np.mean(label_of[c] == y))
 
 
 def hungarian_accuracy(clusters: ArrayLike, labels: ArrayLike) -> float:

@@ -39,7 +39,7 @@ class Moments(NamedTuple):
 
 @dataclass(frozen=True)
 class ReferenceMoments:
-    """What is computed once for a reference set that many sets are compared with."""
+    """Statistics of a reference set, computed once for many sets that are compared with it."""
 
     mean: np.ndarray
     """(d,) float64."""
@@ -50,7 +50,7 @@ class ReferenceMoments:
 
     @classmethod
     def from_features(cls, features: np.ndarray) -> ReferenceMoments:
-        """Of features (n, d), n >= 2. ValueError if they are not finite, beyond 1e100, or of another shape."""
+        """Statistics of features (n, d), n >= 2. ValueError if not finite, beyond 1e100, or of another shape."""
         features = as_features(features, "reference")
         check_size(features, "reference", LARGEST)
         mean, factor = _factor(in_content_order(features))
@@ -58,7 +58,7 @@ class ReferenceMoments:
 
     @classmethod
     def from_moments(cls, given: Moments) -> ReferenceMoments:
-        """Of a mean and a covariance, for instance published ones. ValueError if it is not a covariance."""
+        """Statistics from a mean and a covariance, such as published ones. ValueError if it is not a covariance."""
         mean, covariance = as_finite(given.mean, "mean"), as_finite(given.covariance, "covariance")
         if mean.ndim != 1 or covariance.shape != (len(mean), len(mean)):
             raise ValueError(f"mean (d,) and covariance (d, d) wanted, got {mean.shape} and {covariance.shape}")
@@ -79,21 +79,19 @@ def frechet_distance(x: np.ndarray, y: np.ndarray) -> float:
     value is bias: show n, and the distance between two real sets of that n, beside it.
     ValueError for features that are not 2-D, finite, at least two, of equal width, or that exceed 1e100 in size.
     """
-    x, y = as_feature_pair(x, y)
-    check_size(x, "x", LARGEST)
-    check_size(y, "y", LARGEST)
+    x, y = as_feature_pair(x, y, LARGEST)
     return frechet_of_checked(in_content_order(x), in_content_order(y))
 
 
 def frechet_of_checked(x: np.ndarray, y: np.ndarray) -> float:
-    """As `frechet_distance`, of float64 features that passed its checks; rounding follows their order."""
+    """`frechet_distance` of float64 features that passed its checks; rounding follows their order."""
     (mean_x, factor_x), (mean_y, factor_y) = _factor(x), _factor(y)
     trace = float((factor_x**2).sum() + (factor_y**2).sum())
     return combined(float(((mean_x - mean_y) ** 2).sum()), trace, nuclear_norm(factor_x @ factor_y.T))
 
 
 def frechet_to_reference(x: np.ndarray, reference: ReferenceMoments) -> float:
-    """As `frechet_distance`, with the reference's part done before. x (n, d). Takes about n x r x 8 bytes."""
+    """`frechet_distance` with the reference's part computed before. x (n, d). Takes about n x r x 8 bytes."""
     x = as_features(x, "x")
     if x.shape[1] != len(reference.mean):
         raise ValueError(f"x: features of the reference's width {len(reference.mean)} wanted, got {x.shape[1]}")
@@ -104,7 +102,7 @@ def frechet_to_reference(x: np.ndarray, reference: ReferenceMoments) -> float:
 
 
 def frechet_between_moments(x: Moments, reference: ReferenceMoments) -> float:
-    """As `frechet_distance`, for features of which only the moments are kept. ValueError for unequal widths.
+    """`frechet_distance` of features of which only the moments are kept. ValueError for unequal widths.
 
     The cross trace is the sum of sqrt(eigenvalues of Rᵀ S_x R) with S_y = R Rᵀ: a covariance has lost what a set has.
     """

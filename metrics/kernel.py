@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from metrics.parts.input_checks import as_feature_pair, check_size
+from metrics.parts.input_checks import as_feature_pair
 from metrics.parts.per_class import ClassDistance, per_class
 from metrics.parts.row_order import in_content_order
 
@@ -31,7 +31,7 @@ def kernel_distance(x: np.ndarray, y: np.ndarray, *, block: int = 1024) -> float
     copies of x and y. ValueError for features that are not 2-D, finite, at least two, of equal width, or that exceed
     1e40 in size, and for block < 1.
     """
-    x, y = _checked(x, y)
+    x, y = as_feature_pair(x, y, LARGEST)
     if block < 1:
         raise ValueError(f"block: at least 1 wanted, got {block}")
     # The three means nearly cancel, so the last bit of a sum can matter.
@@ -47,7 +47,7 @@ def subset_kernel_distance(
     the value, depend on the order of the vectors. Expects the same as `kernel_distance` does, with more variance.
     Raises as `kernel_distance`, and ValueError for subsets < 1, seed < 0, or a subset_size below 2 or above n or m.
     """
-    x, y = _checked(x, y)
+    x, y = as_feature_pair(x, y, LARGEST)
     if subsets < 1 or block < 1 or seed < 0:
         raise ValueError(
             f"subsets >= 1, seed >= 0 and block >= 1 wanted, got subsets={subsets}, seed={seed}, block={block}"
@@ -77,11 +77,11 @@ class KernelBlock(NamedTuple):
     """A part of the matrix of kernel values of two sets."""
 
     rows: slice
-    """Of the first set."""
+    """Rows of the first set."""
     columns: slice
-    """Of the second set."""
+    """Rows of the second set."""
     times: int
-    """How often it counts: 2 where it stands for its mirror image, too."""
+    """Weight in sums: 2 where it stands for its mirror image, too."""
     values: np.ndarray
     """(rows, columns) float64."""
 
@@ -104,13 +104,6 @@ def blocks_between(x: np.ndarray, y: np.ndarray, block: int) -> Iterator[KernelB
         for j in range(0, len(y), block):
             rows, columns = slice(i, i + block), slice(j, j + block)
             yield KernelBlock(rows, columns, 1, _kernel(x[rows], y[columns]))
-
-
-def _checked(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    x, y = as_feature_pair(x, y)
-    check_size(x, "x", LARGEST)
-    check_size(y, "y", LARGEST)
-    return x, y
 
 
 def _mmd2(x: np.ndarray, y: np.ndarray, block: int) -> float:

@@ -33,7 +33,7 @@ from metrics.parts.input_checks import as_count, as_rows
 from metrics.parts.row_order import content_order, row_keys
 
 ALL_DIMENSIONS_UP_TO = 1000
-"""Above it k-means sees a sixth of the dimensions, as in the paper's code."""
+"""Number of dimensions above which k-means sees a sixth of them, as in the paper's code."""
 MAX_STEPS = 100
 WHITENING_EPSILON = 1e-6
 ROWS_AT_ONCE = 256
@@ -60,7 +60,7 @@ class Bins:
 
 @dataclass(frozen=True)
 class Ndb:
-    """How two sets differ over the bins of the first."""
+    """Difference of two sets over the bins of the first."""
 
     count: int
     """NDB: bins whose shares differ significantly, 0 to K."""
@@ -138,9 +138,9 @@ def ndb_to_bins(samples: np.ndarray, bins: Bins, alpha: float = 0.05) -> Ndb:
 
     `alpha`: level of each bin's own test, not corrected for the number of bins, as in the paper.
     """
-    own = assign(samples, bins)
-    k, m = len(bins.shares), len(own)
-    shares = np.bincount(own, minlength=k) / m
+    assigned = assign(samples, bins)
+    k, m = len(bins.shares), len(assigned)
+    shares = np.bincount(assigned, minlength=k) / m
     count = int(different_bins(bins.shares, bins.n, shares, m, alpha).sum())
     return Ndb(count, jensen_shannon(bins.shares, shares), k, bins.n, m)
 

@@ -1,4 +1,4 @@
-"""What a method holds in plain attributes, outside its registered state; and how two states differ."""
+"""Attributes that a method holds outside its registered state, and the difference of two states."""
 
 from __future__ import annotations
 
@@ -20,8 +20,10 @@ _OF_EVERY_MODULE = frozenset(vars(nn.Module()))
 
 
 def attributes(method: nn.Module) -> Iterator[tuple[str, Any]]:
-    """(path, value) of all that is reachable from the method and in no state: plain attributes, what lies in them, and
-    buffers that are not persistent. Modules and optimisers are not entered.
+    """Yield (path, value) of all that is reachable from the method and in no state.
+
+    These are plain attributes with their content, and buffers that are not persistent; modules and optimisers are not
+    entered.
     """
     seen: set[int] = {id(module) for module in method.modules()}
     saved = method.state_dict().keys()
@@ -60,7 +62,7 @@ def _foreign(value: Any) -> bool:
 
 
 def fingerprint(value: Any) -> str:
-    """A text that changes when `value` does; of a container its type and length, its contents are told apart."""
+    """A text that changes when `value` does; of a container its type and length alone."""
     if isinstance(value, Tensor):
         return f"tensor {tuple(value.shape)} {_digest(value)}"
     if isinstance(value, np.ndarray):
@@ -91,7 +93,7 @@ def _digest(tensor: Tensor) -> str:
 
 
 def difference(a: Any, b: Any) -> str:
-    """How two nested containers differ, in words; empty: they are equal, bit by bit for tensors."""
+    """Difference of two nested containers, in words; empty if they are equal, bit by bit for tensors."""
     left, right = dict(_leaves(a)), dict(_leaves(b))
     if left.keys() != right.keys():
         odd = sorted(left.keys() ^ right.keys())

@@ -24,7 +24,7 @@ from bench.cli.options import (
     whole_numbers,
 )
 from bench.core.errors import Interrupted
-from bench.core.exit_status import told
+from bench.core.exit_status import describe_error
 
 
 def doctor(
@@ -140,5 +140,5 @@ class DecidingCommand(TyperCommand):
         except (typer.Exit, typer.Abort, Interrupted):
             raise
         except Exception as error:
-            print(told(error)[1], file=sys.stderr)
+            print(describe_error(error)[1], file=sys.stderr)
         raise typer.Exit(int(Verdict.CANNOT_DECIDE))

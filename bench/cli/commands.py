@@ -9,7 +9,7 @@ import typer
 
 from bench.cli import check_commands, completion, report_commands, run_commands
 from bench.core.errors import BenchError, nearest
-from bench.core.exit_status import EXIT_STATUS, Wish, ended
+from bench.core.exit_status import EXIT_STATUS, Wish, run_and_exit
 from bench.core.installation import prefer_own_packages
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False)
@@ -103,4 +103,4 @@ def main() -> None:
         prefer_own_packages()
         app(prog_name=completion.program_name(), obj=wish)
 
-    ended(command, wish)
+    run_and_exit(command, wish)

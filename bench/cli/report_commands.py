@@ -75,12 +75,12 @@ def claims(
 
     It holds, fails or cannot be decided. Every setting has a table of its own.
     """
-    from bench.reporting.claims.command import ClaimsRequest, judge_claims
+    from bench.reporting.claims.command import ClaimsRequest, decide_claims
 
     request = ClaimsRequest(
         task=task, form=form, out=out, details=details, preset=preset, data=data, budget=budget, results=results
     )
-    raise typer.Exit(judge_claims(request))
+    raise typer.Exit(decide_claims(request))
 
 
 def compare(

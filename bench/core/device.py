@@ -1,4 +1,4 @@
-"""Where and in which precision arithmetic runs, through Lightning Fabric."""
+"""Device, precision and threads of a run, through Lightning Fabric."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from bench.core.environment import cores, threads_asked
 from bench.core.errors import BenchError, nearest
 
 SMALL_IMAGE = 64
-"""Side in pixels up to which one CPU thread a cell is the best use of the cores."""
+"""Side in pixels up to which one CPU thread per cell makes the best use of the cores."""
 DEVICES = ["auto", "cpu", "cuda", "mps"]
 PRECISIONS = {"float32": "32-true", "bf16": "bf16-mixed"}
-"""As typed -> Fabric's name. `auto` is neither: see `Runtime`."""
+"""Value of `--precision` -> Fabric's name. `auto` is resolved by `Runtime`."""
 
 
 class Runtime:
@@ -46,22 +46,22 @@ class Runtime:
         self.precision = PRECISIONS[usual if precision == "auto" else precision]
         self.usual_precision = PRECISIONS[usual]
         self.devices, self.rank = devices, rank
-        own: Any = [rank] if chosen == "cuda" else 1
-        self.fabric = Fabric(accelerator=chosen, devices=own, precision=self.precision)  # type: ignore[arg-type]
+        index: Any = [rank] if chosen == "cuda" else 1
+        self.fabric = Fabric(accelerator=chosen, devices=index, precision=self.precision)  # type: ignore[arg-type]
         self.device: torch.device = self.fabric.device
         self.threads = _threads(image_size, devices)
 
     @property
     def cells_at_once(self) -> int:
-        """How many cells fill the machine: one on GPUs; on the CPU as many as have their threads' worth of cores."""
+        """Number of cells that fill the machine: one on GPUs; on the CPU, cores over threads of a cell."""
         return 1 if self.device.type != "cpu" else max(1, cores() // (self.threads * self.devices))
 
     def autocast(self) -> AbstractContextManager[Any]:
-        """Context of a method's forward arithmetic."""
+        """The context in which a method's forward pass is computed."""
         return self.fabric.autocast()
 
     def usual_autocast(self) -> AbstractContextManager[Any]:
-        """Context of what cells share (semantic stages): the device's usual precision, whatever one cell asked for."""
+        """The context of semantic stages, which cells share: the usual precision, whatever one cell asked for."""
         return torch.autocast(self.device.type, torch.bfloat16) if "bf16" in self.usual_precision else nullcontext()
 
     def synchronise(self) -> None:
@@ -83,8 +83,8 @@ class Runtime:
         """Refuse another device, precision or number of devices in mid-run (BenchError); warn about another torch."""
         if (device, precision, devices) != (self.device.type, self.precision, self.devices):
             raise BenchError(
-                f"{cell} was begun on {_told(device, devices)} in {as_typed(precision)}, this run is on "
-                f"{_told(self.device.type, self.devices)} in {as_typed(self.precision)}",
+                f"{cell} was begun on {_count_text(device, devices)} in {as_typed(precision)}, this run is on "
+                f"{_count_text(self.device.type, self.devices)} in {as_typed(self.precision)}",
                 f"add --device {device} --precision {as_typed(precision)} --devices {devices}, or remove the folder to "
                 "begin anew",
             )
@@ -103,11 +103,11 @@ def check_precision(precision: str) -> None:
 
 
 def as_typed(precision: str) -> str:
-    """Fabric's name -> what `--precision` takes."""
+    """Fabric's name of a precision -> the value of `--precision`."""
     return next((typed for typed, name in PRECISIONS.items() if name == precision), precision)
 
 
-def _told(device: str, devices: int) -> str:
+def _count_text(device: str, devices: int) -> str:
     return device if devices == 1 else f"{devices} x {device}"
 
 
@@ -121,12 +121,12 @@ def _threads(image_size: int, devices: int) -> int:
 
 
 def _available() -> list[str]:
-    found = ["cpu"]
+    kinds = ["cpu"]
     if torch.cuda.is_available():
-        found.append("cuda")
+        kinds.append("cuda")
     if torch.backends.mps.is_available():
-        found.append("mps")
-    return found
+        kinds.append("mps")
+    return kinds
 
 
 def _best_device() -> str:

@@ -1,4 +1,4 @@
-"""What a result was made with: versions, hardware, source revision."""
+"""Versions, hardware and source revision that a result was computed with."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PACKAGES = (
 
 
 def describe(device: str) -> dict[str, Any]:
-    """A JSON value for the cell's record."""
+    """JSON record of the environment, for a cell's file; `device`: `cpu`, `cuda` or `mps`."""
     import torch
 
     return {
@@ -34,25 +34,25 @@ def describe(device: str) -> dict[str, Any]:
 
 
 def version_text() -> str:
-    """What `--version` prints: the version, and what else a report of a bug should say. Imports no torch."""
-    found = versions()
+    """Text of `--version`: the version, and the environment for bug reports. Imports no torch."""
+    installed = versions()
     lines = [
-        f"udt-bench {found.pop('udt-bench') or '(not installed)'}",
+        f"udt-bench {installed.pop('udt-bench') or '(not installed)'}",
         f"source: {_revision_text(_revision(ROOT))}",
         f"system: {platform.platform()}, {_processor() or 'unknown processor'}, {os.cpu_count()} cores",
-        *(f"{name}: {number or '(not installed)'}" for name, number in found.items()),
+        *(f"{name}: {number or '(not installed)'}" for name, number in installed.items()),
     ]
     return "\n".join(lines)
 
 
 def _revision_text(revision: dict[str, Any] | None) -> str:
     if revision is None:
-        return "not a git checkout, or git is not there to ask"
+        return "not a git checkout, or git is not installed"
     return revision["revision"] + (", with changes that are not committed" if revision["changed"] else "")
 
 
 def versions() -> dict[str, str | None]:
-    """Of Python and of every package that can move a result; None for one that is not installed."""
+    """Version of Python and of every package that can move a result; None for one that is not installed."""
     return {"python": platform.python_version(), **_packages()}
 
 
@@ -87,11 +87,11 @@ def _revision(folder: Path) -> dict[str, Any] | None:
 
 
 def cores() -> int:
-    """Those that this process may use."""
+    """Number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def threads_asked() -> int | None:
-    """$OMP_NUM_THREADS, if that is a number of threads."""
-    given = os.environ.get("OMP_NUM_THREADS", "")
-    return int(given) if given.isdecimal() and int(given) > 0 else None
+    """$OMP_NUM_THREADS; None if it is unset or not a positive number."""
+    text = os.environ.get("OMP_NUM_THREADS", "")
+    return int(text) if text.isdecimal() and int(text) > 0 else None

@@ -1,4 +1,4 @@
-"""The exceptions that end a command: one that a user can mend, and one for a user who wants to stop."""
+"""Exceptions that end a command: a problem that the user can solve, and a signal to stop."""
 
 import signal
 from collections.abc import Callable, Iterable, Sequence
@@ -7,14 +7,14 @@ from typing import TypeVar
 T = TypeVar("T")
 R = TypeVar("R")
 MOST_SHOWN = 20
-"""Problems that are printed: more would push the remedy off the screen."""
+"""Problems that are printed at most: more would push the remedy off the screen."""
 
 
 class BenchError(Exception):
-    """Something the user can mend: `what` went wrong and where, and the `remedy`, what to type or change next.
+    """A problem that the user can solve: `what` went wrong and where, and the `remedy`, what to type or change next.
 
-    The command line prints it as two lines (several faults of one kind: as several) and exits with status 2; nothing
-    was written half.
+    The command line prints it as two lines (more for several problems of one kind) and exits with status 2. No file is
+    left half written.
     """
 
     def __init__(self, what: str, remedy: str) -> None:
@@ -27,7 +27,7 @@ class BenchError(Exception):
 
 
 class Interrupted(Exception):
-    """SIGTERM or SIGINT arrived in mid-training; the state was saved."""
+    """A SIGTERM or SIGINT during training, raised once the state is saved."""
 
     def __init__(self, number: int) -> None:
         super().__init__(number)
@@ -38,12 +38,12 @@ class Interrupted(Exception):
 
 
 def in_turn(orders: Iterable[T], work: Callable[[T], bool]) -> bool:
-    """`work` of every order; True if every call returned True. Fails as `each` does."""
-    return all(each(orders, work))
+    """Call `work` on every order; True if every call returned True. Raises as `for_each` does."""
+    return all(for_each(orders, work))
 
 
-def each(orders: Iterable[T], work: Callable[[T], R]) -> list[R]:
-    """`work` of every order.
+def for_each(orders: Iterable[T], work: Callable[[T], R]) -> list[R]:
+    """Results of `work` on every order.
 
     Goes on with the others when one raises a BenchError, and raises one at the end that names all failures.
     """
@@ -54,11 +54,11 @@ def each(orders: Iterable[T], work: Callable[[T], R]) -> list[R]:
         except BenchError as error:
             failures.append(error)
     if failures:
-        raise joined(failures)
+        raise merged(failures)
     return outcomes
 
 
-def joined(failures: Sequence[BenchError]) -> BenchError:
+def merged(failures: Sequence[BenchError]) -> BenchError:
     """One error for all of `failures`: a line for each problem, and one for each remedy, each once."""
     if len(failures) == 1:
         return failures[0]
@@ -72,7 +72,7 @@ def _first(lines: Sequence[str]) -> Sequence[str]:
 
 
 def nearest(name: str, valid: list[str]) -> str:
-    """The part of an "unknown name" error that helps: the closest valid name, and all of them."""
+    """Remedy of an "unknown name" error: the closest valid name, and all valid names."""
     from difflib import get_close_matches
 
     close = get_close_matches(name, valid, n=1, cutoff=0.5)

@@ -1,4 +1,4 @@
-"""How a command ends: its exit status, and what is said of an error. Tracebacks are for `--debug`."""
+"""Exit status of a command and the text of an error. Tracebacks are printed with `--debug`."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ EXIT_STATUS = (
     "any error."
 )
 
-# What a file system refuses is the user's to mend, wherever it happens.
+# Refusals of the file system are the user's to solve, wherever they happen.
 MENDABLE = {
     errno.ENOSPC: "free some space there, or name another folder",
     errno.EDQUOT: "free some of your quota, or name another folder",
@@ -41,13 +41,13 @@ MENDABLE = {
 
 @dataclass
 class Wish:
-    """What the options before the command ask for; the command line fills it in."""
+    """Options before the command, filled in by the command line."""
 
     debug: bool = False
     """Show the traceback of every error."""
 
 
-def ended(command: Callable[[], object], wish: Wish) -> NoReturn:
+def run_and_exit(command: Callable[[], object], wish: Wish) -> NoReturn:
     """Run `command` and end the process with its status. Errors become one or two lines on standard error.
 
     `wish` is read when an error has arrived, because `command` itself reads the options.
@@ -59,7 +59,7 @@ def ended(command: Callable[[], object], wish: Wish) -> NoReturn:
             print("interrupted", file=sys.stderr)
         raise
     except Exception as error:
-        status, text = told(error, keep=not wish.debug)
+        status, text = describe_error(error, keep=not wish.debug)
         if wish.debug:
             traceback.print_exc()
         print(text, file=sys.stderr)
@@ -67,8 +67,8 @@ def ended(command: Callable[[], object], wish: Wish) -> NoReturn:
     raise SystemExit(0)
 
 
-def told(error: Exception, keep: bool = True) -> tuple[int, str]:
-    """Exit status and what to say. With `keep`, the traceback of a bug of ours is kept in a file."""
+def describe_error(error: Exception, keep: bool = True) -> tuple[int, str]:
+    """(exit status, text) of an error. With `keep`, the traceback of a bug is written to a file."""
     if isinstance(error, BenchError):
         return REFUSED, f"error: {error}"
     if isinstance(error, Interrupted):
@@ -80,7 +80,7 @@ def told(error: Exception, keep: bool = True) -> tuple[int, str]:
 
 
 def _where(error: Exception) -> str:
-    """Keep the traceback, because what failed may have taken hours. Returns where it is, or how to see it."""
+    """Write the traceback to a file, because the run may have taken hours. Returns the text that says where it is."""
     text = f"{' '.join(sys.argv)}\n\n" + "".join(traceback.format_exception(error))
     try:
         with tempfile.NamedTemporaryFile(

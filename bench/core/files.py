@@ -1,7 +1,7 @@
-"""Files: written so that a reader, a second process or a killed one never meets a half-written one, and read as
-files that may be damaged or somebody else's: whatever is wrong with one is a ValueError that says what.
+"""Atomic writing, and reading of files that may be damaged or hostile.
 
-Memory follows from a file's length and never from a number that the file states about itself.
+No reader, no second process and no killed one meets a half-written file. Anything wrong with a file that is read is a
+ValueError that says what; memory follows from its length and never from a number that it states about itself.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def write_array(path: Path, array: np.ndarray) -> None:
 
 @contextmanager
 def exclusive(lock: Path, timeout: float = -1) -> Iterator[None]:
-    """Hold the lock file `lock`, whose folder is made; wait at most `timeout` seconds for it (-1: however long).
+    """Hold the lock file `lock`, whose folder is created; wait at most `timeout` seconds for it (-1: for ever).
 
     The operating system frees the lock of a dead process. Raises BenchError if the disk refuses, and filelock.Timeout.
     """
@@ -87,13 +87,13 @@ def exclusive(lock: Path, timeout: float = -1) -> Iterator[None]:
 
 
 def remove_leftovers(folder: Path, name: str = "*") -> None:
-    """Remove what a killed process had begun to write in place of `folder / name`. For whoever holds its lock."""
+    """Remove temporary files of a killed process that was writing `folder / name`. The caller holds its lock."""
     for path in folder.glob(f".{name}.*.tmp"):
         path.unlink(missing_ok=True)
 
 
 def refused(path: Path, error: OSError) -> BenchError:
-    """The error for a file that the disk does not take."""
+    """The BenchError for a file that cannot be written."""
     if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
         remedy = f"make {path.parent} writable, or choose another --results folder"
     else:
@@ -107,7 +107,7 @@ def refused(path: Path, error: OSError) -> BenchError:
 
 
 def damaged_folder(folder: Path, error: Exception) -> BenchError:
-    """The error for a `folder` of the results that is made anew where it is missing."""
+    """The BenchError for a damaged `folder` of results, which the command creates anew once it is removed."""
     return BenchError(f"{folder} is damaged: {error}", f"remove it (rm -r {folder}) and run the same command again")
 
 
@@ -138,9 +138,9 @@ def read_array(path: Path) -> np.ndarray:
             raise ValueError(f"no header of an array: {error}") from error
         if dtype.hasobject or dtype.itemsize == 0:
             raise ValueError(f"an array of {dtype}")
-        expected, found = math.prod(shape) * dtype.itemsize, path.stat().st_size - file.tell()
-        if expected != found:
-            raise ValueError(f"{expected} bytes expected for shape {shape}, got {found}")
+        expected, length = math.prod(shape) * dtype.itemsize, path.stat().st_size - file.tell()
+        if expected != length:
+            raise ValueError(f"{expected} bytes expected for shape {shape}, got {length}")
         file.seek(0)
         return np.load(file, allow_pickle=False)
 

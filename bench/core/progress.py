@@ -1,6 +1,6 @@
 """Progress: bars with rate and time left on a terminal, plain lines otherwise. Rich is imported only for a bar.
 
-Work in a process of its own hands its progress to the process that shows it (`handed_to`, `shown`).
+Work in a process of its own hands its progress to the process that shows it (`hand_to`, `shown`).
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ BESIDE_NAME_NARROW = 16
 """Columns of a percentage and a time, with the gaps."""
 SECONDS_BETWEEN_LINES = 15.0
 SHORTEST_REPORTED = 2.0
-"""A last line for work that took less since the previous one would be noise."""
+"""Seconds since the previous line below which no last line is printed."""
 
 
 def say(text: str) -> None:
@@ -46,7 +46,7 @@ def say(text: str) -> None:
 
 @contextmanager
 def progress(label: str, total: int, unit: str, done: int = 0) -> Iterator[Advance]:
-    """Yields `advance(count)`; `done` of `total` were finished by an earlier run."""
+    """Show the progress of some work; yields `advance(count)`. `done` of `total` were finished by an earlier run."""
     listener = _listener.get()
     if listener is not None:
         listener(("begin", label, total, unit, done))
@@ -60,21 +60,21 @@ def progress(label: str, total: int, unit: str, done: int = 0) -> Iterator[Advan
 
 
 def track(items: Iterable[T], total: int, label: str) -> Iterator[T]:
-    """`items`, showing the advance over them."""
+    """Yield `items` and show the progress over them."""
     with progress(label, total, "images") as advance:
         for item in items:
             yield item
             advance(1)
 
 
-def handed_to(listener: Listener) -> None:
-    """From now on this context's progress and lines go to `listener` instead of standard error."""
+def hand_to(listener: Listener) -> None:
+    """Send the progress and lines of this context to `listener` instead of standard error."""
     _listener.set(listener)
 
 
 @contextmanager
 def shown() -> Iterator[Listener]:
-    """Bars on the terminal: yields what shows a message; one bar a label."""
+    """Show bars on the terminal, one per label; yields the listener that they follow."""
     from rich.console import Console
     from rich.progress import Progress, TaskID
 
@@ -100,7 +100,7 @@ def shown() -> Iterator[Listener]:
 
 
 def _columns(width: int) -> list[ProgressColumn]:
-    """What a bar's line shows in `width` columns: where all of it has no room, name, percentage and time left do."""
+    """Columns of a bar on a terminal of that `width`: all, or name, percentage and time left on a narrow one."""
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
     from rich.table import Column
 

@@ -1,4 +1,4 @@
-"""Every random number of a run is derived from (seed, stream, step); none is inherited from a global generator."""
+"""Random numbers of a run, all derived from (seed, stream, step); none is inherited from a global generator."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def generator(*parts: int | str) -> torch.Generator:
 
 @contextmanager
 def seeded(*parts: int | str) -> Iterator[None]:
-    """Inside: torch's global CPU generator is seeded from `parts` (for `nn.Module` constructors). After: as before."""
+    """Seed torch's global CPU generator from `parts` inside the context (for constructors), and restore it after."""
     import torch
 
     with torch.random.fork_rng(devices=[]):

@@ -1,4 +1,4 @@
-"""Stopping politely: SIGTERM and SIGINT are noted, and the work in hand decides when to end."""
+"""Graceful stop: SIGTERM and SIGINT are noted, and the running work decides when to end."""
 
 from __future__ import annotations
 

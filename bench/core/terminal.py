@@ -1,6 +1,6 @@
 """Results on a terminal: a Markdown table that is too wide for it is shown row by row, and prose is wrapped at words.
 
-Into a pipe or a file goes the text as it is, so that what is stored never depends on the width of a window.
+Text for a pipe or a file is printed unchanged, so that stored text never depends on the width of a window.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import textwrap
 from collections.abc import Iterator, Sequence
 
 NARROWEST = 20
-"""Columns; below that lines are as if the terminal had so many."""
+"""Columns that a terminal is assumed to have at least."""
 _BAR = re.compile(r"(?<!\\)\|")
 
 

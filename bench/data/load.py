@@ -1,11 +1,11 @@
-"""Which data a run takes: real, embedded, or a folder; and why."""
+"""Choice of a run's data: real, embedded, or a folder of images."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench.core.errors import BenchError, each
+from bench.core.errors import BenchError, for_each
 from bench.core.progress import track
 from bench.data.drawn.datasets import DRAWN_VERSION, DrawnDigits, DrawnPictures
 from bench.data.fetch import locate
@@ -31,14 +31,14 @@ def load_data(task: Task, choice: str, size: int, domains: str = "") -> TaskData
 
 
 def data_kind(task: Task, choice: str) -> str:
-    """`embedded`, `mnist-drawn` or `real`: what `load_data` takes for `choice`, without looking into the locate."""
+    """`embedded`, `mnist-drawn` or `real`: what `load_data` takes for `choice`, without looking into the files."""
     if choice in ("embedded", "mnist-drawn"):
         return choice
     return "embedded" if choice == "auto" and task.embedded and locate.missing_files(task.name) else "real"
 
 
 def _choose(task: Task, choice: str, domains: Sequence[str] | None) -> tuple[str, tuple[Source, Source], str]:
-    """(kind, both domains' sources, one line that says what was taken and why)."""
+    """(kind, both domains' sources, one line that says which data was chosen and why)."""
     if choice == "auto":
         return _automatic(task)
     if choice == "embedded":
@@ -101,5 +101,5 @@ def _folder(task: Task, root: Path, domains: Sequence[str] | None) -> tuple[Sour
             f"{root} holds the classes {', '.join(classes)}; {task.name} has {', '.join(task.classes)}",
             "use --task folder for other classes",
         )
-    first, second = each(pair, lambda domain: FolderDomain(root, domain, classes))
+    first, second = for_each(pair, lambda domain: FolderDomain(root, domain, classes))
     return first, second

@@ -1,4 +1,4 @@
-"""Decode once: a pair of sources becomes one uint8 array per domain on disk, memory-mapped from then on.
+"""Decoding, once: a pair of sources becomes one uint8 array per domain on disk, memory-mapped from then on.
 
 `<cache>/prepared/<version>/` holds `domain0.npy`, `domain1.npy` (uint8 (N, 3, size, size), train rows before test rows,
 each sorted by content hash), their labels and hashes in `domain0.npz`, `domain1.npz`, and `prepared.json`. The folder
@@ -23,10 +23,10 @@ from filelock import FileLock
 from PIL import Image
 
 from bench.core.environment import cores, threads_asked
-from bench.core.errors import BenchError, joined
+from bench.core.errors import BenchError, merged
 from bench.core.files import read_json, write_atomically, write_json
 from bench.data.fetch import locate
-from bench.data.types import SPLITS, Item, Progress, Source, Split, SplitName, TaskData
+from bench.data.types import SPLITS, Item, Source, Split, SplitName, TaskData, Tracker
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -40,9 +40,9 @@ def prepare(
     cache: Path,
     kind: str,
     note: str,
-    progress: Progress | None = None,
+    progress: Tracker | None = None,
 ) -> TaskData:
-    """Both domains at `size` x `size`, from the cache where they were prepared before.
+    """Load both domains at `size` x `size`, from the cache if they were prepared before.
 
     The version is a hash over both sources' fingerprints, classes and resampling, the size and PREPARATION. Images are
     streamed: memory does not grow with their number (except about 100 bytes each). Two processes at once are safe: one
@@ -115,7 +115,7 @@ def _plain(items: Iterable[Item], total: int, label: str) -> Iterable[Item]:
 
 @dataclass
 class _Rows:
-    """What is known of a domain's decoded images, in the order in which they came."""
+    """Digests, labels and splits of a domain's images, in the order in which they were decoded."""
 
     digests: list[bytes] = field(default_factory=list)
     labels: list[int] = field(default_factory=list)
@@ -131,12 +131,12 @@ class _Rows:
         return {digest for digest, name in zip(self.digests, self.splits, strict=True) if split in (None, name)}
 
 
-def _build(sources: tuple[Source, Source], size: int, folder: Path, progress: Progress) -> None:
+def _build(sources: tuple[Source, Source], size: int, folder: Path, progress: Tracker) -> None:
     counts = [source.count() for source in sources]
     row_bytes = 3 * size * size
     locate.check_space(folder.parent, (sum(counts) + max(counts)) * row_bytes)  # one domain also lies unsorted
     temporary = folder.with_name(f".{folder.name}.part")
-    shutil.rmtree(temporary, ignore_errors=True)  # of a process that was killed: the lock is ours now
+    shutil.rmtree(temporary, ignore_errors=True)  # left by a killed process: this one holds the lock
     try:
         temporary.mkdir()
         rows = []
@@ -162,7 +162,7 @@ def _build(sources: tuple[Source, Source], size: int, folder: Path, progress: Pr
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _decode(source: Source, count: int, size: int, unsorted: Path, progress: Progress) -> _Rows:
+def _decode(source: Source, count: int, size: int, unsorted: Path, progress: Tracker) -> _Rows:
     """Append every image to the file `unsorted`. Plain writes, not a memory map: its pages would count as memory.
 
     Several images are decoded and resized at once, where there are cores, and written in the source's order. Raises one
@@ -179,19 +179,19 @@ def _decode(source: Source, count: int, size: int, unsorted: Path, progress: Pro
 
     items = progress(source.items(), count, f"preparing {source.domain}")
     with unsorted.open("wb") as file:
-        for made in in_order(prepared_one, items, threads_asked() or cores()):
-            if isinstance(made, BenchError):
-                failures.append(made)
+        for result in in_order(prepared_one, items, threads_asked() or cores()):
+            if isinstance(result, BenchError):
+                failures.append(result)
                 continue
-            content, digest, label, split = made
+            content, digest, label, split = result
             file.write(content)
             rows.digests.append(digest)
             rows.labels.append(label)
             rows.splits.append(split)
     if failures:
-        raise joined(failures)
+        raise merged(failures)
     if len(rows.labels) != count:
-        raise RuntimeError(f"source {source.domain} announced {count} images and gave {len(rows.labels)}")
+        raise RuntimeError(f"source {source.domain} announced {count} images and yielded {len(rows.labels)}")
     return rows
 
 
@@ -226,10 +226,10 @@ def _write_sorted(rows: _Rows, unsorted: Path, target: Path, size: int) -> None:
 
 
 def _duplicates(sources: tuple[Source, Source], rows: list[_Rows]) -> list[str]:
-    """A line for each way in which equal images are on both sides of a comparison."""
+    """A line for each pair of sets (training and test, or the two domains) that share images."""
     lines = []
-    for source, known in zip(sources, rows, strict=True):
-        leaked = known.contents("train") & known.contents("test")
+    for source, decoded in zip(sources, rows, strict=True):
+        leaked = decoded.contents("train") & decoded.contents("test")
         if leaked:
             lines.append(f"{source.domain}: {len(leaked)} test images are equal to training images")
     shared = rows[0].contents() & rows[1].contents()
@@ -259,13 +259,13 @@ def _open(folder: Path, size: int) -> tuple[dict[tuple[int, SplitName], Split], 
     except Exception as error:  # numpy reads headers as Python's literals, which fail in many ways
         raise BenchError(
             f"the prepared images in {folder} are damaged: {error}",
-            "remove that folder; they are prepared again at the next run",
+            "remove that folder; the next run prepares them again",
         ) from error
     return splits, duplicates
 
 
 def in_order(work: Callable[[T], R], items: Iterable[T], threads: int) -> Iterator[R]:
-    """`work(item)` of every item, in order, `threads` at once; at most twice as many items are held.
+    """Yield `work(item)` of every item, in order, `threads` at once; at most twice as many items are held.
 
     `items` are taken one after the other by the caller's thread. What `work` raises, is raised where its result would
     stand, and nothing further is begun.

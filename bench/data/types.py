@@ -1,4 +1,4 @@
-"""What a loaded data set is: arrays and labels, for the evaluator; methods get the images alone."""
+"""Types of loaded data: arrays and labels for the evaluator (methods get the images alone), and sources of images."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class TaskData:
     size: int
     """Side of the images in pixels."""
     note: str
-    """One line: what was taken and, if embedded data was taken, what was missing."""
+    """One line: which data was loaded and, if that is embedded data, which files were missing."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Item:
     label: int
     split: SplitName
     name: str
-    """Where it comes from (a file's path, or `train-images#123`), for error messages."""
+    """Origin of the image (a file's path, or `train-images#123`), for error messages."""
 
     @property
     def pixels(self) -> np.ndarray:
@@ -63,7 +63,7 @@ class Item:
 
 
 class Source(Protocol):
-    """One domain of a data set before it is decoded: what `bench/data/<source>.py` files provide."""
+    """One domain of a data set before it is decoded; implemented in bench/data/sources/ and bench/data/drawn/."""
 
     @property
     def domain(self) -> str:
@@ -77,7 +77,7 @@ class Source(Protocol):
 
     @property
     def resample(self) -> Literal["lanczos", "nearest"]:
-        """How an image is brought to the task's size (Lanczos for pictures, nearest for 28 -> 32 MNIST)."""
+        """Filter that brings an image to the task's size (Lanczos for pictures, nearest for 28 -> 32 MNIST)."""
         ...
 
     def fingerprint(self) -> str:
@@ -85,7 +85,7 @@ class Source(Protocol):
         ...
 
     def count(self) -> int:
-        """How many items `items` yields, known before decoding: for the progress bar and for allocation."""
+        """Number of items that `items` yields, known before decoding: for the progress bar and for allocation."""
         ...
 
     def items(self) -> Iterator[Item]:
@@ -93,8 +93,7 @@ class Source(Protocol):
         ...
 
 
-class Progress(Protocol):
-    """Something that shows the advance over an iterable (`bench.core.progress.track`); a plain pass-through in
-    tests."""
+class Tracker(Protocol):
+    """Function that shows the progress over an iterable: `bench.core.progress.track`, or nothing in tests."""
 
     def __call__(self, items: Iterable[Item], total: int, label: str) -> Iterable[Item]: ...

@@ -48,7 +48,7 @@ class Encoders:
     cache: FeatureCache
     """Features of real and translated images, and the floors, which follow from real images alone."""
     size: EvaluationSize
-    """How many images are scored."""
+    """Number of images that are scored."""
     protocols: tuple[Protocol, ...]
     """Protocols that are measured."""
 

@@ -59,7 +59,7 @@ def evaluate_cell(
 
 
 def _size(encoders: Encoders) -> dict[str, int | None]:
-    """How many images were scored."""
+    """Number of images that were scored, as JSON."""
     size = encoders.size
     return {"sources_per_class": size.sources_per_class, "reference_per_class": size.reference_per_class}
 
@@ -94,7 +94,7 @@ class _Unrounded:
         self.parts: list[np.ndarray] = []
 
     def known(self, translations: Translations, weights: str) -> bool:
-        """Whether the features of `made` are in the cache in every number of styles that is wanted."""
+        """Whether the features of `translations` are in the cache in every number of styles that is wanted."""
         keys = [unrounded_key(translations, self.encoder, styles, weights) for styles in self.wanted]
         return all(self.encoders.cache.find(*key) is not None for key in keys)
 

@@ -1,4 +1,4 @@
-"""From translations to records: every protocol's value over all and per class, its n, its interval and its floor.
+"""Records of translations: every protocol's value over all and per class, its n, its deviation and its floor.
 
 One function per kind of measurement. It gets the protocols that share an encoder and a computation (`MEASURES`), so
 that nothing is encoded or computed twice, and returns a record for each.
@@ -43,7 +43,7 @@ class Record:
     encoder: str
     """First 12 digits of the encoder's identity; empty if it is missing, `pixels` if there is none."""
     missing: str = ""
-    """Why there is no value."""
+    """Reason why there is no value; empty if there is one."""
     on_real: float | None = None
     """The same measure on the target domain's own test images, where it has one (accuracy: the judge's)."""
     deviation: float | None = None
@@ -61,7 +61,7 @@ class Record:
 def score_direction(
     data: TaskData, translations: Translations, direction: str, encoders: Encoders, weights: str = ""
 ) -> list[Record]:
-    """Every protocol's records for one direction. What a metric refuses (ValueError) is a record with the reason.
+    """Records of every protocol for one direction. A metric's ValueError becomes a record with the reason.
 
     `weights`: see `Scoring`.
     """
@@ -139,7 +139,7 @@ def reference(
 
 
 def reference_features(scoring: Scoring, protocol: Protocol) -> tuple[np.ndarray, np.ndarray]:
-    """What the encoder sees of the real images, (M, ...), and their labels (M,)."""
+    """Features (or pixels) of the real images, (M, ...), and their labels (M,)."""
     per_class = scoring.encoders.size.reference_per_class
     images, labels = reference(scoring.data, scoring.translations.target, protocol.reference, per_class)
     features = images.reshape(len(images), -1) if scoring.encoder is None else scoring.encode(images)
@@ -147,7 +147,7 @@ def reference_features(scoring: Scoring, protocol: Protocol) -> tuple[np.ndarray
 
 
 def translated(scoring: Scoring, protocol: Protocol) -> tuple[np.ndarray, np.ndarray]:
-    """What the encoder sees of the translations, (N, ...), and the labels of their sources (N,)."""
+    """Features (or pixels) of the translations, (N, ...), and the labels of their sources (N,)."""
     translations, styles = scoring.translations, min(protocol.styles, scoring.translations.images.shape[1])
     labels = np.repeat(scoring.translations.labels, styles)
     if scoring.encoder is None:
@@ -175,13 +175,13 @@ def _right(scoring: Scoring) -> np.ndarray:
 
 
 def _lpips_within(scoring: Scoring) -> np.ndarray:
-    """0 for a deterministic method: every style of a source gives the same image."""
+    """LPIPS within each source; 0 for a deterministic method, whose styles all give the same image."""
     sources, styles = scoring.translations.images.shape[:2]
     return np.zeros(sources) if styles == 1 else within_source_diversities(_lpips_distances(scoring)[0])
 
 
 def _judge_diversity(scoring: Scoring) -> np.ndarray:
-    """As `_lpips_within`, of the judge's features."""
+    """Cosine diversity of the judge's features; 0 for a deterministic method."""
     images = scoring.translations.images
     sources, styles = images.shape[:2]
     if styles == 1:
@@ -337,7 +337,7 @@ def published_rows(count: int, styles: int) -> np.ndarray:
 
 
 def published_count(count: int) -> int:
-    """How many of `count` images are left after whole batches of 512; all where there are fewer than one batch."""
+    """Number of images in the whole batches of 512 of `count`; all where there are fewer than one batch."""
     return count if count < PUBLISHED_BATCH else count - count % PUBLISHED_BATCH
 
 

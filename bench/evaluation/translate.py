@@ -21,7 +21,7 @@ from bench.store.cell import Cell
 from methods.base import Exemplar, Noise, Style, Translator, to_model_range, to_uint8
 
 Watch = Callable[[Tensor, int], None]
-"""Called with translations as they leave the method, (B, 3, H, W) clamped to [-1, 1], and the number of the first."""
+"""Function of translations before rounding, (B, 3, H, W) clamped to [-1, 1], and the number of the first of them."""
 
 
 @dataclass(frozen=True)
@@ -127,7 +127,7 @@ def styles_for(
 
 
 def exemplar_row(identifier: str, k: int, count: int) -> int:
-    """Which of `count` training images is exemplar `k` of a source: another one for every k below `count`."""
+    """Row, of `count` training images, of exemplar `k` of a source: another one for every k below `count`."""
     rng = generator("exemplar", identifier)
     drawn: list[int] = []
     while len(drawn) <= k % count:

@@ -78,17 +78,17 @@ def compare(request: CompareRequest) -> int:
             f"{request.first} has seeds {sorted(cells[0])}, {request.second} {sorted(cells[1])}: none in common",
             f"python -m bench run --task {task.name} --methods {request.first},{request.second} --seeds 0,1,2",
         )
-    found: list[Difference] = []
+    differences: list[Difference] = []
     for direction in task.directions:
-        pairs = [tuple(_stored(own[seed], data, direction, encoders) for own in cells) for seed in seeds]
-        found += _differences(data, direction, [(a, b) for a, b in pairs], tuple(seeds), encoders)
-    show(_table(request, found))
+        pairs = [tuple(_stored(by_seed[seed], data, direction, encoders) for by_seed in cells) for seed in seeds]
+        differences += _differences(data, direction, [(a, b) for a, b in pairs], tuple(seeds), encoders)
+    show(_table(request, differences))
     return 0
 
 
 def _cells(request: CompareRequest, data: TaskData, method: str) -> dict[int, Any]:
     """Seed -> the scored cell of `method` on this data and preset."""
-    own = [
+    chosen = [
         cell
         for cell in read_cells(request.results, get_task(request.task).name)
         if cell["spec"]["method"] == method
@@ -96,7 +96,7 @@ def _cells(request: CompareRequest, data: TaskData, method: str) -> dict[int, An
         and cell["scores"]
     ]
     by_seed: dict[int, Any] = {}
-    for cell in own:
+    for cell in chosen:
         other = by_seed.setdefault(cell["spec"]["seed"], cell)
         if other is not cell:
             raise BenchError(
@@ -117,13 +117,13 @@ def _stored(cell: Any, data: TaskData, direction: tuple[int, int], encoders: Enc
     name = f"{data.domains[direction[0]]}->{data.domains[direction[1]]}"
     style, score = next(iter(sorted(cell["scores"].items())))
     path = cell["folder"] / f"translations-{direction_file(name)}-{style}.npy"
-    made = scored(path, score["images"].get(name), data, direction, encoders.size.sources_per_class)
-    if made is None:
+    translations = scored(path, score["images"].get(name), data, direction, encoders.size.sources_per_class)
+    if translations is None:
         raise BenchError(
             f"{path}: not the translations that {path.parent.name} was scored with",
             f"python -m bench evaluate --task {cell['spec']['task']} --methods {cell['spec']['method']}",
         )
-    return made
+    return translations
 
 
 def _differences(
@@ -135,7 +135,7 @@ def _differences(
         encoder = encoders.encoder(protocol.encoder, direction[1])
         if isinstance(encoder, Missing) or not _can_be_paired(protocol):
             continue
-        sides = [[Scoring(data, made, encoders, encoder, "") for made in pair] for pair in pairs]
+        sides = [[Scoring(data, translations, encoders, encoder, "") for translations in pair] for pair in pairs]
         with pinned_blas():
             each = [_paired(protocol, a, b) for a, b in sides]
         first, second, value, deviation = np.mean([(a, b, d.value, d.deviation) for a, b, d in each], axis=0).tolist()
@@ -165,7 +165,7 @@ def _paired(protocol: Protocol, first: Scoring, second: Scoring) -> tuple[float,
     return values[0], values[1], how.paired(x, y, real)
 
 
-def _table(request: CompareRequest, found: Sequence[Difference]) -> str:
+def _table(request: CompareRequest, differences: Sequence[Difference]) -> str:
     from tabulate import tabulate
 
     rows = [
@@ -175,10 +175,10 @@ def _table(request: CompareRequest, found: Sequence[Difference]) -> str:
             "" if d.seeds_low is None or d.seeds_high is None else f"{number(d.seeds_low)} to {number(d.seeds_high)}",
             ", ".join(map(str, d.seeds)),
         ]
-        for d in found
+        for d in differences
     ]  # fmt: skip
     headers = ["direction", "protocol", request.first, request.second, "difference", "95 % over images, paired",
                "95 % over seeds, paired", "of seeds"]  # fmt: skip
-    told = f"difference: {request.first} minus {request.second}. An interval without 0: more than chance explains, " \
+    note = f"difference: {request.first} minus {request.second}. An interval without 0: more than chance explains, " \
         "over images of these trainings only, over seeds of the methods (needs two seeds of both)."  # fmt: skip
-    return f"{tabulate(rows, headers=headers, tablefmt='github', disable_numparse=True)}\n\n{told}"
+    return f"{tabulate(rows, headers=headers, tablefmt='github', disable_numparse=True)}\n\n{note}"

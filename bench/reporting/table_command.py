@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.core.errors import BenchError
-from bench.reporting.tables.output import data_option, deliver, form_of, joined, unmeasured, wants
+from bench.reporting.setting import DRAWN, command
+from bench.reporting.tables.output import deliver, form_of, joined, unmeasured, wants
 from bench.spec.tasks import get_task
 from bench.spec.where import Where
 from bench.store.query import Setting
@@ -45,15 +46,15 @@ def _leaderboard(request: TableRequest, form: str) -> str:
     from bench.reporting.leaderboard.leaderboards import boards, render_boards
 
     task = get_task(request.task).name
-    found = boards(request.results, task, request.wants)
-    if not found:
+    shown = boards(request.results, task, request.wants)
+    if not shown:
         asked = [f"--{name} {value}" for name in ("preset", "data", "budget") if (value := getattr(request, name))]
-        preset = f" --preset {request.preset}" if request.preset else ""
+        data = request.data if request.data in DRAWN else ""
         raise BenchError(
             f"no results of {task} in {request.results}" + (f" with {' '.join(asked)}" if asked else ""),
-            f"python -m bench run --task {task}{preset}{data_option(request)}",
+            command("run", task=task, preset=request.preset, data=data),
         )
-    return render_boards(found, form)
+    return render_boards(shown, form)
 
 
 def _paper(request: TableRequest, form: str) -> str:

@@ -14,8 +14,8 @@ from multiprocessing.context import SpawnContext, SpawnProcess
 from typing import TypeVar
 
 from bench.core.errors import Interrupted
-from bench.core.exit_status import told
-from bench.core.progress import Listener, Message, handed_to, say, shown
+from bench.core.exit_status import describe_error
+from bench.core.progress import Listener, Message, hand_to, say, shown
 from bench.core.signals import stop_signals
 
 Order = TypeVar("Order")
@@ -106,11 +106,11 @@ def _child(work: Callable[[Order], bool], order: Order, sender: Connection | Non
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to every process; the parent hands it on
     threading.Thread(target=_end_with_parent, daemon=True).start()
     if sender is not None:
-        handed_to(_through(sender))
+        hand_to(_through(sender))
     try:
         sys.exit(0 if work(order) else 1)
     except Exception as error:
-        status, text = told(error)
+        status, text = describe_error(error)
         say(text)
         sys.exit(status)
 

@@ -37,25 +37,25 @@ def resolve_methods(names: Sequence[str]) -> tuple[dict[str, type[Translator]], 
 
 def target_of(name: str) -> str:
     """`package.module:Class` of the method `name`; raises BenchError for a name that is neither that nor registered."""
-    known = registered()
+    methods = registered()
     base, _, rest = name.partition(":")
-    if name not in known and base in known:
-        variants = [other for other in known if other.startswith(f"{base}:")]
+    if name not in methods and base in methods:
+        variants = [other for other in methods if other.startswith(f"{base}:")]
         raise BenchError(f"{base} has no variant '{rest}'", nearest(name, [base, *variants]))
-    if name not in known and not rest:
-        raise BenchError(f"unknown method '{name}'", nearest(name, list(known)) + ", or package.module:Class")
-    return known[name].target if name in known else name
+    if name not in methods and not rest:
+        raise BenchError(f"unknown method '{name}'", nearest(name, list(methods)) + ", or package.module:Class")
+    return methods[name].target if name in methods else name
 
 
 def layers(
     cls: type[Translator], name: str, preset: KindPreset, overrides: Mapping[str, Mapping[str, Any]], data_kind: str
 ) -> Iterator[Mapping[str, Any]]:
-    """Settings over the method's defaults: the preset's for that kind of data, the variant's, the preset's for this
-    variant, the user's."""
+    """Layers of settings over the defaults: the preset's for that kind of data, the variant's, the preset's for
+    this variant, the user's."""
     base = name if name in BUILT_IN else name.partition(":")[0]
     yield preset.settings(base, data_kind) if base in BUILT_IN else cls.quick
-    known = registered()
-    yield known[name].settings if name in known else {}
+    methods = registered()
+    yield methods[name].settings if name in methods else {}
     yield preset.methods.get(name, {}) if name != base else {}
     yield overrides.get(name, {})
 

@@ -15,7 +15,7 @@ from bench.core.errors import BenchError, nearest
 
 @dataclass(frozen=True)
 class JudgeSettings:
-    """How an evaluation classifier (a pre-activation Wide ResNet) is trained."""
+    """Training of an evaluation classifier (a pre-activation Wide ResNet)."""
 
     depth: int
     """Convolution layers, 6 n + 4."""
@@ -32,12 +32,12 @@ class JudgeSettings:
     augment: bool
     """Random flips and shifted crops (pictures only: a flipped digit is another digit)."""
     tolerance: float
-    """How far black and white levels and noise of the training images vary; 0: not at all, as published."""
+    """Range in which black level, white level and noise of the training images vary; 0: not at all, as published."""
 
 
 @dataclass(frozen=True)
 class EvaluationSize:
-    """How many images are scored. Not part of a run's identity; n stands beside every value."""
+    """Number of images that are scored. Not part of a run's identity; n stands beside every value."""
 
     sources_per_class: int | None
     """Test images per class that are translated (the first in order of content hash); None: all."""
@@ -56,7 +56,7 @@ class KindPreset:
     judge: JudgeSettings
     """The evaluation classifiers."""
     evaluation: EvaluationSize
-    """How much is scored."""
+    """Numbers of scored images, and further protocols."""
     methods: Mapping[str, Mapping[str, Any]]
     """Method -> settings that differ from its published defaults; `name:variant` -> those that differ from the
     variant's."""
@@ -64,13 +64,13 @@ class KindPreset:
     """Method -> settings over `methods` where the data is real."""
 
     def settings(self, method: str, data_kind: str) -> Mapping[str, Any]:
-        """Of `method`, on data of `data_kind` (`embedded`, `mnist-drawn` or `real`)."""
+        """Settings of `method` on data of `data_kind` (`embedded`, `mnist-drawn` or `real`)."""
         return {**self.methods.get(method, {}), **(self.real.get(method, {}) if data_kind == "real" else {})}
 
 
 @dataclass(frozen=True)
 class StandInSettings:
-    """How the network that takes VGG-19's place (bench/training/stand_in.py) is trained."""
+    """Training of the network that takes VGG-19's place (bench/training/stand_in.py)."""
 
     train_per_class: int = 150
     """Drawings of each class that it learns from."""
@@ -81,9 +81,9 @@ class StandInSettings:
     batch_size: int = 64
     """Images per step."""
     learning_rate: float = 4e-3
-    """At the start; cosine to 0."""
+    """Initial learning rate; cosine to 0."""
     shift: int = 2
-    """How far images are moved at most, in pixels. They are never flipped: a flipped letter may be none."""
+    """Largest shift of the images in pixels. They are never flipped: a flipped letter may be none."""
 
 
 STAND_IN = "stand_in"

@@ -16,7 +16,7 @@ EncoderName = Literal[
 
 @dataclass(frozen=True)
 class TranslationProtocol:
-    """How the images to be scored are made."""
+    """Translation of the images to be scored."""
 
     name: str
     """Name and version; part of every record."""
@@ -30,37 +30,37 @@ class TranslationProtocol:
 
 @dataclass(frozen=True)
 class Protocol:
-    """How one metric is computed. Any change of a field needs a new name."""
+    """Computation of one metric. Any change of a field needs a new name."""
 
     name: str
     """Name and version, as it stands in table headers."""
     metric: str
-    """What is measured; a key of `MEASURES` in bench/evaluation/score.py."""
+    """Metric, a key of `MEASURES` in bench/evaluation/score.py."""
     encoder: EncoderName
-    """What reads the images."""
+    """Network that reads the images."""
     preparation: str
-    """From stored uint8 images to the encoder's input."""
+    """Steps from stored uint8 images to the encoder's input."""
     styles: int
-    """How many of the styles per source are used."""
+    """Number of styles per source that are used."""
     reference: tuple[SplitName, ...]
     """Splits of the target domain that are the real images; empty where the metric has none."""
     formula: str
-    """What is computed from the features."""
+    """Formula of the value in terms of the features."""
     comparable: bool
     """Whether values may stand beside those of other data or other harnesses."""
     higher_is_better: bool
-    """Direction."""
+    """Whether larger values are better."""
     unit: str = ""
     """Unit of the value."""
     on_request: bool = False
     """Measured only where `--protocols` or the preset names it: another pass of a large network."""
     headline: bool = True
-    """Whether it stands in the first table of a leaderboard, or in the second."""
+    """Whether it stands in the first table of a leaderboard; else in the second."""
     unrounded: bool = False
     """Whether the encoder sees translations as floats, before they are rounded to uint8."""
     as_published: bool = False
-    """With the habits of the paper's code: styles of a source in turn after each 128 sources, and what does not fill a
-    batch of 512 is dropped."""
+    """Whether rows are taken as in the paper's code: 128 sources in the first style, then in the second and so on; what
+    does not fill a batch of 512 is dropped."""
 
 
 ALL = "all"
@@ -111,16 +111,16 @@ def _manifold(encoder: EncoderName, preparation: str) -> list[Protocol]:
 def _inception_variants() -> list[Protocol]:
     """FID as others compute it: the same network, other inputs."""
     floats = "float [0, 1], not rounded (real images: uint8 / 255), bilinear to 299 px without antialias (pytorch-fid)"
-    own = replace(
+    pytorch = replace(
         _distribution("fid-pytorch-v1", "fid", "inception-pytorch", f"{floats}, {_POOL3}", _FRECHET),
         on_request=True,
         unrounded=True,
     )
-    rounded = replace(own, unrounded=False)
-    published = replace(own, name="fid-pytorch-paper-v1", styles=TRANSLATION.styles, as_published=True)
+    rounded = replace(pytorch, unrounded=False)
+    published = replace(pytorch, name="fid-pytorch-paper-v1", styles=TRANSLATION.styles, as_published=True)
     return [
-        own,
-        replace(own, name="fid-pytorch-test-v1", reference=("test",)),
+        pytorch,
+        replace(pytorch, name="fid-pytorch-test-v1", reference=("test",)),
         published,
         replace(published, name="fid-pytorch-paper-test-v1", reference=("test",)),
         replace(
@@ -219,7 +219,7 @@ FREE = ("judge", "pixels")
 
 
 def select(wanted: Iterable[str] = ()) -> tuple[Protocol, ...]:
-    """What is always measured, and the protocols named in `wanted`, in the order of `PROTOCOLS`.
+    """Protocols that are always measured and those named in `wanted`, in the order of `PROTOCOLS`.
 
     Raises BenchError for a name that is no protocol's.
     """

@@ -1,4 +1,4 @@
-"""What a run is: a frozen, resolved specification whose hash is the run's identity."""
+"""Specification of a run: frozen and resolved; its hash is the run's identity."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Budget:
-    """How long every method of a run trains."""
+    """Training length of every method of a run."""
 
     kind: Literal["images", "seconds"]
     """`images`: source images per domain, repetitions counted; `seconds`: wall clock of the training loop."""
     amount: int
-    """How many."""
+    """Number of images or seconds."""
 
     def __str__(self) -> str:
         return f"{self.kind}={self.amount}"
@@ -83,7 +83,7 @@ class RunSpec:
 
 def parse_overrides(texts: Sequence[str]) -> dict[str, dict[str, str]]:
     """`method.key=value` -> {method: {key: value}}; raises BenchError for another shape."""
-    found: dict[str, dict[str, str]] = {}
+    overrides: dict[str, dict[str, str]] = {}
     for text in texts:
         left, equals, value = text.partition("=")
         module, colon, rest = left.rpartition(":")  # dots before a colon belong to package.module:Class
@@ -91,8 +91,8 @@ def parse_overrides(texts: Sequence[str]) -> dict[str, dict[str, str]]:
         method = module + colon + name if name else ""
         if not (equals and dot and method and key):
             raise BenchError(f"--set {text!r} is not understood", "write --set method.key=value")
-        found.setdefault(method, {})[key] = value
-    return found
+        overrides.setdefault(method, {})[key] = value
+    return overrides
 
 
 def check_override_methods(overrides: Mapping[str, object], methods: Sequence[str]) -> None:
@@ -168,10 +168,10 @@ def flat_values(config: Any) -> dict[str, Any]:
     """Dotted key -> JSON value, of a Config or of `config_values`."""
 
     def flatten(values: Mapping[str, Any], prefix: str) -> dict[str, Any]:
-        found: dict[str, Any] = {}
+        flat: dict[str, Any] = {}
         for key, value in values.items():
-            found.update(flatten(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value})
-        return found
+            flat.update(flatten(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value})
+        return flat
 
     return flatten(config if isinstance(config, dict) else config_values(config), "")
 

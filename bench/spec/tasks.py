@@ -11,7 +11,7 @@ DIGITS = tuple("0123456789")
 
 @dataclass(frozen=True)
 class Task:
-    """What is translated into what."""
+    """A translation task: two domains, their classes and directions."""
 
     name: str
     domains: tuple[str, str]
@@ -30,7 +30,7 @@ class Task:
     """Whether there is drawn data for it, used when the real data is absent."""
 
     def direction_name(self, direction: tuple[int, int]) -> str:
-        """For example `sketch->real`."""
+        """Name of a direction, for example `sketch->real`."""
         return f"{self.domains[direction[0]]}->{self.domains[direction[1]]}"
 
 

@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from bench.store.cell import ALIGNMENT
 from bench.store.query import Setting
 
+CHAINED = "cats_udt"
+"""The method whose semantic stages are measured."""
+MEASURED_SPLIT = {"digits": "test", "pictures": "train"}
+"""Kind of task -> the split whose clusters' accuracy stands beside the paper's: as in the authors' code."""
+
 
 class Aligned(NamedTuple):
-    """One stage of one seed."""
+    """The measured alignment of one semantic stage of one seed."""
 
     setting: Setting
-    """Without a budget: stages have none."""
+    """The setting, without a budget: stages have none."""
     method: str
     config: Mapping[str, Any]
-    """Every setting of the method whose chain it is."""
+    """Every setting of the method that the stage belongs to."""
     stage: str
     seed: int
     accuracies: Mapping[tuple[str, str], tuple[float, int]]
@@ -37,6 +42,20 @@ def read_alignments(root: Path, task: str) -> Iterator[Aligned]:
             yield _aligned(path)
         except (OSError, KeyError, TypeError, ValueError):
             continue
+
+
+def chain_accuracies(
+    every: Iterable[Aligned], semantics: object
+) -> dict[tuple[str, int], Mapping[tuple[str, str], tuple[float, int]]]:
+    """(stage, seed) -> its `accuracies`, of the stages of CatS-UDT with the settings `semantics`.
+
+    Of several of one stage and seed the last is taken: a stage of a newer version.
+    """
+    return {
+        (aligned.stage, aligned.seed): aligned.accuracies
+        for aligned in every
+        if aligned.method == CHAINED and aligned.config["semantics"] == semantics
+    }
 
 
 def _aligned(path: Path) -> Aligned:

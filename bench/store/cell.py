@@ -103,7 +103,7 @@ class Cell:
         write_json(self.folder / "directions.json", [list(direction) for direction in directions])
 
     def directions(self, of_task: tuple[tuple[int, int], ...]) -> list[tuple[int, int]]:
-        """Those of the task's directions in which the cell's weights translate: all, unless recorded otherwise."""
+        """The task's directions in which the cell's weights translate: all, unless recorded otherwise."""
         path = self.folder / "directions.json"
         limited = _read(path) if path.exists() else [list(direction) for direction in of_task]
         return [direction for direction in of_task if list(direction) in limited]
@@ -112,10 +112,10 @@ class Cell:
         """`weights`, with the name of each network that it hands out kept in `pretrained.json`."""
 
         def recorded(name: str) -> T:
-            found = weights(name)
+            network = weights(name)
             known = _read(self.pretrained) if self.pretrained.exists() else []
             write_json(self.pretrained, sorted({*map(str, known), name}))
-            return found
+            return network
 
         return recorded
 
@@ -167,7 +167,7 @@ def direction_file(direction: str) -> str:
 
 
 ALIGNMENT = "alignment.json"
-"""In the folder of a semantic stage: how well its clusters align with the classes, by the map of the original."""
+"""File in the folder of a semantic stage: how well its clusters align with the classes, by the map of the original."""
 READ = ("spec.json", "status.json", "cost.json", "remarks.json", "pretrained.json")
 """What tables read of a cell, with `metrics-<style>.json`."""
 LISTS = ("remarks.json", "pretrained.json", "directions.json")

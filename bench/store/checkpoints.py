@@ -68,8 +68,8 @@ class CheckpointFolder:
                 raise refused(path, error) from error
 
     def _newest_first(self) -> list[Path]:
-        found = [path for path in self.folder.glob("step-*.pt") if _NAME.fullmatch(path.name)]
-        return sorted(found, key=_step, reverse=True)
+        checkpoints = [path for path in self.folder.glob("step-*.pt") if _NAME.fullmatch(path.name)]
+        return sorted(checkpoints, key=_step, reverse=True)
 
 
 def _step(path: Path) -> int:

@@ -8,14 +8,11 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from bench.spec.presets import STAND_IN
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 GIVEN = "given weights"
 """Budget of a checkpoint that was scored and not trained."""
@@ -68,19 +65,6 @@ class Records:
         records["cell"] = cell[rows].astype(np.int32)
         return Records(self.words, {name: values[chosen] for name, values in self.cells.items()}, records)
 
-    def frame(self) -> pd.DataFrame:
-        """All columns, texts as texts; a cell without records is one row without them."""
-        import pandas as pd
-
-        def told(name: str, values: np.ndarray) -> Any:
-            texts = name in CELL_TEXTS or name in RECORD_TEXTS
-            return np.array(self.words, dtype=object)[values] if texts else values
-
-        cells = pd.DataFrame({name: told(name, values) for name, values in self.cells.items()})
-        cells = cells.astype({"image_size": int, "seed": int, "stand_in": bool})
-        records = pd.DataFrame({name: told(name, values) for name, values in self.records.items()})
-        return cells.join(records.set_index("cell"), how="left").reset_index(drop=True)
-
 
 def joined(first: Records, second: Records) -> Records:
     """The cells of `first`, then those of `second`, whose words begin with those of `first`."""
@@ -122,20 +106,20 @@ class Builder:
             self._records[name].append(values)
 
     def _record_columns(self, scores: Mapping[str, Any]) -> Columns:
-        found = [(style, record) for style, score in scores.items() for record in score["records"]]
-        words, records = self._words, [record for _, record in found]
-        columns: dict[str, list[Any]] = {"style": [words[style] for style, _ in found]}
+        styled = [(style, record) for style, score in scores.items() for record in score["records"]]
+        words, records = self._words, [record for _, record in styled]
+        columns: dict[str, list[Any]] = {"style": [words[style] for style, _ in styled]}
         for name in RECORD_TEXTS[1:-1]:
             columns[name] = [words[record[name]] for record in records]
         columns["missing"] = [words[record.get("missing", "")] for record in records]
         kinds = zip(*(columns[name] for name in RECORD_TEXTS if name not in ("metric", "missing")), strict=True)
-        if len(set(kinds)) < len(found):
+        if len(set(kinds)) < len(styled):
             raise ValueError("two values of one style, protocol, direction, class and encoder")
         for name in RECORD_NUMBERS:  # schema 1 has neither deviations nor floors
             columns[name] = [record.get(name) for record in records]
         for name in RECORD_COUNTS:
             columns[name] = [record.get(name) or 0 for record in records]
-        columns["cell"] = [len(self._cells["folder"])] * len(found)
+        columns["cell"] = [len(self._cells["folder"])] * len(styled)
         arrays: Columns = {name: np.array(values, _record_dtypes()[name]) for name, values in columns.items()}
         if any(array.ndim != 1 for array in arrays.values()):
             raise ValueError("a list in the place of a number")

@@ -51,11 +51,11 @@ def read_records(root: Path, task: str) -> Records:
     """
     base, path = root / "runs" / task, root / "index" / f"{task}.npz"
     known = _load(path)
-    found = sorted(_folders(base))
+    folders = sorted(_folders(base))
     numbers = {folder: number for number, folder in enumerate(known.records.texts("folder"))}
     kept: list[str] = []
     stale: list[str] = []
-    for folder in found:
+    for folder in folders:
         number = numbers.get(folder)
         unchanged = number is not None and _signature(f"{base}/{folder}", known.files[number])[0] == known.seen[number]
         (kept if unchanged else stale).append(folder)
@@ -127,10 +127,10 @@ def _signature(folder: str, names: Sequence[str]) -> tuple[bytes, int]:
     of change (ctime) is in it because nobody can set it back. Empty and 0 if one is not there.
     """
     try:
-        found = [os.stat(folder), *(os.stat(f"{folder}/{name}") for name in names)]
+        stats = [os.stat(folder), *(os.stat(f"{folder}/{name}") for name in names)]
     except OSError:
         return b"", 0
-    seen = [(at.st_mtime_ns, at.st_ctime_ns, at.st_ino, at.st_size) for at in found]
+    seen = [(at.st_mtime_ns, at.st_ctime_ns, at.st_ino, at.st_size) for at in stats]
     return blake2b(repr(seen).encode(), digest_size=16).digest(), max(max(times[:2]) for times in seen)
 
 
@@ -149,13 +149,15 @@ def _file_time(root: Path) -> int | None:
 def _store(path: Path, index: _Index) -> None:
     records = index.records
     words = list(records.words)
-    names = ["\n".join(of) for of in index.files]
+    names = ["\n".join(names_of_cell) for names_of_cell in index.files]
     texts = {text: len(words) + i for i, text in enumerate(dict.fromkeys(names))}
     arrays = {
         "code": np.frombuffer(_code(), np.uint8),
         "words": _bytes([*words, *texts]),
         "files": np.array([texts[name] for name in names], dtype=np.int32),
-        "seen": np.frombuffer(b"".join(of or bytes(16) for of in index.seen), np.uint8).reshape(-1, 16),
+        "seen": np.frombuffer(b"".join(names_of_cell or bytes(16) for names_of_cell in index.seen), np.uint8).reshape(
+            -1, 16
+        ),
         "cell": records.records["cell"],
         **{name: np.stack([source[column] for column in columns]) for name, source, columns in _blocks(records)},
     }
@@ -177,7 +179,7 @@ def _load(path: Path) -> _Index:
         for name, target, columns in _blocks(records):
             target.update(zip(columns, arrays[name], strict=True))
         files = [tuple(words[code].split("\n")) for code in arrays["files"].tolist()]
-        return _Index(records, files, [bytes(of) if of.any() else b"" for of in arrays["seen"]])
+        return _Index(records, files, [bytes(signature) if signature.any() else b"" for signature in arrays["seen"]])
     except Exception:  # what is damaged may fail in any way, and everything in it can be read elsewhere
         return _NOTHING
 

@@ -1,4 +1,4 @@
-"""What a training cost: seconds, memory, energy, FLOPs. What the machine does not tell is None, never a guess."""
+"""Cost of a training: seconds, memory, energy, FLOPs. What the machine does not report is None, never a guess."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ class Cost:
     images_per_domain: int
     """Source images per domain that were consumed."""
     precision: str
-    """Of the arithmetic, as `--precision` takes it: `float32` or `bf16`."""
+    """Precision of the arithmetic, as `--precision` takes it: `float32` or `bf16`."""
     devices: int
-    """How many the training was divided over."""
+    """Number of devices that the training was divided over."""
 
 
 class Meter:
@@ -55,11 +55,11 @@ class Meter:
             _reset_peak_rss()
 
     def seconds(self) -> float:
-        """Since construction."""
+        """Seconds since construction."""
         return time.monotonic() - self.start
 
     def peak_memory(self) -> int | None:
-        """Bytes; see `Cost.peak_memory_bytes`."""
+        """Peak memory in bytes, see `Cost.peak_memory_bytes`."""
         return torch.cuda.max_memory_allocated(self.device) if self.device.type == "cuda" else _peak_rss()
 
     def energy(self) -> float | None:

@@ -1,4 +1,4 @@
-"""What every training of the harness shares: steps, log, failure detection, checkpoints, exact resume, polite stop."""
+"""The loop that every training shares: steps, log, failure detection, checkpoints, exact resume, graceful stop."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from bench.training.cost import Meter
 STEPS_PER_READ = 10
 """Losses stay on the device and are read back, checked and logged once per this many steps."""
 CHECKPOINTS = 20
-"""How many checkpoints a training writes."""
+"""Number of checkpoints that a training writes."""
 
 
 class TrainingFailed(Exception):
@@ -49,7 +49,7 @@ class LossLog:
             raise refused(self.path, error) from error
 
     def truncate(self, step: int) -> None:
-        """Drop lines after `step` (made by a killed run) and a torn last line."""
+        """Drop lines after `step` (from a killed run) and a torn last line."""
         if not self.path.exists():
             return
         lines = self.path.read_text(errors="replace").split("\n")
@@ -65,7 +65,7 @@ def _logged_step(line: str) -> float:
 
 
 class Loop:
-    """The state of one running training; what a step is, and what is saved, is the subclass's."""
+    """The state of one running training; subclasses define the step and the saved state."""
 
     def __init__(self, label: str, steps: int, checkpoints: CheckpointFolder, log: LossLog, runtime: Runtime) -> None:
         self.label, self.steps = label, steps
@@ -103,23 +103,23 @@ class Loop:
         """Wall clock so far, summed over resumed runs."""
         return self.seconds_before + self.meter.seconds()
 
-    # ------------------------------------------------------------------------------------ what a subclass says
+    # ----------------------------------------------------------------------------------- overridden by subclasses
 
     def one_step(self) -> dict[str, Tensor]:
         """Step number `self.step`; returns its losses, still on the device."""
         raise NotImplementedError
 
     def begin(self) -> None:
-        """Called once the state is restored, before the first step."""
+        """Hook that is called once the state is restored, before the first step."""
 
     def check_losses(self, means: Mapping[str, float]) -> None:
-        """May raise TrainingFailed for the means of the last read-back."""
+        """Raise TrainingFailed if the means of the last read-back show a failure."""
 
     def check_outputs(self) -> None:
-        """May raise TrainingFailed; called before every checkpoint."""
+        """Raise TrainingFailed if the outputs show a failure; called before every checkpoint."""
 
     def state(self) -> dict[str, Any]:
-        """Everything that the next step depends on."""
+        """State that the next step depends on, for a checkpoint."""
         raise NotImplementedError
 
     def load_state(self, state: dict[str, Any]) -> None:
@@ -147,9 +147,9 @@ class Loop:
         self.checkpoints.save(self.step, {**self.state(), "seconds": self.seconds()})
 
     def _restore(self) -> None:
-        found = self.checkpoints.load_latest()
-        if found is not None:
-            self.step, state = found
+        checkpoint = self.checkpoints.load_latest()
+        if checkpoint is not None:
+            self.step, state = checkpoint
             self.seconds_before = state["seconds"]
             self.load_state(state)
             if self.step < self.steps:

@@ -1,4 +1,4 @@
-"""Pretrained networks that methods ask for by name: fetched ones, and the stand-in that the harness trains."""
+"""Pretrained networks by name: fetched ones, and the stand-in that the harness trains."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Weights = Callable[[str], Mapping[str, torch.Tensor]]
 
 
 def weights_for(results: Path, runtime: Runtime) -> Weights:
-    """`Context.weights`: the stand-in, trained when it is first asked for, and whatever was fetched."""
+    """The function `Context.weights`: gives the stand-in, trained at its first use, and fetched networks."""
 
     def weights(name: str) -> Mapping[str, torch.Tensor]:
         return (

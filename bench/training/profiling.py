@@ -1,4 +1,4 @@
-"""Where the time of a training step goes: `bench run --profile`.
+"""Profile of a training step: `bench run --profile`.
 
 A new instance of the cell's method, its stages taken from the store, trains for a few steps that are thrown away: what
 the cell trained, and its files, are as without the profile. In the cell's folder, `profile/` gets `steps.txt` (printed,
@@ -36,7 +36,7 @@ OPERATORS = 15
 
 @dataclass(frozen=True)
 class StepProfile:
-    """Where the time of a step went."""
+    """Times of a step and of its parts."""
 
     step_ms: float
     """Milliseconds of a step as the training makes it, draw included; mean over TIMED steps."""
@@ -46,7 +46,7 @@ class StepProfile:
     """`{name, ms, share, calls}` a step, of the operators that took most time themselves in the traced steps."""
 
     def text(self) -> str:
-        """Both tables, for people."""
+        """Two tables as text: parts, and operators."""
         total = sum(self.parts_ms.values())
         parts = [(name, f"{ms:.2f}", f"{100 * ms / total:.1f} %") for name, ms in self.parts_ms.items()]
         operators = [
@@ -76,14 +76,14 @@ def profile_steps(method: Translator, domains: Domains, seed: int, runtime: Runt
         with profile(activities=_activities(runtime), acc_events=True) as profiler:
             _run(method, _Watched(method, _Stopwatch(None)), domains, seed, runtime, TRACED)
     parts = {name: 1e3 * seconds / TIMED for name, seconds in stopwatch.parts.items()}
-    found = StepProfile(step_ms, parts, _operators(profiler, runtime))
-    write_text(folder / "steps.txt", found.text())
-    write_json(folder / "steps.json", asdict(found))
+    result = StepProfile(step_ms, parts, _operators(profiler, runtime))
+    write_text(folder / "steps.txt", result.text())
+    write_json(folder / "steps.json", asdict(result))
     with TemporaryDirectory() as temporary:
         profiler.export_chrome_trace(f"{temporary}/trace.json")
         packed = gzip.compress(Path(temporary, "trace.json").read_bytes())
     write_atomically(folder / "trace.json.gz", lambda file: file.write(packed))
-    return found
+    return result
 
 
 class _Stopwatch:
@@ -93,7 +93,7 @@ class _Stopwatch:
         self.runtime, self.parts, self.last = runtime, dict[str, float](), 0.0
 
     def mark(self, part: str = "") -> None:
-        """What has gone by since the last mark was `part`; nothing's if it has no name."""
+        """Add the time since the last mark to `part`; to none if it has no name."""
         if self.runtime is None:
             return
         self.runtime.synchronise()
@@ -147,14 +147,14 @@ class _Watched:
             index += 1
 
     def update_ema(self) -> None:
-        """The average's own time."""
+        """Mark the time of the moving average apart."""
         self.stopwatch.mark("between")
         self.method.update_ema()
         self.stopwatch.mark("average")
 
 
 class _WatchedOptimizer:
-    """What lies between a forward pass and its first optimiser is the backward pass (and the clipping)."""
+    """An optimiser whose step marks the end of the backward pass (with clipping) before it."""
 
     def __init__(self, watched: _Watched, optimizer: Optimizer) -> None:
         self.watched, self.optimizer = watched, optimizer
@@ -173,15 +173,15 @@ def _activities(runtime: Runtime) -> list[ProfilerActivity]:
 
 def _operators(profiler: profile, runtime: Runtime) -> list[dict[str, Any]]:
     """The operators with most time of their own: the GPU's time where there is one, else the processor's."""
-    own = "self_device_time_total" if runtime.device.type == "cuda" else "self_cpu_time_total"
+    column = "self_device_time_total" if runtime.device.type == "cuda" else "self_cpu_time_total"
     averages = profiler.key_averages()
-    total = sum(getattr(row, own) for row in averages) or 1.0
-    longest = sorted(averages, key=lambda row: -getattr(row, own))[:OPERATORS]
+    total = sum(getattr(row, column) for row in averages) or 1.0
+    longest = sorted(averages, key=lambda row: -getattr(row, column))[:OPERATORS]
     return [
         {
             "name": row.key,
-            "ms": getattr(row, own) / 1e3 / TRACED,  # torch counts microseconds
-            "share": getattr(row, own) / total,
+            "ms": getattr(row, column) / 1e3 / TRACED,  # torch counts microseconds
+            "share": getattr(row, column) / total,
             "calls": row.count / TRACED,
         }
         for row in longest

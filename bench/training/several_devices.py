@@ -27,13 +27,13 @@ import torch.distributed as dist
 from torch import Tensor
 from torch.utils._pytree import tree_leaves
 
-from bench.core.progress import handed_to
+from bench.core.progress import hand_to
 
 Order = TypeVar("Order")
 PATIENCE = timedelta(minutes=10)
-"""How long a process waits for the others in an exchange."""
+"""Time that a process waits for the others in an exchange."""
 ENDING_SECONDS = 5.0
-"""How long the leader waits for the reason of a lost process."""
+"""Seconds that the leader waits for the reason of a lost process."""
 
 
 class ProcessLost(Exception):
@@ -65,11 +65,11 @@ class Processes:
 
     def check_same(self, parts: Mapping[str, Any], step: int) -> None:
         """Raise RuntimeError if a tensor in `parts` (name -> anything that contains tensors) is not the same in all."""
-        mine = torch.tensor([_digest(part) for part in parts.values()], device=self.device)
-        found = [torch.empty_like(mine) for _ in range(self.size)]
-        self.torch_group.allgather([found], [mine]).wait()
-        for rank, other in enumerate(found):
-            differing = [name for name, same in zip(parts, (other == found[0]).tolist(), strict=True) if not same]
+        digests = torch.tensor([_digest(part) for part in parts.values()], device=self.device)
+        gathered = [torch.empty_like(digests) for _ in range(self.size)]
+        self.torch_group.allgather([gathered], [digests]).wait()
+        for rank, other in enumerate(gathered):
+            differing = [name for name, same in zip(parts, (other == gathered[0]).tolist(), strict=True) if not same]
             if differing:
                 raise RuntimeError(f"process {rank} has another {differing[0]} than process 0 at step {step}")
 
@@ -102,7 +102,7 @@ def join_processes(folder: Path, rank: int, size: int, device: torch.device) -> 
 
 Join = Callable[[torch.device], Processes]
 Follow = Callable[[Order, int, Join], None]
-"""What a process other than the first does, given the order, its rank, and what makes it one of the processes."""
+"""Work of a process other than the first, given the order, its rank, and the function that joins the others."""
 
 
 @contextmanager
@@ -139,7 +139,7 @@ class _Follower:
         sender.close()
 
     def wait_until_ready(self) -> None:
-        """Until it is about to join. Raises ProcessLost if it ends before."""
+        """Wait until it is about to join. Raises ProcessLost if it ends before."""
         wait([self.receiver])  # also when it is closed, that is: at the end of the process
         try:
             message = self.receiver.recv()
@@ -149,7 +149,7 @@ class _Follower:
             raise ProcessLost(f"{self.name} {message or self._ended()}")
 
     def lost(self) -> str:
-        """Which process ended and why; empty if it is there."""
+        """Text that says that the process ended and why; empty if it runs."""
         self.process.join(ENDING_SECONDS)
         if self.process.is_alive():
             return ""
@@ -164,7 +164,7 @@ class _Follower:
         return f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with status {code}"
 
     def end(self) -> None:
-        """At once: whatever it holds, the first process has too."""
+        """Kill the process at once: it holds nothing that the first process lacks."""
         self.process.kill()
         self.process.join()
         self.receiver.close()
@@ -174,7 +174,7 @@ def _following(follow: Follow[Any], order: Any, rank: int, size: int, folder: st
     for number in (signal.SIGINT, signal.SIGTERM):  # sent to all of a terminal or job: the first process decides
         signal.signal(number, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    handed_to(lambda message: None)  # the first process says it all
+    hand_to(lambda message: None)  # the first process reports for all
 
     def join(device: torch.device) -> Processes:
         sender.send("")

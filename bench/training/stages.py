@@ -34,9 +34,9 @@ S = TypeVar("S", bound=Stage)
 class StageStore:
     """Runs stages (`Context.run_stage`), each in a folder `<root>/<name>-seed<k>-<key>/` of its own.
 
-    The key covers the data version, the stage with its version and `identity` (settings, and digests of what earlier
-    stages made), the seed and the attempt. A finished stage is read from its folder; an unfinished one resumes from its
-    last checkpoint. Of several processes that want the same stage, one trains it and the others wait.
+    The key covers the data version, the stage with its version and `identity` (settings, and digests of the results of
+    earlier stages), the seed and the attempt. A finished stage is read from its folder; an unfinished one resumes from
+    its last checkpoint. Of several processes that want the same stage, one trains it and the others wait.
     """
 
     def __init__(self, root: Path, data_version: str, seed: int, runtime: Runtime) -> None:
@@ -45,7 +45,7 @@ class StageStore:
         """Stage -> seconds that its training took, whoever trained it."""
 
     def __call__(self, build: Callable[[], S], attempt: int = 0) -> S:
-        """The stage that `build` makes, finished, in eval mode. Raises TrainingFailed, Interrupted."""
+        """The stage that `build` constructs, finished, in eval mode. Raises TrainingFailed, Interrupted."""
         with seeded(*_streams(self.seed, attempt), "stage"):
             stage = build()
         stage.attempt = attempt
@@ -64,7 +64,7 @@ class StageStore:
         return stage.eval()
 
     def folder(self, stage: Stage) -> Path:
-        """Where `stage` is stored."""
+        """Folder of `stage`."""
         return stage_folder(
             self.root, self.data_version, stage.name, stage.version, stage.identity(), self.seed, stage.attempt
         )
@@ -88,14 +88,14 @@ class StageStore:
 def stage_folder(
     root: Path, data_version: str, name: str, version: int, identity: Mapping[str, Any], seed: int, attempt: int = 0
 ) -> Path:
-    """Where a stage with this name, version and `identity` (see Stage) is stored."""
+    """Folder of the stage with this name, version and `identity` (see Stage)."""
     described = [data_version, name, version, identity, *_streams(seed, attempt)]
     key = hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:12]
     return root / f"{name}-seed{seed}-{key}"
 
 
 def _streams(seed: int, attempt: int) -> list[int | str]:
-    """What the random numbers of an attempt are derived from; the first one has those of the seed itself."""
+    """Parts that the random numbers of an attempt are derived from; of the first attempt, the seed alone."""
     return [seed, "attempt", attempt] if attempt else [seed]
 
 

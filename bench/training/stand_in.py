@@ -91,8 +91,8 @@ def _train_and_store(folder: Path, settings: StandInSettings) -> None:
             "test_images": len(test.labels),
         },
     )
-    told = ", ".join(f"{100 * share:.1f} % at {side}" for side, share in right.items())
-    say(f"stand-in for VGG-19: of {len(test.labels)} held-out drawings of other classes right: {told}")
+    shares = ", ".join(f"{100 * share:.1f} % at {side}" for side, share in right.items())
+    say(f"stand-in for VGG-19: of {len(test.labels)} held-out drawings of other classes right: {shares}")
 
 
 def _fit(images: Tensor, labels: Tensor, settings: StandInSettings) -> tuple[StandInVGG, nn.Linear]:

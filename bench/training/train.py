@@ -32,7 +32,7 @@ CALIBRATION_STEPS = 10
 
 @dataclass(frozen=True)
 class TrainingPlan:
-    """Fixed at a cell's first step and reused on resume, because each value here could change the bytes."""
+    """Values fixed at a cell's first step and reused on resume, because each of them could change the bytes."""
 
     steps: int
     """Iterations of the whole training."""
@@ -45,7 +45,7 @@ class TrainingPlan:
     torch: str
     """torch's version."""
     devices: int = 1
-    """How many it is divided over."""
+    """Number of devices that it is divided over."""
 
 
 def train(
@@ -59,7 +59,7 @@ def train(
 ) -> tuple[Translator, Cost]:
     """Train the cell from wherever it stands to its end, its stages first. `weights`: see `Context.weights`.
 
-    `together`: starts the other processes of a training on several devices, once there is what `follow` needs.
+    `together`: starts the other processes of a training on several devices, once `follow` finds its plan.
 
     Returns the trained method (on the device) and the cost. Raises TrainingFailed, Interrupted, or BenchError.
     """
@@ -91,9 +91,9 @@ def follow(
     plan = _stored_plan(cell.plan)
     with runtime.threads_pinned(plan.threads):
         loop = _Loop(method, domains, spec, cell, runtime, plan)
-        found = cell.checkpoints.load_latest()
-        if found is not None:
-            loop.step, state = found
+        checkpoint = cell.checkpoints.load_latest()
+        if checkpoint is not None:
+            loop.step, state = checkpoint
             loop.load_state(state)
         loop.processes = join(runtime.device)
         loop.follow()
@@ -160,7 +160,7 @@ def _seconds_per_step(method: Translator, domains: Domains, runtime: Runtime) ->
 
 
 def begin_step(method: Translator, domains: Domains, seed: int, progress: Progress) -> Any:
-    """Set the step's learning rates and draw its inputs: what the step follows from, the method's state apart."""
+    """Set the step's learning rates and return its inputs: with the method's state, they determine the step."""
     for name, rate in method.learning_rates(progress).items():
         for group in method.optimizers[name].param_groups:
             group["lr"] = rate
@@ -195,7 +195,7 @@ class _Loop(Loop):
         return losses
 
     def follow(self) -> None:
-        """The steps of `run` alone: what becomes of them, the first process says."""
+        """Take the steps of `run` alone; the first process logs and saves them."""
         self.check_same()
         while self.step < self.steps:
             self.one_step()
@@ -210,11 +210,11 @@ class _Loop(Loop):
             self.processes.check_same(parts, self.step)
 
     def begin(self) -> None:
-        """Nothing is trained before all processes have the same state."""
+        """Check that all processes have the same state."""
         self.check_same()
 
     def check_losses(self, means: Mapping[str, float]) -> None:
-        """A discriminator that has won leaves the generator without gradient."""
+        """Raise TrainingFailed if the discriminator has long won: the generator then has no gradient."""
         if not _discriminator_won(means):
             self.zero_since = None
             return
@@ -224,7 +224,7 @@ class _Loop(Loop):
             raise TrainingFailed(f"discriminator losses below {ZERO_LOSS} since step {self.zero_since}", self.step)
 
     def check_outputs(self) -> None:
-        """In the second half of a training, outputs that are all the same image are a failure."""
+        """Raise TrainingFailed if, in the second half of a training, all outputs are the same image."""
         self.check_same()
         if self.step < self.steps / 2:
             return
@@ -233,7 +233,7 @@ class _Loop(Loop):
                 raise TrainingFailed(f"collapsed: all outputs {source}->{target} are one and the same image", self.step)
 
     def state(self) -> dict[str, Any]:
-        """The method's state, and what the record of the cost and the failure detection have gathered."""
+        """The method's state, with the counters of the cost and of the failure detection."""
         return {
             **module_state(self.method),
             "energy": self._energy(),
@@ -252,7 +252,7 @@ class _Loop(Loop):
         return None if energy is None or self.energy_before is None else self.energy_before + energy
 
     def cost(self, stages: Mapping[str, float]) -> Cost:
-        """What the finished training cost; `stages`: seconds of each stage before it."""
+        """Cost of the finished training; `stages`: seconds of each stage before it."""
         return Cost(
             seconds=round(self.seconds(), 2),
             stage_seconds={name: round(seconds, 2) for name, seconds in stages.items()},
@@ -273,13 +273,13 @@ def _discriminator_won(means: Mapping[str, float]) -> bool:
     Names are `<phase>:<networks joined by +>.<loss>`; a gradient penalty is not the discriminator's error, and neither
     is its loss as a classifier of categories.
     """
-    total, found = 0.0, False
+    sums = list[float]()
     for name, value in means.items():
         networks, _, loss = name.partition(":")[2].rpartition(".")
-        of_discriminators = all(net.startswith("discriminator") for net in networks.split("+"))
-        if loss not in ("r1", "sem", "grad_norm") and of_discriminators:
-            total, found = total + value, True
-    return found and total < ZERO_LOSS
+        only_discriminators = all(net.startswith("discriminator") for net in networks.split("+"))
+        if loss not in ("r1", "sem", "grad_norm") and only_discriminators:
+            sums.append(value)
+    return bool(sums) and sum(sums) < ZERO_LOSS
 
 
 @torch.no_grad()
@@ -301,7 +301,7 @@ def spread_of_outputs(method: Translator, domains: Domains, source: int, target:
 
 @contextmanager
 def evaluating(method: nn.Module) -> Iterator[None]:
-    """Inside: eval mode, as when a finished method translates. After: every part in the mode that it had."""
+    """Put `method` in eval mode inside the context; restore the mode of every part after it."""
     modes = {part: part.training for part in method.modules()}
     method.eval()
     try:
@@ -312,6 +312,6 @@ def evaluating(method: nn.Module) -> Iterator[None]:
 
 
 def training_domains(data: TaskData, runtime: Runtime) -> Domains:
-    """The training images alone, on the device: all that a method ever sees."""
+    """The training images on the device, without labels: all that a method ever sees."""
     first, second = (torch.tensor(data.splits[domain, "train"].images[:], device=runtime.device) for domain in (0, 1))
     return Domains((first, second))

@@ -66,9 +66,9 @@ def crop_boxes(
     h, w = (area / aspect).sqrt().round(), (area * aspect).sqrt().round()
     fits = (h >= 1) & (h <= height) & (w >= 1) & (w <= width)
     first = fits.int().argmax(dim=1, keepdim=True)  # argmax gives the first of equal values
-    found = fits.any(dim=1)
-    h = torch.where(found, h.gather(1, first)[:, 0], height)
-    w = torch.where(found, w.gather(1, first)[:, 0], width)
+    any_fits = fits.any(dim=1)
+    h = torch.where(any_fits, h.gather(1, first)[:, 0], height)
+    w = torch.where(any_fits, w.gather(1, first)[:, 0], width)
     top = (uniform(0, 1, (count,), rng) * (height - h + 1)).floor()
     left = (uniform(0, 1, (count,), rng) * (width - w + 1)).floor()
     return torch.stack([top, left, h, w], dim=1).long()
@@ -98,7 +98,7 @@ def random_resized_crop(
     scale: tuple[float, float] = (0.8, 1.0),
     ratio: tuple[float, float] = (0.9, 1.1),
 ) -> Tensor:
-    """With `probability`, a random box of the image (see `crop_boxes`) resized bilinearly to the image's size."""
+    """Random box of each image (see `crop_boxes`), with `probability`, resized bilinearly to the image's size."""
     count, _, height, width = images.shape
     taken = torch.rand(count, generator=rng) < probability
     cropped = resize_boxes(images, crop_boxes(count, (height, width), scale, ratio, rng))

@@ -66,7 +66,7 @@ class Normalise(nn.Module):
 
 
 class Backbone(nn.Module):
-    """What the encoders have in common: the width of their features, and strict loading."""
+    """Base class of the encoders: the width of their features, and strict loading."""
 
     width: int
     """Channels of the features."""
@@ -159,8 +159,8 @@ def moco_v2_state(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
     state = checkpoint.get("state_dict", checkpoint)
     kept = {key.removeprefix(MOCO_PREFIX): value for key, value in state.items() if key.startswith(MOCO_PREFIX)}
     if not kept:
-        found = ", ".join(sorted(map(str, state))[:3]) or "nothing"
-        raise ValueError(f"MoCo-v2 checkpoint: keys {MOCO_PREFIX}* wanted (in `state_dict`), found {found}, ...")
+        examples = ", ".join(sorted(map(str, state))[:3]) or "nothing"
+        raise ValueError(f"MoCo-v2 checkpoint: keys {MOCO_PREFIX}* wanted (in `state_dict`), found {examples}, ...")
     return {key: value for key, value in kept.items() if not key.startswith("fc.")}
 
 
@@ -169,7 +169,7 @@ def moco_v2_state(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
 VGG19_LAYOUT = (64, 64, "pool", 128, 128, "pool", 256, 256, 256, 256, "pool", 512, 512, 512, 512, "pool", 512)
 """Channels of the 3x3 convolutions up to conv5_1, and 2x2 max poolings."""
 STAND_IN_LAYOUT = (16, "pool", 32, "pool", 64, "pool", 64, "pool", 64)
-"""The same five stages in miniature, one convolution each."""
+"""VGG-19's five stages in miniature, one convolution each."""
 
 
 class VGGFeatures(Backbone):
@@ -199,16 +199,16 @@ class VGGFeatures(Backbone):
         five maps (B, C_i, H / 2^i, W / 2^i) for i = 0 ... 4, the sides rounded up.
         """
         x = self.normalise(x)
-        found, wanted = [], True
+        maps, wanted = [], True
         for layer in self.features:
             if isinstance(layer, nn.MaxPool2d):
                 x, wanted = F.max_pool2d(x, 2, ceil_mode=True), True
             elif isinstance(layer, nn.Conv2d):
                 x = F.relu(layer(x))
                 if wanted:
-                    found.append(x)
+                    maps.append(x)
                 wanted = False
-        return found
+        return maps
 
 
 class VGG19Features(VGGFeatures):
@@ -225,7 +225,7 @@ class VGG19Features(VGGFeatures):
         super().__init__(VGG19_LAYOUT, norm)
 
     def load(self, state_dict: Mapping[str, Tensor]) -> None:
-        """As `Backbone.load`."""
+        """Implement `Backbone.load`."""
         first = "features.0.weight"
         if self.normalise.norm == "caffe" and first in state_dict:
             state_dict = {**state_dict, first: state_dict[first].flip(1)}
@@ -233,7 +233,7 @@ class VGG19Features(VGGFeatures):
 
 
 class StandInVGG(VGGFeatures):
-    """What takes VGG-19's place where nothing can be downloaded: five stages, 64 channels, trained by the harness with
+    """Stand-in for VGG-19 where nothing can be downloaded: five stages, 64 channels, trained by the harness with
     labels of drawn classes that no task has. **Its supervision is weak**, as VGG-19's is.
     """
 
@@ -409,5 +409,5 @@ def load_backbone(name: str, network: nn.Module, weights: Callable[[str], Mappin
     weights_name = BACKBONES[name][1]
     if not weights_name:
         return
-    found = weights(weights_name)
-    network.load(moco_v2_state(found) if weights_name == "moco" else found)
+    state = weights(weights_name)
+    network.load(moco_v2_state(state) if weights_name == "moco" else state)

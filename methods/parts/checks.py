@@ -1,4 +1,4 @@
-"""What every method checks: its settings, and the official checkpoints that it loads."""
+"""Checks of every method: its settings, and the official checkpoints that it loads."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ def without_prefix(state: Mapping[str, Tensor], prefix: str = "module.") -> dict
 
 def _mismatches(name: str, network: nn.Module, state: Mapping[str, Tensor]) -> list[str]:
     """One line per way in which `state` does not fit `network`."""
-    own = network.state_dict()
+    expected = network.state_dict()
     lines = []
-    if missing := sorted(own.keys() - state.keys()):
+    if missing := sorted(expected.keys() - state.keys()):
         lines.append(f"{name}: missing {', '.join(missing)}")
-    if unexpected := sorted(state.keys() - own.keys()):
+    if unexpected := sorted(state.keys() - expected.keys()):
         lines.append(f"{name}: unexpected {', '.join(unexpected)}")
-    for key in sorted(own.keys() & state.keys()):
-        if own[key].shape != state[key].shape:
-            lines.append(f"{name}: {key} is {tuple(state[key].shape)}, not {tuple(own[key].shape)}")
+    for key in sorted(expected.keys() & state.keys()):
+        if expected[key].shape != state[key].shape:
+            lines.append(f"{name}: {key} is {tuple(state[key].shape)}, not {tuple(expected[key].shape)}")
     return lines
 
 

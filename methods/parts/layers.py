@@ -125,7 +125,7 @@ def pooled(features: Tensor) -> Tensor:
 
 
 def he_init(module: nn.Module) -> None:
-    """For `apply`: Kaiming normal (fan_in, gain sqrt(2)) weights, zero biases, in convolutions and linear layers."""
+    """Initialise, for `apply`, convolutions and linear layers: Kaiming normal (fan_in, gain sqrt(2)), zero biases."""
     if isinstance(module, nn.Conv2d | nn.Linear):
         nn.init.kaiming_normal_(module.weight, mode="fan_in", nonlinearity="relu")
         if module.bias is not None:
@@ -133,7 +133,7 @@ def he_init(module: nn.Module) -> None:
 
 
 def normal_init(module: nn.Module) -> None:
-    """For `apply`: Normal(0, 0.02) weights, zero biases, in (transposed) convolutions."""
+    """Initialise, for `apply`: Normal(0, 0.02) weights, zero biases, in (transposed) convolutions."""
     if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
         nn.init.normal_(module.weight, 0.0, 0.02)
         if module.bias is not None:

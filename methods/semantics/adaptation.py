@@ -179,9 +179,9 @@ class AdaptationConfig:
     vat_xi: float = 1e-6
     """Norm of the step by which VAT finds its direction."""
     vat_norm: str = "pixel"
-    """What has the norm `vat_radius`: `pixel` (each one over its channels; the official code) or `sample` (VADA)."""
+    """Part with the norm `vat_radius`: `pixel` (each one over its channels; the official code) or `sample` (VADA)."""
     mixup_on: str = "logits"
-    """What mixup mixes into its targets: `logits` (the official code) or `prob` (probabilities; the paper)."""
+    """Outputs that mixup mixes into its targets: `logits` (the official code) or `prob` (probabilities; the paper)."""
     bn_momentum: float = 0.99
     """Share of the newest batch in batch norm's running statistics: 0.99 officially, 0.01 in VADA. Images only."""
     ema_decay: float = 0.0
@@ -220,11 +220,11 @@ class Pair:
     clusters: Tensor
     """int64 (B,): of the source items."""
     target: Tensor
-    """As `source`."""
+    """(B, 3, H, W) in [0, 1], or (B, D)."""
 
 
 class Adaptation(Stage):
-    """What both spaces share."""
+    """Base class of the adaptation of images and of features."""
 
     classifier: Classifier
     discriminator: Discriminator

@@ -41,7 +41,7 @@ LABELLED = ("vgg19", "vgg19_imagenet", "vgg19_caffe", "stand_in", "efficientnet"
 
 @dataclass(frozen=True)
 class SemanticsConfig:
-    """How categories are learned. The defaults are those of MNIST -> SVHN."""
+    """Settings of the stages that learn categories. The defaults are those of MNIST -> SVHN."""
 
     space: str = "images"
     """`images` (IMSAT, adaptation of images), `features` (an encoder, spectral clusters, adaptation of features), or
@@ -80,7 +80,7 @@ class Categories(nn.Module):
     """h, frozen. `network` takes images in [0, 1]."""
 
     chain: ClassVar[tuple[str, ...]]
-    """What `stages` runs, in order, if the encoder is trained here."""
+    """Names of the stages that `stages` runs, in order, if the encoder is trained here."""
     discrete: ClassVar[bool] = True
     """Whether a category is a cluster, and not a feature."""
     network: nn.Module
@@ -96,7 +96,7 @@ class Categories(nn.Module):
 
     @property
     def stage_names(self) -> tuple[str, ...]:
-        """What `stages` runs, in order."""
+        """Names of the stages that `stages` runs, in order."""
         return tuple(name for name in self.chain if name != TRAINED or self.config.encoder == TRAINED)
 
     @property
@@ -256,11 +256,11 @@ class AdaptedFeatures(Categories):
 
     def __init__(self, config: SemanticsConfig, image_size: int, clusters: int) -> None:
         super().__init__(config, image_size, clusters)
-        own = SemanticEncoder(config, image_size)
-        seen = own
+        clustered = SemanticEncoder(config, image_size)
+        seen = clustered
         if config.transfer_encoder:
             seen = SemanticEncoder(replace(config, encoder=config.transfer_encoder), image_size)
-        self._clustered = (own,)  # in a tuple: a part of h only where h sees its features
+        self._clustered = (clustered,)  # in a tuple: a part of h only where h sees its features
         self.network = EncodedClassifier(seen, FeatureClassifier(seen.width, clusters, config.adaptation.width))
 
     def encoder(self) -> SemanticEncoder:
@@ -274,13 +274,13 @@ class AdaptedFeatures(Categories):
 
     def stages(self, domains: Domains, context: Context) -> Iterator[Stage]:
         """MoCo (unless the encoder is given), features, spectral clusters, adaptation."""
-        source, own, seen = self.config.clustered_domain, self.encoder().to(domains.device), self.network.encoder
-        yield from own.requires_grad_(False).eval().stages(domains, context)
-        features = context.run_stage(lambda: Features(own, domains.images))
+        source, clustered, seen = self.config.clustered_domain, self.encoder().to(domains.device), self.network.encoder
+        yield from clustered.requires_grad_(False).eval().stages(domains, context)
+        features = context.run_stage(lambda: Features(clustered, domains.images))
         yield features
         spectral = context.run_stage(lambda: Spectral(self.config.spectral, features.of(source), self.clusters))
         yield spectral
-        if seen is not own:
+        if seen is not clustered:
             yield from seen.stages(domains, context)
             features = context.run_stage(lambda: Features(seen, domains.images))
         adaptation = context.run_stage(
@@ -340,10 +340,10 @@ class AdaptedInFeatures(Categories):
 
 
 class ClusteredFeatures(AdaptedFeatures):
-    """As `AdaptedFeatures`, but h is fitted to the spectral clusters of the clustered domain alone."""
+    """`AdaptedFeatures` with h fitted to the spectral clusters of the clustered domain alone."""
 
     def adaptation(self) -> AdaptationConfig:
-        """Without the terms that look at the other domain."""
+        """Settings without the terms that look at the other domain."""
         return replace(
             self.config.adaptation, lambda_entropy=0.0, lambda_confusion=0.0, lambda_vat_target=0.0,
             lambda_mixup_target=0.0,

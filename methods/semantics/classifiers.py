@@ -69,7 +69,7 @@ def _convolutions(c_in: int, width: int, momentum: float) -> list[nn.Module]:
 
 
 class ImageClassifier(Classifier):
-    """For images: 4,735,006 parameters at width 256 with 10 clusters."""
+    """Classifier of images: 4,735,006 parameters at width 256 with 10 clusters."""
 
     def __init__(self, image_size: int, clusters: int, width: int = 256, bn_momentum: float = 0.99) -> None:
         """`image_size`: a multiple of 4, else ValueError."""
@@ -108,7 +108,7 @@ def _linear(widths: tuple[int, ...]) -> list[nn.Module]:
 
 
 class FeatureClassifier(Classifier):
-    """For features: 920,581 parameters at 2048 features, width 256 and 5 clusters."""
+    """Classifier of features: 920,581 parameters at 2048 features, width 256 and 5 clusters."""
 
     def __init__(self, feature_dim: int, clusters: int, width: int = 256) -> None:
         super().__init__()
@@ -163,7 +163,7 @@ class FeatureDiscriminator(Discriminator):
 
 
 def to_inputs(stack: Tensor) -> Tensor:
-    """What a classifier takes: uint8 images -> float32 in [0, 1]; features, which are float, as they are."""
+    """Input of a classifier: uint8 images -> float32 in [0, 1]; features, which are float, as they are."""
     return stack.float() / 255 if stack.dtype == torch.uint8 else stack
 
 
@@ -175,6 +175,6 @@ def classes_of(classifier: nn.Module, inputs: Tensor, batch: int = 512) -> Tenso
     """
     training = classifier.training
     classifier.eval()
-    found = [classifier(to_inputs(part)).argmax(dim=1) for part in inputs.split(batch)]
+    classes = [classifier(to_inputs(part)).argmax(dim=1) for part in inputs.split(batch)]
     classifier.train(training)
-    return torch.cat(found)
+    return torch.cat(classes)

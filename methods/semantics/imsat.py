@@ -95,9 +95,9 @@ class IMSATConfig:
     shear: float = 40.0
     """Largest shear along x, in degrees to either side."""
     resampling: str = "nearest"
-    """How a transformed pixel is read: `nearest` (the official code) or `bilinear`, which spares thin strokes."""
+    """Interpolation of a transformed pixel: `nearest` (the official code) or `bilinear`, which spares thin strokes."""
     cluster_output: str = "logits"
-    """What the losses see: `logits` (the official code) or `softmax` (the paper)."""
+    """Outputs that the losses see: `logits` (the official code) or `softmax` (the paper)."""
 
     def __post_init__(self) -> None:
         at_least_1 = ("width", "critic_width", "steps", "critic_steps")
@@ -214,7 +214,7 @@ def gradient_penalty(critic: nn.Module, outputs: Tensor, one_hot: Tensor, alpha:
 
 
 def mutual_information(counts: Tensor) -> Tensor:
-    """In nats, of two variables whose pairs of values were counted: float64 (K, L) >= 0 with a sum > 0 -> 0-d."""
+    """Mutual information in nats of two variables from counts of their pairs: float64 (K, L) >= 0, sum > 0 -> 0-d."""
     joint = counts / counts.sum()
     independent = joint.sum(dim=1, keepdim=True) * joint.sum(dim=0, keepdim=True)
     return torch.xlogy(joint, joint).sum() - torch.xlogy(joint, independent).sum()
@@ -252,7 +252,7 @@ class IMSAT(Stage):
             parameters = getattr(self, name).parameters()
             self.optimizers[name] = Adam(parameters, lr=config.learning_rate, betas=config.betas, fused=True)
         self.register_buffer("stability", torch.zeros((), dtype=torch.float64))
-        """How much an image's cluster tells of its transformed copy's, in nats; once training has ended."""
+        """Mutual information of an image's cluster and its transformed copy's, in nats; once training has ended."""
 
     def identity(self) -> dict[str, Any]:
         """Settings, number of clusters, and the images, which tell the domain too."""
@@ -296,7 +296,7 @@ class IMSAT(Stage):
         return to_inputs(self.images[index.to(self.images.device)])
 
     def _outputs(self, x: Tensor) -> Tensor:
-        """What the losses see of (B, 3, S, S) in [0, 1]: (B, clusters)."""
+        """Outputs that the losses see, (B, clusters), of images (B, 3, S, S) in [0, 1]."""
         return self._as_seen(wide(self.encoder(x)))
 
     def critic_losses(self, x: Tensor, rng: torch.Generator) -> dict[str, Tensor]:

@@ -59,7 +59,7 @@ class MoCoConfig:
     queue: int = 65_536
     """Number of keys that are negatives: a multiple of batch_size; shorter than the data set."""
     momentum: float = 0.999
-    """Of the key networks: their share of the old value, in [0, 1]."""
+    """Share of the old value in the average of the key networks, in [0, 1]."""
     temperature: float = 0.2
     """Divisor of the similarities."""
     learning_rate: float = 0.03
@@ -184,8 +184,8 @@ def info_nce(query: Tensor, key: Tensor, queue: Tensor, temperature: float) -> T
     `query`, `key` (B, D) and `queue` (K, D) have rows of length 1.
     """
     query, key = wide(query), wide(key)
-    own = (query * key).sum(dim=1, keepdim=True)
-    logits = torch.cat([own, query @ queue.T], dim=1) / temperature  # (B, 1 + K)
+    positive = (query * key).sum(dim=1, keepdim=True)
+    logits = torch.cat([positive, query @ queue.T], dim=1) / temperature  # (B, 1 + K)
     return F.cross_entropy(wide(logits), torch.zeros(len(query), dtype=torch.int64, device=query.device))
 
 
@@ -248,12 +248,12 @@ class MoCo(Stage):
     def _minibatch(self, rng: torch.Generator) -> Tensor:
         """Images uniform over the union of the domains: (B, 3, H, W) in [-1, 1]."""
         row = torch.randint(sum(map(len, self.images)), (self.config.batch_size,), generator=rng)
-        found = self.images[0].new_empty((len(row), *self.images[0].shape[1:]))
+        gathered = self.images[0].new_empty((len(row), *self.images[0].shape[1:]))
         for images in self.images:
             place = ((row >= 0) & (row < len(images))).nonzero()[:, 0]
-            found[place.to(found.device)] = images[row[place].to(images.device)]
+            gathered[place.to(gathered.device)] = images[row[place].to(images.device)]
             row = row - len(images)  # now counts from the next domain's first image
-        return to_model_range(found)
+        return to_model_range(gathered)
 
     def _view(self, images: Tensor, rng: torch.Generator) -> Tensor:
         """One augmentation of each image: (B, 3, H, W) in [-1, 1] -> the same in [0, 1]."""

@@ -46,11 +46,11 @@ class SpectralConfig:
     affinity: str = "sigmoid"
     """`sigmoid` tanh(gamma <x, y> + coef0), `rbf` exp(-gamma |x - y|^2), `cosine` (1 + cos) / 2, nearest_neighbors."""
     gamma: float = 1.7
-    """Of `sigmoid` and `rbf`."""
+    """Scale of the kernels `sigmoid` and `rbf`."""
     coef0: float = 1.0
-    """Of `sigmoid`."""
+    """Offset of the kernel `sigmoid`."""
     neighbors: int = 10
-    """Of `nearest_neighbors`: the graph joins every image with so many (itself counted)."""
+    """Neighbours of the affinity `nearest_neighbors`: the graph joins every image with so many (itself counted)."""
     normalise: str = "none"
     """Features before clustering: `none` (raw), `unit` (length 1), `centred` (less their mean, then length 1)."""
     n_init: int = 10
@@ -122,7 +122,7 @@ def saturation(affinity: Any) -> float:
 
 
 def in_order_of_appearance(labels: np.ndarray) -> np.ndarray:
-    """The same partition with clusters numbered 0, 1, ... by their first member: int64 (N,)."""
+    """Partition with its clusters renumbered 0, 1, ... by their first member: int64 (N,)."""
     _, first, inverse = np.unique(labels, return_index=True, return_inverse=True)
     return first.argsort().argsort()[inverse].astype(np.int64)
 
@@ -201,12 +201,12 @@ def encode(encoder: nn.Module, images: Tensor, batch: int = 128) -> Tensor:
     was_training = encoder.training
     device = next(chain(encoder.parameters(), encoder.buffers())).device
     encoder.eval()
-    found = []
+    parts = []
     for part in images.split(batch):
         features = encoder(part.to(device).float() / 255).float()
-        found.append((features.mean(dim=(2, 3)) if features.ndim == 4 else features).to(images.device))
+        parts.append((features.mean(dim=(2, 3)) if features.ndim == 4 else features).to(images.device))
     encoder.train(was_training)
-    return torch.cat(found)
+    return torch.cat(parts)
 
 
 class Features(Stage):

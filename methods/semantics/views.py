@@ -45,7 +45,7 @@ def random_colours(
     strengths: tuple[float, float, float, float],
     grey_probability: float,
 ) -> Tensor:
-    """With `probability`, brightness, contrast, saturation and hue changed; then, with its own, to grey.
+    """Change brightness, contrast, saturation and hue with `probability`; then, with its own, make grey.
 
     `strengths`: spread of the three factors about 1, and of the hue about 0 in turns. Clamped to [-1, 1].
     """
@@ -73,7 +73,7 @@ def random_colours(
 
 
 def random_blur(images: Tensor, rng: torch.Generator, probability: float, sigma: tuple[float, float]) -> Tensor:
-    """With `probability`, a Gaussian blur; standard deviation uniform in `sigma`, in pixels of a 224-pixel image.
+    """Gaussian blur, with `probability`; standard deviation uniform in `sigma`, in pixels of a 224-pixel image.
 
     It is scaled with the images' height, so that a small image is not blurred to nothing. Borders are replicated.
     """

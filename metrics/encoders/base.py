@@ -1,4 +1,4 @@
-"""What the encoders share: their interface, reading and identifying weights, checking images, exact inference."""
+"""Common parts of the encoders: their interface, reading and identifying weights, checking images, exact inference."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class ImageEncoder(Protocol):
     """Images to vectors. Features depend on the image, `name` and `identity` alone: together they are a cache's key."""
 
     name: str
-    """Of the network, its precision and the preparation of its input. Another name wherever values would differ."""
+    """Name of the network, its precision and the preparation of its input; another one wherever values would differ."""
     identity: str
     """sha256 (hex) of the weights in use: `identity_of`."""
     width: int
@@ -51,7 +51,7 @@ def identity_of(tensors: Mapping[str, Tensor]) -> str:
 
 
 def without_counters(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Without BatchNorm's `num_batches_tracked`, which no evaluation uses."""
+    """State without BatchNorm's `num_batches_tracked`, which no evaluation uses."""
     return {name: tensor for name, tensor in state.items() if not name.endswith("num_batches_tracked")}
 
 

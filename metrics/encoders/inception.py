@@ -44,7 +44,7 @@ SIDE = 299
 
 @dataclass(frozen=True)
 class Preparation:
-    """How images become the network's input."""
+    """Preparation of images as the network's input."""
 
     name: str
     """Part of the encoder's name."""
@@ -65,7 +65,7 @@ def _like_pytorch_fid(images: Tensor) -> Tensor:
 
 
 def _like_clean_fid(images: Tensor) -> Tensor:
-    """By PIL itself, on the CPU: the definition names it, and its filter widens where an image is made smaller."""
+    """Resize by PIL itself, on the CPU: the definition names it; its filter widens where an image is made smaller."""
     channels = images.cpu().float().numpy()  # (B, 3, H, W) in [0, 255]
     resized = [
         [np.asarray(Image.fromarray(channel).resize((SIDE, SIDE), Image.Resampling.BICUBIC)) for channel in image]
@@ -119,7 +119,7 @@ class InceptionNetwork:
         self._layers = _fold_norms(nn.Sequential(*layers)).to(self.device).to(memory_format=torch.channels_last)
 
     def in_bfloat16(self) -> InceptionNetwork:
-        """The same weights, rounded to bfloat16 after folding, with every layer computed in bfloat16.
+        """Inception with its weights rounded to bfloat16 after folding, with every layer computed in bfloat16.
 
         About 3 times the rate of torch-fidelity's own on one thread of a CPU with bfloat16 instructions (casting by
         autocast was 3 % slower, channels first half as fast); elsewhere it may be slower than float32. Features are off

@@ -21,7 +21,7 @@ UNIT = 2.0**-53
 TINY = 1e-300
 """Squares of values near float64's smallest are rounded to multiples of it, not in proportion."""
 SPARSE = 1 / 16
-"""Above this share of undecided pairs the whole stripe is computed exactly: row by row would take longer."""
+"""Share of undecided pairs above which the whole stripe is computed exactly: row by row would take longer."""
 
 
 class Distances:
@@ -35,7 +35,7 @@ class Distances:
         self._unit = 4 * (2 * x.shape[1] + 8) * UNIT
 
     def stripe(self, start: int, stop: int) -> Stripe:
-        """From rows `start` to `stop` of x to all of y."""
+        """Distances from rows `start` to `stop` of x to all of y."""
         rows = slice(start, stop)
         values = self._x[rows] @ self._y.T
         values *= -2

@@ -1,4 +1,4 @@
-"""What every metric asks of its inputs, and the thread pinning of the linear algebra."""
+"""Checks of the inputs of metrics, and the thread pinning of the linear algebra."""
 
 from __future__ import annotations
 
@@ -20,11 +20,13 @@ def as_features(features: np.ndarray, name: str, at_least: int = 2) -> np.ndarra
     return as_finite(array, name)
 
 
-def as_feature_pair(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Both as by `as_features`; ValueError if their widths differ."""
+def as_feature_pair(x: np.ndarray, y: np.ndarray, largest: float = math.inf) -> tuple[np.ndarray, np.ndarray]:
+    """Both as by `as_features`; ValueError if their widths differ, or a value exceeds `largest` in size."""
     x, y = as_features(x, "x"), as_features(y, "y")
     if x.shape[1] != y.shape[1]:
         raise ValueError(f"x and y: features of equal width wanted, got {x.shape[1]} and {y.shape[1]}")
+    check_size(x, "x", largest)
+    check_size(y, "y", largest)
     return x, y
 
 
@@ -98,7 +100,7 @@ def as_labels(labels: np.ndarray, name: str, count: int | None = None) -> np.nda
 
 @contextmanager
 def pinned_blas(threads: int = 1) -> Iterator[None]:
-    """Inside: BLAS runs on `threads` threads.
+    """Run BLAS on `threads` threads inside.
 
     With other work on the machine more threads wait for each other, and the linear algebra of a metric takes several
     times as long; and their number decides the order of sums, so the last digits.

@@ -15,13 +15,13 @@ class ClassDistance:
     """The distance within one class."""
 
     value: float | None
-    """None where it is not defined."""
+    """Distance; None where it is not defined."""
     n: int
     """Feature vectors of this class in x."""
     m: int
     """Feature vectors of this class in y."""
     reason: str = ""
-    """Why there is no value; empty if there is one."""
+    """Reason why there is no value; empty if there is one."""
 
 
 def per_class(
@@ -41,11 +41,11 @@ def per_class(
     x_labels, y_labels = as_labels(x_labels, "x_labels", len(x)), as_labels(y_labels, "y_labels", len(y))
     result = {}
     for label in classes:
-        ours, theirs = x[x_labels == label], y[y_labels == label]
-        n, m = len(ours), len(theirs)
+        x_of_class, y_of_class = x[x_labels == label], y[y_labels == label]
+        n, m = len(x_of_class), len(y_of_class)
         if min(n, m) < 2:
             reason = f"class {label}: at least 2 feature vectors on each side wanted, got {n} and {m}"
             result[label] = ClassDistance(None, n, m, reason)
         else:
-            result[label] = ClassDistance(distance(ours, theirs), n, m)
+            result[label] = ClassDistance(distance(x_of_class, y_of_class), n, m)
     return result

@@ -8,7 +8,7 @@ import numpy as np
 
 
 def row_keys(rows: np.ndarray) -> list[bytes]:
-    """For each row of a finite real array (n, ...) the SHA-256 of its values as little-endian float64.
+    """SHA-256 of each row of a finite real array (n, ...), of its values as little-endian float64.
 
     Equal values have equal keys whatever their dtype; 0.0 and -0.0 are equal.
     """
@@ -21,7 +21,7 @@ def content_order(keys: list[bytes]) -> np.ndarray:
 
 
 def in_content_order(rows: np.ndarray) -> np.ndarray:
-    """The same rows (n, ...) in an order that is of the set alone, so that no bit of a sum depends on how they came."""
+    """Sort rows (n, ...) by their content, so that no bit of a sum depends on the order in which they came."""
     return rows[content_order(row_keys(rows))]
 
 

@@ -24,16 +24,16 @@ Values = Mapping[str, Sequence[float]]
 
 @dataclass(frozen=True)
 class BestSet:
-    """The methods that cannot be told from the best, which tables print in bold."""
+    """The methods that are not distinguishable from the best, which tables print in bold."""
 
     best: str
     """The method of the best mean; of equal ones the first by name."""
     members: frozenset[str]
-    """With `best`; empty where nothing could be tested."""
+    """Names of the methods, `best` among them; empty where nothing could be tested."""
     p_values: Mapping[str, float]
     """Every tested method -> its p-value against the best, corrected for their number."""
     note: str
-    """What was tested, for a table's footer."""
+    """Description of the test, for a table's footer."""
 
 
 def best_set(
@@ -100,7 +100,7 @@ def _mean(over: SeedInterval) -> float:
 
 def _moments(over: Sequence[SeedInterval]) -> np.ndarray:
     """(3, len(over)): mean, its variance, and degrees of freedom, for two seeds or more."""
-    moments = [(of.mean, (of.deviation or 0.0) ** 2 / of.k, of.k - 1) for of in over]
+    moments = [(summary.mean, (summary.deviation or 0.0) ** 2 / summary.k, summary.k - 1) for summary in over]
     return np.array(moments, dtype=np.float64).reshape(-1, 3).T
 
 
@@ -116,7 +116,7 @@ def _note(kinds: set[str], level: float) -> str:
     if "none" in kinds:
         said.append("one seed without a deviation: not tested")
     return (
-        "bold: not told from the best (" + "; ".join(said) + ")"
+        "bold: not distinguishable from the best (" + "; ".join(said) + ")"
         if kinds - {"none"}
         else "nothing is bold: nothing could be tested"
     )
@@ -130,7 +130,7 @@ def holm(p_values: Mapping[str, float]) -> dict[str, float]:
 
 
 def _holm(p_values: np.ndarray) -> np.ndarray:
-    """As `holm`, (n,) -> (n,)."""
+    """`holm` of an array, (n,) -> (n,)."""
     order = np.argsort(p_values, kind="stable")
     steps = np.minimum(1.0, (len(order) - np.arange(len(order))) * p_values[order])
     corrected = np.empty(len(order))
@@ -145,7 +145,7 @@ def rank_ranges(values: Values, higher_is_better: bool, level: float = 0.05) -> 
     t-test over all pairs, Holm's correction. A method with one seed can be anywhere. ValueError as by `best_set`.
     """
     over = _summaries(values)
-    names = sorted(name for name, of in over.items() if of.k > 1)
+    names = sorted(name for name, summary in over.items() if summary.k > 1)
     moments = _moments([over[name] for name in names])
     i, j = np.triu_indices(len(names), 1)
     significant = _holm(welch(moments[:, i], moments[:, j]).p_values()) < level
@@ -158,14 +158,14 @@ def rank_ranges(values: Values, higher_is_better: bool, level: float = 0.05) -> 
 
 @dataclass(frozen=True)
 class Improvement:
-    """How likely a training of x is to come out better than one of y."""
+    """Probability that a training of x is better than one of y."""
 
     probability: float
     low: float
-    """Of the percentile interval over bootstrap samples of the trainings."""
+    """Lower end of the percentile interval over bootstrap samples of the trainings."""
     high: float
     degenerate: bool
-    """In each task every value of one side beats every one of the other, or all are equal: the bootstrap then cannot
+    """Whether in each task every value of one side beats every one of the other, or all are equal: the bootstrap cannot
     leave `probability`, and the interval, which has no width, says nothing about other trainings."""
 
 
@@ -229,12 +229,12 @@ def _below(count: int, repeats: int, stream: tuple[int, ...]) -> np.ndarray:
 def _checked(values: Values) -> dict[str, np.ndarray]:
     if not values:
         raise ValueError("values: at least 1 name wanted, got none")
-    held = {name: np.asarray(of, dtype=np.float64) for name, of in values.items()}
-    for name, of in held.items():
-        if of.ndim != 1 or len(of) == 0 or not np.isfinite(of).all():
+    held = {name: np.asarray(sample, dtype=np.float64) for name, sample in values.items()}
+    for name, sample in held.items():
+        if sample.ndim != 1 or len(sample) == 0 or not np.isfinite(sample).all():
             raise ValueError(f"{name}: finite values wanted, one per seed, got {values[name]}")
     return held
 
 
 def _summaries(values: Values) -> dict[str, SeedInterval]:
-    return dict(zip(values, seed_intervals([of.tolist() for of in _checked(values).values()]), strict=True))
+    return dict(zip(values, seed_intervals([sample.tolist() for sample in _checked(values).values()]), strict=True))

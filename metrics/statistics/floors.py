@@ -73,8 +73,8 @@ def real_floors(
     pool = _Pool(real, n, m)
     values: list[dict[str, float]] = []
     for i in range(splits):
-        found = statistics(*pool.split((seed, i)))
-        values.append({name: as_number(value, f"{name} in split {i}") for name, value in found.items()})
+        scores = statistics(*pool.split((seed, i)))
+        values.append({name: as_number(value, f"{name} in split {i}") for name, value in scores.items()})
         if values[i].keys() != values[0].keys():
             raise ValueError(f"statistics: {sorted(values[0])} wanted in each split, got {sorted(values[i])} in {i}")
     return {name: pool.floor([one[name] for one in values]) for name in values[0]}
@@ -99,6 +99,6 @@ class _Pool:
         return self._rows[order[: self.n]], self._rows[order[self.n : self.n + self.m]]
 
     def floor(self, values: list[float]) -> Floor:
-        """Of a number of each split."""
+        """Floor from one number of each split."""
         deviation = float(np.std(values, ddof=1)) if len(values) > 1 else None
         return Floor(float(np.mean(values)), deviation, self.n, self.m, len(values))

@@ -100,9 +100,9 @@ class _Side(NamedTuple):
     means: np.ndarray
     """(repeats, d): of each half of `rows`."""
     trace: float
-    """Of the covariance."""
+    """Trace of the covariance."""
     traces: np.ndarray
-    """(repeats,): of each half's covariance."""
+    """(repeats,): trace of each half's covariance."""
 
 
 def _side(features: np.ndarray, halves: np.ndarray) -> _Side:
@@ -135,7 +135,7 @@ def _distances(x: _Side, y: _Side) -> tuple[float, np.ndarray]:
 
 
 def _folded(x: _Side, y: _Side) -> tuple[float, np.ndarray]:
-    """As `_distances`, from the features of each half."""
+    """`_distances` from the features of each half."""
     gap = x.mean - y.mean
 
     def distance(i: np.ndarray | slice, j: np.ndarray | slice) -> float:
@@ -182,9 +182,7 @@ def _indicators(halves: np.ndarray, n: int) -> np.ndarray:
 
 
 def _sorted_pair(x: np.ndarray, y: np.ndarray, largest: float) -> tuple[np.ndarray, np.ndarray]:
-    x, y = as_feature_pair(x, y)
-    check_size(x, "x", largest)
-    check_size(y, "y", largest)
+    x, y = as_feature_pair(x, y, largest)
     return in_content_order(x), in_content_order(y)
 
 

@@ -1,4 +1,4 @@
-"""How far a number may be off: over images (half-samples), between two methods, and over seeds. Floors: `floors.py`.
+"""Uncertainty of a number: over images (half-samples), between two methods, and over seeds. Floors: `floors.py`.
 
 **Over images.** A half-sample is half of a set's rows, drawn without replacement. For a mean of n rows with sample
 variance S², a subsample of s has the variance S²/s (1 - s/n) = S² (1/s - 1/n) given the set (Cochran, Sampling
@@ -47,7 +47,7 @@ class Interval:
     """An estimate, and how far it may be off because its images are a sample: 95 % between `low` and `high`."""
 
     value: float
-    """On the full sets."""
+    """Estimate on the full sets."""
     deviation: float
     """Standard deviation of `value`."""
 
@@ -64,7 +64,7 @@ class Interval:
 
 @dataclass(frozen=True)
 class ImageInterval(Interval):
-    """Of a statistic of two sets. `deviation` is by half-samples, and itself known to about 1 / sqrt(2 repeats)."""
+    """Interval of a statistic of two sets. `deviation` is by half-samples, known to about 1 / sqrt(2 repeats)."""
 
     n: int
     """Rows of the first set (of each method's)."""
@@ -76,7 +76,7 @@ class ImageInterval(Interval):
 
 @dataclass(frozen=True)
 class MeanInterval(Interval):
-    """Of a mean of one number per image (or per pair of images of one source)."""
+    """Interval of a mean of one number per image (or per pair of images of one source)."""
 
     n: int
     """Number of images."""
@@ -87,13 +87,13 @@ class SeedInterval:
     """A mean over seeds, the unit of which is a whole retraining."""
 
     mean: float | None
-    """Over the seeds that have a value; None if none has."""
+    """Mean over the seeds that have a value; None if none has."""
     deviation: float | None
     """Sample standard deviation (divisor k - 1); None below 2 values."""
     low: float | None
-    """Of the t-interval with k - 1 degrees of freedom; None below 2 values. May leave the range of the metric."""
+    """Lower end of the t-interval with k - 1 degrees of freedom; None below 2 values. May leave the metric's range."""
     high: float | None
-    """As `low`."""
+    """Upper end, likewise."""
     k: int
     """Seeds with a value."""
     n: int
@@ -114,7 +114,7 @@ class Halves:
     """Rows of the second set."""
 
     def interval(self, value: float, values: Sequence[float] | np.ndarray) -> ImageInterval:
-        """From the statistic on the full sets and on each of the halves. ValueError if one of them is not finite."""
+        """Interval from the statistic on the full sets and on each half. ValueError if one of them is not finite."""
         value = as_number(value, "the full sets")
         of_halves = [as_number(one, f"half-sample {i}") for i, one in enumerate(values)]
         s, t = self.x.shape[1], self.y.shape[1]
@@ -203,8 +203,8 @@ def seed_interval(values: Sequence[float | None], level: float = 0.95) -> SeedIn
     if not held:
         _check_level(level)
         return SeedInterval(None, None, None, None, 0, len(values))
-    (found,) = seed_intervals([held], level)
-    return replace(found, n=len(values))
+    (interval,) = seed_intervals([held], level)
+    return replace(interval, n=len(values))
 
 
 def seed_intervals(samples: Sequence[Sequence[float]], level: float = 0.95) -> list[SeedInterval]:
@@ -216,13 +216,13 @@ def seed_intervals(samples: Sequence[Sequence[float]], level: float = 0.95) -> l
     by_size: dict[int, list[int]] = {}
     for i, sample in enumerate(samples):
         by_size.setdefault(len(sample), []).append(i)
-    found: dict[int, SeedInterval] = {}
+    intervals: dict[int, SeedInterval] = {}
     for k, rows in by_size.items():
         values = np.sort(np.array([samples[i] for i in rows], dtype=np.float64), axis=1)  # (len(rows), k)
         if k == 0 or not np.isfinite(values).all():
             raise ValueError("samples: one or more finite values each wanted")
         if k == 1:
-            found.update(
+            intervals.update(
                 (i, SeedInterval(value, None, None, None, 1, 1))
                 for i, (value,) in zip(rows, values.tolist(), strict=True)
             )
@@ -230,8 +230,8 @@ def seed_intervals(samples: Sequence[Sequence[float]], level: float = 0.95) -> l
         means, deviations = (moment.tolist() for moment in _moments(values))
         reach = float(stdtrit(k - 1, (1 + level) / 2)) / math.sqrt(k)
         for i, mean, deviation in zip(rows, means, deviations, strict=True):
-            found[i] = SeedInterval(mean, deviation, mean - reach * deviation, mean + reach * deviation, k, k)
-    return [found[i] for i in range(len(samples))]
+            intervals[i] = SeedInterval(mean, deviation, mean - reach * deviation, mean + reach * deviation, k, k)
+    return [intervals[i] for i in range(len(samples))]
 
 
 def _moments(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

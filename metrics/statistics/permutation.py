@@ -41,13 +41,13 @@ from metrics.statistics.two_samples import critical_wins, doubled_ranks
 LEVEL = 0.025
 """Chance of one or more false alarms in a check."""
 IMPLAUSIBLE_LEVEL = 0.005
-"""The same of calling unchanged code implausibly better."""
+"""Chance of calling unchanged code implausibly better."""
 MINIMUM = 1.5
-"""By how many times the scatter of the baseline's seeds new ones must be worse, too. The level holds on average over
+"""Multiple of the scatter of the baseline's seeds by which new ones must be worse, too. The level holds on average over
 baselines, but one baseline serves many checks, and its own draw may have been lucky; docs/gate.md has what this is
 worth. Almost no power is lost, since with up to 6 new seeds the test needs as large a fall."""
 IMPLAUSIBLE_MINIMUM = 3.0
-"""By how many times the scatter new seeds must be better to be implausible."""
+"""Multiple of the scatter by which new seeds must be better to be implausible."""
 DOUBT = 2 / 3
 """Share of these two smallest changes from which on the first new seeds are in doubt: by chance one series in 13 is (of
 normally distributed seeds), and a fall that `detectable` names hardly ever is not."""
@@ -58,9 +58,9 @@ POWER, PLANNED = 0.9, 0.98
 FIRST = 3
 """New seeds of each method that are trained first."""
 SMOOTHING = 0.5
-"""By how many times the scatter seeds are moved that are drawn from a baseline's."""
+"""Multiple of the scatter by which seeds drawn from a baseline's are moved."""
 FAILURES_LEVEL = 0.1
-"""Of failed trainings where the baseline has some, too: above it, more of them are chance."""
+"""Level of the test of failed trainings where the baseline has some, too: above it, more of them are chance."""
 QN = 2.2219
 """Makes Qn agree with the deviation of a normal distribution."""
 QN_SMALL = {2: 0.399, 3: 0.994, 4: 0.512, 5: 0.844, 6: 0.611, 7: 0.857, 8: 0.669, 9: 0.872}
@@ -68,7 +68,7 @@ QN_SMALL = {2: 0.399, 3: 0.994, 4: 0.512, 5: 0.844, 6: 0.611, 7: 0.857, 8: 0.669
 FEWEST, MOST = 6, 20
 """New seeds by default of a method whose first ones are in doubt, at least and at most."""
 ENUMERATED = 300_000
-"""Up to so many arrangements all are tried."""
+"""Number of arrangements up to which all are tried."""
 SAMPLED = 100_000
 """Arrangements that are drawn where there are more."""
 DRAWS = 4000
@@ -77,31 +77,31 @@ DRAWS = 4000
 
 @dataclass(frozen=True)
 class Tested:
-    """What the permutation test says of each series."""
+    """Results of the permutation test for each series."""
 
     p: np.ndarray
     """(J,) one-sided p-values, uncorrected."""
     corrected: np.ndarray
     """(J,) corrected for the whole family."""
     arrangements: int
-    """How many were tried, the true one included."""
+    """Number of arrangements tried, the true one included."""
     exact: bool
     """Whether those were all."""
 
 
-def permutation_test(stored: np.ndarray, found: np.ndarray) -> Tested:
-    """Whether `found` (k, J) is above `stored` (m, J) in any of J series; larger is worse, inf is a failed training.
+def permutation_test(stored: np.ndarray, new: np.ndarray) -> Tested:
+    """Whether `new` (k, J) is above `stored` (m, J) in any of J series; larger is worse, inf is a failed training.
 
     Raises ValueError for NaN, for shapes that do not go together, and without a row on each side.
     """
-    if stored.ndim != 2 or found.ndim != 2 or stored.shape[1] != found.shape[1]:
-        raise ValueError(f"(m, J) and (k, J) wanted, got {stored.shape} and {found.shape}")
-    if not len(stored) or not len(found):
+    if stored.ndim != 2 or new.ndim != 2 or stored.shape[1] != new.shape[1]:
+        raise ValueError(f"(m, J) and (k, J) wanted, got {stored.shape} and {new.shape}")
+    if not len(stored) or not len(new):
         raise ValueError("a training on each side is needed")
-    pooled = np.concatenate([stored, found])  # (m + k, J)
+    pooled = np.concatenate([stored, new])  # (m + k, J)
     if np.isnan(pooled).any():
         raise ValueError("NaN among the values")
-    m, k = len(stored), len(found)
+    m, k = len(stored), len(new)
     ranks = doubled_ranks(pooled)
     observed = ranks[m:].sum(0)  # (J,)
     chosen, exact = _arrangements(m + k, k)
@@ -131,9 +131,9 @@ def _arrangements(n: int, k: int) -> tuple[np.ndarray, bool]:
     return np.concatenate(parts), False
 
 
-def between_methods(corrected: np.ndarray, own: int, whole: int) -> np.ndarray:
-    """p-values corrected for the `own` series of a method, corrected for all `whole` of the family. (J,)"""
-    return np.minimum(1.0, corrected * whole / own)
+def between_methods(corrected: np.ndarray, of_method: int, whole: int) -> np.ndarray:
+    """p-values corrected for the `of_method` series of a method, corrected for all `whole` of the family. (J,)"""
+    return np.minimum(1.0, corrected * whole / of_method)
 
 
 # ------------------------------------------------------------------------------------------- what can be found at all
@@ -146,7 +146,7 @@ def attainable(m: int, k: int, series: int) -> float:
 
 
 def fewest_new(m: int, series: int, level: float = LEVEL) -> int | None:
-    """With how many new seeds a change can be called one; None if m is too small for any number up to 100."""
+    """Fewest new seeds with which a change can be called one; None if m is too small for any number up to 100."""
     return next((k for k in range(1, 101) if attainable(m, k, series) <= level), None)
 
 
@@ -174,9 +174,9 @@ def detectable(m: int, k: int, series: int, first: int = FIRST) -> float:
 
 
 def found_share(stored: np.ndarray, fall: float, k: int, series: int, first: int = FIRST) -> float:
-    """Of checks against `stored` of which the new seeds all fell by `fall`, the share that calls the series worse.
+    """Share of checks against `stored`, with new seeds that all fell by `fall`, that call the series worse.
 
-    As `detectable`, but with the baseline as it is: new seeds are drawn from the stored ones, failed ones among them,
+    `detectable` simulates normal seeds; here new seeds are drawn from the stored ones, failed ones among them,
     and moved at random by half of their scatter. That lets them scatter by an eighth more than the stored ones, for
     twenty seeds may show too little of it.
     """
@@ -206,8 +206,8 @@ def least_found(stored: np.ndarray, k: int, series: int, first: int = FIRST) -> 
     """The smallest fall that is found with probability `POWER`, in steps of a twentieth of the scatter; inf if none."""
     step = scatter(stored) / 20
     steps = range(20, 201)
-    found = bisect_left(steps, True, key=lambda i: found_share(stored, i * step, k, series, first) >= POWER)
-    return steps[found] * step if found < len(steps) and step else math.inf
+    smallest = bisect_left(steps, True, key=lambda i: found_share(stored, i * step, k, series, first) >= POWER)
+    return steps[smallest] * step if smallest < len(steps) and step else math.inf
 
 
 def default_new(m: int, series: int, watched: Sequence[np.ndarray], first: int = FIRST) -> int:
@@ -216,7 +216,7 @@ def default_new(m: int, series: int, watched: Sequence[np.ndarray], first: int =
     `watched`: the (m,) values of each of a method's accuracies that are watched.
     """
     wanted = (k for k in range(FEWEST, MOST + 1) if attainable(m, k, series) <= LEVEL)
-    enough = (k for k in wanted if all(found_share(of, FALL, k, series, first) >= PLANNED for of in watched))
+    enough = (k for k in wanted if all(found_share(seeds, FALL, k, series, first) >= PLANNED for seeds in watched))
     return next(enough, MOST)
 
 
@@ -224,13 +224,13 @@ def default_new(m: int, series: int, watched: Sequence[np.ndarray], first: int =
 
 
 def deviation(stored: np.ndarray) -> float:
-    """Of the trainings that ended; 0 if fewer than two did."""
+    """Standard deviation of the trainings that ended; 0 if fewer than two did."""
     ended = stored[np.isfinite(stored)]
     return float(ended.std(ddof=1)) if len(ended) > 1 else 0.0
 
 
 def scatter(stored: np.ndarray) -> float:
-    """As `deviation`, but hardly moved by a few trainings that went astray and ended nevertheless.
+    """Deviation that a few trainings that went astray, and ended nevertheless, hardly move.
 
     The smaller of the standard deviation and Qn (Rousseeuw & Croux 1993), which agree for normally distributed seeds.
     Some methods end far below their other seeds once in five times; then the standard deviation says how far, and not
@@ -250,22 +250,22 @@ def _scatter(values: np.ndarray) -> np.ndarray:
     return np.minimum(values.std(-1, ddof=1), QN * small * np.partition(distances, rank, axis=-1)[..., rank])
 
 
-def worsening(stored: np.ndarray, found: np.ndarray) -> float:
-    """By how much `found` is above `stored`; larger is worse, inf is a failed training.
+def worsening(stored: np.ndarray, new: np.ndarray) -> float:
+    """Shift of `new` above `stored`; larger is worse, inf is a failed training.
 
     The median of all differences between trainings that ended (Hodges & Lehmann 1963): the shift that goes with the
-    test of ranks. inf if a larger share of `found` failed. Raises ValueError if all of `stored` did.
+    test of ranks. inf if a larger share of `new` failed. Raises ValueError if all of `stored` did.
     """
     if np.isinf(stored).all():
         raise ValueError("no stored training ended well")
-    if np.isinf(found).mean() > np.isinf(stored).mean():
+    if np.isinf(new).mean() > np.isinf(stored).mean():
         return math.inf
-    return float(np.median(found[np.isfinite(found), None] - stored[np.isfinite(stored)]))
+    return float(np.median(new[np.isfinite(new), None] - stored[np.isfinite(stored)]))
 
 
-def failures_by_chance(stored: np.ndarray, found: np.ndarray) -> float:
-    """How likely at least as many of `found` fail if it is as likely as in `stored`: Fisher's exact test."""
-    failed = [int(np.isinf(side).sum()) for side in (stored, found)]
-    n, k, together = len(stored) + len(found), len(found), sum(failed)
+def failures_by_chance(stored: np.ndarray, new: np.ndarray) -> float:
+    """Probability that at least as many of `new` fail if it is as likely as in `stored`: Fisher's exact test."""
+    failed = [int(np.isinf(side).sum()) for side in (stored, new)]
+    n, k, together = len(stored) + len(new), len(new), sum(failed)
     ways = [math.comb(together, i) * math.comb(n - together, k - i) for i in range(min(k, together) + 1)]
     return sum(ways[failed[1] :]) / math.comb(n, k)

@@ -75,7 +75,7 @@ def rank_sum(a: np.ndarray, b: np.ndarray, failed_a: int = 0, failed_b: int = 0)
 
 
 def critical_wins(m: int, k: int, level: float) -> int:
-    """Of the m k pairs of k values with m others, how many must the k win for a one-sided p-value of at most `level`.
+    """Fewest of the m k pairs of k values with m others that the k must win for a one-sided p-value up to `level`.
 
     Without ties. m k + 1 if none is enough.
     """

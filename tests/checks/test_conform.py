@@ -9,7 +9,7 @@ import pytest
 import tiny
 import torch
 
-from bench.checks.conform.check import Outcome
+from bench.checks.conform.check import CheckOutcome
 from bench.checks.conform.conform import CHECKS, SIZES, conform, count
 from bench.checks.conform.report import text
 from bench.checks.conform.subject import ConformSubject
@@ -19,7 +19,7 @@ from bench.training.train import spread_of_outputs
 from methods.registry import BUILT_IN, VARIANTS
 
 
-def wrong(outcomes: list[Outcome]) -> list[str]:
+def wrong(outcomes: list[CheckOutcome]) -> list[str]:
     return [f"{o.name} at {o.size}: {o.seen} ({o.look})" for o in outcomes if o.status != "passed"]
 
 
@@ -239,9 +239,9 @@ def test_a_request_that_cannot_be_met_is_an_error(
 @pytest.mark.parametrize("width", [40, 80])
 def test_the_report_fits_the_terminal(width: int) -> None:
     outcomes = [
-        Outcome("draw_follows_its_generator", 32, "passed", "a " * 60, "some words " * 9, "", "", 0.1),
-        Outcome("resume", 32, "failed", "a " * 60, "b " * 60, "Class.method (file.py:3)", "type this", 0.1),
-        Outcome("labels", 64, "skipped", "a " * 60, "needs resume", "", "", 0.0),
+        CheckOutcome("draw_follows_its_generator", 32, "passed", "a " * 60, "some words " * 9, "", "", 0.1),
+        CheckOutcome("resume", 32, "failed", "a " * 60, "b " * 60, "Class.method (file.py:3)", "type this", 0.1),
+        CheckOutcome("labels", 64, "skipped", "a " * 60, "needs resume", "", "", 0.0),
     ]
     printed = text("m", outcomes, 1.0, width)
     assert max(map(len, printed.splitlines())) <= width

@@ -21,7 +21,7 @@ from bench.checks.gate.code import comparing, stored
 from bench.checks.gate.code.code_check import SHIPPED, check, record
 from bench.checks.gate.code.smallest import METHODS
 from bench.checks.gate.code.values import Value, Values
-from bench.checks.gate.verdict import Finding, Verdict, overall
+from bench.checks.gate.verdict import Finding, Verdict, decide
 from methods.base import Translator
 from methods.registry import BUILT_IN
 
@@ -59,7 +59,7 @@ def test_the_shipped_baseline_passes_under_other_global_seeds(subject: str) -> N
 @pytest.mark.slow
 def test_a_check_of_everything_passes_twice_and_in_any_order_of_methods(monkeypatch: pytest.MonkeyPatch) -> None:
     first = check(SHIPPED)
-    assert overall(first) == Verdict.PASS, first
+    assert decide(first) == Verdict.PASS, first
     assert sorted(finding.subject for finding in first) == sorted(SUBJECTS)
     monkeypatch.setattr(gate, "METHODS", dict(reversed(METHODS.items())))
     with global_seeds(7):
@@ -70,7 +70,7 @@ def test_a_check_of_everything_passes_twice_and_in_any_order_of_methods(monkeypa
 @pytest.mark.slow
 def test_what_is_recorded_anew_passes_and_is_small(tmp_path: Path) -> None:
     record(tmp_path)
-    assert overall(check(tmp_path)) == Verdict.PASS
+    assert decide(check(tmp_path)) == Verdict.PASS
     assert sum(path.stat().st_size for path in tmp_path.iterdir()) < 1.3e6
     assert {path.name for path in tmp_path.iterdir()} == {path.name for path in SHIPPED.iterdir()}
 
@@ -341,4 +341,4 @@ def test_any_changed_part_of_an_array_moves_one_of_its_values() -> None:
         old, new = Values("m"), Values("m")
         old.add_array("x", "input", array)
         new.add_array("x", "input", other)
-        assert compared(old.found, new.found)[0].verdict == Verdict.REGRESSED
+        assert compared(old.measured, new.measured)[0].verdict == Verdict.REGRESSED

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from scipy.stats import fisher_exact, mannwhitneyu, norm, rankdata
 
 from bench.checks.gate.family import Series
-from bench.checks.gate.training import judge
+from bench.checks.gate.training import decide
 from bench.checks.gate.trainings import Measure
 from bench.checks.gate.verdict import Verdict
 from metrics.statistics import permutation as statistics
@@ -294,7 +294,7 @@ def check(stored: np.ndarray, found: np.ndarray) -> np.ndarray:
     early = found[: statistics.FIRST]
     doubtful = {of.method for j, of in enumerate(family) if of.in_doubt(early[:, j])}
     values = {j: (found if of.method in doubtful else early)[:, j] for j, of in enumerate(family)}
-    verdicts = judge(family, values)
+    verdicts = decide(family, values)
     return np.array([verdicts[j].verdict is Verdict.REGRESSED for j in range(SERIES)])
 
 

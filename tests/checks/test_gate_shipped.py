@@ -29,7 +29,7 @@ from bench.checks.gate.family import (
 )
 from bench.checks.gate.rerun import as_stored
 from bench.checks.gate.save import list_baselines
-from bench.checks.gate.training import judge
+from bench.checks.gate.training import decide
 from bench.checks.gate.trainings import Measure
 from bench.checks.gate.verdict import Verdict
 from metrics.statistics import permutation as statistics
@@ -138,7 +138,7 @@ class Pool:
             family = [replace(of, stored=stored[:, own.index(i)]) if i in own else of for i, of in enumerate(family)]
             doubtful = any(family[i].in_doubt(first[:, column]) for column, i in enumerate(own))
             found |= {i: (new if doubtful else first)[:, column] for column, i in enumerate(own)}
-        return {i: of.verdict for i, of in judge(family, found).items() if of.verdict is not Verdict.PASS}
+        return {i: of.verdict for i, of in decide(family, found).items() if of.verdict is not Verdict.PASS}
 
     def alarms(self, draw: Callable[[np.random.Generator], Sides], checks: int) -> tuple[int, int]:
         """Of checks of unchanged code those that call something regressed or implausibly better, and the undecided."""

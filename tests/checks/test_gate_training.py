@@ -17,7 +17,7 @@ from bench.checks.gate.family import family_of, plan
 from bench.checks.gate.save import list_baselines
 from bench.checks.gate.training import compare, in_doubt
 from bench.checks.gate.trainings import Measure
-from bench.checks.gate.verdict import Finding, Verdict, overall
+from bench.checks.gate.verdict import Finding, Verdict, decide
 from bench.core.errors import BenchError
 from bench.spec import protocols as protocol
 from bench.spec.run_spec import Budget
@@ -155,7 +155,7 @@ def test_each_method_has_its_own_length(tmp_path: Path) -> None:
     assert found["cyclegan fid"].verdict is Verdict.CANNOT_DECIDE
     assert "budget images=3500 (the baseline: images=7)" in found["cyclegan fid"].reason
     train(tmp_path, NEW, ("cyclegan",), budget=images(7))
-    assert overall(compare(baseline, tmp_path).findings) is Verdict.PASS
+    assert decide(compare(baseline, tmp_path).findings) is Verdict.PASS
 
 
 # ----------------------------------------------------------------------------------------------------------- verdicts
@@ -237,7 +237,7 @@ def test_few_seeds_pass_where_they_look_well_and_are_in_doubt_where_not(root: Pa
     train(root, range(40, 43), distance=-3.0)
     assert in_doubt(baseline, root, range(40, 43)) == list(METHODS)  # far better is looked at, too
     comparison = compare(baseline, root, {"cyclegan": NEW[:3], "munit": NEW})
-    assert overall(comparison.findings) is Verdict.PASS
+    assert decide(comparison.findings) is Verdict.PASS
     assert comparison.notes[0].endswith("new seeds: 12, 13, 14 (cyclegan); 12, 13, 14, 15 (munit)")
     assert "cyclegan looks worse or far better after 3 seeds: more is found with 6" in comparison.notes
 
@@ -262,7 +262,7 @@ def test_too_few_seeds_decide_nothing_and_the_number_needed_is_told(root: Path, 
 
 def test_nothing_new_is_no_pass(root: Path, baseline: Baseline) -> None:
     found = compare(baseline, root).findings
-    assert overall(found) is Verdict.CANNOT_DECIDE
+    assert decide(found) is Verdict.CANNOT_DECIDE
     assert all("no new training" in of.reason for of in found)
 
 
@@ -290,7 +290,7 @@ def test_another_setting_is_no_pass_and_is_named(
 def test_a_new_setting_of_a_method_does_not_end_its_baseline(root: Path, baseline: Baseline) -> None:
     train(root, NEW, ("munit",))
     train(root, NEW, ("cyclegan",), changed={"added_since": 1})
-    assert overall(compare(baseline, root).findings) is Verdict.PASS
+    assert decide(compare(baseline, root).findings) is Verdict.PASS
     store(root, "cyclegan", values("cyclegan", 12), seed=12, changed={"added_since": 2})
     with pytest.raises(BenchError, match="two trainings of cyclegan with seed 12"):
         compare(baseline, root)

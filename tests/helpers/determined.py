@@ -12,7 +12,7 @@ from methods.base import Domains
 
 
 def uniform(count: int, key: int) -> np.ndarray:
-    """float64 (count,) in [-1, 1): a 32-bit integer hash of the index and `key` (cats_udt spec, section 11)."""
+    """float64 (count,) in [-1, 1): a 32-bit integer hash of the index and `key`."""
     h = np.arange(count, dtype=np.uint32) ^ np.uint32((key * 0x9E3779B9) % 2**32)
     for _ in range(2):
         h = (h ^ (h >> np.uint32(16))) * np.uint32(0x045D9F3B)
@@ -28,7 +28,7 @@ def numbers(tag: int, *shape: int, dtype: torch.dtype = torch.float64) -> Tensor
 def fill(network: nn.Module, salt: int = 0) -> nn.Module:
     """Give every floating tensor a determined value that keeps the activations' scale, other ones for each `salt`.
 
-    With salt 0 the rule of the cats_udt spec, section 11.
+    The stored values of CatS-UDT's tests belong to salt 0.
     """
     state = network.state_dict()
     for key, name in enumerate(sorted(name for name, value in state.items() if value.is_floating_point())):

@@ -14,11 +14,11 @@ import numpy as np
 from bench.core.files import write_array, write_json
 from bench.data.types import Split, TaskData
 from bench.evaluation.translate import first_per_class
-from bench.reporting.figures.collect import Setting, preset_config
 from bench.spec.presets import get_preset
-from bench.spec.run_spec import Budget, RunSpec
+from bench.spec.run_spec import Budget, RunSpec, flat_values
 from bench.spec.tasks import TASKS
 from bench.store.cell import Cell
+from bench.store.preset_match import preset_method
 
 DIGITS, PICTURES = "mnist2svhn", "sketch2real"
 M2S, S2M = "mnist->svhn", "svhn->mnist"
@@ -81,7 +81,8 @@ def store(
 
 @cache
 def _config(method: str, task: str, preset: str, kind: str, over: tuple[tuple[str, Any], ...]) -> dict[str, Any]:
-    return preset_config(method, Setting(task, kind, "v1", SIDE, preset, ""), dict(over))
+    resolved = preset_method(TASKS[task], preset, kind, method, dict(over))
+    return {**flat_values(dict(resolved.config)), "method_version": resolved.version}
 
 
 def _nested(flat: Mapping[str, Any]) -> dict[str, Any]:

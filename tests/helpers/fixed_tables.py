@@ -7,7 +7,7 @@ from pathlib import Path
 
 from bench.reporting.paper.shapes import JUDGE
 from bench.reporting.paper.values import Measured
-from bench.reporting.tables.table import Cell, Column, Footnote, Group, Table
+from bench.reporting.tables.table import Column, Footnote, RowGroup, Table, TableCell
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 WRITE = "UDT_BENCH_WRITE_GOLDEN"
@@ -31,28 +31,28 @@ LEADERBOARD = Table(
         Column("lpips-alexnet-v1", better="higher"),
     ),
     groups=(
-        Group((
+        RowGroup((
             (
-                Cell("cats_udt:no_sem"),
-                Cell(
+                TableCell("cats_udt:no_sem"),
+                TableCell(
                     value=81.25, deviation=1.41421, seeds=(2, 3), images=(250, 0), bold=True, role="ours", marks=("a",),
                 ),
-                Cell(value=11.0, deviation=123.4, seeds=(3, 3), images=(10, 20), role="ours"),
-                Cell(value=0.06449, low=0.061, high=0.0679, seeds=(1, 1), images=(250, 0), bold=True, role="ours"),
+                TableCell(value=11.0, deviation=123.4, seeds=(3, 3), images=(10, 20), role="ours"),
+                TableCell(value=0.06449, low=0.061, high=0.0679, seeds=(1, 1), images=(250, 0), bold=True, role="ours"),
             ),
             (
-                Cell("egsc_it [k=1, note=50 % <b>|x|</b>]", marks=("*",)),
-                Cell(value=9.996, deviation=0.0, images=(250, 0), role="ours"),
-                Cell(value=-0.0001234, images=(10, 30), role="ours"),
-                Cell(missing="needs: bench fetch alexnet", role="ours"),
+                TableCell("egsc_it [k=1, note=50 % <b>|x|</b>]", marks=("*",)),
+                TableCell(value=9.996, deviation=0.0, images=(250, 0), role="ours"),
+                TableCell(value=-0.0001234, images=(10, 30), role="ours"),
+                TableCell(missing="needs: bench fetch alexnet", role="ours"),
             ),
         )),
-        Group((
+        RowGroup((
             (
-                Cell("(real test images)"),
-                Cell(value=99.5, decimals=1, role="reference"),
-                Cell(role="reference"),
-                Cell(),
+                TableCell("(real test images)"),
+                TableCell(value=99.5, decimals=1, role="reference"),
+                TableCell(role="reference"),
+                TableCell(),
             ),
         )),
     ),

@@ -12,16 +12,16 @@ from bench.spec.presets import get_preset
 from bench.spec.run_spec import Budget, RunSpec
 from bench.spec.tasks import get_task
 from bench.store.cell import Cell
-from bench.store.preset_settings import Own, _resolved
+from bench.store.preset_match import PresetMethod, preset_method
 
 JUDGE = "aaaaaaaaaaaa"
 CLASSES = ("all", "bird", "dog", "flower", "speedboat", "tiger")
 
 
 @cache
-def own(method: str, task: str = "sketch2real", preset: str = "quick", kind: str = "embedded") -> Own:
+def own(method: str, task: str = "sketch2real", preset: str = "quick", kind: str = "embedded") -> PresetMethod:
     """As the harness resolves it."""
-    return _resolved(get_task(task), preset, kind, method)
+    return preset_method(get_task(task), preset, kind, method)
 
 
 def fid(value: float | None, label: str = "all", protocol: str = "fid-judge-v1", **more: Any) -> dict[str, Any]:

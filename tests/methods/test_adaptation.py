@@ -1,4 +1,4 @@
-"""Domain adaptation of clusters: networks and losses against the specification's numbers, the step term by term."""
+"""Domain adaptation of clusters: networks and losses against stated numbers, the step term by term."""
 
 from __future__ import annotations
 
@@ -98,7 +98,6 @@ def quiet(stage: Adaptation) -> Adaptation:
 
 
 def test_parameter_counts_are_the_published_ones() -> None:
-    """Section 10."""
     assert parameters(ImageClassifier(32, 10, 256)) == 4_735_006
     assert parameters(ImageDiscriminator(16_384, 10)) == 1_669_901
     assert parameters(FeatureClassifier(2048, 5, 256)) == 920_581
@@ -234,7 +233,7 @@ def test_brightness_and_contrast_do_not_matter() -> None:
 
 
 def test_layer_norm_bounds_the_confidence() -> None:
-    """Section 3.2: the largest logit is 2, the largest probability of five 0.753."""
+    """The largest logit is 2, the largest probability of five 0.753."""
     classifier = fill(FeatureClassifier(6, 5, 16))
     classifier.mlp[-2].bias.data = torch.tensor([1e4, 0, 0, 0, 0], dtype=torch.float64)
     logits = classifier(numbers(1, 2, 6))
@@ -242,7 +241,7 @@ def test_layer_norm_bounds_the_confidence() -> None:
     assert logits.softmax(dim=1).max().item() == pytest.approx(0.753, abs=5e-4)
 
 
-# ------------------------------------------------------------------------- losses, section 11's numbers (float64)
+# --------------------------------------------------------------------------- losses, stated numbers (float64)
 
 
 @pytest.fixture(scope="module")
@@ -290,7 +289,7 @@ def test_domain_losses_have_the_stated_values(official: tuple[ImageClassifier, I
 
 
 def test_sxe_is_the_sum_that_defines_it() -> None:
-    """On section 11's inputs, which states no value: written out over the elements."""
+    """On the stated inputs, without a stated value: written out over the elements."""
     a, b = 3 * numbers(8, 4, 10), 3 * numbers(13, 4, 10)
     for row in range(4):
         p = [math.exp(v) for v in b[row].tolist()]
@@ -438,8 +437,8 @@ def test_both_phases_hold_the_objective_and_its_gradient(build: Callable[..., Ad
 def compare_gradients(found: Tensor, expected: Tensor, network: nn.Module) -> None:
     weights = list(network.parameters())
     pairs = zip(*(torch.autograd.grad(loss, weights, retain_graph=True) for loss in (found, expected)), strict=True)
-    for ours, theirs in pairs:
-        torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-5)
+    for ours, reference in pairs:
+        torch.testing.assert_close(ours, reference, rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("build", STAGES)

@@ -56,11 +56,11 @@ def test_boxes_lie_inside_and_follow_torchvisions_distribution() -> None:
     assert boxes.unique(dim=0).shape[0] > 500
     torch.manual_seed(0)
     image = torch.zeros(3, 64, 64)
-    theirs = torch.tensor(
+    expected = torch.tensor(
         [RandomResizedCrop.get_params(image, [0.8, 1.0], [0.9, 1.1]) for _ in range(4000)], dtype=torch.float64
     )
-    error = 4 * math.sqrt(2 / 4000) * theirs.std(0)
-    assert torch.all((boxes.mean(0) - theirs.mean(0)).abs() < error)
+    error = 4 * math.sqrt(2 / 4000) * expected.std(0)
+    assert torch.all((boxes.mean(0) - expected.mean(0)).abs() < error)
 
 
 def test_boxes_that_never_fit_become_the_whole_image() -> None:

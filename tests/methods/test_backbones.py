@@ -42,7 +42,7 @@ def count(network: nn.Module) -> int:
 
 
 def test_parameter_counts_are_the_published_ones() -> None:
-    """Specification section 10; EfficientNet-Lite0 has 4,652,008 with its last layer of 1280 x 1000 + 1000."""
+    """EfficientNet-Lite0 has 4,652,008 with its last layer of 1280 x 1000 + 1000."""
     assert count(ResNet50()) == 23_508_032
     assert count(VGG19Features()) == 12_944_960
     assert count(EfficientNetLite0()) == 4_652_008 - 1_281_000
@@ -90,13 +90,13 @@ def test_efficientnet_has_sixteen_blocks_and_its_own_layout() -> None:
 
 def test_resnet50_equals_torchvisions() -> None:
     torchvision = pytest.importorskip("torchvision")
-    theirs = fill(torchvision.models.resnet50(weights=None)).eval()
+    reference = fill(torchvision.models.resnet50(weights=None)).eval()
     ours = ResNet50().eval()
-    ours.load(theirs.state_dict())
-    theirs.fc = nn.Identity()
+    ours.load(reference.state_dict())
+    reference.fc = nn.Identity()
     x = images(2, 64)
     with torch.no_grad():
-        expected = theirs(x)
+        expected = reference(x)
         found = ours(x)
     assert found.shape == (2, 2048)
     assert found.min() >= 0
@@ -108,9 +108,9 @@ def test_vgg19_equals_torchvisions_layers_to_28() -> None:
     torchvision = pytest.importorskip("torchvision")
     layout = [64, 64, "M", 128, 128, "M", 256, 256, 256, 256, "M", 512, 512, 512, 512, "M", 512, 512, 512, 512, "M"]
     features = torchvision.models.vgg.make_layers(layout)  # all 37 layers, without the 120 million of the classifier
-    theirs = fill(nn.ModuleDict({"features": features})).eval()
+    reference = fill(nn.ModuleDict({"features": features})).eval()
     ours = VGG19Features().eval()
-    ours.load({**theirs.state_dict(), "classifier.0.weight": torch.zeros(1)})
+    ours.load({**reference.state_dict(), "classifier.0.weight": torch.zeros(1)})
     x = images(2, 32)
     with torch.no_grad():
         expected = features[:29](x)

@@ -1,4 +1,4 @@
-"""CatS-UDT: the step term by term, its options, the draws by cluster, inference, and the traps of the specification."""
+"""CatS-UDT: the step term by term, its options, the draws by cluster, inference, and the traps."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def batch() -> Batch:
 
 
 def discriminator_losses(m: CatsUDT, b: Batch, s: Tensor) -> dict[str, Tensor]:
-    """Section 4.7, D."""
+    """Discriminator losses written out."""
     with torch.no_grad():
         fake = m.generator(b.x_source, s)
     x = b.x_source.clone().requires_grad_()
@@ -73,7 +73,7 @@ def discriminator_losses(m: CatsUDT, b: Batch, s: Tensor) -> dict[str, Tensor]:
 
 
 def generator_losses(m: CatsUDT, b: Batch, s: Tensor, s2: Tensor) -> dict[str, Tensor]:
-    """Section 4.7, G: everything with a graph but the second image; the style term in the *source's* head."""
+    """Generator losses: everything with a graph but the second image; the style term in the *source's* head."""
     fake = m.generator(b.x_source, s)
     back = m.generator(fake, m.style_encoder(b.x_source, b.cluster, b.d_source))
     logits, classes = m.discriminator(fake, b.d_target)
@@ -110,8 +110,8 @@ def test_four_phases_hold_the_terms_of_the_objective_and_their_gradients() -> No
         for name, value in losses.items():
             torch.testing.assert_close(phase.losses[name], value, rtol=0, atol=1e-12)
         networks = [getattr(m, name) for name in trains]
-        for ours, theirs in zip(gradients(dict(phase.losses), networks), gradients(losses, networks), strict=True):
-            torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-9)
+        for ours, original in zip(gradients(dict(phase.losses), networks), gradients(losses, networks), strict=True):
+            torch.testing.assert_close(ours, original, rtol=0, atol=1e-9)
 
 
 @pytest.mark.parametrize(
@@ -390,9 +390,9 @@ def test_every_variant_can_be_built_from_every_preset(name: str, preset: str, ki
     """And differs from the method itself in what it is named for."""
     known, size = registered(), {"quick": {"digits": 16, "pictures": 32}, "paper": {"digits": 32, "pictures": 256}}
 
-    def config(of: str) -> CatsUDTConfig:
+    def config(item: str) -> CatsUDTConfig:
         base = PRESETS[preset][kind]
-        return resolve_config(CatsUDT, of, *layers(CatsUDT, of, base, {}, data_kind), {"clusters": 5})
+        return resolve_config(CatsUDT, item, *layers(CatsUDT, item, base, {}, data_kind), {"clusters": 5})
 
     with torch.device("meta"):
         built = CatsUDT(config(name), size[preset][kind])
@@ -400,7 +400,7 @@ def test_every_variant_can_be_built_from_every_preset(name: str, preset: str, ki
     photographs = (preset, kind, data_kind) == ("quick", "pictures", "real") and name != "cats_udt:moco"
     weak = photographs or name in ("cats_udt:vgg", "cats_udt:content_vgg")
     assert built.supervision == ("weak" if weak else "none")
-    plain, own = (flat_values(config(of)) for of in ("cats_udt", name))
+    plain, own = (flat_values(config(item)) for item in ("cats_udt", name))
     assert {key for key in own if own[key] != plain[key]} <= set(known[name].settings)
     assert (name == "cats_udt") == (own == plain)
 

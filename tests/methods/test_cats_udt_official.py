@@ -1,7 +1,7 @@
 """CatS-UDT's translator against the official code's numbers: parameter counts, keys, losses and gradient norms.
 
-The numbers are those of the specification (sections 5, 10 and 11): the official networks and losses were run with
-weights and inputs that follow from a formula (`determined.py`).
+The numbers were recorded from the official networks and losses, run with weights and inputs that follow from a formula
+(`determined.py`).
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ def test_keys_are_the_official_ones() -> None:
 
 
 def official_batch() -> Batch:
-    """Section 11: B = 2, every lambda 1, lambda_ds 2."""
+    """A stated case: B = 2, every lambda 1, lambda_ds 2."""
     images = [numbers(tag, 2, 3, 32, 32) for tag in (0, 5, 6)]
     return Batch(
         x_source=images[0], d_source=torch.tensor([0, 1]), cluster=torch.tensor([3, 1]), x_ref=images[1],

@@ -1,4 +1,4 @@
-"""CycleGAN: the networks against an independent forward pass, the objective term by term, every trap of the spec."""
+"""CycleGAN: the networks against an independent forward pass, the objective term by term, every trap."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def instance_norm(x: Tensor) -> Tensor:
 
 
 def reference_generator(state: dict[str, Tensor], x: Tensor, blocks: int) -> Tensor:
-    """The table of the spec's section 2, with the official indices."""
+    """The generator's layers with the official indices."""
 
     def weights(i: str) -> tuple[Tensor, Tensor]:
         return state[f"model.{i}.weight"], state[f"model.{i}.bias"]
@@ -90,7 +90,7 @@ def reference_generator(state: dict[str, Tensor], x: Tensor, blocks: int) -> Ten
 
 
 def reference_discriminator(state: dict[str, Tensor], x: Tensor, layers: int) -> Tensor:
-    """The spec's section 3: keys 0, 2, 5, 8, 11 for three layers."""
+    """The discriminator's layers: keys 0, 2, 5, 8, 11 for three of them."""
     keys = [0, *range(2, 2 + 3 * layers, 3), 2 + 3 * layers]
     for number, i in enumerate(keys):
         stride = 2 if number < layers else 1
@@ -183,7 +183,7 @@ def test_without_a_pool_the_fresh_fakes_are_judged() -> None:
 
 
 def by_hand(built: CycleGAN, given: Batch) -> dict[str, Tensor]:
-    """Generator losses as section 5 of the spec writes them, one forward pass per term."""
+    """Generator losses written out, one forward pass per term."""
     g_a, g_b, d_a, d_b = built.generator_ab, built.generator_ba, built.discriminator_b, built.discriminator_a
     a, b = given.real_a, given.real_b
     return {

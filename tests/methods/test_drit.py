@@ -1,4 +1,4 @@
-"""DRIT++: the objective term by term, the order of the steps, the draws and inference, with every trap of the spec."""
+"""DRIT++: the objective term by term, the order of the steps, the draws and inference, with every trap."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def batch(dtype: torch.dtype = torch.float64) -> Batch:
 
 
 def bce(maps: list[Tensor] | Tensor, label: float) -> Tensor:
-    """Section 7: cross-entropy on the sigmoid, mean per scale, summed over scales."""
+    """The adversarial loss: cross-entropy on the sigmoid, mean per scale, summed over scales."""
     maps = maps if isinstance(maps, list) else [maps]
     return torch.stack([F.binary_cross_entropy(m.sigmoid(), torch.full_like(m, label)) for m in maps]).sum()
 
@@ -61,7 +61,7 @@ def own_content_losses(m: DRIT, b: Batch, minibatch: int) -> dict[str, Tensor]:
 
 
 def fakes(m: DRIT, b: Batch) -> dict[str, Tensor]:
-    """The forward pass of section 7, one call per image."""
+    """The forward pass of the generators' losses, one call per image."""
     c_a, c_b = contents(m, b.encoded_a, b.encoded_b, b.encoded_noise)
     z_a, prior_a = m.attribute_encoder(b.encoded_a, 0, b.encoded_eps[0])
     z_b, prior_b = m.attribute_encoder(b.encoded_b, 1, b.encoded_eps[1])
@@ -149,8 +149,8 @@ def test_phases_hold_the_terms_of_the_objective_and_their_gradients(attribute: s
         for name in trains:
             weights = list(getattr(m, name).parameters())
             ours = torch.autograd.grad(total(dict(phase.losses)), weights, retain_graph=True, allow_unused=True)
-            theirs = torch.autograd.grad(total(losses), weights, retain_graph=True, allow_unused=True)
-            for ours_one, theirs_one in zip(ours, theirs, strict=True):
+            reference = torch.autograd.grad(total(losses), weights, retain_graph=True, allow_unused=True)
+            for ours_one, theirs_one in zip(ours, reference, strict=True):
                 assert (ours_one is None) == (theirs_one is None)
                 if theirs_one is not None:
                     limit = 1e-9 * max(1.0, theirs_one.abs().max().item())

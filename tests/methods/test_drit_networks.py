@@ -1,4 +1,4 @@
-"""DRIT's networks: parameter counts, official keys, and an independent forward pass from the specification's tables."""
+"""DRIT's networks: parameter counts, official keys, and an independent forward pass from the tables of layers."""
 
 from __future__ import annotations
 
@@ -62,7 +62,6 @@ def test_published_parameter_counts(attribute: str, encoder: int, generator: int
 
 
 def test_parameter_counts_at_32_px() -> None:
-    """The specification's section 11."""
     with torch.device("meta"):
         assert count(Discriminator(64, scales=2, layers=4)) == 5_514_114
         assert count(Discriminator(64, scales=3, layers=3)) == 1_977_411
@@ -185,7 +184,7 @@ def beside(x: Tensor, z: Tensor) -> Tensor:
 
 
 def content(s: State, x: Tensor, letter: str) -> Tensor:
-    """Section 2, without the noise."""
+    """The content encoder's layers, without the noise."""
     h = leaky(convolve(s, f"conv{letter}.0.model.1", x, pad=3), 0.01)
     for i in (1, 2):
         h = instance_norm(convolve(s, f"conv{letter}.{i}.model.1", h, stride=2, pad=1)).relu()
@@ -195,7 +194,7 @@ def content(s: State, x: Tensor, letter: str) -> Tensor:
 
 
 def concat_attribute(s: State, x: Tensor, letter: str) -> tuple[Tensor, Tensor]:
-    """Section 3: mean and log-variance."""
+    """The attribute encoder's layers: mean and log-variance."""
     h = convolve(s, f"conv_{letter}.1", x, stride=2, pad=1)
     for i in (2, 3, 4):
         key = f"conv_{letter}.{i}"
@@ -215,7 +214,7 @@ def feature_wise_attribute(s: State, x: Tensor, letter: str) -> Tensor:
 
 
 def concat_generator(s: State, h: Tensor, z: Tensor, letter: str) -> Tensor:
-    """Section 4."""
+    """The generator's layers."""
     h = beside(res(s, "dec_share.0", h), z)
     for i in range(3):
         h = res(s, f"dec{letter}1.{i}", h)
@@ -242,7 +241,7 @@ def feature_wise_generator(s: State, h: Tensor, z: Tensor, letter: str) -> Tenso
 
 
 def image_discriminator(s: State, x: Tensor, scales: int, layers: int) -> list[Tensor]:
-    """Section 5; the average over the 3x3 places that are inside the image."""
+    """The discriminator's layers; the average over the 3x3 places that are inside the image."""
     maps = []
     for scale in range(scales):
         h = x
@@ -269,8 +268,8 @@ def test_content_encoder_equals_the_table(size: int) -> None:
     close(network(a, 0), expected[0])
     close(network(b, 1), expected[1])
     assert isinstance(network, ContentEncoder)
-    for ours, theirs in zip(network.both(a, b), expected, strict=True):
-        close(ours, theirs)
+    for ours, reference in zip(network.both(a, b), expected, strict=True):
+        close(ours, reference)
 
 
 @pytest.mark.parametrize("size", [16, 36])
@@ -322,8 +321,8 @@ def test_image_discriminator_equals_the_table(size: int, scales: int, layers: in
     sides = {(216, 3, 4): [13, 6, 3], (32, 2, 4): [2, 1], (32, 3, 3): [4, 2, 1], (16, 2, 3): [2, 1]}
     maps = network(x)
     assert [m.shape for m in maps] == [(1, 1, side, side) for side in sides[size, scales, layers]]
-    for ours, theirs in zip(maps, expected, strict=True):
-        close(ours, theirs)
+    for ours, reference in zip(maps, expected, strict=True):
+        close(ours, reference)
 
 
 @pytest.mark.parametrize(("side", "logits"), [(54, 1), (64, 2)])

@@ -1,4 +1,4 @@
-"""EGSC-IT: images and losses against a plain forward pass written from the specification, its traps, and stage 1."""
+"""EGSC-IT: images and losses against a plain forward pass, the traps, and stage 1."""
 
 from __future__ import annotations
 
@@ -73,11 +73,11 @@ def batch(config: EGSCITConfig = SMALL, size: int = SIZE) -> Batch:
     )
 
 
-# ------------------------------------------------------------------------- the specification, one image at a time
+# --------------------------------------------------------------------- a plain forward pass, one image at a time
 
 
 def reference_step(h: Tensor, source: Tensor, exemplar: Tensor) -> Tensor:
-    """Section 3: soft mask of the source, then the exemplar's mean as gain and its variance as shift."""
+    """Transfer of style: soft mask of the source, then the exemplar's mean as gain and its variance as shift."""
     x = h * (0.5 + 0.5 / (1 + (-source).exp()))
 
     def moments(features: Tensor) -> tuple[Tensor, Tensor]:
@@ -132,7 +132,7 @@ class Reference:
         return found
 
     def generator_losses(self) -> dict[str, float]:
-        """Section 5."""
+        """Generator losses written out, as floats."""
         c, distance = self.built.config, lambda x, y: (x - y).abs().mean()
 
         def grams(x: Tensor) -> list[Tensor]:
@@ -186,7 +186,7 @@ def values(phase: Phase) -> dict[str, float]:
 
 
 @pytest.mark.parametrize("stages", [1, 3])
-def test_every_phase_holds_the_terms_of_the_specification(stages: int) -> None:
+def test_every_phase_holds_the_terms_of_the_plain_forward_pass(stages: int) -> None:
     """Translations, reconstructions and cycles enter by their losses: float64, relative 1e-10."""
     config = replace(SMALL, stages=stages)
     built, given = method(config), batch(config)
@@ -203,7 +203,7 @@ def test_every_phase_holds_the_terms_of_the_specification(stages: int) -> None:
 
 
 @pytest.mark.parametrize("stages", [1, 3])
-def test_translations_equal_the_specification_with_the_fixed_noise(stages: int) -> None:
+def test_translations_equal_the_plain_forward_pass_with_the_fixed_noise(stages: int) -> None:
     built = method(replace(SMALL, stages=stages))
     a, b = numbers(1, 2, 3, SIZE, SIZE), numbers(2, 2, 3, SIZE, SIZE)
     noise = built.noise.flatten().expand(4, -1)
@@ -511,8 +511,8 @@ def prepared(config: EGSCITConfig = SMALL) -> tuple[EGSCIT, list[Autoencoders]]:
 
 def test_prepare_keeps_the_encoders_of_stage_1_and_the_classifier_apart() -> None:
     built, (stage,) = prepared()
-    for own, theirs in ((built.features_a, stage.autoencoder_a), (built.features_b, stage.autoencoder_b)):
-        for key, value in theirs.encoder.state_dict().items():
+    for own, expected in ((built.features_a, stage.autoencoder_a), (built.features_b, stage.autoencoder_b)):
+        for key, value in expected.encoder.state_dict().items():
             assert torch.equal(own.state_dict()[key], value)
     names = {key.partition(".")[0] for key in built.state_dict()}
     assert names == {*NETWORKS, *DISCRIMINATORS, "features_a", "features_b", "noise"}
@@ -543,7 +543,7 @@ def stage(seed: int = 0, **changes: Any) -> Autoencoders:
     return Autoencoders(replace(SMALL, **changes).of_autoencoders, domains(SIZE))
 
 
-def test_stage_1_holds_the_terms_of_the_specification() -> None:
+def test_stage_1_holds_the_terms_of_the_plain_forward_pass() -> None:
     """Networks are checked elsewhere; here the weights, the order, and what each step sees (relative 1e-5)."""
     built = stage(crop_probability=0.0, flip=False)
     rng, again = torch.Generator().manual_seed(3), torch.Generator().manual_seed(3)

@@ -1,4 +1,4 @@
-"""EGSC-IT's networks against plain functions written from the specification's tables, and its checkpoints."""
+"""EGSC-IT's networks against plain functions written from the tables of layers, and its checkpoints."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def same_deconvolution(x: np.ndarray, kernel: np.ndarray, bias: np.ndarray) -> n
 
 
 def reference_encoder(state: State, x: Tensor, stages: int) -> Tensor:
-    """Section 2: k7, then k3 of stride 2, leaky ReLU after each; three residual blocks."""
+    """The encoder's layers: k7, then k3 of stride 2, leaky ReLU after each; three residual blocks."""
     x = leaky(reflected(state, "conv_0", x))
     for i in range(1, stages):
         x = leaky(reflected(state, f"conv_{i}", x, stride=2))
@@ -69,7 +69,7 @@ def reference_encoder(state: State, x: Tensor, stages: int) -> Tensor:
 
 
 def reference_generator(state: State, x: Tensor, stages: int) -> Tensor:
-    """Section 2, after the mask and style step."""
+    """The generator's layers after the mask and style step."""
     for i in range(3):
         x = residual_block(state, f"resblock_{i}", x)
     for i in range(stages - 1):
@@ -80,7 +80,7 @@ def reference_generator(state: State, x: Tensor, stages: int) -> Tensor:
 
 
 def reference_discriminator(state: State, x: Tensor, layers: int) -> Tensor:
-    """Section 2: "same" zero padding, doubled activations, affine instance norm between them, a leaky score."""
+    """The discriminator: "same" zero padding, doubled activations, affine instance norm between them, a leaky score."""
     for i in range(layers):
         height, width = x.shape[2:]
         down, across = (4 - 2 if side % 2 == 0 else 4 - 1 for side in (height, width))  # what "same" pads in all

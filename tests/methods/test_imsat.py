@@ -1,4 +1,4 @@
-"""IMSAT: networks and penalty against the specification's numbers, the step term by term, the transformation."""
+"""IMSAT: networks and penalty against stated numbers, the step term by term, the transformation."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def parameters(network: nn.Module) -> int:
 
 
 def purity(clusters: Tensor, labels: Tensor) -> float:
-    """Share of the images that have the most frequent label of their cluster (section 1.4)."""
+    """Share of the images that have the most frequent label of their cluster."""
     found = [labels[clusters == cluster].bincount().max().item() for cluster in clusters.unique()]
     return sum(found) / len(labels)
 
@@ -87,7 +87,7 @@ def test_keys_and_shapes_are_the_official_ones() -> None:
 
 
 def encoder_by_hand(weights: dict[str, Tensor], x: Tensor, training: bool) -> Tensor:
-    """Section 1.2's table, layer by layer, in float64; batch norm and pooling written out."""
+    """The classifier's layers one by one, in float64; batch norm and pooling written out."""
     last = max(int(key.split(".")[1]) for key in weights)
     for place in range(0, last, 4):
         padding = 1 if place == 0 else (weights[f"x.{place}.weight"].shape[-1] - 1) // 2
@@ -114,7 +114,7 @@ def critic_by_hand(weights: dict[str, Tensor], v: Tensor) -> Tensor:
 
 @pytest.mark.parametrize("size", [16, 32, 64])
 def test_networks_are_the_tables_layers(size: int) -> None:
-    """On section 11's inputs and weights, in float64, in eval and in train mode; at other sizes, too."""
+    """On determined inputs and weights, in float64, in eval and in train mode; at other sizes, too."""
     network, critic = fill(ClusterNetwork(size, 10, 12)), fill(Critic(10, 16))
     x, v = (numbers(7, 4, 3, size, size) + 1) / 2, numbers(8, 4, 10)
     for training in (False, True):
@@ -132,7 +132,7 @@ def test_an_image_size_that_does_not_fit_is_refused(size: int) -> None:
 # ---------------------------------------------------------------------------------------------- the objective
 
 
-def test_gradient_penalty_is_the_specifications_to_the_last_digit() -> None:
+def test_gradient_penalty_is_the_stated_one_to_the_last_digit() -> None:
     critic = fill(Critic(10, 512))
     outputs, one_hot = 3 * numbers(8, 4, 10), torch.eye(10, dtype=torch.float64)[[1, 5, 0, 9]]
     alpha = torch.full((4,), 0.3, dtype=torch.float64)
@@ -162,7 +162,7 @@ def test_gradient_penalty_of_a_linear_critic_is_one_sided() -> None:
 
 
 def losses_by_hand(method: IMSAT, rng: torch.Generator, softmax: bool = False) -> list[dict[str, Tensor]]:
-    """Section 1.3, with the draws in the order of the step; weights as they are, in float64 with a graph."""
+    """The losses of a step, with its draws in their order; weights as they are, in float64 with a graph."""
     c, b = method.config, method.config.batch_size
     encoder = {k: v.detach().double().requires_grad_(v.is_floating_point()) for k, v in stored(method.encoder).items()}
     critic = {k: v.detach().double().requires_grad_() for k, v in stored(method.critic).items()}

@@ -63,11 +63,11 @@ def test_convolutions_that_resample_equal_the_two_operations(fast: Any, slow: An
     convolution = fill(nn.Conv2d(3, 5, 3, padding=1, bias=bias).double())
     names = [f"convolution.{name}" for name, _ in convolution.named_parameters()]
 
-    def of(function: Any) -> Callable[..., Tensor]:
+    def item(function: Any) -> Callable[..., Tensor]:
         composed = Composed(convolution, function)
         return lambda x, *given: torch.func.functional_call(composed, dict(zip(names, given, strict=True)), (x,))
 
-    same(of(fast), of(slow), numbers(1, 2, 3, size, size), *(p.detach() for p in convolution.parameters()))
+    same(item(fast), item(slow), numbers(1, 2, 3, size, size), *(p.detach() for p in convolution.parameters()))
 
 
 class Composed(nn.Module):
@@ -102,8 +102,8 @@ def test_instance_norm_in_float32_is_as_exact_as_pytorchs() -> None:
     """Against float64; a channel 100 standard deviations from 0 loses two digits of seven."""
     x = numbers(1, 2, 8, 32, 32) + 100
     exact = F.instance_norm(x)
-    ours, theirs = ((norm(x.float()).double() - exact).abs().max() for norm in (instance_norm, F.instance_norm))
-    assert ours < max(2 * theirs, 1e-5)
+    ours, expected = ((norm(x.float()).double() - exact).abs().max() for norm in (instance_norm, F.instance_norm))
+    assert ours < max(2 * expected, 1e-5)
 
 
 def test_images_do_not_depend_on_each_other() -> None:
@@ -117,10 +117,10 @@ def test_images_do_not_depend_on_each_other() -> None:
 
 def test_instance_norm_module_has_the_keys_of_pytorchs() -> None:
     for affine in (False, True):
-        ours, theirs = InstanceNorm(4, affine=affine), nn.InstanceNorm2d(4, affine=affine)
-        assert ours.state_dict().keys() == theirs.state_dict().keys()
+        ours, expected = InstanceNorm(4, affine=affine), nn.InstanceNorm2d(4, affine=affine)
+        assert ours.state_dict().keys() == expected.state_dict().keys()
         x = numbers(1, 2, 4, 6, 6).float()
-        torch.testing.assert_close(ours(x), theirs(x))
+        torch.testing.assert_close(ours(x), expected(x))
 
 
 def test_half_precision_scales_do_not_widen_or_break_a_norm() -> None:

@@ -1,4 +1,4 @@
-"""MUNIT: the objective term by term, schedule, draws, inference and official checkpoints, with the spec's traps."""
+"""MUNIT: the objective term by term, schedule, draws, inference and official checkpoints, with their traps."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def distance(x: Tensor, y: Tensor) -> Tensor:
 
 
 def discriminator_losses(m: MUNIT, given: Batch) -> dict[str, Tensor]:
-    """Section 5, D: both images are encoded here, and the fakes have styles of their own."""
+    """Discriminator losses: both images are encoded here, and the fakes have styles of their own."""
     x_ba = m.generator_a.decode(m.generator_b.enc_content(given.real_b), given.judged_style_a).detach()
     x_ab = m.generator_b.decode(m.generator_a.enc_content(given.real_a), given.judged_style_b).detach()
     return {
@@ -63,7 +63,7 @@ def discriminator_losses(m: MUNIT, given: Batch) -> dict[str, Tensor]:
 
 
 def generator_losses(m: MUNIT, given: Batch) -> dict[str, Tensor]:
-    """Section 5, G: one forward pass per term, nothing detached."""
+    """Generator losses: one forward pass per term, nothing detached."""
     a, b = m.generator_a, m.generator_b
     x_a, x_b = given.real_a, given.real_b
     c_a, c_b = a.enc_content(x_a), b.enc_content(x_b)
@@ -109,8 +109,8 @@ def test_both_phases_hold_the_terms_of_the_objective_and_their_gradients(config:
             torch.testing.assert_close(phase.losses[name], value, rtol=0, atol=1e-10)
         networks = [getattr(m, name) for name in trains]
         pairs = zip(gradients(dict(phase.losses), networks), gradients(losses, networks), strict=True)
-        for ours, theirs in pairs:
-            torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-9)
+        for ours, reference in pairs:
+            torch.testing.assert_close(ours, reference, rtol=0, atol=1e-9)
 
 
 def test_generators_meet_the_discriminators_after_their_step() -> None:

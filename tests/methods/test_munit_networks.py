@@ -35,7 +35,6 @@ def small(blocks: int = 2, width: int = 3) -> Generator:
 
 
 def test_published_parameter_counts() -> None:
-    """Every row of the specification's table."""
     with torch.device("meta"):
         built = MUNIT(MUNITConfig(), 256)
     generator = built.generator_b
@@ -202,8 +201,8 @@ def test_discriminator_equals_the_table(size: int, layers: int, scales: int, sid
     expected = reference_discriminator(network.state_dict(), x, layers, scales)
     maps = network(x)
     assert [scores.shape for scores in maps] == [(2, 1, side, side) for side in sides]
-    for ours, theirs in zip(maps, expected, strict=True):
-        close(ours, theirs)
+    for ours, reference in zip(maps, expected, strict=True):
+        close(ours, reference)
 
 
 # -------------------------------------------------------------------------------------------------- the traps, by value

@@ -77,8 +77,8 @@ def test_default_is_scikit_learns_sigmoid_kernel() -> None:
     """The same partition as the original's call: affinity by name, gamma 1.7, raw features."""
     sklearn_cluster = pytest.importorskip("sklearn.cluster")
     features = (np.abs(numbers(3, 60, 4).numpy()) * 0.4).astype(np.float32)  # no clear clusters: any change shows
-    theirs = sklearn_cluster.SpectralClustering(4, gamma=1.7, affinity="sigmoid", random_state=7)
-    expected = in_order_of_appearance(theirs.fit_predict(features.astype(np.float64)))
+    reference = sklearn_cluster.SpectralClustering(4, gamma=1.7, affinity="sigmoid", random_state=7)
+    expected = in_order_of_appearance(reference.fit_predict(features.astype(np.float64)))
     labels, _ = cluster(features, 4, SpectralConfig(), 7)
     assert np.array_equal(labels, expected)
     other, _ = cluster(features, 4, SpectralConfig(gamma=0.2), 7)
@@ -88,10 +88,10 @@ def test_default_is_scikit_learns_sigmoid_kernel() -> None:
 def test_nearest_neighbours_are_scikit_learns() -> None:
     sklearn_cluster = pytest.importorskip("sklearn.cluster")
     features, _ = rings(40)
-    theirs = sklearn_cluster.SpectralClustering(4, affinity="nearest_neighbors", n_neighbors=8, random_state=7)
+    reference = sklearn_cluster.SpectralClustering(4, affinity="nearest_neighbors", n_neighbors=8, random_state=7)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        expected = in_order_of_appearance(theirs.fit_predict(features.astype(np.float64)))
+        expected = in_order_of_appearance(reference.fit_predict(features.astype(np.float64)))
     config = SpectralConfig(affinity="nearest_neighbors", neighbors=8)
     assert np.array_equal(cluster(features, 4, config, 7)[0], expected)
 

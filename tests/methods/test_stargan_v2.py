@@ -1,4 +1,4 @@
-"""StarGAN v2: the objective term by term, the schedule, the draws and inference, with every trap of the spec."""
+"""StarGAN v2: the objective term by term, the schedule, the draws and inference, with every trap."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def batch(dtype: torch.dtype = torch.float32) -> Batch:
 
 
 def discriminator_losses(m: StarGANv2, b: Batch, s: Tensor) -> dict[str, Tensor]:
-    """Section 7, D; `s` from F or E."""
+    """Discriminator losses written out; `s` from F or E."""
     with torch.no_grad():
         fake = m.generator(b.x_source, s)
     x = b.x_source.clone().requires_grad_()
@@ -61,7 +61,7 @@ def discriminator_losses(m: StarGANv2, b: Batch, s: Tensor) -> dict[str, Tensor]
 
 
 def generator_losses(m: StarGANv2, b: Batch, s: Tensor, s2: Tensor) -> dict[str, Tensor]:
-    """Section 7, G: everything with a graph but the second image."""
+    """Generator losses written out: everything with a graph but the second image."""
     fake = m.generator(b.x_source, s)
     back = m.generator(fake, m.style_encoder(b.x_source, b.y_source))
     logits = m.discriminator(fake, b.y_target)
@@ -101,8 +101,8 @@ def test_four_phases_hold_the_terms_of_the_objective_and_their_gradients() -> No
             torch.testing.assert_close(phase.losses[name], value, rtol=0, atol=1e-12)
         networks = [getattr(m, name) for name in trains]
         pairs = zip(gradients(dict(phase.losses), networks), gradients(losses, networks), strict=True)
-        for ours, theirs in pairs:
-            torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-9)
+        for ours, original in pairs:
+            torch.testing.assert_close(ours, original, rtol=0, atol=1e-9)
 
 
 def test_weights_multiply_their_terms() -> None:

@@ -99,7 +99,7 @@ def up(state: dict[str, Tensor], key: str, x: Tensor, s: Tensor, double: bool) -
 
 
 def reference_generator(state: dict[str, Tensor], x: Tensor, s: Tensor, downs: int, middle: int) -> Tensor:
-    """The spec's section 2; no tanh."""
+    """The generator's table of layers; no tanh."""
     h = convolve(state, "from_rgb", x)
     for i in range(downs + middle):
         h = down(state, f"encode.{i}", h, normalised=True, halve=i < downs)

@@ -8,7 +8,7 @@ import pytest
 
 from bench.core.errors import BenchError
 from bench.reporting.claims.claims import ADAPTED, CLAIMS, CLUSTERED, FID, SWEEP
-from bench.reporting.claims.formula import Claim, Pair, Subject, chain, comparisons, leaves
+from bench.reporting.claims.formula import Claim, ClaimSubject, Pair, chain, comparisons, leaves
 from bench.reporting.claims.published_check import printed
 from bench.reporting.claims.run import OF_PAPER, claims_about
 from bench.reporting.paper.published import published
@@ -42,8 +42,8 @@ def pairs(claim: Claim) -> list[Pair]:
     return [] if claim.formula is None else list(leaves(claim.formula))
 
 
-def subjects(claim: Claim) -> set[Subject]:
-    return {side for pair in pairs(claim) for side in (pair.better, pair.than) if isinstance(side, Subject)}
+def subjects(claim: Claim) -> set[ClaimSubject]:
+    return {side for pair in pairs(claim) for side in (pair.better, pair.than) if isinstance(side, ClaimSubject)}
 
 
 def test_names_are_unique() -> None:
@@ -59,7 +59,7 @@ def test_what_a_claim_refers_to_exists(claim: Claim) -> None:
         for candidate in subject.candidates:
             assert candidate.method in (STAGES.values() if candidate.is_stage else registered())
             assert {key.partition(".")[0] for key, _ in candidate.settings} <= keys
-    is_stage = any(subject.own.is_stage for subject in subjects(claim))
+    is_stage = any(subject.first.is_stage for subject in subjects(claim))
     for place in claim.places:
         assert place in ([(0,), (1,)] if is_stage else task.directions)
     for name in claim.measure.protocols:
@@ -115,7 +115,7 @@ def test_levels_are_the_published_ones(claim: Claim) -> None:
 
 def test_margins_count_in_published_values() -> None:
     order = BY_NAME["mnist2svhn", "accuracy-order"]
-    assert isinstance(pairs(order)[0].than, Subject)
+    assert isinstance(pairs(order)[0].than, ClaimSubject)
     # 95.63 - 47.72 = 47.91
     for margin, answer in ((47.9, "yes"), (47.92, "no")):
         formula = chain([pairs(order)[0].better], [pairs(order)[0].than], first_by=margin)
@@ -125,16 +125,16 @@ def test_margins_count_in_published_values() -> None:
 def test_one_value_that_is_not_printed_leaves_a_claim_open_unless_another_is_against_it() -> None:
     whole = BY_NAME["mnist2svhn", "accuracy"]
     (pair, *_) = pairs(whole)
-    other = Subject((replace(pair.better.own, method="cats_udt:none"),))
+    other = ClaimSubject((replace(pair.better.first, method="cats_udt:none"),))
     assert pair.than != other
-    assert isinstance(pair.than, Subject)
+    assert isinstance(pair.than, ClaimSubject)
     assert printed(replace(whole, formula=chain([pair.better], [pair.than, other]))).answer == "not printed"
     assert printed(replace(whole, formula=chain([pair.than], [pair.better, other]))).answer == "no"
 
 
 def test_what_is_compared_stands_in_the_comparison() -> None:
     told = {
-        (claim.task, claim.name): [of.told() for of in leaves(found)]
+        (claim.task, claim.name): [of.sentence() for of in leaves(found)]
         for claim in CLAIMS
         if (found := comparisons(claim, get_task(claim.task).domains, get_task(claim.task).classes)) is not None
     }

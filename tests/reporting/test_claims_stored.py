@@ -1,4 +1,4 @@
-"""Claims judged on a results folder: whose trainings count, by which protocol, in which setting; and how it is told."""
+"""Claims decided on a results folder: whose trainings count, by which protocol, in which setting, and the text."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from table_checks import check_latex, compile_latex, parse_html
 
 from bench.core.errors import BenchError
 from bench.reporting.claims.claims import SWEEP
-from bench.reporting.claims.command import ClaimsRequest, judge_claims
-from bench.reporting.claims.run import Judged, run_claims
+from bench.reporting.claims.command import ClaimsRequest, decide_claims
+from bench.reporting.claims.run import DecidedClaim, run_claims
 from bench.reporting.tables.as_csv import HEADER
 from bench.reporting.tables.render import FORMATS
 from bench.spec.run_spec import Budget
@@ -30,18 +30,18 @@ REQUEST = {
 }  # fmt: skip
 
 
-def judged(root: Path, task: str = "mnist2svhn") -> dict[str, Judged]:
+def decided(root: Path, task: str = "mnist2svhn") -> dict[str, DecidedClaim]:
     """Of the one setting that there is."""
-    (judgement,) = run_claims(root, get_task(task))
-    return {of.claim.name: of for of in judgement.judged}
+    (decisions,) = run_claims(root, get_task(task))
+    return {of.claim.name: of for of in decisions.decided}
 
 
-def outcome(of: Judged) -> str:
+def outcome(of: DecidedClaim) -> str:
     assert of.verdict is not None
     return of.verdict.outcome
 
 
-def whys(of: Judged) -> set[str]:
+def whys(of: DecidedClaim) -> set[str]:
     assert of.verdict is not None
     return {part.why for part in of.verdict.parts.values()}
 
@@ -53,7 +53,7 @@ def accuracies(seed: int, forward: float, back: float, fid: float | None = None)
 
 
 def shown(capsys: pytest.CaptureFixture[str], root: Path, **changes: Any) -> str:
-    assert judge_claims(ClaimsRequest(**{**REQUEST, "results": root, **changes})) == 0
+    assert decide_claims(ClaimsRequest(**{**REQUEST, "results": root, **changes})) == 0
     return capsys.readouterr().out
 
 
@@ -77,15 +77,15 @@ def test_the_methods_as_the_preset_trains_them_are_judged(tmp_path: Path) -> Non
             store(tmp_path, name, accuracies(seed, 10 + 12 * i, 20), seed)
         # a setting of somebody's own is another method
         store(tmp_path, "cats_udt", accuracies(seed, 5, 5), seed, changed={"lambda_cyc": 3.0})
-    found = judged(tmp_path)
+    found = decided(tmp_path)
     assert outcome(found["accuracy"]) == "holds"
     # 12 points between each two of the chain, but 32 and not 20 to the last, and deviations of 1
     assert outcome(found["accuracy-order"]) == "holds"
     assert outcome(found["adapted-accuracy"]) == "cannot decide"
     assert whys(found["adapted-accuracy"]) == {"cats_udt:not_adapted: not measured"}
-    (judgement,) = run_claims(tmp_path, get_task("mnist2svhn"))
-    assert judgement.stored is not None
-    assert judgement.stored.left_out() == ["left out: cats_udt, 3 cells: other settings: lambda_cyc=3.0"]
+    (decisions,) = run_claims(tmp_path, get_task("mnist2svhn"))
+    assert decisions.stored is not None
+    assert decisions.stored.left_out() == ["left out: cats_udt, 3 cells: not the preset's settings: lambda_cyc=3.0"]
 
 
 def test_another_version_or_a_given_checkpoint_is_no_training_of_it(tmp_path: Path) -> None:
@@ -94,7 +94,7 @@ def test_another_version_or_a_given_checkpoint_is_no_training_of_it(tmp_path: Pa
         store(tmp_path, "cats_udt:not_adapted", accuracies(seed, 5, 5), seed, method_version=99)
         given = {"weights": f"abc{seed}", "budget": Budget("images", 0)}
         store(tmp_path, "cats_udt:not_adapted", accuracies(seed, 5, 5), seed, **given)
-    assert outcome(judged(tmp_path)["adapted-accuracy"]) == "cannot decide"
+    assert outcome(decided(tmp_path)["adapted-accuracy"]) == "cannot decide"
 
 
 def test_variants_are_paired_and_methods_are_not(tmp_path: Path) -> None:
@@ -102,7 +102,7 @@ def test_variants_are_paired_and_methods_are_not(tmp_path: Path) -> None:
         store(tmp_path, "cats_udt", accuracies(10 * seed, 70, 60), seed)
         store(tmp_path, "cats_udt:not_adapted", accuracies(10 * seed + seed, 64, 57), seed)
         store(tmp_path, "cyclegan", accuracies(10 * seed + seed, 64, 57), seed)
-    found = judged(tmp_path)
+    found = decided(tmp_path)
     assert outcome(found["adapted-accuracy"]) == "holds"
     assert {part.test for part in found["adapted-accuracy"].verdict.parts.values()} == {"paired t"}  # type: ignore[union-attr]
     tests = {part.test for part in found["accuracy"].verdict.parts.values()}  # type: ignore[union-attr]
@@ -115,12 +115,12 @@ def test_failures_count_crashes_and_running_cells_are_missing(tmp_path: Path) ->
     store(tmp_path, "cats_udt:not_adapted", seed=0, failed="loss is not finite")
     store(tmp_path, "cats_udt:not_adapted", seed=1, failed="KeyError: 'x'", step=None)
     store(tmp_path, "cats_udt:not_adapted", seed=2, state="running")
-    of = judged(tmp_path)["adapted-accuracy"]
+    of = decided(tmp_path)["adapted-accuracy"]
     assert outcome(of) == "cannot decide"
     assert whys(of) == {"cats_udt:not_adapted: 0/3 trainings have a value (crashed: KeyError: 'x')"}
     for seed in (3, 4):
         store(tmp_path, "cats_udt:not_adapted", seed=seed, failed="collapsed")
-    of = judged(tmp_path)["adapted-accuracy"]
+    of = decided(tmp_path)["adapted-accuracy"]
     assert outcome(of) == "holds"  # 3 of 3 above 3 failures: 1 of 20
     (side, _) = of.sides.values()
     assert side.than is not None
@@ -137,7 +137,7 @@ def test_styles_are_those_that_the_method_has_by_default(tmp_path: Path) -> None
         both = [record(f"accuracy-judge-v1 {at}", 99.0, encoder="0" * 12) for at in (M, S)]
         kept = json.loads(cell.metrics("noise").read_text())["records"]
         cell.metrics("noise").write_text(json.dumps({"schema": 2, "records": [*both, *kept]}))
-    assert outcome(judged(tmp_path)["adapted-accuracy"]) == "holds"
+    assert outcome(decided(tmp_path)["adapted-accuracy"]) == "holds"
 
 
 def test_a_value_of_another_judge_does_not_count(tmp_path: Path) -> None:
@@ -145,12 +145,12 @@ def test_a_value_of_another_judge_does_not_count(tmp_path: Path) -> None:
         store(tmp_path, "cats_udt", accuracies(seed, 90, 80), seed)
         values = [record(f"accuracy-judge-v1 {at}", 50.0 + seed, encoder="b" * 12) for at in (M, S)]
         store(tmp_path, "cats_udt:not_adapted", values[: 2 if seed else 0], seed)
-    of = judged(tmp_path)["adapted-accuracy"]
+    of = decided(tmp_path)["adapted-accuracy"]
     assert outcome(of) == "cannot decide"
     assert any("0/3 trainings have a value" in why for why in whys(of))
-    (judgement,) = run_claims(tmp_path, get_task("mnist2svhn"))
-    assert judgement.stored is not None
-    assert any("by other weights" in line for line in judgement.stored.left_out())
+    (decisions,) = run_claims(tmp_path, get_task("mnist2svhn"))
+    assert decisions.stored is not None
+    assert any("by other weights" in line for line in decisions.stored.left_out())
 
 
 # ------------------------------------------------------------------------------------------------------ protocols
@@ -163,9 +163,9 @@ def test_one_protocol_judges_a_claim_that_with_most_comparisons(tmp_path: Path) 
             if name in ("cats_udt", "cyclegan"):  # here CatS-UDT is worse, by the protocol nearest to the paper's
                 values |= {f"fid-pytorch-test-v1 {at}": 90.0 - 80 * i + seed for at in (M, S)}
             store(tmp_path, name, values, seed)
-    of = judged(tmp_path)["fid"]
+    of = decided(tmp_path)["fid"]
     assert (of.protocol, outcome(of)) == ("fid-judge-v1", "holds")
-    assert judged(tmp_path)["loss-fid"].protocol == "fid-pytorch-test-v1"  # of equal ones the nearest
+    assert decided(tmp_path)["loss-fid"].protocol == "fid-pytorch-test-v1"  # of equal ones the nearest
 
 
 def test_other_numbers_of_images_are_not_compared(tmp_path: Path) -> None:
@@ -173,7 +173,7 @@ def test_other_numbers_of_images_are_not_compared(tmp_path: Path) -> None:
         store(tmp_path, "cats_udt", accuracies(seed, 90, 80, 10), seed)
         values = [record(f"fid-judge-v1 {at}", 40.0 + seed, n=100) for at in (M, S)]
         store(tmp_path, "cats_udt:not_adapted", values, seed)
-    of = judged(tmp_path)["adapted-fid"]
+    of = decided(tmp_path)["adapted-fid"]
     assert outcome(of) == "cannot decide"
     assert whys(of) == {"other numbers of images (n = 50/200 and n = 100/200)"}
 
@@ -186,9 +186,9 @@ def test_missing_weights_are_the_reason(tmp_path: Path) -> None:
                 record("diversity-judge-v1 sketch->real", 0.2 + 0.01 * seed + 0.1 * (name == "cats_udt") * (1 + seed)),
             ]
             store(tmp_path, name, values, seed, "sketch2real")
-    of = judged(tmp_path, "sketch2real")["one-style"]
+    of = decided(tmp_path, "sketch2real")["one-style"]
     assert (of.protocol, outcome(of)) == ("diversity-judge-v1", "cannot decide")
-    less = judged(tmp_path, "sketch2real")["less-diverse-lpips"]
+    less = decided(tmp_path, "sketch2real")["less-diverse-lpips"]
     assert "cats_udt: 0/2 trainings have a value (not scored by lpips-across-v1)" in {
         reason for why in whys(less) for reason in why.split("; ")
     }
@@ -206,7 +206,7 @@ def test_the_sweep_is_of_cells_with_other_weights_of_the_loss(tmp_path: Path) ->
             # 2 as from a file: the same as 2.0
             changed = {} if value in (0, 1) else {"lambda_sem": int(value) if value == 2 else value}
             store(tmp_path, name, values, seed, changed=changed)
-    found = judged(tmp_path)
+    found = decided(tmp_path)
     assert outcome(found["weight-fid"]) == "holds"
     assert outcome(found["weight-accuracy"]) == "holds"
     assert len(found["weight-fid"].sides) == 10
@@ -217,7 +217,7 @@ def test_stages_are_judged_against_the_published_level(tmp_path: Path) -> None:
         store_stage(tmp_path, "imsat", {("mnist", "test"): 0.981 + off, ("mnist", "train"): 0.5}, seed)
         store_stage(tmp_path, "adaptation", {("mnist", "test"): 0.981 + off, ("svhn", "test"): 0.4 + off}, seed)
         store_stage(tmp_path, "imsat", {("mnist", "test"): 0.2 + off}, seed, changed={"space": "images"})
-    found = judged(tmp_path)
+    found = decided(tmp_path)
     assert [outcome(found[name]) for name in ("clusters-mnist", "adapted-mnist", "adapted-svhn")] == [
         "holds", "holds", "fails",
     ]  # fmt: skip
@@ -234,13 +234,13 @@ def test_stages_belong_to_each_budget_of_their_setting(tmp_path: Path) -> None:
     store(tmp_path, "cats_udt", accuracies(0, 90, 80), budget=Budget("images", 100))
     both = run_claims(tmp_path, get_task("mnist2svhn"))
     assert {of.setting.budget for of in both if of.setting} == {"images=9600", "images=100"}
-    for judgement in both:
-        clusters = next(of for of in judgement.judged if of.claim.name == "clusters-mnist")
+    for decisions in both:
+        clusters = next(of for of in decisions.decided if of.claim.name == "clusters-mnist")
         assert outcome(clusters) == "holds"
 
 
 def test_each_class_must_be_so(tmp_path: Path) -> None:
-    def of_tiger(tiger: float) -> Judged:
+    def of_tiger(tiger: float) -> DecidedClaim:
         root = tmp_path / str(tiger)
         for seed in range(3):
             for i, name in enumerate(("cats_udt", "cyclegan", "drit", "egsc_it", "stargan_v2:cats")):
@@ -249,7 +249,7 @@ def test_each_class_must_be_so(tmp_path: Path) -> None:
                 if name == "cyclegan":
                     fids["fid-judge-v1 sketch->real tiger"] = tiger + seed
                 store(root, name, fids, seed, "sketch2real")
-        found = judged(root, "sketch2real")
+        found = decided(root, "sketch2real")
         assert outcome(found["fid"]) == "holds"
         return found["fid-classes"]
 
@@ -260,7 +260,7 @@ def test_each_class_must_be_so(tmp_path: Path) -> None:
         assert outcome(found) == expected
         assert found.verdict is not None
         assert found.verdict.deciding is not None
-        assert found.verdict.deciding.told() == "sketch->real, tiger: cats_udt < cyclegan"
+        assert found.verdict.deciding.sentence() == "sketch->real, tiger: cats_udt < cyclegan"
 
 
 def test_the_form_that_the_authors_compared_with_comes_first(tmp_path: Path) -> None:
@@ -269,11 +269,11 @@ def test_the_form_that_the_authors_compared_with_comes_first(tmp_path: Path) -> 
         store(tmp_path, "stargan_v2", accuracies(seed, 30, 20), seed)
 
     def name() -> str:
-        of = judged(tmp_path)["accuracy"]
+        of = decided(tmp_path)["accuracy"]
         return next(
-            side.than.candidate.told
+            side.than.candidate.label
             for side in of.sides.values()
-            if side.than and "stargan" in side.than.candidate.told
+            if side.than and "stargan" in side.than.candidate.label
         )
 
     assert name() == "stargan_v2"
@@ -291,7 +291,7 @@ def test_a_task_whose_classes_the_data_decides(tmp_path: Path) -> None:
                 for label in ("all", "dog", "horse")
             }
             store(tmp_path, name, fids, seed, "pacs", kind="real", changed={"clusters": 2}, supervision="weak")
-    found = judged(tmp_path, "pacs")
+    found = decided(tmp_path, "pacs")
     assert outcome(found["conditioning"]) == "holds"
     assert outcome(found["conditioning-classes"]) == "holds"
     assert {leaf.label for leaf in found["conditioning-classes"].sides} == {"dog", "horse"}
@@ -336,7 +336,7 @@ def test_only_the_papers_setting_is_called_so(tmp_path: Path, capsys: pytest.Cap
         ({"image_size": 16}, "16 px"),
         ({"budget": Budget("images", 7)}, "budget images=7"),
         ({"n": 500}, "500 translated images, not 10000"),
-        ({"task": "mnist2usps"}, "another task"),
+        ({"task": "mnist2usps"}, "task mnist2usps"),
     ):
         assert f"not the paper's setting ({reason}): a verdict is about this setting alone" in here(**changes)
 
@@ -379,7 +379,7 @@ def test_bad_requests_are_refused(tmp_path: Path) -> None:
         ({"data": "drawn"}, "--data 'drawn'"),
     ):
         with pytest.raises(BenchError, match=message):
-            judge_claims(ClaimsRequest(**{**REQUEST, "results": tmp_path, **changes}))  # type: ignore[arg-type]
+            decide_claims(ClaimsRequest(**{**REQUEST, "results": tmp_path, **changes}))  # type: ignore[arg-type]
 
 
 # ------------------------------------------------------------------------------------------------------ renderings

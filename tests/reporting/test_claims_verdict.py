@@ -10,12 +10,12 @@ import pytest
 from scipy import stats
 
 from bench.reporting.claims.formula import (
-    Candidate,
+    ClaimCandidate,
+    ClaimSubject,
     Every,
     Formula,
     Pair,
     Some,
-    Subject,
     about_equal,
     better,
     chain,
@@ -25,10 +25,18 @@ from bench.reporting.claims.formula import (
     u_shape,
     worst,
 )
-from bench.reporting.claims.verdict import LEVEL, Finding, Sample, Verdict, compare, exceeds, judge
+from bench.reporting.claims.verdict import (
+    LEVEL,
+    ClaimVerdict,
+    ComparisonResult,
+    Sample,
+    compare,
+    decide,
+    exceeds,
+)
 
-A, B, C, D, E = (Subject((Candidate(name),)) for name in "abcde")
-FULL, VARIANT = Subject((Candidate("m"),)), Subject((Candidate("m:v"),))
+A, B, C, D, E = (ClaimSubject((ClaimCandidate(name),)) for name in "abcde")
+FULL, VARIANT = ClaimSubject((ClaimCandidate("m"),)), ClaimSubject((ClaimCandidate("m:v"),))
 
 
 def sample(values: Sequence[float], failed: int = 0) -> Sample:
@@ -37,16 +45,16 @@ def sample(values: Sequence[float], failed: int = 0) -> Sample:
     return Sample(dict(enumerate(values)), frozenset(seeds))
 
 
-def verdict(formula: Formula[Pair], samples: dict[Subject, Sample], up: bool = True) -> Verdict[Pair]:
+def verdict(formula: Formula[Pair], samples: dict[ClaimSubject, Sample], up: bool = True) -> ClaimVerdict[Pair]:
     """Of planted trainings; who is not in `samples` was not measured."""
 
-    def tested(pair: Pair) -> Finding:
+    def tested(pair: Pair) -> ComparisonResult:
         one = samples.get(pair.better, Sample({}))
-        if not isinstance(pair.than, Subject):
+        if not isinstance(pair.than, ClaimSubject):
             return exceeds(one, pair.than, up, pair.by)
         return compare(one, samples.get(pair.than, Sample({})), up, pair.by, pair.learn_the_same)
 
-    return judge(formula, {pair: tested(pair) for pair in leaves(formula)})
+    return decide(formula, {pair: tested(pair) for pair in leaves(formula)})
 
 
 # --------------------------------------------------------------------------------------------------- one comparison
@@ -266,7 +274,11 @@ def test_a_level_is_reached() -> None:
 
 
 def outcomes(
-    formula: Formula[Pair], means: dict[Subject, float], deviation: dict[Subject, float], k: int, repeats: int = 2000
+    formula: Formula[Pair],
+    means: dict[ClaimSubject, float],
+    deviation: dict[ClaimSubject, float],
+    k: int,
+    repeats: int = 2000,
 ) -> dict[str, float]:
     """Share of each verdict over simulated results."""
     rng = np.random.default_rng(20)
@@ -281,7 +293,7 @@ def outcomes(
 
 @pytest.mark.parametrize("k", [2, 3, 5])
 @pytest.mark.parametrize("scatter", [{}, {A: 3.0}, {B: 3.0}], ids=["alike", "claimed", "rival"])
-def test_a_false_sentence_seldom_holds(k: int, scatter: dict[Subject, float]) -> None:
+def test_a_false_sentence_seldom_holds(k: int, scatter: dict[ClaimSubject, float]) -> None:
     """The worst case of an intersection-union test: one part on the border, the others beyond doubt."""
     found = outcomes(better(A, [B, C, D]), {A: 100.0, B: 100.0, C: 0.0, D: 0.0}, scatter, k)
     assert found["holds"] <= LEVEL + 3 * math.sqrt(LEVEL * (1 - LEVEL) / 2000)
@@ -311,12 +323,16 @@ def test_equivalence_is_seldom_claimed_at_the_margin() -> None:
 
 def test_nested_formulas_are_corrected_part_by_part() -> None:
     x, y, z = Pair(A, B), Pair(A, C), Pair(A, D)
-    parts = {x: Finding(0.01, 0.99, test="t"), y: Finding(0.03, 0.97, test="t"), z: Finding(0.9, 0.001, test="t")}
-    both = judge(Every((Some((x, z)), y)), parts)
+    parts = {
+        x: ComparisonResult(0.01, 0.99, test="t"),
+        y: ComparisonResult(0.03, 0.97, test="t"),
+        z: ComparisonResult(0.9, 0.001, test="t"),
+    }
+    both = decide(Every((Some((x, z)), y)), parts)
     assert (both.outcome, both.p, both.deciding) == ("holds", 0.03, y)
-    some = judge(Every((Some((x, z)),)), parts)
+    some = decide(Every((Some((x, z)),)), parts)
     assert (some.outcome, some.p, some.deciding) == ("holds", 0.02, x)
-    one = judge(Some((Every((x, z)), Every((x, y)))), parts)
+    one = decide(Some((Every((x, z)), Every((x, y)))), parts)
     assert (one.outcome, one.p, one.deciding) == ("cannot decide", 0.06, y)
-    against = judge(Every((Some((z,)), Every((x, y)))), parts)
+    against = decide(Every((Some((z,)), Every((x, y)))), parts)
     assert (against.outcome, against.p, against.deciding) == ("fails", 0.002, z)

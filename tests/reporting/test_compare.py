@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from as_typed import cells, request, run
+from long_table import frame
 
 from bench.core.errors import BenchError
 from bench.reporting.compare import CompareRequest, compare
-from bench.store.query import frame
 
 pytestmark = pytest.mark.usefixtures("tiny_preset", "no_real_files")
 

@@ -107,7 +107,7 @@ def test_n_seeds_failures_and_what_is_missing_stand_in_the_picture(tmp_path: Pat
     fill_3a(tmp_path)
     result = drawn(tmp_path)
     told = " ".join(texts(result).split())
-    assert "drawn data, quick preset: not comparable with the paper" in told
+    assert "drawn data, preset quick, 16 px: not comparable with the paper" in told
     assert "mnist → svhn, accuracy-judge-v1: n = 500; the judge on real images: 97.0" in told
     assert "seeds k/n: full: 3/3, λ_sem = 0: 1/1, λ_sty = 0: 1/1, λ_cyc = 0: 2/3." in told
     assert "λ_cyc = 0, seed 1: failed: loss is not finite" in told

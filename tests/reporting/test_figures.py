@@ -116,7 +116,7 @@ def test_every_figure_is_drawn_complete_and_says_what_data_it_is_of(name: str, r
         assert list(drawn.missing) == []
         figure = drawn.figure
         told = [text.get_text() for text in figure.texts]
-        assert "drawn data, quick preset: not comparable with the paper" in told
+        assert "drawn data, preset quick, 16 px: not comparable with the paper" in told
         texts = [text for text in figure.findobj(matplotlib.text.Text) if text.get_text()]
         assert min(text.get_size() for text in texts) >= SIZE
         renderer = figure.canvas.get_renderer()  # type: ignore[attr-defined]

@@ -12,16 +12,17 @@ from board_cells import ENCODER, FLOOR, add, record
 from fixed_tables import check_golden
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from long_table import frame
 from table_checks import check_latex, parse_html
 
-from bench.reporting.leaderboard.columns import Measure
+from bench.reporting.leaderboard.columns import MeasuredColumn
 from bench.reporting.leaderboard.leaderboards import boards, leaderboards, render_boards, write_leaderboards
 from bench.reporting.tables.as_csv import HEADER
 from bench.reporting.tables.marks import Marks
 from bench.reporting.tables.render import FORMATS, render
 from bench.spec.run_spec import Budget
 from bench.store.index import read_records
-from bench.store.query import by_setting, frame
+from bench.store.query import by_setting
 
 
 def row_of(text: str, name: str, table: int = 0) -> list[str]:
@@ -368,12 +369,17 @@ def test_every_number_is_that_of_a_plain_group_by(tmp_path: Path, data: st.DataO
         key: (own["value"].mean(), own["value"].std(ddof=1) if len(own) > 1 else None, len(own))
         for key, own in long[long["value"].notna()].groupby(["direction", "protocol", "encoder", "label", "method"])
     }
-    (group,) = by_setting(read_records(root, "folder"))
-    for direction, parts in group.directions.items():
-        for row, part in enumerate(parts):
-            for protocol, encoder, label in part.pools:
-                cell = Measure(protocol, encoder, label, tuple(parts)).cell(row, "", len(part.row.cells), Marks())
-                wanted = expected.pop((direction, protocol, encoder, label, part.row.method), None)
+    (stored,) = by_setting(read_records(root, "folder"))
+    for direction, every in stored.directions.items():
+        for row, scores in enumerate(every):
+            for key, measurement in scores.measurements.items():
+                column = MeasuredColumn(*key, tuple(every))
+                cell = column.cell(row, "", len(scores.row.cells), Marks())
+                wanted = expected.pop((direction, *key, scores.row.method), None)
+                seeds = long[long["method"] == scores.row.method].drop_duplicates("folder")["seed"].tolist()
+                by_seed = {stored.seed(score.cell): score.value for score in stored.scores(key, measurement)}
+                assert set(by_seed) <= set(seeds)
+                assert [value for value in by_seed.values() if value is not None] == list(measurement.values)
                 if wanted is None:
                     assert cell.value is None
                 else:

@@ -14,6 +14,7 @@ from xml.etree.ElementTree import Element
 
 import numpy as np
 import pytest
+from long_table import frame
 from PIL import Image
 from report_results import CLASSES, ENVIRONMENT, add, folder_data, records, spec, translations, usual, write
 from table_checks import elements
@@ -23,7 +24,6 @@ from bench.cli.commands import main
 from bench.core.errors import BenchError
 from bench.reporting.page.collect import collect
 from bench.reporting.page.page import section, write_page, write_report
-from bench.store.query import frame
 
 HOSTILE = (
     "<script>alert(1)</script>",

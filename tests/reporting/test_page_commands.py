@@ -14,7 +14,7 @@ from report_results import add, folder_data, records, spec
 
 from bench.cli.commands import main
 from bench.reporting.page.collect import collect
-from bench.reporting.page.commands import FOLDER, as_typed, made, spec_of
+from bench.reporting.page.commands import FOLDER, as_typed, row_commands, spec_of
 from bench.runs.request import Request, open_session
 from bench.spec.methods import layers, resolve_methods
 from bench.spec.presets import get_preset
@@ -65,7 +65,7 @@ def test_a_command_parsed_back_has_the_identities_of_its_cells(
                 cell.begin()
                 cell.set_state("failed", reason="was never trained")
                 identities.setdefault(f"{method} {budget}", []).append(job.spec.identity())
-    shown = [entry for setting in collect(tmp_path) for entry in made(setting)]
+    shown = [entry for setting in collect(tmp_path) for entry in row_commands(setting)]
     assert len(shown) == len(identities) == 8
     found = []
     for entry in shown:
@@ -96,7 +96,7 @@ def test_every_setting_of_every_method_can_be_typed(method: str, tmp_path: Path)
     )  # fmt: skip
     add(tmp_path, stored, records(1.0, direction="mnist->svhn"))
     (setting,) = collect(tmp_path)
-    (entry,) = made(setting)
+    (entry,) = row_commands(setting)
     assert entry.remarks == ()
     words = shlex.split(entry.commands[0])
     assert words[words.index("--data") + 1] == "embedded"
@@ -126,7 +126,7 @@ def only(tmp_path: Path, **changes: Any) -> Any:
     stored = spec(**{"method_version": cls.version, "config": config, "budget": Budget("images", 3_500), **changes})
     folder = add(tmp_path, stored, scores, style=style)
     (setting,) = collect(tmp_path)
-    (entry,) = made(setting)
+    (entry,) = row_commands(setting)
     return entry, folder
 
 
@@ -158,7 +158,7 @@ def test_checkpoints_other_styles_and_protocols_have_their_commands(tmp_path: Pa
     assert entry.commands[0].endswith("--protocols fid-clean-v1")
     (folder / "metrics-exemplar.json").write_text((folder / "metrics-none.json").read_text())
     (setting,) = collect(tmp_path / "b")
-    (entry,) = made(setting)
+    (entry,) = row_commands(setting)
     assert [shlex.split(command)[3] for command in entry.commands] == ["run", "evaluate"]
     assert entry.commands[1].endswith("--style exemplar")
 

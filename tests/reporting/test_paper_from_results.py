@@ -11,25 +11,25 @@ from stored_cells import CLASSES, fid, judged, own, store
 
 from bench.core.errors import BenchError
 from bench.reporting.paper.from_results import stored_tables
-from bench.reporting.paper.notes import Options
 from bench.reporting.paper.table import OTHER_PROTOCOL, OTHER_SETTING
+from bench.reporting.setting import Commands
 from bench.reporting.tables.render import render
-from bench.reporting.tables.table import Cell, Table
+from bench.reporting.tables.table import Table, TableCell
 from bench.spec.run_spec import Budget
 from bench.spec.tasks import get_task
-from bench.store import preset_settings as module
-from bench.store.preset_settings import own_settings
+from bench.store import preset_match as module
+from bench.store.preset_match import preset_methods
 
 PUBLISHED = {"preset": "paper", "kind": "real"}
 
 
 def tables(root: Path, name: str = "2", **wanted: str) -> list[Table]:
     return stored_tables(
-        root, name, lambda s: all(getattr(s, key) == value for key, value in wanted.items()), Options()
+        root, name, lambda s: all(getattr(s, key) == value for key, value in wanted.items()), Commands()
     )
 
 
-def ours(table: Table, row: str) -> dict[str, Cell]:
+def ours(table: Table, row: str) -> dict[str, TableCell]:
     """Heading of a column -> ours, in the rows called `row`."""
     (cells,) = [cells for cells in table.rows() if cells[0].text == row and cells[1].text.startswith("ours")]
     return {column.label: cell for column, cell in zip(table.columns, cells, strict=True)}
@@ -53,7 +53,7 @@ def test_stored_values_stand_in_their_places(tmp_path: Path) -> None:
     assert bird["CatS-UDT"].value == 61.5
     assert whole["StarGAN-V2"].value == 70.5
     assert (whole["DRIT"].missing, whole["DRIT"].seeds) == ("failed", (0, 1))
-    assert whole["EGSC-IT"] == Cell(role="ours")
+    assert whole["EGSC-IT"] == TableCell(role="ours")
     assert whole["value"].text.startswith("ours (quick, embedded data, 32 px)")
     assert set(whole["value"].marks) == {OTHER_SETTING, OTHER_PROTOCOL}
     text = told(table)
@@ -67,7 +67,7 @@ def test_stored_values_stand_in_their_places(tmp_path: Path) -> None:
 
 def test_without_results_the_published_values_stand_with_the_commands(tmp_path: Path) -> None:
     (table,) = tables(tmp_path / "nowhere", "3a")
-    assert ours(table, "all")["λ_sem = 0"] == Cell(role="ours")
+    assert ours(table, "all")["λ_sem = 0"] == TableCell(role="ours")
     assert "bench run --task sketch2real --preset paper --methods cats_udt:no_sem," in told(table)
     with pytest.raises(BenchError, match="the paper has no table '5'"):
         tables(tmp_path, "5")
@@ -251,19 +251,19 @@ def test_clusters_are_those_of_the_preset_s_own_chain(tmp_path: Path) -> None:
 
 def test_own_settings_are_resolved_once_for_the_same_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     task = get_task("sketch2real")
-    found = own_settings(tmp_path, task, "quick", "embedded", ["cyclegan", "cats_udt"])
+    found = preset_methods(tmp_path, task, "quick", "embedded", ["cyclegan", "cats_udt"])
     assert found == {name: own(name) for name in ("cyclegan", "cats_udt")}
 
     def refuse(*arguments: object) -> Any:
         raise AssertionError("resolved again")
 
-    monkeypatch.setattr(module, "_resolved", refuse)
-    assert own_settings(tmp_path, task, "quick", "embedded", ["cats_udt"])["cats_udt"] == own("cats_udt")
+    monkeypatch.setattr(module, "preset_method", refuse)
+    assert preset_methods(tmp_path, task, "quick", "embedded", ["cats_udt"])["cats_udt"] == own("cats_udt")
     with pytest.raises(AssertionError, match="resolved again"):
-        own_settings(tmp_path, task, "quick", "real", ["cats_udt"])
+        preset_methods(tmp_path, task, "quick", "real", ["cats_udt"])
     monkeypatch.setattr(module, "_code_digest", lambda: "other code")
     with pytest.raises(AssertionError, match="resolved again"):
-        own_settings(tmp_path, task, "quick", "embedded", ["cats_udt"])
+        preset_methods(tmp_path, task, "quick", "embedded", ["cats_udt"])
 
 
 @pytest.mark.slow

@@ -12,14 +12,14 @@ from table_checks import check_latex, compile_latex, parse_html
 
 from bench.core.errors import BenchError
 from bench.core.installation import shipped_results
-from bench.reporting.paper.notes import Options
 from bench.reporting.paper.published import INCONSISTENCIES, inconsistencies, published
 from bench.reporting.paper.shapes import ALIGNMENT, JUDGE, OURS, SHAPES, STAGES, VARIANTS
 from bench.reporting.paper.table import OTHER_PROTOCOL, OTHER_SETTING, paper_table
 from bench.reporting.paper.values import Measured
+from bench.reporting.setting import Commands
 from bench.reporting.tables.as_csv import HEADER
 from bench.reporting.tables.render import FORMATS, render
-from bench.reporting.tables.table import Cell, Table
+from bench.reporting.tables.table import Table, TableCell
 from bench.spec.protocols import PROTOCOLS
 from bench.spec.tasks import TASKS
 from methods.registry import registered
@@ -64,7 +64,7 @@ def nothing(*key: str) -> Measured | None:
     return None
 
 
-def rows_of(table: Table, value: str) -> list[tuple[Cell, ...]]:
+def rows_of(table: Table, value: str) -> list[tuple[TableCell, ...]]:
     """The rows whose second cell begins with `value`, without their names."""
     return [row[2:] for row in table.rows() if row[1].text.startswith(value)]
 
@@ -113,7 +113,7 @@ def test_golden_of_quick_results() -> None:
         False,
         without=("fid-pytorch-paper-v1", "fid-pytorch-v1", "fid-inception-v1", "stargan_v2:cats", "egsc_it"),
     )
-    check_golden("paper-2-quick.md", render(paper_table("2", lookup, Options("--preset quick")), "markdown"))
+    check_golden("paper-2-quick.md", render(paper_table("2", lookup, Commands("quick")), "markdown"))
 
 
 @pytest.mark.parametrize("name", SHAPES)
@@ -219,7 +219,7 @@ def test_failures_and_what_is_missing_are_shown_with_reason_and_command() -> Non
     assert "failed: loss is not finite (step 9)" in text
     drit = [row[2] for row in rows_of(table, "ours")]
     assert {cell.seeds for cell in drit} == {(2, 3)}
-    missing = paper_table("2", Measurements(without=("egsc_it", "drit")), Options("--preset paper --data D"))
+    missing = paper_table("2", Measurements(without=("egsc_it", "drit")), Commands("paper", "D"))
     assert [note.command for note in missing.footnotes if note.command] == [
         "python -m bench run --task sketch2real --preset paper --data D --methods drit,egsc_it --seeds 0,1,2"
     ]
@@ -263,7 +263,7 @@ def test_each_inconsistency_is_told_below_each_of_its_tables() -> None:
     for note in INCONSISTENCIES:
         for source in note.tables:
             name = "text" if source.startswith("Text") else source.removeprefix("Table ")
-            assert any(of.text == note.told for of in paper_table(name, nothing).footnotes), (name, note.place)
+            assert any(of.text == note.footnote for of in paper_table(name, nothing).footnotes), (name, note.place)
     assert all(inconsistencies(number.table) for number in published() if number.table != "Text 4.1")
     assert "58.69 in Table 2 and 58.59 in Table 3b" in render(paper_table("2", nothing), "csv")
 

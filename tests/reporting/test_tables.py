@@ -16,7 +16,7 @@ from table_checks import check_latex, compile_latex, elements, parse_html
 from bench.core.errors import BenchError
 from bench.reporting.tables.as_csv import FORMULA
 from bench.reporting.tables.render import FORMATS, render
-from bench.reporting.tables.table import Cell, Column, Footnote, Group, Table, number, one_line, spread
+from bench.reporting.tables.table import Column, Footnote, RowGroup, Table, TableCell, number, one_line, spread
 
 NASTY = "a_b & 50% #1 $x$ {y} ~z^2 <b>|</b> \\cmd [q](u) *em* `c` -- '' \"q\" é ẽ ∞ 日本 \u202e\x00\n=cmd()"
 names = st.text(max_size=25) | st.text(alphabet="_*&%<>|[](){}\\`~#$^=+-@'\" \n\tab1!:./é日\u202e\x00", max_size=25)
@@ -25,7 +25,8 @@ names = st.text(max_size=25) | st.text(alphabet="_*&%<>|[](){}\\`~#$^=+-@'\" \n\
 def table_of(*texts: str) -> Table:
     """The same names wherever a name can stand."""
     rows = tuple(
-        (Cell(text, marks=("*",)), Cell(missing=text), Cell(text, bold=True), Cell(value=1.0)) for text in texts
+        (TableCell(text, marks=("*",)), TableCell(missing=text), TableCell(text, bold=True), TableCell(value=1.0))
+        for text in texts
     )
     columns = (
         Column(texts[0], align="left", marks=("*",)),
@@ -33,7 +34,7 @@ def table_of(*texts: str) -> Table:
         Column("c"),
         Column("d", better="higher"),
     )
-    return Table(texts[0], columns, (Group(rows),), (texts[0],), (Footnote(texts[0], "*", command=texts[0]),))
+    return Table(texts[0], columns, (RowGroup(rows),), (texts[0],), (Footnote(texts[0], "*", command=texts[0]),))
 
 
 @pytest.mark.parametrize("form", FORMATS)
@@ -144,10 +145,11 @@ def test_html_is_valid_and_shows_every_name_as_it_is(texts: list[str]) -> None:
 @pytest.mark.parametrize("stub", [1, 2])
 def test_html_is_a_table_that_a_screen_reader_can_read(stub: int) -> None:
     cells = tuple(
-        (Cell("bird"), Cell(name), Cell(value=-1.5, role="ours", bold=True)) for name in ("published", "ours")
+        (TableCell("bird"), TableCell(name), TableCell(value=-1.5, role="ours", bold=True))
+        for name in ("published", "ours")
     )
     table = Table(
-        "t", (Column("a"), Column("b"), Column("c", better="lower")), (Group(cells), Group(cells[:1])), stub=stub
+        "t", (Column("a"), Column("b"), Column("c", better="lower")), (RowGroup(cells), RowGroup(cells[:1])), stub=stub
     )
     root = parse_html(render(table, "html"))
     assert [node.attrib["scope"] for node in elements(root, "th")[:3]] == ["col"] * 3
@@ -216,22 +218,22 @@ def test_deviations_have_two_digits_and_no_exponent_when_large() -> None:
 )
 def test_a_cell_is_one_thing(wrong: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=r"wanted|without|ends"):
-        Cell(**wrong)
+        TableCell(**wrong)
 
 
 def test_a_mark_without_a_footnote_and_an_uneven_row_are_refused() -> None:
     with pytest.raises(ValueError, match=r"no footnote for \['\*'\]"):
-        Table("t", (Column("a"),), (Group(((Cell("x", marks=("*",)),),)),))
+        Table("t", (Column("a"),), (RowGroup(((TableCell("x", marks=("*",)),),)),))
     with pytest.raises(ValueError, match="two footnotes for one mark"):
         Table("t", (Column("a"),), (), footnotes=(Footnote("x", "*"), Footnote("y", "*")))
     with pytest.raises(ValueError, match="2 cells under 1 columns"):
-        Table("t", (Column("a"),), (Group(((Cell("x"), Cell("y")),)),))
+        Table("t", (Column("a"),), (RowGroup(((TableCell("x"), TableCell("y")),)),))
 
 
 def test_image_counts_stand_in_the_heading_only_where_all_agree() -> None:
     def text(*counts: tuple[int, int]) -> str:
-        rows = tuple((Cell(f"m{i}"), Cell(value=1.0, images=of, role="ours")) for i, of in enumerate(counts))
-        return render(Table("t", (Column("method"), Column("fid")), (Group(rows),)), "markdown")
+        rows = tuple((TableCell(f"m{i}"), TableCell(value=1.0, images=of, role="ours")) for i, of in enumerate(counts))
+        return render(Table("t", (Column("method"), Column("fid")), (RowGroup(rows),)), "markdown")
 
     assert text((5, 9), (5, 9)).count("n = 5/9") == 1
     assert "fid (n = 5/9)" in text((5, 9), (5, 9))

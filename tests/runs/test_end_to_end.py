@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from as_typed import cells, request, rescore, rescore_request, run
+from long_table import frame
 from PIL import Image
 
 from bench.cli.commands import main
@@ -17,7 +18,6 @@ from bench.core.errors import BenchError
 from bench.evaluation.self_test.doctor import doctor_record
 from bench.reporting.leaderboard.leaderboards import leaderboards
 from bench.store.cell import read_cells
-from bench.store.query import frame
 
 pytestmark = pytest.mark.usefixtures("tiny_preset", "no_real_files")
 

@@ -13,13 +13,13 @@ import numpy as np
 import pandas as pd
 import pytest
 from board_cells import add, record
+from long_table import frame
 
 from bench.core.errors import BenchError
 from bench.store import index
 from bench.store.cell import Cell, read_cells
 from bench.store.columns import GIVEN, Records
 from bench.store.index import read_records
-from bench.store.query import frame
 
 LONG_AGO = 10**18
 

@@ -20,7 +20,7 @@ from methods.semantics.categories import LABELLED
     look="__init__", needs=("quick_settings",),
 )  # fmt: skip
 def constructor_on_meta(subject: ConformSubject) -> str:
-    """As a run does before anything is trained."""
+    """Build the method as a run does before anything is trained."""
     with torch.device("meta"):
         method = subject.shortest_job.build()
     return f"{sum(method.parameter_counts().values()):,} trained parameters"
@@ -31,7 +31,7 @@ def constructor_on_meta(subject: ConformSubject) -> str:
     look="__init__", needs=("constructor_on_meta",),
 )  # fmt: skip
 def constructor(subject: ConformSubject) -> str:
-    """A stored method is built again before its weights are read."""
+    """Build it twice: a stored method is built again before its weights are read."""
     state, again = subject.built().state_dict(), subject.built().state_dict()
     elsewhere = [name for name, value in state.items() if value.device.type != "cpu"]
     unless(not elsewhere, f"not on the CPU: {', '.join(elsewhere)}; the harness moves the method itself")
@@ -46,7 +46,7 @@ def constructor(subject: ConformSubject) -> str:
     look="__init__", needs=("constructor",), sizes="first",
 )  # fmt: skip
 def declarations(subject: ConformSubject) -> str:
-    """They may depend on the settings, so they are read from the built method."""
+    """Read them from the built method: they may depend on the settings."""
     method = subject.built()
     sources = method.style_sources
     known = isinstance(sources, tuple) and set(sources) <= {"noise", "exemplar"} and len(set(sources)) == len(sources)
@@ -74,12 +74,12 @@ def optimizers(subject: ConformSubject) -> str:
         unless(isinstance(network, nn.Module), f"there is no network called {name}")
         assert isinstance(network, nn.Module)
         stepped = {id(p) for group in optimizer.param_groups for p in group["params"]}
-        own = {id(p) for p in network.parameters()}
-        unless(bool(own), f"{name} has no parameters")
+        expected = {id(p) for p in network.parameters()}
+        unless(bool(expected), f"{name} has no parameters")
         unless(
-            stepped == own,
-            f"the optimiser of {name} lacks {len(own - stepped)} of its {len(own)} parameters and has "
-            f"{len(stepped - own)} others",
+            stepped == expected,
+            f"the optimiser of {name} lacks {len(expected - stepped)} of its {len(expected)} parameters and has "
+            f"{len(stepped - expected)} others",
         )
     return ", ".join(method.optimizers)
 
@@ -89,7 +89,7 @@ def optimizers(subject: ConformSubject) -> str:
     look="learning_rates", needs=("optimizers",), sizes="first",
 )  # fmt: skip
 def learning_rates(subject: ConformSubject) -> str:
-    """At the beginning, in the middle and at the end."""
+    """Ask at the beginning, in the middle and at the end."""
     method = subject.built()
     for step in (0, 50, 99):
         rates = method.learning_rates(Progress(step, 100))
@@ -108,7 +108,7 @@ def learning_rates(subject: ConformSubject) -> str:
     look="__init__", needs=("constructor",), sizes="first",
 )  # fmt: skip
 def ema_copies(subject: ConformSubject) -> str:
-    """As `track_ema` makes them."""
+    """Compare them with what `track_ema` makes."""
     method = subject.built()
     for name, copy in method.ema.items():
         live = getattr(method, name, None)
@@ -125,7 +125,7 @@ def ema_copies(subject: ConformSubject) -> str:
     look="prepare", needs=("constructor",),
 )  # fmt: skip
 def prepare(subject: ConformSubject) -> str:
-    """With the harness's own stages and, in place of a classifier, its stand-in."""
+    """Call it with the harness's own stages and, in place of a classifier, its stand-in."""
     asked: list[str] = []
 
     def weights(name: str) -> Mapping[str, Tensor]:
@@ -152,7 +152,7 @@ def prepare(subject: ConformSubject) -> str:
     look="load_official", needs=("constructor",), sizes="first",
 )  # fmt: skip
 def official_checkpoints(subject: ConformSubject) -> str:
-    """Nothing is loaded by halves or in silence."""
+    """Offer a network of an unknown name."""
     try:
         subject.built().load_official({"no_such_network": {}})
     except NotImplementedError:

@@ -1,4 +1,4 @@
-"""A check of a method, what came of it, and where in the class to look if it fails."""
+"""A check of a method, its outcome, and the place in the class to look at if it fails."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Check:
     name: str
     """Unique; what `--only` takes."""
     expects: str
-    """What must hold, in a sentence."""
+    """The sentence that must hold."""
     look: str
     """The attribute of the class that is to blame if it does not."""
     run: Callable[[Any], str]
@@ -38,7 +38,7 @@ class Check:
 
 
 class Unmet(Exception):
-    """What a failed check has seen, and the attribute of the class to look at, if not the check's own."""
+    """Failure of a check: what it has seen, and the attribute of the class to look at, if not the check's own."""
 
     def __init__(self, seen: str, look: str = "") -> None:
         super().__init__(seen)
@@ -46,8 +46,8 @@ class Unmet(Exception):
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What came of one check; every field is a JSON value."""
+class CheckOutcome:
+    """Result of one check; every field is a JSON value."""
 
     name: str
     """The check's."""
@@ -56,15 +56,15 @@ class Outcome:
     status: Status
     """`skipped`: a check that this one needs has failed."""
     expected: str
-    """What must hold."""
+    """The sentence that must hold."""
     seen: str
-    """What was found; for a skipped one, why."""
+    """Observation; for a skipped check, the reason."""
     look: str
-    """For a failed one: where in the class to look."""
+    """Place in the class to look at, for a failed check."""
     alone: str
-    """For a failed one: what to type to run it alone."""
+    """Command that runs it alone, for a failed check."""
     seconds: float
-    """How long it took."""
+    """Duration."""
 
 
 def check(
@@ -72,10 +72,10 @@ def check(
 ) -> Callable[[Callable[[Any], str]], Check]:
     """Make a Check of a function, under the function's name."""
 
-    def made(run: Callable[[Any], str]) -> Check:
+    def decorated(run: Callable[[Any], str]) -> Check:
         return Check(run.__name__, expects, look, run, needs, sizes)
 
-    return made
+    return decorated
 
 
 def unless(holds: bool, seen: str, look: str = "") -> None:
@@ -90,15 +90,15 @@ def unless(holds: bool, seen: str, look: str = "") -> None:
 def place_of(cls: type, attribute: str) -> str:
     """`Class.attribute (file:line)`, in the class that defines it; of `cls` itself if none but the base does."""
     for owner in cls.__mro__:
-        found = vars(owner).get(attribute)
-        if found is not None and not owner.__module__.startswith(("methods.base", "torch.")):
+        value = vars(owner).get(attribute)
+        if value is not None and not owner.__module__.startswith(("methods.base", "torch.")):
             break
     else:
-        owner, found = cls, None
+        owner, value = cls, None
     label = f"{cls.__name__}.{attribute}" if attribute else cls.__name__
-    if attribute and found is None:
+    if attribute and value is None:
         label = f"{cls.__name__}, which has no {attribute} of its own"
-    for candidate in (_function(found), owner):
+    for candidate in (_function(value), owner):
         try:
             file, line = inspect.getsourcefile(candidate), inspect.getsourcelines(candidate)[1]
         except (TypeError, OSError):  # a plain value has no source of its own, a class made at run time none at all
@@ -124,10 +124,10 @@ def source_files(cls: type[Translator]) -> set[str]:
     return {file for file in files if file} - {base.__file__, checks.__file__}
 
 
-def _function(found: Any) -> Any:
-    if isinstance(found, property):
-        return found.fget
-    return inspect.unwrap(found.__func__ if isinstance(found, staticmethod | classmethod) else found)
+def _function(value: Any) -> Any:
+    if isinstance(value, property):
+        return value.fget
+    return inspect.unwrap(value.__func__ if isinstance(value, staticmethod | classmethod) else value)
 
 
 def _short(file: str) -> str:

@@ -16,11 +16,11 @@ from traceback import extract_tb
 from typing import Any
 
 from bench.checks.conform import building, declaring, drawing, isolating, resuming, stepping, translating
-from bench.checks.conform.check import Check, Outcome, Unmet, place_of, place_of_error, source_files
+from bench.checks.conform.check import Check, CheckOutcome, Unmet, place_of, place_of_error, source_files
 from bench.checks.conform.subject import ConformSubject, global_seeds
 from bench.checks.tiny_run import CandidateMethod
 from bench.core.errors import BenchError, nearest
-from bench.core.progress import Advance, handed_to
+from bench.core.progress import Advance, hand_to
 from bench.spec.methods import target_of
 from methods import registry
 
@@ -65,19 +65,19 @@ CHECKS: tuple[Check, ...] = (
     translating.undeclared_styles,
     translating.stored_weights,
 )
-"""In the order in which they run; a check stands after those that it needs."""
-Plan = Sequence[tuple[int | None, Sequence[Check]]]
+"""All checks in the order in which they run; a check stands after those that it needs."""
+CheckPlan = Sequence[tuple[int | None, Sequence[Check]]]
 """Image size (None: the class) -> checks."""
 
 
 def conform(
     name: str, values: Mapping[str, Any] | None = None, sizes: Sequence[int] = SIZES, only: Sequence[str] = (),
     advance: Advance = lambda count: None,
-) -> list[Outcome]:  # fmt: skip
+) -> list[CheckOutcome]:  # fmt: skip
     """Examine the method `name` (registered, a variant, or `package.module:Class`).
 
     `values`: settings over the quick preset's. `sizes`: sides of the square images. `only`: names of checks; those that
-    they need run too, and are told of if they fail. Nothing is left on disk, no global random state is changed.
+    they need run too, and are reported if they fail. Nothing is left on disk, no global random state is changed.
 
     Raises BenchError for an unknown method, check or setting. Whatever the class raises is a failed check.
     """
@@ -90,11 +90,11 @@ def conform(
 
 
 def count(sizes: Sequence[int], only: Sequence[str] = ()) -> int:
-    """How many outcomes there will be to wait for."""
+    """Number of outcomes to wait for."""
     return sum(len(checks) for _, checks in _plan(sizes, only))
 
 
-def _plan(sizes: Sequence[int], only: Sequence[str]) -> Plan:
+def _plan(sizes: Sequence[int], only: Sequence[str]) -> CheckPlan:
     wanted = [check for check in CHECKS if check.name in _with_needs(only)]
     return [(size, [check for check in wanted if _runs_at(check, size, sizes)]) for size in (None, *sizes)]
 
@@ -104,13 +104,13 @@ def _with_needs(only: Sequence[str]) -> set[str]:
     for name in only:
         if name not in known:
             raise BenchError(f"there is no check '{name}'", nearest(name, list(known)))
-    wanted, found = list(only) or list(known), set[str]()
+    wanted, needed = list(only) or list(known), set[str]()
     while wanted:
         name = wanted.pop()
-        if name not in found:
-            found.add(name)
+        if name not in needed:
+            needed.add(name)
             wanted += known[name].needs
-    return found
+    return needed
 
 
 def _runs_at(check: Check, size: int | None, sizes: Sequence[int]) -> bool:
@@ -129,9 +129,9 @@ def _check_values(candidate: CandidateMethod) -> None:
         candidate.config()
 
 
-def _examine(candidate: CandidateMethod, plan: Plan, folder: Path, advance: Advance) -> list[Outcome]:
-    handed_to(lambda message: None)  # what stages tell while they train is of no interest here
-    outcomes: list[Outcome] = []
+def _examine(candidate: CandidateMethod, plan: CheckPlan, folder: Path, advance: Advance) -> list[CheckOutcome]:
+    hand_to(lambda message: None)  # messages of stages while they train are of no interest here
+    outcomes: list[CheckOutcome] = []
     passed: set[tuple[str, int | None]] = set()
     only_at = {check.name: size for size, checks in plan for check in checks if check.sizes != "all"}
     for size, checks in plan:
@@ -148,13 +148,13 @@ def _examine(candidate: CandidateMethod, plan: Plan, folder: Path, advance: Adva
     return outcomes
 
 
-def _skipped(check: Check, size: int | None, lacking: Sequence[str]) -> Outcome:
-    return Outcome(check.name, size, "skipped", check.expects, f"needs {', '.join(lacking)}", "", "", 0.0)
+def _skipped(check: Check, size: int | None, lacking: Sequence[str]) -> CheckOutcome:
+    return CheckOutcome(check.name, size, "skipped", check.expects, f"needs {', '.join(lacking)}", "", "", 0.0)
 
 
 def _outcome(
     check: Check, size: int | None, candidate: CandidateMethod, target: CandidateMethod | ConformSubject
-) -> Outcome:
+) -> CheckOutcome:
     start = time.monotonic()
     look = ""
     try:
@@ -169,8 +169,9 @@ def _outcome(
         look = _blame(candidate, check, error)
     seconds = round(time.monotonic() - start, 2)
     if not failed:
-        return Outcome(check.name, size, "passed", check.expects, seen, "", "", seconds)
-    return Outcome(check.name, size, "failed", check.expects, seen, look, _command(candidate, check, size), seconds)
+        return CheckOutcome(check.name, size, "passed", check.expects, seen, "", "", seconds)
+    alone = _command(candidate, check, size)
+    return CheckOutcome(check.name, size, "failed", check.expects, seen, look, alone, seconds)
 
 
 def _blame(candidate: CandidateMethod, check: Check, error: Exception) -> str:

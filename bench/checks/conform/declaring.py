@@ -24,7 +24,7 @@ CALLS: dict[str, int] = {
 
 @check("package.module:Class can be imported and is a subclass of methods.base.Translator", look="", sizes="none")
 def importable(candidate: CandidateMethod) -> str:
-    """The class is there."""
+    """Import it."""
     cls = candidate.cls
     return f"{cls.__module__}.{cls.__qualname__}"
 
@@ -34,7 +34,7 @@ def importable(candidate: CandidateMethod) -> str:
     look="", needs=("importable",), sizes="none",
 )  # fmt: skip
 def interface(candidate: CandidateMethod) -> str:
-    """What must be overridden is; everything can be called by position."""
+    """Look for what must be overridden, and bind the harness's positional calls."""
     cls = candidate.cls
     wanted = ("draw", "training_step", "learning_rates", "translate", "images_per_step")
     missing = [name for name in wanted if getattr(cls, name) is getattr(Translator, name)]
@@ -56,7 +56,7 @@ def interface(candidate: CandidateMethod) -> str:
     look="Config", needs=("interface",), sizes="none",
 )  # fmt: skip
 def config(candidate: CandidateMethod) -> str:
-    """Settings are part of a run's identity, so nobody may change them, and they become JSON and back."""
+    """Take them to JSON and back: they are part of a run's identity, so nobody may change them."""
     cls = candidate.cls.Config
     unless(dataclasses.is_dataclass(cls), f"{cls.__name__} is no dataclass")
     params: Any = cls.__dataclass_params__  # type: ignore[attr-defined]
@@ -66,15 +66,15 @@ def config(candidate: CandidateMethod) -> str:
     unless(not bare, f"without a default: {', '.join(bare)}")
     undocumented = sorted({field.name for field in fields} - documented_fields(cls))
     unless(not undocumented, f"without a line of documentation: {', '.join(undocumented)}")
-    made = cls()
-    again = config_from_values(cls, config_values(made))
-    unless(again == made, f"after a way through JSON {made} is {again}")
+    default = cls()
+    again = config_from_values(cls, config_values(default))
+    unless(again == default, f"after conversion to JSON and back {default} is {again}")
     return f"{len(fields)} settings"
 
 
 def documented_fields(cls: type) -> set[str]:
     """The fields of a dataclass (its bases included) that a string follows in the source."""
-    found: set[str] = set()
+    names: set[str] = set()
     for owner in cls.__mro__:
         if not dataclasses.is_dataclass(owner):
             continue
@@ -82,8 +82,8 @@ def documented_fields(cls: type) -> set[str]:
         assert isinstance(definition, ast.ClassDef)
         for field, following in zip(definition.body, definition.body[1:], strict=False):
             if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name) and _is_text(following):
-                found.add(field.target.id)
-    return found
+                names.add(field.target.id)
+    return names
 
 
 def _is_text(node: ast.stmt) -> bool:
@@ -95,7 +95,7 @@ def _is_text(node: ast.stmt) -> bool:
     look="quick", needs=("config",), sizes="none",
 )  # fmt: skip
 def quick_settings(candidate: CandidateMethod) -> str:
-    """`quick` of the class, or what bench/spec/presets.py has for a built-in method."""
+    """Resolve `quick` of the class, or what bench/spec/presets.py has for a built-in method."""
     try:
         candidate.config({})
     except BenchError as error:
@@ -108,7 +108,7 @@ def quick_settings(candidate: CandidateMethod) -> str:
     look="", needs=("importable",), sizes="none",
 )  # fmt: skip
 def no_harness(candidate: CandidateMethod) -> str:
-    """The imports in the source of what is loaded of the package."""
+    """Read the imports in the source of what is loaded of the package."""
     files = sorted(source_files(candidate.cls))
     for file in files:
         for line, name in imports(Path(file)):

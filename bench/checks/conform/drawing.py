@@ -25,7 +25,7 @@ def _values(batch: Any) -> dict[str, Any]:
     look="draw", needs=("prepare",), sizes="first",
 )  # fmt: skip
 def batch(subject: ConformSubject) -> str:
-    """Its type and that of its values."""
+    """Look at its type and that of its values."""
     domains = subject.domains()
     drawn = subject.prepared(domains).draw(domains, generator("conform"), Progress(0, 2))
     unless(dataclasses.is_dataclass(drawn), f"it returned a {type(drawn).__name__}")
@@ -44,7 +44,7 @@ def _is_tensor(value: Any) -> bool:
     look="images_per_step", needs=("batch", "declarations"), sizes="first",
 )  # fmt: skip
 def images_per_step(subject: ConformSubject) -> str:
-    """Budgets are counted with it. Every float tensor (..., 3, h, w) counts as images."""
+    """Count them, as budgets do. Every float tensor (..., 3, h, w) counts as images."""
     domains = subject.domains()
     method = subject.prepared(domains)
     drawn = _values(method.draw(domains, generator("conform"), Progress(0, 2)))
@@ -62,7 +62,7 @@ def images_per_step(subject: ConformSubject) -> str:
     "draw changes neither the method's state nor the images", look="draw", needs=("batch",), sizes="first",
 )  # fmt: skip
 def draw_changes_nothing(subject: ConformSubject) -> str:
-    """The images are those that every later step draws from."""
+    """Compare both before and after: every later step draws from the same images."""
     domains, untouched = subject.domains(), subject.domains()
     method = subject.prepared(domains)
     before = {name: value.clone() for name, value in method.state_dict().items()}
@@ -79,7 +79,7 @@ def draw_changes_nothing(subject: ConformSubject) -> str:
     look="draw", needs=("draw_changes_nothing",), sizes="first",
 )  # fmt: skip
 def draw_follows_its_generator(subject: ConformSubject) -> str:
-    """Two of the same seed and one of another."""
+    """Draw with two generators of the same seed and one of another."""
     domains = subject.domains()
     method = subject.prepared(domains)
     first, again, other = (

@@ -1,4 +1,4 @@
-"""Labels are out of reach."""
+"""The check that labels are out of reach."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from methods.base import Translator
     look="prepare", needs=("global_random_numbers",), sizes="first",
 )  # fmt: skip
 def labels(subject: ConformSubject) -> str:
-    """The reference again, with other labels in every place where the harness keeps them."""
+    """Repeat the reference with other labels in every place where the harness keeps them."""
     with subject.labels_shuffled():
         training = TinyTraining(subject)
         differing = compared(subject, training)

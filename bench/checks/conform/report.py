@@ -11,7 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from bench.checks.conform.check import Outcome
+from bench.checks.conform.check import CheckOutcome
 from bench.checks.conform.conform import conform, count
 from bench.core.environment import versions
 from bench.core.files import write_json
@@ -48,7 +48,7 @@ def report(
     return 1 if record["failed"] else 0
 
 
-def summary(name: str, outcomes: Sequence[Outcome], seconds: float) -> dict[str, Any]:
+def summary(name: str, outcomes: Sequence[CheckOutcome], seconds: float) -> dict[str, Any]:
     """Counts, versions and every outcome, as JSON values."""
     counts = {status: sum(outcome.status == status for outcome in outcomes) for status in WORDS}
     return {
@@ -57,7 +57,7 @@ def summary(name: str, outcomes: Sequence[Outcome], seconds: float) -> dict[str,
     }  # fmt: skip
 
 
-def text(name: str, outcomes: Sequence[Outcome], seconds: float, width: int) -> str:
+def text(name: str, outcomes: Sequence[CheckOutcome], seconds: float, width: int) -> str:
     """The report for people, no line longer than `width` where words can be broken."""
     lines: list[str] = []
     size: int | None = -1
@@ -69,13 +69,13 @@ def text(name: str, outcomes: Sequence[Outcome], seconds: float, width: int) -> 
         lines += _lines(outcome, longest, width)
     failed = sum(outcome.status == "failed" for outcome in outcomes)
     skipped = sum(outcome.status == "skipped" for outcome in outcomes)
-    told = f"{len(outcomes) - failed - skipped} of {len(outcomes)} checks passed in {seconds:.0f} s"
-    told += f", {failed} failed" if failed else ""
-    told += f", {skipped} skipped because of that" if skipped else ""
-    return "\n".join([*lines[1:], "", *textwrap.wrap(told, width)])
+    last = f"{len(outcomes) - failed - skipped} of {len(outcomes)} checks passed in {seconds:.0f} s"
+    last += f", {failed} failed" if failed else ""
+    last += f", {skipped} skipped because of that" if skipped else ""
+    return "\n".join([*lines[1:], "", *textwrap.wrap(last, width)])
 
 
-def _lines(outcome: Outcome, longest: int, width: int) -> list[str]:
+def _lines(outcome: CheckOutcome, longest: int, width: int) -> list[str]:
     head = f"{WORDS[outcome.status]:<8}"
     if outcome.status != "failed":
         return _wrapped(f"{head}{outcome.name:<{longest}}  ", outcome.seen, 10, width)

@@ -1,4 +1,4 @@
-"""The same seed gives the same bytes: again, whatever the global random state, and after an interruption."""
+"""Checks that the same seed gives the same bytes: again, whatever the global random state, and after a resume."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from bench.checks.tiny_run import STEPS, TinyTraining
 
 
 def compared(subject: ConformSubject, training: TinyTraining) -> str:
-    """How `training`, finished, differs from the reference in state or losses; empty: not at all."""
+    """Difference of `training`, finished, from the reference in state or losses, in words; empty if there is none."""
     training.advance(STEPS)
     reference = subject.trained
     losses = reference.logged[-len(training.logged) :]
@@ -24,7 +24,7 @@ def compared(subject: ConformSubject, training: TinyTraining) -> str:
     look="training_step", needs=("training", "draw_follows_its_generator"), sizes="first",
 )  # fmt: skip
 def deterministic(subject: ConformSubject) -> str:
-    """With the global random generators in the same state as well."""
+    """Train twice, with the global random generators in the same state as well."""
     differing = compared(subject, TinyTraining(subject))
     unless(not differing, differing)
     return "equal"
@@ -35,7 +35,7 @@ def deterministic(subject: ConformSubject) -> str:
     look="training_step", needs=("deterministic",), sizes="first",
 )  # fmt: skip
 def global_random_numbers(subject: ConformSubject) -> str:
-    """The reference again, with the global generators seeded otherwise. `draw` was seen to follow its own before."""
+    """Repeat the reference with other global seeds. An earlier check shows that `draw` follows its own generator."""
     with global_seeds(1):
         differing = compared(subject, TinyTraining(subject))
     unless(not differing, f"with other global seeds, {differing}")
@@ -43,11 +43,11 @@ def global_random_numbers(subject: ConformSubject) -> str:
 
 
 @check(
-    "every optimiser is in `optimizers`, and no scheduler or random generator is kept: of others no checkpoint knows",
+    "every optimiser is in `optimizers`, and no scheduler or random generator is kept: no checkpoint holds them",
     look="__init__", needs=("training",), sizes="first",
 )  # fmt: skip
 def optimizers_in_the_state(subject: ConformSubject) -> str:
-    """Looked for in everything that the trained method holds."""
+    """Search everything that the trained method holds."""
     method = subject.trained.method
     known = {id(optimizer) for optimizer in method.optimizers.values()}
     moved = subject.trained.changed_outside_the_state()
@@ -64,7 +64,7 @@ def optimizers_in_the_state(subject: ConformSubject) -> str:
     look="training_step", needs=("global_random_numbers", "optimizers_in_the_state"), sizes="first",
 )  # fmt: skip
 def resume(subject: ConformSubject) -> str:
-    """Through the harness's own checkpoints, into an object with other first weights.
+    """Resume through the harness's own checkpoints, into an object with other first weights.
 
     All state must be in state_dict() (networks, buffers) and `optimizers`.
     """

@@ -17,7 +17,7 @@ from methods.base import Progress, run_step
     look="training_step", needs=("optimizers", "batch"),
 )  # fmt: skip
 def phases(subject: ConformSubject) -> str:
-    """One step without any optimiser's."""
+    """Take one step of the phases without any step of an optimiser."""
     domains = subject.domains()
     method = subject.prepared(domains)
     drawn = method.draw(domains, generator("conform"), Progress(0, 2))
@@ -29,8 +29,8 @@ def phases(subject: ConformSubject) -> str:
         unless(bool(phase.trains) and bool(phase.losses), f"phase {index} names no network or no loss")
         for name, loss in phase.losses.items():
             sound = loss.ndim == 0 and loss.is_floating_point() and loss.requires_grad
-            told = f"{loss.dtype} {tuple(loss.shape)}, {'with' if loss.requires_grad else 'without'} a graph"
-            unless(sound, f"phase {index}, loss {name}: {told}")
+            description = f"{loss.dtype} {tuple(loss.shape)}, {'with' if loss.requires_grad else 'without'} a graph"
+            unless(sound, f"phase {index}, loss {name}: {description}")
         named += phase.trains
     unless(torch.is_grad_enabled(), "after the last phase, gradients are off")
     never = [name for name in method.optimizers if name not in named]
@@ -43,7 +43,7 @@ def phases(subject: ConformSubject) -> str:
     look="training_step", needs=("phases", "learning_rates", "ema_copies"),
 )  # fmt: skip
 def training(subject: ConformSubject) -> str:
-    """As the loop makes them; operations are counted at the first one."""
+    """Train as the loop does, with the operations of the first step counted."""
     for step, losses in enumerate(subject.trained.logged):
         bad = [f"{name} = {float(value)}" for name, value in losses.items() if not bool(value.isfinite())]
         unless(not bad, f"step {step}: {', '.join(bad)}")
@@ -55,7 +55,7 @@ def training(subject: ConformSubject) -> str:
     look="training_step", needs=("training",), sizes="first",
 )  # fmt: skip
 def gradients(subject: ConformSubject) -> str:
-    """Over the steps of `training`."""
+    """Read what the watch has seen in the steps of `training`."""
     watch = subject.trained.watch
     assert watch is not None
     unless(not watch.bad_gradients, f"not finite in {', '.join(sorted(set(watch.bad_gradients)))}")
@@ -69,7 +69,7 @@ def gradients(subject: ConformSubject) -> str:
     look="training_step", needs=("training", "optimizers_in_the_state"), sizes="first",
 )  # fmt: skip
 def weights_change_in_phases(subject: ConformSubject) -> str:
-    """Over the steps of `training`."""
+    """Read what the watch has seen in the steps of `training`."""
     watch = subject.trained.watch
     assert watch is not None
     unless(not watch.strays, "; ".join(watch.strays[:3]))
@@ -77,11 +77,11 @@ def weights_change_in_phases(subject: ConformSubject) -> str:
 
 
 @check(
-    f"every trained network, and every EMA copy, is another one after {STEPS} steps",
+    f"every trained network, and every EMA copy, has changed after {STEPS} steps",
     look="training_step", needs=("gradients",), sizes="first",
 )  # fmt: skip
 def every_network_learns(subject: ConformSubject) -> str:
-    """Compared with what `prepare` left."""
+    """Compare them with what `prepare` left."""
     before, after = subject.trained.initial, subject.trained.method.state_dict()
     names = [*subject.trained.method.optimizers, *(f"ema.{name}" for name in subject.trained.method.ema)]
     for name in names:
@@ -96,7 +96,7 @@ def every_network_learns(subject: ConformSubject) -> str:
     look="training_step", needs=("training",), sizes="first",
 )  # fmt: skip
 def mixed_precision(subject: ConformSubject) -> str:
-    """Tried on the CPU."""
+    """Take a step on the CPU."""
     domains = subject.domains()
     method = subject.prepared(domains)
     before = {name: value.dtype for name, value in method.state_dict().items()}

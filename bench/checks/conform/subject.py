@@ -40,7 +40,7 @@ class ConformSubject(TinyRun):
 
     @contextmanager
     def labels_shuffled(self) -> Iterator[None]:
-        """Inside: the data's labels are others, in place, so that there is no place left to find the true ones."""
+        """Replace the data's labels inside, in place, so that the true ones stand nowhere; restore them after."""
         labels = [split.labels for split in self.data.splits.values()]
         true = [array.copy() for array in labels]
         rng = np.random.default_rng(1)
@@ -55,7 +55,7 @@ class ConformSubject(TinyRun):
 
 @contextmanager
 def global_seeds(seed: int) -> Iterator[None]:
-    """Inside: the global random generators of torch, numpy and Python are seeded. After: as before."""
+    """Seed the global random generators of torch, numpy and Python inside, and restore them after."""
     python, numbers = random.getstate(), np.random.get_state()  # noqa: NPY002
     with torch.random.fork_rng(devices=[]):
         seed_globals(seed)

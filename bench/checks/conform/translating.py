@@ -25,7 +25,7 @@ DIRECTIONS = ((0, 1), (1, 0))
 ROUNDING = 1e-5
 """Two batch sizes differ by this much in float32: other kernels add in another order."""
 ROUNDING_DOUBLE = 1e-8
-"""And in float64, in networks that lose as many digits."""
+"""The same limit in float64, in networks that lose as many digits."""
 
 
 def kinds(method: Translator) -> tuple[str, ...]:
@@ -72,7 +72,7 @@ def cases(subject: ConformSubject) -> Iterator[tuple[str, str, int]]:
     look="translate", needs=("training",),
 )  # fmt: skip
 def output(subject: ConformSubject) -> str:
-    """In both directions, with each kind of style."""
+    """Translate in both directions, with each kind of style."""
     for label, kind, source in cases(subject):
         x, y = sources(subject, source), translated(subject, subject.trained.method, kind, source)
         unless(isinstance(y, Tensor), f"{label}: a {type(y).__name__}")
@@ -87,7 +87,7 @@ def output(subject: ConformSubject) -> str:
 
 @check("translations are in [-1, 1]: translate ends with a clamp, or a tanh", look="translate", needs=("output",))
 def output_range(subject: ConformSubject) -> str:
-    """The evaluator would clamp them in silence."""
+    """Read the range: the evaluator would clamp in silence."""
     low, high = 0.0, 0.0
     for label, kind, source in cases(subject):
         y = translated(subject, subject.trained.method, kind, source)
@@ -101,7 +101,7 @@ def output_range(subject: ConformSubject) -> str:
     look="translate", needs=("translations_repeat",),
 )  # fmt: skip
 def rows_alone(subject: ConformSubject) -> str:
-    """To 1e-5; where float32 is not good to that, to 1e-8 in float64, which tells rounding from a leak."""
+    """Compare to 1e-5; where float32 is not exact to that, to 1e-8 in float64, which separates rounding from a leak."""
     parts = ([0], [4], [1, 3])
     return _equal_rows(subject, parts, "with statistics over the batch (BatchNorm in training?), or by position")
 
@@ -110,7 +110,7 @@ def rows_alone(subject: ConformSubject) -> str:
     "the order of a batch's rows does not matter", look="translate", needs=("translations_repeat",), sizes="first",
 )  # fmt: skip
 def order_of_rows(subject: ConformSubject) -> str:
-    """The batch turned around, and turned back."""
+    """Translate the batch in reverse order."""
     return _equal_rows(subject, ([4, 3, 2, 1, 0],), "by position")
 
 
@@ -145,7 +145,7 @@ def _largest_gap(
 
 
 def _double(subject: ConformSubject, parts: Sequence[list[int]]) -> tuple[float, str, list[int]] | None:
-    """The same in float64; None if the method is not made for it."""
+    """`_largest_gap` in float64; None if the method does not support it."""
     try:
         return _largest_gap(subject, copy.deepcopy(subject.trained.method).double(), parts, torch.float64)
     except (RuntimeError, TypeError):  # torch's errors for mixed types, and for what cannot be copied
@@ -157,7 +157,7 @@ def _double(subject: ConformSubject, parts: Sequence[list[int]]) -> tuple[float,
     look="translate", needs=("output",),
 )  # fmt: skip
 def style_varies(subject: ConformSubject) -> str:
-    """Styles 0 and 1 of each test image."""
+    """Compare styles 0 and 1 of each test image."""
     method = subject.trained.method
     smallest = float("inf")
     for label, kind, source in cases(subject):
@@ -172,7 +172,7 @@ def style_varies(subject: ConformSubject) -> str:
 
 @check("the two directions differ", look="translate", needs=("output",), sizes="first")
 def directions_differ(subject: ConformSubject) -> str:
-    """The same image, taken for one of domain 0 and for one of domain 1, with the same style."""
+    """Translate the same image as one of domain 0 and as one of domain 1, with the same style."""
     method = subject.trained.method
     for kind in kinds(method):
         x, given = sources(subject, 0), style(subject, kind, 0)
@@ -187,13 +187,13 @@ def directions_differ(subject: ConformSubject) -> str:
     look="translate", needs=("output",),
 )  # fmt: skip
 def translations_repeat(subject: ConformSubject) -> str:
-    """A deterministic method has no other variation, one with styles none beside them."""
+    """Translate twice: a method's only variation is that of its styles."""
     for label, kind, source in cases(subject):
-        made = []
+        translations = []
         for seed in (1, 2):
             seed_globals(seed)
-            made.append(translated(subject, subject.trained.method, kind, source))
-        differing = difference(*made)
+            translations.append(translated(subject, subject.trained.method, kind, source))
+        differing = difference(*translations)
         unless(not differing, f"{label}: twice, {differing}")
     return "equal"
 
@@ -204,7 +204,7 @@ def translations_repeat(subject: ConformSubject) -> str:
     look="translate", needs=("output",),
 )  # fmt: skip
 def translate_changes_nothing(subject: ConformSubject) -> str:
-    """Compared before and after, in both directions."""
+    """Compare before and after, in both directions."""
     method = subject.trained.method
     for label, kind, source in cases(subject):
         x, given = sources(subject, source), style(subject, kind, source)
@@ -239,7 +239,7 @@ def _untouched_globals(label: str) -> Iterator[None]:
     look="translate", needs=("output",), sizes="first",
 )  # fmt: skip
 def undeclared_styles(subject: ConformSubject) -> str:
-    """None where styles are declared, any where none is."""
+    """Offer None where styles are declared, and any style where none is."""
     method, x = subject.trained.method, sources(subject, 0)
     offered: dict[str, Style] = {"noise": Noise(torch.zeros(len(x), 16)), "exemplar": Exemplar(x)}
     refused = {kind: given for kind, given in offered.items() if kind not in method.style_sources}
@@ -261,14 +261,15 @@ def undeclared_styles(subject: ConformSubject) -> str:
     look="prepare", needs=("translations_repeat",), sizes="first",
 )  # fmt: skip
 def stored_weights(subject: ConformSubject) -> str:
-    """What is scored is the stored method. What `prepare` learns, or the constructor draws, must be in state_dict()."""
+    """Compare with the stored method, which is scored: what `prepare` learns, or the constructor draws, must be in
+    state_dict()."""
     method = subject.trained.method
     store_weights(method, subject.cell)
     again = load_trained(subject.shortest_job.build, subject.cell, subject.runtime)
     elsewhere = subject.built(seed=1).eval()  # as on a machine whose torch draws other first weights
     elsewhere.load_state_dict(again.state_dict())
     for label, kind, source in cases(subject):
-        for read, told in ((again, "read again"), (elsewhere, "read into a method that was begun from another seed")):
+        for read, how in ((again, "read again"), (elsewhere, "read into a method that was begun from another seed")):
             differing = difference(*(translated(subject, one, kind, source) for one in (method, read)))
-            unless(not differing, f"{label}: trained and {told}, {differing}")
+            unless(not differing, f"{label}: trained and {how}, {differing}")
     return "equal"

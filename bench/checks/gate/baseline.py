@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from bench.checks.gate.trainings import FAILED, Made, Measure, Training
+from bench.checks.gate.trainings import FAILED, Made, Measure, StoredTraining
 from bench.core.errors import BenchError, nearest
 from bench.core.files import write_json
 from bench.core.installation import shipped_results
@@ -33,7 +33,7 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 class Shared(NamedTuple):
-    """In what all trainings of a baseline agree."""
+    """Settings in which all trainings of a baseline agree."""
 
     data_kind: str
     data_version: str
@@ -43,18 +43,18 @@ class Shared(NamedTuple):
 
 @dataclass(frozen=True)
 class Method:
-    """How a method was trained and scored."""
+    """Settings with which a method was trained and scored."""
 
     budget: str
     """Training length, `images=N` or `seconds=S`."""
     config: Mapping[str, Any]
     """Every setting, as JSON values."""
     version: int
-    """The method's."""
+    """Version of the method."""
     style: str
-    """Where styles came from: `noise`, `exemplar` or `none`."""
+    """Source of the styles: `noise`, `exemplar` or `none`."""
     made: Mapping[Measure, Made]
-    """What was measured, by what and of how many images: the same for all seeds."""
+    """Measure -> encoder and number of images, the same for all seeds."""
 
 
 @dataclass(frozen=True)
@@ -64,30 +64,30 @@ class Kept:
     method: str
     seed: int
     identity: str
-    """Of its cell."""
+    """Identity of its cell."""
     failure: str
-    """Why it failed; empty if it did not."""
+    """Reason of its failure; empty if it did not fail."""
     values: Mapping[Measure, float]
-    """Over all classes; empty if it failed."""
+    """Values over all classes; empty if it failed."""
     environment: int
     """Number of its environment in the baseline's list."""
 
 
 @dataclass(frozen=True)
 class Baseline:
-    """What is stored."""
+    """Trainings of one task that later ones are compared with."""
 
     name: str
     task: str
     shared: Shared
     classes: int
-    """How many the task has: chance is one of them."""
+    """Number of classes of the task: the accuracy of guessing is one over it."""
     seeds: tuple[int, ...]
     """Every method has a training of each."""
     data: str
     """`--data` of a run that trains the same."""
     domains: str
-    """`--domains` of it."""
+    """`--domains` of such a run."""
     protocols: Mapping[str, Mapping[str, Any]]
     """Name -> every field of the protocols of the values, and of the translation."""
     methods: Mapping[str, Method]
@@ -96,18 +96,18 @@ class Baseline:
     """The different ones in which trainings were made."""
 
     def setting(self, method: str) -> Setting:
-        """What the trainings of a method have in common: data, size, preset, and its own training length."""
+        """Settings that the trainings of a method have in common: data, size, preset, and its training length."""
         return Setting(*self.shared, self.methods[method].budget)
 
     def of(self, method: str) -> dict[int, Kept]:
         """Seed -> training of a method."""
-        return {of.seed: of for of in self.trainings if of.method == method}
+        return {training.seed: training for training in self.trainings if training.method == method}
 
 
 def definitions(names: Sequence[str]) -> dict[str, dict[str, Any]]:
     """Every field of the protocols called `names` that exist, and of the translation, as JSON values."""
-    found = {name: asdict(PROTOCOLS[name]) for name in sorted(set(names)) if name in PROTOCOLS}
-    return json.loads(json.dumps({**found, TRANSLATION.name: asdict(TRANSLATION)}))
+    protocols = {name: asdict(PROTOCOLS[name]) for name in sorted(set(names)) if name in PROTOCOLS}
+    return json.loads(json.dumps({**protocols, TRANSLATION.name: asdict(TRANSLATION)}))
 
 
 # --------------------------------------------------------------------------------------------------------- the folders
@@ -116,23 +116,23 @@ def definitions(names: Sequence[str]) -> dict[str, dict[str, Any]]:
 def folder_of(root: Path, name: str) -> Path:
     """The folder of the baseline called `name`: in the results folder `root`, or shipped. BenchError if in neither."""
     places = _places(root)
-    found = [place / name for place in places if NAME.fullmatch(name) and _is_one(place / name)]
-    if not found:
+    folders = [place / name for place in places if NAME.fullmatch(name) and _is_one(place / name)]
+    if not folders:
         raise BenchError(
             f"there is no baseline '{name}' in {places[0]}, and none is shipped under that name",
             nearest(name, [known for known, _ in baselines(root)]) + "; make one: baseline save NAME --task T",
         )
-    return found[0]
+    return folders[0]
 
 
 def baselines(root: Path) -> list[tuple[str, Path]]:
     """(name, folder) of every baseline that can be compared with; of two of one name the one in `root`."""
-    found: dict[str, Path] = {}
+    folders: dict[str, Path] = {}
     for place in _places(root):
         for folder in sorted(place.glob("*/")):
             if _is_one(folder):
-                found.setdefault(folder.name, folder)
-    return sorted(found.items())
+                folders.setdefault(folder.name, folder)
+    return sorted(folders.items())
 
 
 def _is_one(folder: Path) -> bool:
@@ -171,11 +171,11 @@ def claim(root: Path, name: str) -> Path:
         raise BenchError(f"could not write {final}: {error.strerror or error}", "choose another --results") from error
 
 
-def publish(made: Path, root: Path, name: str) -> Path:
-    """Give the folder `made` its name, at once."""
+def publish(folder: Path, root: Path, name: str) -> Path:
+    """Rename `folder` to its final name, at once."""
     final = root / "baselines" / name
-    made.chmod(0o755)
-    os.rename(made, final)
+    folder.chmod(0o755)
+    os.rename(folder, final)
     return final
 
 
@@ -238,27 +238,27 @@ def _as_json(baseline: Baseline) -> dict[str, Any]:
         "environments": list(baseline.environments),
         "methods": {
             name: {
-                "budget": of.budget, "config": of.config, "version": of.version, "style": of.style,
-                "made": _nested({measure: made._asdict() for measure, made in of.made.items()}),
+                "budget": method.budget, "config": method.config, "version": method.version, "style": method.style,
+                "made": _nested({measure: source._asdict() for measure, source in method.made.items()}),
             }
-            for name, of in baseline.methods.items()
+            for name, method in baseline.methods.items()
         },
         "trainings": [
             {
-                "method": of.method, "seed": of.seed, "identity": of.identity, "failure": of.failure,
-                "environment": of.environment, "values": _nested(of.values),
+                "method": training.method, "seed": training.seed, "identity": training.identity,
+                "failure": training.failure, "environment": training.environment, "values": _nested(training.values),
             }
-            for of in baseline.trainings
+            for training in baseline.trainings
         ],
     }  # fmt: skip
 
 
 def _from_json(name: str, stored: Mapping[str, Any]) -> Baseline:
     methods = {
-        method: Method(**{**of, "made": {at: Made(**made) for at, made in _flat(of["made"]).items()}})
-        for method, of in stored["methods"].items()
+        method: Method(**{**fields, "made": {at: Made(**source) for at, source in _flat(fields["made"]).items()}})
+        for method, fields in stored["methods"].items()
     }
-    trainings = [Kept(**{**of, "values": _flat(of["values"])}) for of in stored["trainings"]]
+    trainings = [Kept(**{**fields, "values": _flat(fields["values"])}) for fields in stored["trainings"]]
     baseline = Baseline(
         name=name, task=stored["task"], shared=Shared(**stored["shared"]), classes=stored["classes"],
         seeds=tuple(stored["seeds"]), data=stored["data"], domains=stored["domains"], protocols=stored["protocols"],
@@ -270,22 +270,22 @@ def _from_json(name: str, stored: Mapping[str, Any]) -> Baseline:
     return baseline
 
 
-def _nested(of: Mapping[Measure, Any]) -> dict[str, dict[str, Any]]:
-    found: dict[str, dict[str, Any]] = {}
-    for measure, value in of.items():
-        found.setdefault(measure.direction, {})[measure.protocol] = value
-    return found
+def _nested(values: Mapping[Measure, Any]) -> dict[str, dict[str, Any]]:
+    nested: dict[str, dict[str, Any]] = {}
+    for measure, value in values.items():
+        nested.setdefault(measure.direction, {})[measure.protocol] = value
+    return nested
 
 
-def _flat(of: Mapping[str, Mapping[str, Any]]) -> dict[Measure, Any]:
-    return {Measure(direction, name): value for direction, named in of.items() for name, value in named.items()}
+def _flat(nested: Mapping[str, Mapping[str, Any]]) -> dict[Measure, Any]:
+    return {Measure(direction, name): value for direction, named in nested.items() for name, value in named.items()}
 
 
 # ------------------------------------------------------------------------------------------------------- from trainings
 
 
 def gather(
-    name: str, task: str, chosen: Sequence[Training], root: Path, classes: int, data: str, domains: str
+    name: str, task: str, chosen: Sequence[StoredTraining], root: Path, classes: int, data: str, domains: str
 ) -> Baseline:
     """A baseline of `chosen`: trainings that differ in method, its budget and seed alone, finished or failed.
 
@@ -294,30 +294,30 @@ def gather(
     methods: dict[str, Method] = {}
     environments: list[Mapping[str, Any]] = []
     kept = []
-    for of in chosen:
-        made = methods[of.method].made if of.method in methods else of.made
-        if of.state != FAILED:
-            if made and made != of.made:
-                raise _differs(of, made)
-            made = of.made
-        methods[of.method] = Method(of.setting.budget, of.config, of.version, of.style if made else "", made)
-        environment = _environment(root / "runs" / task / of.folder)
+    for one in chosen:
+        measured = methods[one.method].made if one.method in methods else one.made
+        if one.state != FAILED:
+            if measured and measured != one.made:
+                raise _differs(one, measured)
+            measured = one.made
+        style = one.style if measured else ""
+        methods[one.method] = Method(one.setting.budget, one.config, one.version, style, measured)
+        environment = _environment(root / "runs" / task / one.folder)
         if environment not in environments:
             environments.append(environment)
-        kept.append(
-            Kept(of.method, of.seed, of.identity, of.failure(), of.values, environments.index(environment))
-        )  # fmt: skip
+        number = environments.index(environment)
+        kept.append(Kept(one.method, one.seed, one.identity, one.failure(), one.values, number))
     for method in methods:
-        if sum(not of.failure for of in kept if of.method == method) < 2:
+        if sum(not training.failure for training in kept if training.method == method) < 2:
             raise BenchError(f"fewer than two trainings of {method} ended well", "leave it out with --methods")
-    protocols = definitions([at.protocol for of in methods.values() for at in of.made])
-    seeds = tuple(sorted({of.seed for of in chosen}))
+    protocols = definitions([measure.protocol for method in methods.values() for measure in method.made])
+    seeds = tuple(sorted({one.seed for one in chosen}))
     setting = chosen[0].setting
     shared = Shared(setting.data_kind, setting.data_version, setting.image_size, setting.preset)
     return Baseline(name, task, shared, classes, seeds, data, domains, protocols, methods, kept, environments)
 
 
-def _differs(of: Training, made: Mapping[Measure, Made]) -> BenchError:
+def _differs(of: StoredTraining, made: Mapping[Measure, Made]) -> BenchError:
     differing = sorted(at for at in {*made, *of.made} if made.get(at) != of.made.get(at))
     told = ", ".join(f"{at.protocol} {at.direction}" for at in differing)
     return BenchError(

@@ -19,7 +19,7 @@ SUMMARY = "GITHUB_STEP_SUMMARY"
 
 @dataclass(frozen=True)
 class CheckRequest:
-    """What the user asked for, as typed."""
+    """The user's request, as typed."""
 
     baseline: str
     rerun: bool
@@ -29,7 +29,7 @@ class CheckRequest:
     seeds: Sequence[int]
     """New seeds that are compared (and with `rerun` trained); empty: see `training.compare` and `rerun.rerun`."""
     data: str
-    """As for run, instead of the baseline's; empty: the baseline's."""
+    """Data source, as for `run`; empty: the baseline's."""
     device: str
     jobs: int
     results: Path
@@ -69,14 +69,14 @@ def examine(request: CheckRequest) -> Report:
     from bench.checks.gate.training import compare, undecided
 
     if request.rerun:
-        made = rerun(baseline, request.results, request.seeds, request.data, request.device, request.jobs)
-        if made.obstacle:
-            found = undecided(baseline, made.obstacle)
-            return Report(request.baseline, [*findings, *found.findings], found.notes)
-        found = compare(baseline, request.results, made.seeds)
+        trained = rerun(baseline, request.results, request.seeds, request.data, request.device, request.jobs)
+        if trained.obstacle:
+            nothing = undecided(baseline, trained.obstacle)
+            return Report(request.baseline, [*findings, *nothing.findings], nothing.notes)
+        compared = compare(baseline, request.results, trained.seeds)
     else:
-        found = compare(baseline, request.results, request.seeds or last_seeds(baseline, request.results))
-    return Report(request.baseline, [*findings, *found.findings], found.notes)
+        compared = compare(baseline, request.results, request.seeds or last_seeds(baseline, request.results))
+    return Report(request.baseline, [*findings, *compared.findings], compared.notes)
 
 
 def _deliver(request: CheckRequest, report: Report) -> None:

@@ -21,9 +21,9 @@ ACCURACY = "accuracy-judge-v1"
 ABOVE_CHANCE = 30.0
 """Points."""
 LEAST_POINTS = 1.0
-"""Of accuracy: the smallest change that is called one, however little the seeds scatter."""
+"""Smallest change of an accuracy that is called one, in points, however little the seeds scatter."""
 LEAST_SHARE = 0.01
-"""The same for a distance, as a share of the baseline's mean."""
+"""Smallest such change of a distance, as a share of the baseline's mean."""
 
 
 @dataclass(frozen=True)
@@ -42,17 +42,17 @@ class Series:
 
     @property
     def subject(self) -> str:
-        """As it is shown."""
+        """Method and direction, as they are shown."""
         return f"{self.method} {self.measure.direction}"
 
     @property
     def quantity(self) -> str:
-        """As it is shown."""
+        """Protocol and unit, as they are shown."""
         return f"{self.measure.protocol} {PROTOCOLS[self.measure.protocol].unit}".strip()
 
     @property
     def scatter(self) -> float:
-        """Of the baseline's seeds."""
+        """Scatter of the baseline's seeds."""
         return statistics.scatter(self.stored)
 
     @property
@@ -63,17 +63,17 @@ class Series:
 
     @property
     def minimum(self) -> float:
-        """By how much new seeds must be worse, beside the test."""
+        """Amount by which new seeds must be worse, beside the test."""
         return max(statistics.MINIMUM * self.scatter, self.least)
 
     @property
     def implausible(self) -> float:
-        """By how much new seeds must be better, beside the test."""
+        """Amount by which new seeds must be better, beside the test."""
         return max(statistics.IMPLAUSIBLE_MINIMUM * self.scatter, 2 * self.least)
 
-    def in_doubt(self, found: np.ndarray) -> bool:
+    def in_doubt(self, new: np.ndarray) -> bool:
         """Whether the first new values call for more of them: worse, or better, by two thirds of what counts."""
-        change = statistics.worsening(self.stored, found)
+        change = statistics.worsening(self.stored, new)
         return change > statistics.DOUBT * self.minimum or -change > statistics.DOUBT * self.implausible
 
     def text(self, values: np.ndarray) -> str:
@@ -90,7 +90,7 @@ class Series:
         return self.text(self.stored)
 
     def reach(self, new: int, series: int, first: int) -> str:
-        """What a check with `new` seeds, `first` of them at first, finds in a family of `series`, in words."""
+        """Change that a check with `new` seeds, `first` of them at first, finds in a family of `series`, in words."""
         least = max(self.least, statistics.least_found(self.stored, new, series, first))
         if not np.isfinite(least):
             return "no change is found reliably"
@@ -110,41 +110,42 @@ def counted(count: int, noun: str) -> str:
 
 def family_of(baseline: Baseline) -> list[Series]:
     """Every series that is compared, in the order of methods and directions."""
-    found = []
+    family = []
     for name, method in baseline.methods.items():
         for measure in sorted(method.made):
             if measure.protocol not in (DISTANCE, ACCURACY):
                 continue
             series = series_of(baseline, name, measure)
             if measure.protocol == DISTANCE or above_chance(baseline, series) >= ABOVE_CHANCE:
-                found.append(series)
-    return found
+                family.append(series)
+    return family
 
 
 def series_of(baseline: Baseline, method: str, measure: Measure) -> Series:
     """The baseline's values of one measure of one method."""
     sign = -1 if PROTOCOLS[measure.protocol].higher_is_better else 1
     trainings = baseline.of(method)
-    found = [trainings[seed] for seed in baseline.seeds]
-    return Series(method, measure, np.array([np.inf if of.failure else sign * of.values[measure] for of in found]))
+    in_order = [trainings[seed] for seed in baseline.seeds]
+    values = [np.inf if training.failure else sign * training.values[measure] for training in in_order]
+    return Series(method, measure, np.array(values))
 
 
 def above_chance(baseline: Baseline, series: Series) -> float:
-    """By how many points the mean accuracy exceeds that of guessing."""
+    """Points by which the mean accuracy exceeds that of guessing."""
     ended = series.stored[np.isfinite(series.stored)]
     return float(series.sign * ended.mean()) - 100 / baseline.classes
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How a check is made, by default."""
+    """Default numbers of new seeds of a check."""
 
     first: int
     """New seeds of every method that are trained first."""
     new: Mapping[str, int]
     """Method -> new seeds in all, where its first ones are in doubt."""
     warnings: tuple[str, ...]
-    """What it will not find, though it should."""
+    """Changes that it will not find, though it should."""
 
 
 def plan(baseline: Baseline) -> Plan:
@@ -152,19 +153,22 @@ def plan(baseline: Baseline) -> Plan:
     family = family_of(baseline)
     m, j = len(baseline.seeds), len(family)
     watched = {
-        name: [of for of in family if of.method == name and of.measure.protocol == ACCURACY]
+        name: [series for series in family if series.method == name and series.measure.protocol == ACCURACY]
         for name in baseline.methods
     }
     first = max(statistics.FIRST, statistics.fewest_new(m, j, statistics.LEVEL) or 0)
-    new = {name: statistics.default_new(m, j, [of.stored for of in own], first) for name, own in watched.items()}
+    new = {
+        name: statistics.default_new(m, j, [series.stored for series in accuracies], first)
+        for name, accuracies in watched.items()
+    }
     if statistics.attainable(m, max(new.values()), j) > statistics.LEVEL:
         too_few = f"{m} seeds are too few for {j} series: every check will end with 'cannot decide'"
         return Plan(first, new, (too_few,))
     warnings = [
-        f"{of.subject}: its seeds scatter by {number(of.scatter)} points: a fall of {number(statistics.FALL)} points "
-        f"is found less often than in 9 of 10 checks with {new[name]} new seeds"
-        for name, own in watched.items()
-        for of in own
-        if statistics.found_share(of.stored, statistics.FALL, new[name], j, first) < statistics.POWER
+        f"{series.subject}: its seeds scatter by {number(series.scatter)} points: a fall of "
+        f"{number(statistics.FALL)} points is found less often than in 9 of 10 checks with {new[name]} new seeds"
+        for name, accuracies in watched.items()
+        for series in accuracies
+        if statistics.found_share(series.stored, statistics.FALL, new[name], j, first) < statistics.POWER
     ]
     return Plan(first, {name: max(first, count) for name, count in new.items()}, tuple(warnings))

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 from xml.etree import ElementTree
 
-from bench.checks.gate.verdict import Finding, Verdict, overall
+from bench.checks.gate.verdict import Finding, Verdict, decide
 
 TITLES = {"code": "Code check", "training": "Training check"}
 MEANING = {
@@ -28,27 +28,27 @@ class Report:
     """Name."""
     findings: Sequence[Finding]
     notes: Sequence[str] = ()
-    """What a reader should know of the tests as a whole."""
+    """Remarks on the tests as a whole."""
 
     @property
     def verdict(self) -> Verdict:
-        """Of all findings."""
-        return overall(self.findings)
+        """The verdict of all findings."""
+        return decide(self.findings)
 
 
 def as_markdown(report: Report) -> str:
     """A heading with the verdict, then a table for each check: what is not a pass comes first."""
     lines = [f"# {report.baseline}: {report.verdict.words}", "", f"{MEANING[report.verdict]}."]
     for check, title in TITLES.items():
-        found = [of for of in report.findings if of.check == check]
-        if not found:
+        listed = [finding for finding in report.findings if finding.check == check]
+        if not listed:
             continue
-        counts = {verdict: sum(of.verdict is verdict for of in found) for verdict in Verdict}
-        told = ", ".join(f"{count} {verdict.words}" for verdict, count in counts.items() if count)
-        lines += ["", f"## {title}: {overall(found).words}", "", f"{told}.", ""]
+        counts = {verdict: sum(finding.verdict is verdict for finding in listed) for verdict in Verdict}
+        summary = ", ".join(f"{count} {verdict.words}" for verdict, count in counts.items() if count)
+        lines += ["", f"## {title}: {decide(listed).words}", "", f"{summary}.", ""]
         rows = [("of", "what", "verdict", "baseline", "now", "why")]
-        ordered = sorted(found, key=lambda of: of.verdict is Verdict.PASS)
-        rows += [(of.subject, of.quantity, of.verdict.words, of.stored, of.found, of.reason) for of in ordered]
+        ordered = sorted(listed, key=lambda finding: finding.verdict is Verdict.PASS)
+        rows += [(f.subject, f.quantity, f.verdict.words, f.stored, f.found, f.reason) for f in ordered]
         lines += _table(rows)
     if report.notes:
         lines += ["", *(f"- {note}" for note in report.notes)]
@@ -66,7 +66,7 @@ def _table(rows: Sequence[Sequence[str]]) -> list[str]:
 
 
 def _escaped(text: str) -> str:
-    """In one cell of a table of GitHub's Markdown: shown as it is."""
+    """Escape a text for one cell of a table of GitHub's Markdown."""
     return re.sub(r"([\\|`*<])", r"\\\1", " ".join(text.split()))
 
 
@@ -78,9 +78,9 @@ def as_junit(report: Report) -> str:
     root = ElementTree.Element("testsuites", name=_clean(f"bench check {report.baseline}"))
     findings = list(report.findings)
     for check in TITLES:
-        found = [of for of in findings if of.check == check]
-        if found:
-            _suite(root, f"{check} check", report.baseline, found)
+        listed = [finding for finding in findings if finding.check == check]
+        if listed:
+            _suite(root, f"{check} check", report.baseline, listed)
     if not findings:
         nothing = Finding("training", "nothing", "", Verdict.CANNOT_DECIDE, "", "", "nothing was compared")
         _suite(root, "check", report.baseline, [nothing])
@@ -89,34 +89,37 @@ def as_junit(report: Report) -> str:
 
 
 def _suite(root: ElementTree.Element, name: str, baseline: str, findings: Sequence[Finding]) -> None:
-    wrong = [of for of in findings if of.verdict in (Verdict.REGRESSED, Verdict.IMPLAUSIBLE)]
-    undecided = [of for of in findings if of.verdict is Verdict.CANNOT_DECIDE]
+    wrong = [finding for finding in findings if finding.verdict in (Verdict.REGRESSED, Verdict.IMPLAUSIBLE)]
+    undecided = [finding for finding in findings if finding.verdict is Verdict.CANNOT_DECIDE]
     counts = {"tests": len(findings), "failures": len(wrong), "errors": len(undecided), "skipped": 0}
     suite = ElementTree.SubElement(root, "testsuite", {"name": name, **{key: str(n) for key, n in counts.items()}})
-    for of in findings:
+    for finding in findings:
         case = ElementTree.SubElement(
-            suite, "testcase", classname=_clean(f"{baseline}.{of.check}.{of.subject}"), name=_clean(of.quantity)
+            suite,
+            "testcase",
+            classname=_clean(f"{baseline}.{finding.check}.{finding.subject}"),
+            name=_clean(finding.quantity),
         )
-        if of.verdict is not Verdict.PASS:
-            kind = "error" if of.verdict is Verdict.CANNOT_DECIDE else "failure"
+        if finding.verdict is not Verdict.PASS:
+            kind = "error" if finding.verdict is Verdict.CANNOT_DECIDE else "failure"
             wrong_with = ElementTree.SubElement(
-                case, kind, type=of.verdict.words, message=_clean(f"{of.verdict.words}: {of.reason}")
+                case, kind, type=finding.verdict.words, message=_clean(f"{finding.verdict.words}: {finding.reason}")
             )
-            wrong_with.text = _clean(f"baseline: {of.stored}\nnow: {of.found}\n{of.reason}")
+            wrong_with.text = _clean(f"baseline: {finding.stored}\nnow: {finding.found}\n{finding.reason}")
 
 
 def _clean(text: str) -> str:
-    """Without what XML cannot hold."""
+    """Remove the characters that XML cannot hold."""
     return _NOT_IN_XML.sub("?", text)
 
 
 def as_json(report: Report) -> dict[str, Any]:
-    """Everything, as JSON values; verdicts by their words, with the exit code of the whole."""
+    """All of the report as JSON values; verdicts by their words, with the exit code of the whole."""
     return {
         "schema": 1,
         "baseline": report.baseline,
         "verdict": report.verdict.words,
         "exit_code": int(report.verdict),
         "notes": list(report.notes),
-        "findings": [{**asdict(of), "verdict": of.verdict.words} for of in report.findings],
+        "findings": [{**asdict(finding), "verdict": finding.verdict.words} for finding in report.findings],
     }

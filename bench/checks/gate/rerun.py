@@ -31,12 +31,12 @@ Wanted = dict[str, list[int]]
 
 @dataclass(frozen=True)
 class Rerun:
-    """What was trained."""
+    """The seeds that were trained."""
 
     seeds: Mapping[str, Sequence[int]]
     """Method -> seeds."""
     obstacle: str = ""
-    """Why nothing was; empty if something was."""
+    """Reason why nothing was trained; empty if something was."""
 
 
 def rerun(
@@ -52,26 +52,28 @@ def rerun(
     from bench.runs.run import run_together
 
     install_judges(folder_of(root, baseline.name), root)
-    of = plan(baseline)
-    drawn = [] if seeds else _begun(root, baseline) or _unused(baseline, root, max(of.new.values()))
-    wanted = {name: list(seeds) or drawn[: of.first] for name in baseline.methods}
+    default = plan(baseline)
+    drawn = [] if seeds else _begun(root, baseline) or _unused(baseline, root, max(default.new.values()))
+    wanted = {name: list(seeds) or drawn[: default.first] for name in baseline.methods}
 
     def train(now: Wanted) -> str:
-        """Why not; empty: it was done."""
+        """Train `now`; return the reason why not, empty if it was done."""
         requests, obstacle = as_stored(baseline, root, now, data, device, jobs)
         if obstacle:
             return f"nothing was trained: {obstacle}"
         _note(root, baseline, {"drawn": drawn, "seeds": wanted, "finished": False})
-        told = "; ".join(f"{', '.join(request.methods)}: seeds {_listed(request.seeds)}" for request in requests)
-        say(f"check: training {sum(map(len, now.values()))} cells. {told}")
+        summary = "; ".join(f"{', '.join(request.methods)}: seeds {_listed(request.seeds)}" for request in requests)
+        say(f"check: training {sum(map(len, now.values()))} cells. {summary}")
         run_together(requests)
         return ""
 
     if obstacle := train(wanted):
         return Rerun(wanted, obstacle)
-    more = {name: drawn[: of.new[name]] for name in in_doubt(baseline, root, drawn[: of.first])} if drawn else {}
-    if more := {name: own for name, own in more.items() if len(own) > of.first}:
-        say(f"check: in doubt after {of.first} seeds, so more are trained: {', '.join(more)}")
+    more = (
+        {name: drawn[: default.new[name]] for name in in_doubt(baseline, root, drawn[: default.first])} if drawn else {}
+    )
+    if more := {name: seeds for name, seeds in more.items() if len(seeds) > default.first}:
+        say(f"check: in doubt after {default.first} seeds, so more are trained: {', '.join(more)}")
         wanted |= more
         train(more)
     _note(root, baseline, {"drawn": drawn, "seeds": wanted, "finished": True})
@@ -88,8 +90,8 @@ def as_stored(
     from bench.runs.request import Request, open_session, resolve_settings
 
     groups: dict[tuple[str, tuple[int, ...]], list[str]] = {}
-    for name, own in wanted.items():
-        groups.setdefault((baseline.methods[name].budget, tuple(own)), []).append(name)
+    for name, new in wanted.items():
+        groups.setdefault((baseline.methods[name].budget, tuple(new)), []).append(name)
     requests = list[Request]()
     for (budget, seeds), methods in groups.items():
         request = Request(
@@ -109,7 +111,7 @@ def as_stored(
 
 
 def last_seeds(baseline: Baseline, root: Path) -> Wanted:
-    """Those of the last rerun with this baseline, if it was made with this code; else none."""
+    """Seeds of the last rerun with this baseline, if it was made with this code; else none."""
     stored = _read(_path(root, baseline))
     return dict(stored["seeds"]) if stored.get("code") == code_of(baseline) else {}
 
@@ -140,12 +142,12 @@ def _read(note: Path) -> dict[str, Any]:
 def _unused(baseline: Baseline, root: Path, count: int) -> list[int]:
     """The first `count` seeds after the baseline's of which there is no cell in the results folder."""
     used = {cell["spec"]["seed"] for cell in read_cells(root, baseline.task)}
-    first, found = max(baseline.seeds) + 1, list[int]()
-    while len(found) < count:
-        if first not in used:
-            found.append(first)
-        first += 1
-    return found
+    seed, unused = max(baseline.seeds) + 1, list[int]()
+    while len(unused) < count:
+        if seed not in used:
+            unused.append(seed)
+        seed += 1
+    return unused
 
 
 def _overrides(baseline: Baseline, configs: Mapping[str, Mapping[str, Any]]) -> list[str]:
@@ -162,27 +164,27 @@ def _overrides(baseline: Baseline, configs: Mapping[str, Mapping[str, Any]]) -> 
 
 def code_of(baseline: Baseline) -> str:
     """A digest of all code that its methods' results can follow from: ours, and that of other people's packages."""
-    theirs = sha256()
+    outside = sha256()
     for path in sorted(_outside(baseline.methods)):
-        theirs.update(path.read_bytes())
-    return f"{code_digest()}-{theirs.hexdigest()[:12]}"
+        outside.update(path.read_bytes())
+    return f"{code_digest()}-{outside.hexdigest()[:12]}"
 
 
 def _outside(methods: Iterable[str]) -> set[Path]:
     """The Python files of the packages, or the modules, of methods that are not ours."""
-    known, found = registered(), set[Path]()
+    known, sources = registered(), set[Path]()
     targets = {(known[name].target if name in known else name).partition(":")[0] for name in methods}
     for package in {target.partition(".")[0] for target in targets} - {"methods"}:
         spec = find_spec(package)
         folders = list(spec.submodule_search_locations or ()) if spec else []
-        found.update(path for folder in folders for path in Path(folder).rglob("*.py"))
+        sources.update(path for folder in folders for path in Path(folder).rglob("*.py"))
         if spec and spec.origin and not folders:
-            found.add(Path(spec.origin))
-    return found
+            sources.add(Path(spec.origin))
+    return sources
 
 
 def code_digest() -> str:
-    """Of the harness, the metrics and the methods that come with it."""
+    """A digest of the code of the harness, the metrics and the methods that come with it."""
     whole = sha256()
     for package in ("bench", "methods", "metrics"):
         folder = Path(str(files(package)))

@@ -9,13 +9,14 @@ from pathlib import Path
 
 from bench.checks.gate.baseline import CODE, FILE, Baseline, baselines, claim, gather, judges_of, load, publish, write
 from bench.checks.gate.family import family_of, plan
-from bench.checks.gate.trainings import FAILED, Training, classes_of, common_seeds, read_trainings
+from bench.checks.gate.trainings import FAILED, StoredTraining, classes_of, common_seeds, read_trainings
 from bench.core.errors import BenchError, nearest
 from bench.core.progress import say
 from bench.spec.protocols import PROTOCOLS
 from bench.spec.run_spec import Budget
 from bench.spec.tasks import get_task
 from bench.spec.where import Where
+from bench.store.preset_match import mismatch, preset_method
 from bench.store.query import Setting
 
 FEWEST_SEEDS = 2
@@ -39,19 +40,21 @@ def save(request: SaveRequest) -> int:
     task = get_task(request.task)
     budget = str(Budget.parse(request.budget)) if request.budget else ""
     styles = _Styles()
-    found = [
-        of
-        for of in read_trainings(request.results, task.name, styles)
-        if of.setting.preset == request.preset and budget in ("", of.setting.budget) and _is_data(request, of)
+    trainings = [
+        training
+        for training in read_trainings(request.results, task.name, styles)
+        if training.setting.preset == request.preset
+        and budget in ("", training.setting.budget)
+        and _is_data(request, training)
     ]
-    there = {of.method for of in found}
+    there = {training.method for training in trainings}
     for name in request.methods:
-        if found and name not in there:
+        if trainings and name not in there:
             raise BenchError(f"there are no trainings of {name}", nearest(name, sorted(there)))
-    methods = _methods(request, found)
-    found = [of for of in found if of.method in methods]
-    setting = _only_settings(request, found)[0]
-    chosen = _chosen(request, methods, found)
+    methods = _methods(request, trainings)
+    trainings = [training for training in trainings if training.method in methods]
+    setting = _only_settings(request, trainings)[0]
+    chosen = _chosen(request, methods, trainings)
     classes = len(task.classes) or classes_of(request.results, task.name, setting)
     data = request.data or {"real": "auto"}.get(setting.data_kind, setting.data_kind)
     baseline = gather(request.name, task.name, chosen, request.results, classes, data, request.domains)
@@ -72,15 +75,15 @@ def save(request: SaveRequest) -> int:
 def _judges(baseline: Baseline, root: Path) -> list[Path]:
     """Their folders, with a warning if one is not there."""
     used = {
-        made.encoder
-        for of in baseline.methods.values()
-        for at, made in of.made.items()
+        scored_with.encoder
+        for method in baseline.methods.values()
+        for at, scored_with in method.made.items()
         if PROTOCOLS[at.protocol].encoder == "judge"
     }
-    found = {encoder: list(judges_of(root, [encoder])) for encoder in sorted(used)}
-    for encoder in (encoder for encoder, folders in found.items() if not folders):
+    folders_of = {encoder: list(judges_of(root, [encoder])) for encoder in sorted(used)}
+    for encoder in (encoder for encoder, folders in folders_of.items() if not folders):
         say(f"warning: the judge {encoder} is not in {root / 'judges'}: a rerun elsewhere cannot decide")
-    return [folder for folders in found.values() for folder in folders[:1]]
+    return [folder for folders in folders_of.values() for folder in folders[:1]]
 
 
 class _Styles(dict[str, str]):
@@ -98,99 +101,106 @@ class _Styles(dict[str, str]):
         return self[method]
 
 
-def _is_data(request: SaveRequest, of: Training) -> bool:
+def _is_data(request: SaveRequest, training: StoredTraining) -> bool:
     if request.data in ("", "auto"):
         return True
-    return of.setting.data_kind == (request.data if request.data in ("embedded", "mnist-drawn") else "real")
+    return training.setting.data_kind == (request.data if request.data in ("embedded", "mnist-drawn") else "real")
 
 
-def _methods(request: SaveRequest, found: Sequence[Training]) -> list[str]:
-    """Those asked for, or the built-in ones that are there, or all."""
+def _methods(request: SaveRequest, trainings: Sequence[StoredTraining]) -> list[str]:
+    """Methods that were asked for, or the built-in ones that are there, or all."""
     from methods.registry import BUILT_IN
 
-    there = sorted({of.method for of in found})
+    there = sorted({training.method for training in trainings})
     return list(dict.fromkeys(request.methods)) or [name for name in there if name in BUILT_IN] or there
 
 
-def _only_settings(request: SaveRequest, found: Sequence[Training]) -> list[Setting]:
-    """Those of `found`. BenchError if there are none, or if a method has several, or if more than lengths differ."""
-    settings = sorted({of.setting for of in found})
+def _only_settings(request: SaveRequest, trainings: Sequence[StoredTraining]) -> list[Setting]:
+    """Settings of the trainings. BenchError if there are none, a method has several, or more than lengths differ."""
+    settings = sorted({one.setting for one in trainings})
     if not settings:
         raise BenchError(
             f"no trainings of {request.task} with preset {request.preset} in {request.results}",
             f"python -m bench run --task {request.task} --preset {request.preset} --seeds 0-19",
         )
-    of_methods = {(of.method, of.setting) for of in found}
-    several = len(of_methods) > len({of.method for of in found})
+    of_methods = {(one.method, one.setting) for one in trainings}
+    several = len(of_methods) > len({one.method for one in trainings})
     if several or len({setting._replace(budget="") for setting in settings}) > 1:
-        told = "; ".join(f"{of.data_kind} data {of.data_version}, {of.budget}" for of in settings)
-        raise BenchError(f"trainings of several settings: {told}", "choose one with --data and --budget")
+        texts = "; ".join(f"{one.data_kind} data {one.data_version}, {one.budget}" for one in settings)
+        raise BenchError(f"trainings of several settings: {texts}", "choose one with --data and --budget")
     return settings
 
 
-def _chosen(request: SaveRequest, methods: Sequence[str], found: Sequence[Training]) -> list[Training]:
+def _chosen(request: SaveRequest, methods: Sequence[str], trainings: Sequence[StoredTraining]) -> list[StoredTraining]:
     """One training for each method and seed."""
-    own = {name: _one_configuration(request, [of for of in found if of.method == name]) for name in methods}
-    seeds = list(request.seeds) or common_seeds([of for name in methods for of in own[name].values()])
+    by_method = {
+        name: _one_configuration(request, [training for training in trainings if training.method == name])
+        for name in methods
+    }
+    seeds = list(request.seeds) or common_seeds([training for name in methods for training in by_method[name].values()])
     if len(seeds) < FEWEST_SEEDS:
         raise BenchError(
             f"{len(seeds)} seeds of which every method ({', '.join(methods)}) has a finished training",
             f"a baseline needs at least {FEWEST_SEEDS}, and 20 to be of use: python -m bench run --seeds ...",
         )
     for name in methods:
-        ended = {seed for seed, of in own[name].items() if of.state in ("done", FAILED)}
+        ended = {seed for seed, training in by_method[name].items() if training.state in ("done", FAILED)}
         if absent := sorted(set(seeds) - ended):
             raise BenchError(
                 f"{name} has no finished training of seed {', '.join(map(str, absent))}",
                 "run it, or choose other --seeds or --methods",
             )
-    return [own[name][seed] for name in methods for seed in sorted(seeds)]
+    return [by_method[name][seed] for name in methods for seed in sorted(seeds)]
 
 
-def _one_configuration(request: SaveRequest, found: Sequence[Training]) -> dict[int, Training]:
+def _one_configuration(request: SaveRequest, trainings: Sequence[StoredTraining]) -> dict[int, StoredTraining]:
     """Seed -> training of one method: if it was trained with several sets of settings, with the preset's own."""
-    distinct = [of for i, of in enumerate(found) if all(_kind(of) != _kind(other) for other in found[:i])]
+    distinct = [
+        training
+        for i, training in enumerate(trainings)
+        if all(_kind(training) != _kind(other) for other in trainings[:i])
+    ]
     if len(distinct) > 1:
-        found = [of for of in found if _is_own(request, of)]
-        if len({of.seed for of in found}) < len(found) or not found:
+        trainings = [training for training in trainings if _is_preset(request, training)]
+        if len({training.seed for training in trainings}) < len(trainings) or not trainings:
             name = distinct[0].method
             raise BenchError(
                 f"{name} was trained with {len(distinct)} sets of settings, and none is the preset's own",
                 "keep one of them in a results folder of its own (--results)",
             )
-    return {of.seed: of for of in found}
+    return {training.seed: training for training in trainings}
 
 
-def _kind(of: Training) -> tuple[int, Mapping[str, object]]:
-    return of.version, of.config
+def _kind(training: StoredTraining) -> tuple[int, Mapping[str, object]]:
+    return training.version, training.config
 
 
-def _is_own(request: SaveRequest, of: Training) -> bool:
-    from bench.store.preset_settings import own_settings
-    from methods.registry import registered
-
-    task = get_task(request.task)
-    if of.method not in registered() or not task.classes:
+def _is_preset(request: SaveRequest, training: StoredTraining) -> bool:
+    """Whether a training is its method as the preset trains it."""
+    try:
+        preset = preset_method(
+            get_task(request.task), training.setting.preset, training.setting.data_kind, training.method
+        )
+    except BenchError:
         return False
-    own = own_settings(request.results, task, of.setting.preset, of.setting.data_kind, [of.method])[of.method]
-    return of.version == own.version and dict(of.config) == dict(own.config)
+    return not mismatch(training.config, training.version, preset)
 
 
 def _told(baseline: Baseline) -> list[str]:
     """What was stored and what a check with it can find."""
-    family, of, shared = family_of(baseline), plan(baseline), baseline.shared
+    family, planned, shared = family_of(baseline), plan(baseline), baseline.shared
     lines = [
         f"{baseline.task}, {shared.preset}, {shared.data_kind} data {shared.data_version}: {len(baseline.methods)} "
         f"methods, {len(baseline.seeds)} seeds each",
-        f"compared are {len(family)} series; a check trains {of.first} new seeds of each method, and more of one where "
-        f"these look worse",
+        f"compared are {len(family)} series; a check trains {planned.first} new seeds of each method, and more of one "
+        "where these look worse",
     ]
     for name, method in baseline.methods.items():
-        lines.append(f"{name}, {method.budget}: up to {of.new[name]} new seeds")
+        lines.append(f"{name}, {method.budget}: up to {planned.new[name]} new seeds")
         for series in (series for series in family if series.method == name):
-            told = series.reach(of.new[name], len(family), of.first)
-            lines.append(f"  {series.measure.direction}, {series.quantity}: {series.stored_text()}; {told}")
-    return [*lines, *of.warnings]
+            reach = series.reach(planned.new[name], len(family), planned.first)
+            lines.append(f"  {series.measure.direction}, {series.quantity}: {series.stored_text()}; {reach}")
+    return [*lines, *planned.warnings]
 
 
 def list_baselines(results: Path) -> str:
@@ -200,8 +210,7 @@ def list_baselines(results: Path) -> str:
         if not (folder / FILE).is_file():
             lines.append(f"{name}  the code check's part alone  {folder}")
             continue
-        of = load(results, name)
-        lines.append(
-            f"{name}  {of.task}, {of.shared.preset}, {len(of.methods)} methods x {len(of.seeds)} seeds  {folder}"
-        )
+        baseline = load(results, name)
+        size = f"{len(baseline.methods)} methods x {len(baseline.seeds)} seeds"
+        lines.append(f"{name}  {baseline.task}, {baseline.shared.preset}, {size}  {folder}")
     return "\n".join(lines) if lines else "no baselines; make one: baseline save NAME --task T"

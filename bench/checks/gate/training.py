@@ -12,18 +12,19 @@ import numpy as np
 
 from bench.checks.gate.baseline import Baseline, definitions
 from bench.checks.gate.family import Plan, Series, counted, family_of, number, plan
-from bench.checks.gate.trainings import FAILED, Training, read_trainings
+from bench.checks.gate.trainings import FAILED, StoredTraining, read_trainings
 from bench.checks.gate.verdict import Finding, Verdict
 from bench.core.errors import BenchError
 from bench.spec.protocols import TRANSLATION
 from bench.spec.run_spec import flat_values
+from bench.store.preset_match import differing_settings
 from bench.store.query import Setting
 from metrics.statistics import permutation as statistics
 from metrics.statistics.permutation import IMPLAUSIBLE_LEVEL, LEVEL
 
 
 @dataclass(frozen=True)
-class Comparison:
+class TrainingComparison:
     """What the check found."""
 
     findings: list[Finding]
@@ -31,7 +32,9 @@ class Comparison:
     """What a reader should know of the test as a whole."""
 
 
-def compare(baseline: Baseline, root: Path, seeds: Sequence[int] | Mapping[str, Sequence[int]] = ()) -> Comparison:
+def compare(
+    baseline: Baseline, root: Path, seeds: Sequence[int] | Mapping[str, Sequence[int]] = ()
+) -> TrainingComparison:
     """The trainings in the results folder `root` of `seeds` (empty: every one that the baseline lacks) against it.
 
     `seeds`: of every method, or method -> its own. BenchError for a seed of the baseline itself: its training is no new
@@ -44,14 +47,14 @@ def compare(baseline: Baseline, root: Path, seeds: Sequence[int] | Mapping[str, 
     findings: dict[int, Finding] = {}
     values: dict[int, np.ndarray] = {}
     for i, series in enumerate(family):
-        trainings, own = like[series.method], wanted[series.method]
-        if why := _why_not(baseline, series, trainings, own, stored):
+        trainings, chosen = like[series.method], wanted[series.method]
+        if why := _why_not(baseline, series, trainings, chosen, stored):
             findings[i] = _finding(series, Verdict.CANNOT_DECIDE, "", why)
         else:
-            values[i] = _values(series, [trainings[seed] for seed in own])
+            values[i] = _values(series, [trainings[seed] for seed in chosen])
     default = plan(baseline)
     doubtful = {family[i].method for i, new in values.items() if family[i].in_doubt(new)}
-    for i, finding in judge(family, values).items():
+    for i, finding in decide(family, values).items():
         method, series = family[i].method, family[i]
         if finding.verdict is Verdict.PASS:
             early = len(values[i]) >= default.first and method not in doubtful  # or else there would be more
@@ -67,7 +70,7 @@ def compare(baseline: Baseline, root: Path, seeds: Sequence[int] | Mapping[str, 
             for name in default.new
             if name in doubtful and len(wanted[name]) < default.new[name]
         ]
-    return Comparison([findings[i] for i in range(len(family))], notes)
+    return TrainingComparison([findings[i] for i in range(len(family))], notes)
 
 
 def in_doubt(baseline: Baseline, root: Path, seeds: Sequence[int]) -> list[str]:
@@ -87,14 +90,16 @@ def in_doubt(baseline: Baseline, root: Path, seeds: Sequence[int]) -> list[str]:
 
 
 def _wanted(
-    baseline: Baseline, like: Mapping[str, Mapping[int, Training]], seeds: Sequence[int] | Mapping[str, Sequence[int]]
+    baseline: Baseline,
+    like: Mapping[str, Mapping[int, StoredTraining]],
+    seeds: Sequence[int] | Mapping[str, Sequence[int]],
 ) -> dict[str, list[int]]:
     """Method -> seeds that are compared."""
     if not isinstance(seeds, Mapping):
-        every = sorted(set(seeds)) or sorted({seed for of in like.values() for seed in of})
+        every = sorted(set(seeds)) or sorted({seed for by_seed in like.values() for seed in by_seed})
         seeds = dict.fromkeys(baseline.methods, every)
     wanted = {name: sorted(set(seeds.get(name, ()))) for name in baseline.methods}
-    if again := sorted({seed for own in wanted.values() for seed in own} & set(baseline.seeds)):
+    if again := sorted({seed for chosen in wanted.values() for seed in chosen} & set(baseline.seeds)):
         raise BenchError(
             f"seed {', '.join(map(str, again))} is the baseline's own, and the same training again is no new one",
             f"choose others: --seeds {max(baseline.seeds) + 1},...",
@@ -106,33 +111,40 @@ def _style(baseline: Baseline, method: str) -> str:
     return baseline.methods[method].style if method in baseline.methods else ""
 
 
-def _like(baseline: Baseline, stored: Sequence[Training]) -> dict[str, dict[int, Training]]:
+def _like(baseline: Baseline, stored: Sequence[StoredTraining]) -> dict[str, dict[int, StoredTraining]]:
     """Method -> seed -> training of the baseline's setting and the method's settings, not of the baseline's seeds.
 
     Of several versions of a method the newest: a new version is what a gate is for. Settings that a method has gained
     since may have any value; BenchError if two trainings of one seed differ in one.
     """
-    found: dict[str, dict[int, Training]] = {name: {} for name in baseline.methods}
-    for of in stored:
-        if of.seed in baseline.seeds or of.method not in found or of.setting != baseline.setting(of.method):
+    by_method: dict[str, dict[int, StoredTraining]] = {name: {} for name in baseline.methods}
+    for training in stored:
+        if (
+            training.seed in baseline.seeds
+            or training.method not in by_method
+            or training.setting != baseline.setting(training.method)
+        ):
             continue
-        if differing(baseline, of.method, of.config):
+        if differing(baseline, training.method, training.config):
             continue
-        other = found[of.method].get(of.seed)
-        if other is not None and other.version == of.version:
+        other = by_method[training.method].get(training.seed)
+        if other is not None and other.version == training.version:
             raise BenchError(
-                f"two trainings of {of.method} with seed {of.seed} differ in settings that the baseline does not know",
-                f"remove one: {other.folder} or {of.folder}",
+                f"two trainings of {training.method} with seed {training.seed} differ in settings that the baseline "
+                "does not know",
+                f"remove one: {other.folder} or {training.folder}",
             )
-        if other is None or other.version < of.version:
-            found[of.method][of.seed] = of
-    return found
+        if other is None or other.version < training.version:
+            by_method[training.method][training.seed] = training
+    return by_method
 
 
 def differing(baseline: Baseline, method: str, config: Mapping[str, Any]) -> list[str]:
     """The settings of the baseline that `config` has otherwise, or not at all, as they are shown."""
-    was, now = flat_values(dict(baseline.methods[method].config)), flat_values(dict(config))
-    return [f"{key}={now.get(key)} (the baseline: {was[key]})" for key in was if now.get(key) != was[key]]
+    was = baseline.methods[method].config
+    known = flat_values(dict(was))
+    pairs = differing_settings(config, was)
+    return [f"{key}={now} (the baseline: {stored})" for key, (now, stored) in pairs.items() if key in known]
 
 
 # --------------------------------------------------------------------------------------------- what cannot be compared
@@ -141,9 +153,9 @@ def differing(baseline: Baseline, method: str, config: Mapping[str, Any]) -> lis
 def _why_not(
     baseline: Baseline,
     series: Series,
-    trainings: dict[int, Training],
+    trainings: dict[int, StoredTraining],
     wanted: Sequence[int],
-    stored: Sequence[Training],
+    stored: Sequence[StoredTraining],
 ) -> str:
     """Why a series has no value of each wanted seed that may be compared; empty if it has."""
     for name in (series.measure.protocol, TRANSLATION.name):
@@ -159,14 +171,14 @@ def _why_not(
     return ""
 
 
-def _why_no_value(baseline: Baseline, series: Series, of: Training) -> str:
-    if of.state == FAILED:
+def _why_no_value(baseline: Baseline, series: Series, training: StoredTraining) -> str:
+    if training.state == FAILED:
         return ""
-    if of.state != "done":
-        return f"not finished ({of.state})"
-    if series.measure not in of.values:
-        return of.missing.get(series.measure, "not scored by it") or "not scored by it"
-    was, now = baseline.methods[series.method].made[series.measure], of.made[series.measure]
+    if training.state != "done":
+        return f"not finished ({training.state})"
+    if series.measure not in training.values:
+        return training.missing.get(series.measure, "not scored by it") or "not scored by it"
+    was, now = baseline.methods[series.method].made[series.measure], training.made[series.measure]
     if was.encoder != now.encoder:
         return f"scored by other weights ({now.encoder}; the baseline: {was.encoder})"
     if was != now:
@@ -174,61 +186,66 @@ def _why_no_value(baseline: Baseline, series: Series, of: Training) -> str:
     return ""
 
 
-def _why_none(baseline: Baseline, method: str, stored: Sequence[Training]) -> str:
+def _why_none(baseline: Baseline, method: str, stored: Sequence[StoredTraining]) -> str:
     """Why there is no training to compare: what there is instead."""
     setting = baseline.setting(method)
-    others = [of for of in stored if of.method == method and of.seed not in baseline.seeds]
-    found: set[str] = set()
-    for of in others:
-        if of.setting != setting:
-            found.add(unlike(of.setting, setting))
+    others = [training for training in stored if training.method == method and training.seed not in baseline.seeds]
+    reasons: set[str] = set()
+    for training in others:
+        if training.setting != setting:
+            reasons.add(unlike(training.setting, setting))
         else:
-            found.add(", ".join(differing(baseline, method, of.config)[:3]))
-    told = f"; there are some with {'; or '.join(sorted(found))}" if found else ""
-    return f"no new training in the baseline's setting{told}"
+            reasons.add(", ".join(differing(baseline, method, training.config)[:3]))
+    instead = f"; there are some with {'; or '.join(sorted(reasons))}" if reasons else ""
+    return f"no new training in the baseline's setting{instead}"
 
 
 def unlike(now: Setting, was: Setting) -> str:
-    """In what two settings differ, as it is shown."""
+    """The fields in which two settings differ, as they are shown."""
     names = {"data_kind": "data", "data_version": "data version", "image_size": "image size"}
     pairs = [(names.get(name, name), getattr(now, name), getattr(was, name)) for name in Setting._fields]
     return ", ".join(f"{name} {new} (the baseline: {old})" for name, new, old in pairs if new != old)
 
 
-def _values(series: Series, trainings: Sequence[Training]) -> np.ndarray:
+def _values(series: Series, trainings: Sequence[StoredTraining]) -> np.ndarray:
     """(k,) as `series.stored`: larger is worse, inf failed."""
-    return np.array([math.inf if of.state == FAILED else series.sign * of.values[series.measure] for of in trainings])
+    return np.array(
+        [
+            math.inf if training.state == FAILED else series.sign * training.values[series.measure]
+            for training in trainings
+        ]
+    )
 
 
-def undecided(baseline: Baseline, reason: str) -> Comparison:
+def undecided(baseline: Baseline, reason: str) -> TrainingComparison:
     """Nothing was compared, for a `reason` that holds for every series."""
     family = family_of(baseline)
-    return Comparison([_finding(series, Verdict.CANNOT_DECIDE, "", reason) for series in family], [])
+    return TrainingComparison([_finding(series, Verdict.CANNOT_DECIDE, "", reason) for series in family], [])
 
 
 # ----------------------------------------------------------------------------------------------------------- the tests
 
 
-def judge(family: Sequence[Series], values: Mapping[int, np.ndarray]) -> dict[int, Finding]:
+def decide(family: Sequence[Series], values: Mapping[int, np.ndarray]) -> dict[int, Finding]:
     """Number in `family` -> finding, for each series of which there are new `values`: (k,), as its `stored` is."""
-    found: dict[int, Finding] = {}
-    for method in dict.fromkeys(of.method for of in family):
-        own = [i for i, of in enumerate(family) if of.method == method]
-        if there := {i: values[i] for i in own if i in values}:
-            found |= _judge_method(family, there, len(own))
-    return found
+    findings: dict[int, Finding] = {}
+    for method in dict.fromkeys(series.method for series in family):
+        numbers = [i for i, series in enumerate(family) if series.method == method]
+        if there := {i: values[i] for i in numbers if i in values}:
+            findings |= _decide_method(family, there, len(numbers))
+    return findings
 
 
-def _judge_method(family: Sequence[Series], values: Mapping[int, np.ndarray], own: int) -> dict[int, Finding]:
-    """As `judge`, for one method. `own`: the number of its series, with those that cannot be compared."""
+def _decide_method(family: Sequence[Series], values: Mapping[int, np.ndarray], count: int) -> dict[int, Finding]:
+    """Decide the series of one method. `count`: the number of its series, with those that cannot be compared."""
     stored = np.stack([family[i].stored for i in values], axis=1)  # (m, J)
-    found = np.stack(list(values.values()), axis=1)  # (k, J)
-    m, k, whole = len(stored), len(found), len(family)
+    fresh = np.stack(list(values.values()), axis=1)  # (k, J)
+    m, k, whole = len(stored), len(fresh), len(family)
     if statistics.attainable(m, k, whole) > LEVEL:
         why = _too_few(m, k, whole)
         return {i: _finding(family[i], Verdict.CANNOT_DECIDE, family[i].text(new), why) for i, new in values.items()}
     worse, better = (
-        statistics.between_methods(statistics.permutation_test(sign * stored, sign * found).corrected, own, whole)
+        statistics.between_methods(statistics.permutation_test(sign * stored, sign * fresh).corrected, count, whole)
         for sign in (1, -1)
     )
     return {
@@ -250,25 +267,27 @@ def _too_few(m: int, k: int, series: int) -> str:
 def _verdict(series: Series, new: np.ndarray, p: float, good: float) -> Finding:
     """`p`, `good`: corrected, that it is worse and that it is better."""
     change = statistics.worsening(series.stored, new)
-    told = series.text(new)
+    text = series.text(new)
     if p <= LEVEL and change > series.minimum:
         by = "more trainings failed" if math.isinf(change) else f"worse by {number(change)}"
         least = f"(smallest counted: {number(series.minimum)})"
-        return _finding(series, Verdict.REGRESSED, told, f"{by} {least}, corrected p = {p:.2g}")
+        return _finding(series, Verdict.REGRESSED, text, f"{by} {least}, corrected p = {p:.2g}")
     if good <= IMPLAUSIBLE_LEVEL and -change > series.implausible:
         why = f"better by {number(-change)} (more than {number(series.implausible)}), corrected p = {good:.2g}"
-        return _finding(series, Verdict.IMPLAUSIBLE, told, f"{why}: is it still measured rightly?")
+        return _finding(series, Verdict.IMPLAUSIBLE, text, f"{why}: is it still measured rightly?")
     if p <= LEVEL:
         why = f"worse by {number(change)}, less than the smallest change that counts ({number(series.minimum)})"
-        return _finding(series, Verdict.PASS, told, f"{why}, corrected p = {p:.2g}")
-    return _finding(series, Verdict.PASS, told, f"corrected p = {p:.2g}")
+        return _finding(series, Verdict.PASS, text, f"{why}, corrected p = {p:.2g}")
+    return _finding(series, Verdict.PASS, text, f"corrected p = {p:.2g}")
 
 
-def _with_reason(of: Finding, more: str) -> Finding:
-    return replace(of, reason=f"{of.reason}; {more}")
+def _with_reason(finding: Finding, more: str) -> Finding:
+    return replace(finding, reason=f"{finding.reason}; {more}")
 
 
-def _with_failures(finding: Finding, series: Series, trainings: dict[int, Training], wanted: Sequence[int]) -> Finding:
+def _with_failures(
+    finding: Finding, series: Series, trainings: dict[int, StoredTraining], wanted: Sequence[int]
+) -> Finding:
     """`finding` with the reasons of failed trainings.
 
     Where the baseline has none, failures are never a pass; where it has, they are one as far as chance explains them.
@@ -278,8 +297,8 @@ def _with_failures(finding: Finding, series: Series, trainings: dict[int, Traini
         return finding
     before = np.isinf(series.stored)
     verdict, reason = finding.verdict, f"{finding.reason}; failed: {'; '.join(failed)}"
-    found = np.array([math.inf if trainings[seed].state == FAILED else 0.0 for seed in wanted])
-    by_chance = statistics.failures_by_chance(series.stored, found) > statistics.FAILURES_LEVEL
+    new = np.array([math.inf if trainings[seed].state == FAILED else 0.0 for seed in wanted])
+    by_chance = statistics.failures_by_chance(series.stored, new) > statistics.FAILURES_LEVEL
     if verdict is Verdict.PASS and not (before.any() and by_chance):
         verdict = Verdict.CANNOT_DECIDE
         reason = (
@@ -289,8 +308,8 @@ def _with_failures(finding: Finding, series: Series, trainings: dict[int, Traini
     return Finding(finding.check, finding.subject, finding.quantity, verdict, finding.stored, finding.found, reason)
 
 
-def _finding(series: Series, verdict: Verdict, found: str, reason: str) -> Finding:
-    return Finding("training", series.subject, series.quantity, verdict, series.stored_text(), found, reason)
+def _finding(series: Series, verdict: Verdict, new: str, reason: str) -> Finding:
+    return Finding("training", series.subject, series.quantity, verdict, series.stored_text(), new, reason)
 
 
 # ----------------------------------------------------------------------------------------------------------- the notes
@@ -301,11 +320,11 @@ def _seeds_text(baseline: Baseline, wanted: Mapping[str, Sequence[int]]) -> str:
     groups: dict[tuple[int, ...], list[str]] = {}
     for name, seeds in wanted.items():
         groups.setdefault(tuple(seeds), []).append(name)
-    told = [
+    texts = [
         (", ".join(map(str, seeds)) or "none") + (f" ({', '.join(names)})" if len(groups) > 1 else "")
         for seeds, names in groups.items()
     ]
-    return f"seeds of the baseline: {len(baseline.seeds)}; new seeds: {'; '.join(told)}"
+    return f"seeds of the baseline: {len(baseline.seeds)}; new seeds: {'; '.join(texts)}"
 
 
 def _tell(baseline: Baseline, default: Plan, compared: int, whole: int) -> list[str]:

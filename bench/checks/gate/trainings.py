@@ -2,36 +2,31 @@
 
 from __future__ import annotations
 
-import json
-import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from bench.spec.protocols import ALL
 from bench.store.columns import GIVEN
 from bench.store.index import read_records
-from bench.store.query import Setting
-
-if TYPE_CHECKING:
-    import pandas as pd
+from bench.store.query import CellScore, MethodRow, Setting, SettingRecords, by_setting
 
 FAILED = "failed"
 
 
 class Measure(NamedTuple):
-    """What a value is of. Values of different ones are never compared."""
+    """Direction and protocol of a value. Values of different ones are never compared."""
 
     direction: str
-    """For example `sketch->real`."""
+    """Direction, for example `sketch->real`."""
     protocol: str
     """Name and version."""
 
 
 class Made(NamedTuple):
-    """By what, and of how many images."""
+    """The weights and the numbers of images that a value was made with."""
 
     encoder: str
     """Identity of the weights that read the images; a judge's, or a network's."""
@@ -42,7 +37,7 @@ class Made(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Training:
+class StoredTraining:
     """One cell."""
 
     setting: Setting
@@ -65,7 +60,7 @@ class Training:
     values: Mapping[Measure, float]
     """Over all classes."""
     made: Mapping[Measure, Made]
-    """Of each of `values`."""
+    """What each of `values` was made with."""
     missing: Mapping[Measure, str]
     """Why there is no value of a measure that was asked for."""
     folder: str
@@ -76,52 +71,59 @@ class Training:
         return (self.reason or "no reason was stored") if self.state == FAILED else ""
 
 
-def read_trainings(root: Path, task: str, styles: Callable[[str], str] = lambda method: "") -> list[Training]:
+def read_trainings(root: Path, task: str, styles: Callable[[str], str] = lambda method: "") -> list[StoredTraining]:
     """Every training of `task` in the results folder `root`, in the order of folders; no given checkpoints.
 
     `styles`: method -> where its styles come from by default; of a method scored with several, those values are taken
     (empty: those of the first).
     """
-    records = read_records(root, task)
-    frame = records.frame()
-    frame = frame[frame.budget != GIVEN]
-    return [_training(rows, styles) for _, rows in frame.groupby("folder", sort=True)]
+    trainings: dict[int, StoredTraining] = {}
+    for records in by_setting(read_records(root, task), lambda setting: setting.budget != GIVEN):
+        values = _values(records)
+        for row in records.rows:
+            for cell in row.cells:
+                trainings[cell] = _training(records, row, cell, values.get(cell, {}), styles(row.method))
+    return [trainings[cell] for cell in sorted(trainings)]
 
 
-def _training(rows: pd.DataFrame, styles: Callable[[str], str]) -> Training:
-    first = rows.iloc[0]
-    config = json.loads(first.config)
-    version = config.pop("method_version")
-    del config["weights"]
-    found = sorted(style for style in set(rows["style"]) if isinstance(style, str))
-    wanted = styles(first.method)
-    style = wanted if wanted in found else next(iter(found), "")
-    values, made, missing = {}, {}, {}
-    for row in rows[(rows["style"] == style) & (rows["label"] == ALL)].itertuples():
-        measure = Measure(str(row.direction), str(row.protocol))
-        if math.isnan(row.value):
-            missing[measure] = str(row.missing)
-        else:
-            values[measure] = float(row.value)
-            made[measure] = Made(str(row.encoder), int(row.n), int(row.n_reference))
-    return Training(
-        setting=Setting(first.data_kind, first.data_version, int(first.image_size), first.preset, first.budget),
-        method=first.method, config=config, version=int(version), seed=int(first.seed), identity=first.identity,
-        state=first.state, reason=first.reason, style=style, values=values, made=made, missing=missing,
-        folder=first.folder,
+def _values(records: SettingRecords) -> dict[int, dict[str, dict[Measure, CellScore]]]:
+    """Cell -> where styles came from -> measure -> its value over all classes."""
+    by_cell: dict[int, dict[str, dict[Measure, CellScore]]] = {}
+    for direction, every in records.directions.items():
+        for scores in every:
+            for cell in scores.cells:
+                by_cell.setdefault(cell, {}).setdefault(scores.style, {})
+            for key, measurement in scores.measurements.items():
+                for score in records.scores(key, measurement) if key.label == ALL else ():
+                    by_cell[score.cell][scores.style][Measure(direction, key.protocol)] = score
+    return by_cell
+
+
+def _training(
+    records: SettingRecords, row: MethodRow, cell: int, by_style: Mapping[str, Mapping[Measure, CellScore]], wanted: str
+) -> StoredTraining:
+    style = wanted if wanted in by_style else min(by_style, default="")
+    scores = by_style.get(style, {})
+    return StoredTraining(
+        setting=records.setting, method=row.method, config=row.settings, version=row.version,
+        seed=records.seed(cell), identity=records.text("identity", cell), state=records.text("state", cell),
+        reason=records.text("reason", cell), style=style,
+        values={measure: score.value for measure, score in scores.items() if score.value is not None},
+        made={at: Made(score.encoder, *score.images) for at, score in scores.items() if score.value is not None},
+        missing={measure: score.missing for measure, score in scores.items() if score.value is None},
+        folder=records.text("folder", cell),
     )  # fmt: skip
 
 
 def classes_of(root: Path, task: str, setting: Setting) -> int:
     """How many classes the trainings of a setting were scored on."""
-    frame = read_records(root, task).frame()
-    chosen = (frame.data_kind == setting.data_kind) & (frame.data_version == setting.data_version)
-    labels = frame[chosen]["label"].dropna()
-    return len(set(labels) - {ALL})
+    same_data = (setting.data_kind, setting.data_version)
+    every = by_setting(read_records(root, task), lambda other: (other.data_kind, other.data_version) == same_data)
+    return len({key.label for records in every for _, key, _ in records.measurements()} - {ALL})
 
 
-def common_seeds(trainings: Sequence[Training]) -> list[int]:
+def common_seeds(trainings: Sequence[StoredTraining]) -> list[int]:
     """Seeds of which every method among `trainings` has a finished one, or a failed one."""
-    ended = Counter(of.seed for of in trainings if of.state in ("done", FAILED))
-    methods = len({of.method for of in trainings})
+    ended = Counter(training.seed for training in trainings if training.state in ("done", FAILED))
+    methods = len({training.method for training in trainings})
     return sorted(seed for seed, count in ended.items() if count == methods)

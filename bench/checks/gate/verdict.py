@@ -1,4 +1,4 @@
-"""The four answers of the gate, and how single findings make one."""
+"""The four answers of the gate, and their combination into one."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Verdict(IntEnum):
 
     @property
     def words(self) -> str:
-        """As it is shown."""
+        """The text that is shown."""
         return {
             Verdict.PASS: "pass",
             Verdict.REGRESSED: "regressed",
@@ -34,27 +34,27 @@ class Finding:
     check: Literal["code", "training"]
     """Which of the two checks made it."""
     subject: str
-    """What was looked at: a method, a metric, the data."""
+    """Subject of the comparison: a method, a metric, the data."""
     quantity: str
     """Which of its values, as it is shown: `loss generator.adv, step 2`, `accuracy %`."""
     verdict: Verdict
-    """What follows from it alone."""
+    """The answer from this comparison alone."""
     stored: str
     """The baseline's value, as it is shown; empty if there is none."""
     found: str
     """The value now, as it is shown; empty if there is none."""
     reason: str
-    """Why this verdict, in a sentence: the limit that was kept or broken, or what was missing."""
+    """Reason for the verdict, in a sentence: the limit that was kept or broken, or what was missing."""
 
 
-def overall(findings: Sequence[Finding]) -> Verdict:
+def decide(findings: Sequence[Finding]) -> Verdict:
     """The verdict of all: nothing compared is nothing decided, never a pass.
 
     What got worse weighs most: one regression is a regression whatever else could not be decided. Then an implausible
     gain (a fault of the measurement more often than a success), then what could not be compared.
     """
-    found = {finding.verdict for finding in findings}
+    verdicts = {finding.verdict for finding in findings}
     for verdict in (Verdict.REGRESSED, Verdict.IMPLAUSIBLE, Verdict.CANNOT_DECIDE):
-        if verdict in found:
+        if verdict in verdicts:
             return verdict
-    return Verdict.PASS if found else Verdict.CANNOT_DECIDE
+    return Verdict.PASS if verdicts else Verdict.CANNOT_DECIDE

@@ -32,7 +32,7 @@ FLYING_WING: Points = (
     (-0.41, -0.35), (-0.41, -0.35), (-0.54, -0.36), (-0.56, -0.23), (-0.38, -0.10), (-0.10, 0.06), (0.16, 0.08),
 )  # fmt: skip
 FEATHER_TIPS = (4, 8, 12, 16)
-"""Where in FLYING_WING the long feathers end."""
+"""Indices in FLYING_WING at which the long feathers end."""
 
 DOG_BODY: Points = (
     (0.60, -0.66), (0.47, -0.60), (0.37, -0.42), (0.22, -0.28), (-0.10, -0.22), (-0.40, -0.25), (-0.53, -0.20),

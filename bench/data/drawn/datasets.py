@@ -1,4 +1,4 @@
-"""The embedded data: both domains of sketch2real and of mnist2svhn, made by code, deterministic, without a download.
+"""The embedded data: both domains of sketch2real and of mnist2svhn, drawn by code, deterministic, without a download.
 
 The pictures are drawn at 256 px (`drawn/pictures.py`), the house numbers at 32 px (`drawn/digits.py`); the "mnist"
 domain holds scikit-learn's real handwritten digits, enlarged. Every item has its own seed from the version, domain,
@@ -111,8 +111,8 @@ class DrawnDigits:
 
 def mnist_originals(label: int, split: SplitName) -> np.ndarray:
     """Indices (int64) into scikit-learn's digits of the originals of one class and split."""
-    own = np.flatnonzero(handwriting()[1] == label)
-    return own[:MNIST_TRAIN_ORIGINALS] if split == "train" else own[-MNIST_TEST_ORIGINALS:]
+    rows = np.flatnonzero(handwriting()[1] == label)
+    return rows[:MNIST_TRAIN_ORIGINALS] if split == "train" else rows[-MNIST_TEST_ORIGINALS:]
 
 
 def _checked_counts(train: int, test: int) -> dict[SplitName, int]:

@@ -19,12 +19,12 @@ from bench.data.drawn.things import flower, speedboat
 PictureDomain = Literal["sketch", "real"]
 PICTURE_CLASSES = ("bird", "dog", "flower", "speedboat", "tiger")
 FIGURES: tuple[Callable[[np.random.Generator], Figure], ...] = (bird, dog, flower, speedboat, tiger)
-"""By label: what draws a figure's parameters."""
+"""Label -> function that draws a figure's parameters."""
 
 
 @dataclass(frozen=True)
-class Picture:
-    """A drawn picture and what is known of it."""
+class DrawnPicture:
+    """A drawn picture and its ground truth."""
 
     pixels: np.ndarray
     """uint8 (256, 256, 3)."""
@@ -34,7 +34,7 @@ class Picture:
     """View, mirroring, scale, angle and position of the object."""
 
 
-def draw_picture(domain: PictureDomain, label: int, seed: int) -> Picture:
+def draw_picture(domain: PictureDomain, label: int, seed: int) -> DrawnPicture:
     """The picture that `seed` decides, with its ground truth. The same seed gives the two domains the same pose.
 
     Raises ValueError for a domain or label that does not exist.
@@ -50,7 +50,7 @@ def draw_picture(domain: PictureDomain, label: int, seed: int) -> Picture:
         pixels = sketch(rng, posed(figure, pose))
     else:
         pixels = scene(rng, posed(figure, pose), STYLES[label](rng, figure, pose))
-    return Picture(pixels, label, pose)
+    return DrawnPicture(pixels, label, pose)
 
 
 def scene(rng: np.random.Generator, figure: Figure, style: Style) -> np.ndarray:

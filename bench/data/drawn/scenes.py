@@ -15,7 +15,7 @@ Colour = np.ndarray  # float32 (3,) in [0, 1]
 
 @dataclass(frozen=True)
 class Style:
-    """What one scene is painted with."""
+    """Background, palette and textures of one scene."""
 
     background: np.ndarray
     """float32 (3, SIDE, SIDE) in about [0, 1]."""
@@ -281,4 +281,4 @@ def _jungle(rng: np.random.Generator, figure: Figure, pose: Pose, grass: Colour,
 
 
 STYLES: tuple[Callable[[np.random.Generator, Figure, Pose], Style], ...] = (_bird, _dog, _flower, _speedboat, _tiger)
-"""By label: what decides a real picture's colours and textures."""
+"""Label -> function that draws a real picture's colours and textures."""

@@ -23,19 +23,19 @@ class Part:
     """One layer of a figure, painted over those before it."""
 
     role: str
-    """What it is made of: the key of its colour in a palette."""
+    """Material: the key of its colour in a palette."""
     outlines: tuple[np.ndarray, ...]
     """Polylines, float (N, 2) each: closed areas, or open lines of `width`."""
     pen: Pen = "outline"
-    """How the sketch shows it: contour, solid ink, a single line, or not at all."""
+    """Rendering in a sketch: contour, solid ink, a single line, or none."""
     width: float = 0.0
     """Thickness of an open line in the figure's units; 0: the outlines are closed areas."""
     shade: float = 1.0
     """Factor on the colour: limbs on the far side are darker."""
     relief: float = 1.0
-    """How strongly the light models it (0: flat, such as a marking on a body)."""
+    """Strength of the shading by the light (0: flat, such as a marking on a body)."""
     name: str = ""
-    """Set where another part is clipped to this one."""
+    """Name by which another part is clipped to this one."""
     scenery: bool = False
     """True: belongs to the surroundings, may run off the canvas and has no part in choosing the scale."""
     inside: str = ""
@@ -47,16 +47,16 @@ class Figure:
     """An object of one class with its parameters drawn, before it is posed."""
 
     variant: str
-    """Which of the class's views, for example `perched` or `flying`."""
+    """View of the class, for example `perched` or `flying`."""
     parts: tuple[Part, ...]
-    """From back to front."""
+    """Layers from back to front."""
     ground: float | None = None
     """Height (y) of the ground it stands on; None where it casts no shadow there."""
 
 
 @dataclass(frozen=True)
 class Pose:
-    """How a figure stands on the canvas: p -> centre + 128 · scale · R(angle) · flip(p)."""
+    """Placement of a figure on the canvas: p -> centre + 128 · scale · R(angle) · flip(p)."""
 
     variant: str
     """The figure's view."""
@@ -67,9 +67,9 @@ class Pose:
     angle: float
     """Rotation in degrees, clockwise on the screen."""
     x: float
-    """Where the figure's origin lies, in pixels from the left."""
+    """Position of the figure's origin, in pixels from the left."""
     y: float
-    """The same from the top."""
+    """Position of the origin, in pixels from the top."""
 
     def apply(self, points: np.ndarray) -> np.ndarray:
         """Figure plane (N, 2) -> canvas pixels (N, 2)."""

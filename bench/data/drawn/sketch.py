@@ -13,10 +13,10 @@ from bench.data.drawn.shapes import SIDE, Figure, Part, resampled, ribbon
 
 @dataclass(frozen=True)
 class Hand:
-    """How one sketch is drawn."""
+    """Drawing manner of one sketch."""
 
     passes: int
-    """How often each contour is gone over."""
+    """Number of times that each contour is drawn."""
     width: float
     """Stroke width in pixels."""
     ink: float
@@ -24,7 +24,7 @@ class Hand:
     wobble: float
     """Amplitude of the hand's tremor in pixels."""
     grain: float
-    """How much of the paper's tooth shows through (pencil), 0 to 1."""
+    """Visibility of the paper's grain (pencil), 0 to 1."""
     hatching: float
     """Share of the parts that are shaded by parallel strokes."""
     slope: float

@@ -185,7 +185,7 @@ def _driver(rng: np.random.Generator, shaped: Shaper) -> tuple[Part, ...]:
 
 
 def _spray(rng: np.random.Generator) -> tuple[Part, ...]:
-    """What the propeller throws up behind the boat."""
+    """Spray of the propeller behind the boat."""
     high, far = rng.uniform(0.12, 0.34), rng.uniform(1.28, 1.45)
     plume = [(-0.80, 0.40), (-0.98, 0.24), (-1.10, 0.30 - high), (-1.22, 0.34 - 0.6 * high), (-far, 0.36 - 0.5 * high),
              (-far + 0.06, 0.42), (-far, 0.50), (-0.90, 0.52)]  # fmt: skip

@@ -31,7 +31,7 @@ OTHER_SIDE = DIGIT_SIDE
 """Side of an item in pixels."""
 OTHER_CLASSES = (*(f"letter {letter}" for letter in LETTERS), *OBJECTS)
 STYLES = (("strokes", "sign"), ("sketch", "scene"))
-"""How letters are drawn, and how objects are: without colours, and with."""
+"""The two styles of letters and of objects: without and with colours."""
 
 
 class Others(NamedTuple):
@@ -44,7 +44,7 @@ class Others(NamedTuple):
 
 
 def draw_others(split: SplitName, per_class: int, advance: Callable[[int], None] = lambda count: None) -> Others:
-    """`per_class` items of each class, the two styles in turns; `advance` is told of each. Raises BenchError without
+    """`per_class` items of each class, the two styles in turns; `advance` is called for each. Raises BenchError without
     FreeType.
     """
     images, labels = [], []
@@ -135,7 +135,7 @@ PLACES: dict[str, tuple[Place, ...]] = {
 
 
 def _style(rng: np.random.Generator, name: str, figure: Figure, pose: Pose) -> Style:
-    """What one scene is painted with."""
+    """Background, palette and textures of one scene."""
     places = PLACES[name]
     background = places[int(rng.integers(len(places)))](rng, figure, pose)
     palette = {role: _colour(rng, colours) for role, colours in PALETTES[name].items()}

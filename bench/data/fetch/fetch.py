@@ -19,7 +19,7 @@ from typing import Literal
 
 from filelock import FileLock
 
-from bench.core.errors import BenchError, joined
+from bench.core.errors import BenchError, merged
 from bench.core.files import read_json, write_json
 from bench.core.progress import progress, say
 from bench.data.fetch import locate
@@ -36,17 +36,17 @@ class FileStatus:
     name: str
     group: str
     path: Path | None
-    """Where it is; None: missing."""
+    """Path of the file; None: missing."""
     size: int | None
     """Bytes, unpacked for MNIST; None where not known beforehand."""
     licence: str
     checksum: str
-    """Which checksum is known beforehand, or how it is obtained."""
+    """Kind of checksum that is known beforehand, or how one is obtained."""
 
 
 @dataclass(frozen=True)
 class Fetched:
-    """What was done for one entry."""
+    """Result of fetching one entry."""
 
     name: str
     path: Path
@@ -58,17 +58,19 @@ class Fetched:
 
 
 def listing(names: Iterable[str] = ()) -> list[FileStatus]:
-    """Every entry of the manifest (or of the groups, tasks or entries named), present or not."""
+    """Status of every entry of the manifest (or of the groups, tasks or entries named), present or not."""
     chosen = list(names)
     rows = []
     for entry in locate.select(chosen) if chosen else ENTRIES:
         place = locate.find_entry(entry)
         form = entry.forms[0]
         if form.verifiable:
-            known = "sha256" if form.sha256 else "sha256 prefix" if form.sha256_prefix else "md5"
+            checksum = "sha256" if form.sha256 else "sha256 prefix" if form.sha256_prefix else "md5"
         else:
-            known = "none published" + (", recorded at the first download" if entry.urls else "")
-        rows.append(FileStatus(entry.name, entry.group, place[1] if place else None, form.size, entry.licence, known))
+            checksum = "none published" + (", recorded at the first download" if entry.urls else "")
+        rows.append(
+            FileStatus(entry.name, entry.group, place[1] if place else None, form.size, entry.licence, checksum)
+        )
     return rows
 
 
@@ -100,7 +102,7 @@ def fetch(
         done.append(result)
         show(_line(result, entry))
     if failures:
-        raise joined(failures)
+        raise merged(failures)
     return done
 
 
@@ -133,7 +135,7 @@ def _fetch_entry(entry: ManifestEntry, from_dir: Path | None) -> Fetched:
 
 
 def _present(entry: ManifestEntry, root: Path) -> Fetched | None:
-    """What is there already, checked; None: absent, or damaged in the cache folder and so to be replaced."""
+    """The entry if it is there already, checked; None: absent, or damaged in the cache folder and so to be replaced."""
     place = locate.find_entry(entry)
     if place is None:
         return None
@@ -192,20 +194,20 @@ def _transfer(url: str, part: Path, name: str) -> None:
                     advance(len(chunk))
     except (OSError, HTTPException, ValueError) as error:
         raise _TransferError(_reason(error)) from error
-    got = part.stat().st_size
-    if total is not None and got != total:
-        raise _TransferError(f"the connection ended after {got} of {total} bytes")
+    received = part.stat().st_size
+    if total is not None and received != total:
+        raise _TransferError(f"the connection ended after {received} of {total} bytes")
     note.unlink(missing_ok=True)
 
 
-def _begins_at(response: HTTPResponse, asked: int) -> int:
-    """Where the body starts: 206 continues at `asked`; 200 sends all of it, whatever was asked."""
+def _begins_at(response: HTTPResponse, offset: int) -> int:
+    """Offset at which the body starts: status 206 continues at `offset`; 200 sends all, whatever was requested."""
     if response.status != 206:
         return 0
     answered = response.headers.get("Content-Range") or ""
-    if not answered.startswith(f"bytes {asked}-"):
-        raise ValueError(f"asked for the bytes from {asked}, the server sent '{answered}'")
-    return asked
+    if not answered.startswith(f"bytes {offset}-"):
+        raise ValueError(f"asked for the bytes from {offset}, the server sent '{answered}'")
+    return offset
 
 
 def _resumable(part: Path, note: Path, url: str) -> tuple[int, str | None]:
@@ -303,6 +305,6 @@ def _copy_file(entry: ManifestEntry, form: Form, source: Path, target: Path) -> 
     except OSError as error:
         part.unlink(missing_ok=True)
         raise BenchError(
-            f"could not copy {source} to {target}: {error.strerror}", "see that both can be used"
+            f"could not copy {source} to {target}: {error.strerror}", "make sure that both are accessible"
         ) from error
     return Fetched(entry.name, target, "copied", _put_in_place(part, target, form))

@@ -1,4 +1,4 @@
-"""Where files are, and whether they are the right ones. `fetch.py` is what downloads and puts them there.
+"""Location and verification of data files and weights, which `fetch.py` downloads.
 
 Roots are searched in this order: each folder of `$UDT_BENCH_FILES` (joined by os.pathsep, never written to), then the
 user's cache folder (`$UDT_BENCH_CACHE` if set). Under each root the layout is the manifest's: `datasets/...`,
@@ -27,7 +27,7 @@ from bench.core.files import read_json
 from bench.data.fetch.manifest import ENTRIES, TASK_GROUPS, Form, ManifestEntry
 
 Verification = Literal["verified", "recorded", "unverified"]
-"""Against a published checksum; against the digest recorded at the first download; against nothing but structure."""
+"""By a published checksum; by the digest recorded at the first download; not at all, but for the structure."""
 
 CHUNK = 1 << 20
 SPARE = 64 << 20  # bytes that are left free on a disk
@@ -35,7 +35,7 @@ BROKEN_ARCHIVE = (
     OSError, EOFError, RuntimeError, ValueError, LookupError, OverflowError, MemoryError, struct.error, zlib.error,
     lzma.LZMAError, zipfile.BadZipFile, tarfile.TarError,
 )  # fmt: skip
-"""What reading a damaged archive may raise."""
+"""Exceptions that reading a damaged archive may raise."""
 
 
 def cache_folder() -> Path:
@@ -45,9 +45,9 @@ def cache_folder() -> Path:
 
 
 def search_paths() -> list[Path]:
-    """The roots in the order in which they are searched."""
-    given = os.environ.get("UDT_BENCH_FILES", "").split(os.pathsep)
-    return [*(Path(folder).expanduser() for folder in given if folder), cache_folder()]
+    """Roots in the order in which they are searched."""
+    folders = os.environ.get("UDT_BENCH_FILES", "").split(os.pathsep)
+    return [*(Path(folder).expanduser() for folder in folders if folder), cache_folder()]
 
 
 def select(names: list[str]) -> list[ManifestEntry]:
@@ -65,13 +65,13 @@ def find(name: str) -> Path | None:
     """The path of an entry (in any of its forms) or of a path relative to a root; None where it is absent."""
     for entry in ENTRIES:
         if entry.name == name:
-            found = find_entry(entry)
-            return found[1] if found else None
+            place = find_entry(entry)
+            return place[1] if place else None
     return next((root / name for root in search_paths() if (root / name).exists()), None)
 
 
 def find_entry(entry: ManifestEntry) -> tuple[Form, Path] | None:
-    """The first form of `entry` that is there, and where: roots first, then forms."""
+    """(form, path) of the first form of `entry` that exists: root after root, each in all forms; else None."""
     for root in search_paths():
         for form in entry.forms:
             path = root / form.path
@@ -90,7 +90,7 @@ def require(name: str, verify: bool = True) -> dict[str, Path]:
 
     Raises BenchError naming what is missing and the command that fetches it, or the file that is damaged.
     """
-    found: dict[str, Path] = {}
+    paths: dict[str, Path] = {}
     absent: list[ManifestEntry] = []
     for entry in select([name]):
         place = find_entry(entry)
@@ -99,10 +99,10 @@ def require(name: str, verify: bool = True) -> dict[str, Path]:
             continue
         if verify:
             check(*place)
-        found[entry.name] = place[1]
+        paths[entry.name] = place[1]
     if absent:
         raise BenchError(f"missing: {', '.join(entry.forms[0].path for entry in absent)}", _how_to_get(absent))
-    return found
+    return paths
 
 
 def _how_to_get(absent: list[ManifestEntry]) -> str:
@@ -118,11 +118,12 @@ def find_weights(name: str) -> Path | None:
     return find(f"weights/{name}")
 
 
-# ------------------------------------------------------------------------------------------------- is it right?
+# -------------------------------------------------------------------------------------------------- verification
 
 
 def check(form: Form, path: Path) -> Verification:
-    """Compare `path` with what is known of `form`. Raises BenchError naming the file, the expected and the found."""
+    """Compare `path` with what is known of `form`. Raises BenchError naming the file, the expected and the
+    actual value."""
     if form.folder:
         _check_folder(form, path)
         return "unverified"
@@ -139,19 +140,19 @@ def _compare(form: Form, path: Path) -> None:
     size, sha256 = digest(path, form.unpacked, limit=form.size)
     md5 = digest(path, form.unpacked, "md5")[1] if form.md5 else ""
     what = "unpacked " if form.unpacked else ""
-    known = (
+    comparisons = (
         (f"{what}size", None if form.size is None else str(form.size), str(size)),
         (f"{what}sha256", form.sha256, sha256),
         ("start of the sha256", form.sha256_prefix, sha256[: len(form.sha256_prefix or "")]),
         ("md5", form.md5, md5),
     )
-    for label, expected, got in known:
-        if expected is not None and expected != got:
-            raise damaged(path, f"{label}: expected {expected}, got {got}")
+    for label, expected, actual in comparisons:
+        if expected is not None and expected != actual:
+            raise damaged(path, f"{label}: expected {expected}, got {actual}")
 
 
 def damaged(path: Path | str, detail: str) -> BenchError:
-    """The error for a file that is not what it should be."""
+    """The BenchError for a file that is not what it should be."""
     return BenchError(
         f"{path} is damaged or another file: {detail}",
         "remove it and run `udt-bench fetch` again, or put a good copy in its place with `udt-bench fetch --from DIR`",
@@ -212,7 +213,7 @@ def _check_members(form: Form, path: Path) -> None:
 
 
 def record_path(path: Path) -> Path:
-    """Where the digest of a file without a published checksum is kept: beside it."""
+    """Path of the recorded digest of a file without a published checksum, beside the file."""
     return path.with_name(f"{path.name}.sha256.json")
 
 
@@ -238,9 +239,9 @@ def matches_record(path: Path) -> bool:
     status = path.stat()
     if (status.st_size, status.st_mtime_ns) == (size, mtime):
         return True
-    got = digest(path)[1]
-    if got != expected:
-        raise damaged(path, f"sha256 recorded at the first download: expected {expected}, got {got}")
+    actual = digest(path)[1]
+    if actual != expected:
+        raise damaged(path, f"sha256 recorded at the first download: expected {expected}, got {actual}")
     return True
 
 
@@ -248,7 +249,7 @@ def matches_record(path: Path) -> bool:
 
 
 def make_folder(folder: Path) -> None:
-    """`folder` and its parents; raises BenchError where that is not allowed."""
+    """Create `folder` and its parents; raises BenchError where that is not allowed."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

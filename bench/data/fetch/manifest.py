@@ -1,4 +1,4 @@
-"""The files that `udt-bench fetch` can get: addresses, sizes, checksums, licences. Facts only, no code that acts.
+"""The files that `udt-bench fetch` can get: addresses, sizes, checksums, licences. No code that acts.
 
 Where each checksum comes from is said beside it, because not every publisher states one:
 - MNIST: sha256 of the *unpacked* idx files (the same whatever gzip made of them), computed from a copy whose counts,
@@ -20,15 +20,15 @@ class Form:
     """One form in which an entry may lie on disk."""
 
     path: str
-    """Relative to a root of `files.search_paths()`, with forward slashes."""
+    """Relative to a root of `locate.search_paths()`, with forward slashes."""
     size: int | None = None
     """Bytes; of the unpacked content where `unpacked`."""
     sha256: str | None = None
-    """Of the file, or of the unpacked content where `unpacked`."""
+    """Digest of the file, or of the unpacked content where `unpacked`."""
     sha256_prefix: str | None = None
-    """The first hex digits, where the publisher states no more."""
+    """First hex digits of the sha256, where the publisher states no more."""
     md5: str | None = None
-    """Where the publisher states only this."""
+    """Digest, where the publisher states only this."""
     unpacked: bool = False
     """A .gz file whose size and checksum are those of its content."""
     holds: tuple[str, ...] = ()
@@ -44,7 +44,7 @@ class Form:
 
 @dataclass(frozen=True)
 class ManifestEntry:
-    """One thing to have. The first form is the one that `urls` deliver; every form serves the loaders."""
+    """One data file or network. `urls` deliver the first of the forms; the loaders accept any of them."""
 
     name: str
     group: str
@@ -55,7 +55,7 @@ class ManifestEntry:
     archives: tuple[str, ...] = ()
     """Names of an archive that `fetch --from DIR` unpacks into the (folder) form."""
     how: str = ""
-    """What a person has to do where there is no address."""
+    """Instructions where there is no address."""
 
 
 def _mnist(name: str, size: int, sha256: str) -> ManifestEntry:

@@ -17,14 +17,14 @@ from bench.data.types import SPLITS, Item, SplitName
 from bench.spec.tasks import DIGITS
 
 MAX_BYTES = 1 << 30
-"""Of an array: the largest that is read here, SVHN's training images, has 225 million."""
+"""Largest array in bytes: SVHN's training images, the largest that is read here, have 225 million."""
 MAX_TEXT = 1 << 26
-"""Of a text of digits: USPS has 22 million, and Python needs several times as much to split it."""
+"""Largest text in bytes: USPS has 22 million, and Python needs several times as much to split it."""
 MNIST_NAMES: dict[SplitName, str] = {"train": "train", "test": "t10k"}
 
 
 class _Digits:
-    """What the three have in common: one file (or two) per split, decoded to an array when it is its turn."""
+    """A digit data set: one file (or two) per split, each decoded to an array when it is needed."""
 
     domain: str
     classes = DIGITS
@@ -69,8 +69,8 @@ class Mnist(_Digits):
     @classmethod
     def locate(cls) -> Mnist:
         """The files found by `locate.require`, verified; raises BenchError if one is missing or damaged."""
-        found = locate.require("mnist")
-        return cls({entry.removeprefix("mnist/").rpartition("-idx")[0]: path for entry, path in found.items()})
+        paths = locate.require("mnist")
+        return cls({entry.removeprefix("mnist/").rpartition("-idx")[0]: path for entry, path in paths.items()})
 
     def _load(self, split: SplitName) -> tuple[np.ndarray, np.ndarray]:
         images = read_idx(self.paths[split][0], dims=3)
@@ -83,7 +83,7 @@ class Mnist(_Digits):
         return images, labels
 
     def count(self) -> int:
-        """Number of images in both splits, from the label locate."""
+        """Number of images in both splits, from the label files."""
         return sum(len(read_idx(self.paths[split][1], dims=1)) for split in SPLITS)
 
 
@@ -110,8 +110,8 @@ def read_idx(path: Path, dims: int) -> np.ndarray:
     except (OSError, EOFError, zlib.error) as error:
         raise locate.damaged(path, str(error)) from error
     if len(data) != expected:
-        got = header + len(data) if len(data) < expected else "more"
-        raise locate.damaged(path, f"{header + expected} bytes expected for shape {shape}, got {got}")
+        length = header + len(data) if len(data) < expected else "more"
+        raise locate.damaged(path, f"{header + expected} bytes expected for shape {shape}, got {length}")
     return np.frombuffer(data, np.uint8).reshape(shape)
 
 
@@ -127,8 +127,8 @@ class Svhn(_Digits):
     @classmethod
     def locate(cls) -> Svhn:
         """The files found by `locate.require`, verified; raises BenchError if one is missing or damaged."""
-        found = locate.require("svhn")
-        return cls(found["svhn/train"], found["svhn/test"])
+        paths = locate.require("svhn")
+        return cls(paths["svhn/train"], paths["svhn/test"])
 
     def _load(self, split: SplitName) -> tuple[np.ndarray, np.ndarray]:
         path = self.paths[split][0]
@@ -166,14 +166,14 @@ class Usps(_Digits):
     total = 9298
 
     def __init__(self, train: Path, test: Path) -> None:
-        """Both may be the same `usps_all.mat`."""
+        """`train`, `test`: files, which may both be the same `usps_all.mat`."""
         self.paths = {"train": (train,), "test": (test,)}
 
     @classmethod
     def locate(cls) -> Usps:
         """The files found by `locate.require`, verified; raises BenchError if one is missing or damaged."""
-        found = locate.require("usps")
-        return cls(found["usps/train"], found["usps/test"])
+        paths = locate.require("usps")
+        return cls(paths["usps/train"], paths["usps/test"])
 
     def _load(self, split: SplitName) -> tuple[np.ndarray, np.ndarray]:
         path = self.paths[split][0]
@@ -217,7 +217,7 @@ def read_libsvm(path: Path) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _bunzip2(path: Path) -> bytes:
-    """What a .bz2 file holds, if that is not more than MAX_TEXT."""
+    """Content of a .bz2 file. ValueError if it is longer than MAX_TEXT."""
     with bz2.open(path) as file:
         content = file.read(MAX_TEXT + 1)
     if len(content) > MAX_TEXT:

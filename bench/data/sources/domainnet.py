@@ -22,9 +22,10 @@ from bench.data.fetch.manifest import DOMAINNET_CLASSES
 from bench.data.sources.folder import SUFFIXES, decode_rgb, image_files, read_file
 from bench.data.types import Item, SplitName
 
-TESTS = 15  # per class and domain
+TESTS = 15
+"""Test images per class and domain."""
 MAX_PICTURE = 1 << 28
-"""Bytes of an image file."""
+"""Largest image file in bytes."""
 SPLIT_VERSION = "first-15-by-name-1"
 
 
@@ -60,9 +61,9 @@ class DomainNet:
     def _pictures(self) -> list[tuple[_Picture, int, SplitName]]:
         """(picture, label, split) class by class in name order."""
         listed: list[tuple[_Picture, int, SplitName]] = []
-        found = self._in_folder() if self.path.is_dir() else self._in_archive()
+        present = self._in_folder() if self.path.is_dir() else self._in_archive()
         for label, name in enumerate(self.classes):
-            pictures = sorted((p for p in found if p.member.startswith(f"{name}/")), key=lambda p: p.member)
+            pictures = sorted((p for p in present if p.member.startswith(f"{name}/")), key=lambda p: p.member)
             if len(pictures) <= TESTS:
                 raise BenchError(
                     f"{self.path}: class '{name}' has {len(pictures)} images; the first {TESTS} are test images, "

@@ -7,8 +7,7 @@ other file or folder inside a class folder is an error: skipping, say, a `.gif` 
 The split does not depend on names: per class and domain, files sorted by the sha256 of their bytes, the first 20 %
 (at least 2) are test.
 
-What is wrong is said all at once (`bench.core.errors.each`), not file by file: folders collected by hand have many
-faults.
+All problems are reported at once (`bench.core.errors.for_each`), not file by file: folders collected by hand have many.
 """
 
 from __future__ import annotations
@@ -29,13 +28,14 @@ from typing import Literal
 import numpy as np
 from PIL import Image, ImageOps
 
-from bench.core.errors import BenchError, each, joined, nearest
+from bench.core.errors import BenchError, for_each, merged, nearest
 from bench.data.types import Item, SplitName
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP")
 IGNORED = ("__MACOSX", "Thumbs.db", "desktop.ini")
-MINIMUM = 4  # per class and domain: 2 to train on, 2 to test on
+MINIMUM = 4
+"""Images per class and domain: 2 to train on, 2 to test on."""
 SPLIT_VERSION = "sha256-first-fifth-1"
 
 
@@ -66,8 +66,8 @@ def decode_rgb(data: bytes, name: str) -> np.ndarray:
 
 
 class _OnlyBombs:
-    """Inside, warnings are ignored (damaged EXIF blocks and the like: the pixels are what counts), those of bombs are
-    errors.
+    """Context in which warnings are ignored (damaged EXIF blocks and the like: the pixels are what counts), apart from
+    those of decompression bombs, which are errors.
 
     Python's filters belong to all threads: the first thread that enters sets them, the last that leaves puts back what
     was there. `warnings.catch_warnings` in each of several threads would leave the filters of one of them behind.
@@ -146,7 +146,7 @@ def discover(
         for name in sorted(classes[has] - classes[lacks])
     ]
     if alone:
-        raise joined(alone)
+        raise merged(alone)
     return pair, tuple(sorted(classes[first]))
 
 
@@ -175,9 +175,9 @@ def _choose(
 
 def image_files(folder: Path) -> list[Path]:
     """The images of one class folder, sorted by name. Raises BenchError for anything else that is not ignored."""
-    found = _visible(folder)
-    each(found, _check_image_file)
-    return found
+    paths = _visible(folder)
+    for_each(paths, _check_image_file)
+    return paths
 
 
 def _check_image_file(path: Path) -> None:
@@ -205,7 +205,7 @@ class FolderDomain:
         self.root = root
         self.domain = domain
         self.classes = tuple(classes)
-        images = each(self.classes, lambda name: self._class_files(root / domain / name))
+        images = for_each(self.classes, lambda name: self._class_files(root / domain / name))
         self._images = dict(zip(self.classes, images, strict=True))
 
     @staticmethod

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 TOLERANCE = 1e-9
-"""For float64 results of a size of 1 to 1,000: far above their rounding, far below any figure that is printed."""
+"""Tolerance for float64 results of size 1 to 1,000: far above their rounding, far below any printed digit."""
 
 
 @dataclass(frozen=True)
@@ -15,7 +15,7 @@ class Refused:
     """Expected instead of a value: a ValueError that says what was wrong."""
 
     about: str
-    """What its message contains. The type alone would not do: a crash inside LAPACK is a ValueError, too."""
+    """Text that its message contains. The type alone would not do: a crash inside LAPACK is a ValueError, too."""
 
 
 @dataclass(frozen=True)
@@ -41,13 +41,13 @@ class CaseResult:
     name: str
     """`metric: name` of the case."""
     metric: str
-    """That of the case."""
+    """Metric of the case."""
     expected: Any
     """A number, a text, or a list of numbers; NaN and infinities are texts."""
     got: Any
     """The same, or the exception that was raised."""
     tolerance: float
-    """That of the case."""
+    """Tolerance of the case."""
     passed: bool
     """Whether the answer is the known one."""
 

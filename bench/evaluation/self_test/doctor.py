@@ -31,7 +31,7 @@ SHOWN = 34
 
 
 def examine() -> list[CaseResult]:
-    """Every case computed now: half a second, on the CPU. It raises nothing and changes no random state."""
+    """Results of all cases, computed now: half a second, on the CPU. Raises nothing and changes no random state."""
     return [outcome for module, names in GROUPS.items() for name in names for outcome in _group(module, name)]
 
 
@@ -50,7 +50,7 @@ def _group(module: str, name: str) -> list[CaseResult]:
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """Inside: torch and BLAS on one thread, the caller's number afterwards. More take 3 times as long on busy cores."""
+    """Run torch and BLAS on one thread inside the context. More take 3 times as long on busy cores."""
     import torch
     from threadpoolctl import threadpool_limits
 
@@ -70,7 +70,7 @@ def _checks() -> tuple[CaseResult, ...]:
 
 
 def doctor_record() -> dict[str, Any]:
-    """For a record: `passed` of `checks`, `failed` as [{name, expected, got}], `versions` of the libraries.
+    """Record of the self-test: `passed` of `checks`, `failed` as [{name, expected, got}], `versions` of the libraries.
 
     A JSON value. Computed once in a process.
     """
@@ -83,7 +83,7 @@ def _record(checks: Sequence[CaseResult]) -> dict[str, Any]:
 
 
 def warn_if_unwell() -> None:
-    """One line if a check fails. The run goes on: the record says what its numbers were made with."""
+    """Print one line if a check fails. The run goes on: its record holds the versions and the failed checks."""
     record = doctor_record()
     if record["failed"]:
         names = "; ".join(entry["name"] for entry in record["failed"])

@@ -8,10 +8,10 @@ in the sentence. Some are here although the paper's own numbers do not bear them
 from __future__ import annotations
 
 from bench.reporting.claims.formula import (
-    Candidate,
     Claim,
-    Measure,
-    Subject,
+    ClaimCandidate,
+    ClaimMeasure,
+    ClaimSubject,
     about_equal,
     better,
     chain,
@@ -37,29 +37,29 @@ SHORT_OF = 2.0
 SWEEP = (0.0, 0.1, 0.5, 1.0, 2.0, 5.0, 10.0)
 """Values of lambda_sem. Those of Figs. 3c and 7b cannot be read off, but for 10."""
 
-ACCURACY = Measure("accuracy", paper_shapes.ACCURACY[0].protocols, True)
-FID = Measure("fid", paper_shapes.FID[0].protocols, False)
-FID_DIGITS = Measure("fid", paper_shapes.FID_DIGITS[0].protocols, False)
-MODES = Measure("ndb", paper_shapes.NDB[0].protocols, False)
+ACCURACY = ClaimMeasure("accuracy", paper_shapes.ACCURACY[0].protocols, True)
+FID = ClaimMeasure("fid", paper_shapes.FID[0].protocols, False)
+FID_DIGITS = ClaimMeasure("fid", paper_shapes.FID_DIGITS[0].protocols, False)
+MODES = ClaimMeasure("ndb", paper_shapes.NDB[0].protocols, False)
 # Less diverse: more bins that differ, more divergence, less distance. Across sources, for CycleGAN has one style.
-UNIFORM_NDB = Measure("ndb", paper_shapes.NDB[0].protocols, True)
-UNIFORM_JSD = Measure("jsd", paper_shapes.JSD[0].protocols, True)
-UNIFORM_LPIPS = Measure("lpips", paper_shapes.LPIPS[0].protocols, False)
-STYLES = Measure("diversity", ("lpips-alexnet-v1", "diversity-judge-v1"), True)
-CLUSTERED = Measure("cluster_accuracy", (paper_shapes.ALIGNMENT,), True)
-ADAPTED = Measure("adapted_cluster_accuracy", (paper_shapes.ALIGNMENT,), True)
+UNIFORM_NDB = ClaimMeasure("ndb", paper_shapes.NDB[0].protocols, True)
+UNIFORM_JSD = ClaimMeasure("jsd", paper_shapes.JSD[0].protocols, True)
+UNIFORM_LPIPS = ClaimMeasure("lpips", paper_shapes.LPIPS[0].protocols, False)
+STYLES = ClaimMeasure("diversity", ("lpips-alexnet-v1", "diversity-judge-v1"), True)
+CLUSTERED = ClaimMeasure("cluster_accuracy", (paper_shapes.ALIGNMENT,), True)
+ADAPTED = ClaimMeasure("adapted_cluster_accuracy", (paper_shapes.ALIGNMENT,), True)
 
 
-def _subject(*names: str) -> Subject:
-    return Subject(tuple(map(Candidate, names)))
+def _subject(*names: str) -> ClaimSubject:
+    return ClaimSubject(tuple(map(ClaimCandidate, names)))
 
 
-def _weighted(lambda_sem: float) -> Subject:
+def _weighted(lambda_sem: float) -> ClaimSubject:
     """CatS-UDT with this weight of the semantic loss: 0 and 1 have names."""
     named = {0.0: "cats_udt:no_sem", 1.0: "cats_udt"}
     if lambda_sem in named:
         return _subject(named[lambda_sem])
-    return Subject((Candidate("cats_udt", (("lambda_sem", lambda_sem),)),))
+    return ClaimSubject((ClaimCandidate("cats_udt", (("lambda_sem", lambda_sem),)),))
 
 
 FULL = _subject("cats_udt")
@@ -71,7 +71,9 @@ NO_SEM, NO_STY, NO_CYC, NO_DS = (_subject(f"cats_udt:no_{name}") for name in ("s
 NONE, CONTENT, CONTENT_VGG = (_subject(f"cats_udt:{name}") for name in ("none", "content", "content_vgg"))
 NOT_ADAPTED, VGG = _subject("cats_udt:not_adapted"), _subject("cats_udt:vgg")
 # The paper's MoCo was trained on ImageNet.
-MOCO = Subject((Candidate("cats_udt:moco", (("semantics.encoder", "moco_v2"),)), Candidate("cats_udt:moco")))
+MOCO = ClaimSubject(
+    (ClaimCandidate("cats_udt:moco", (("semantics.encoder", "moco_v2"),)), ClaimCandidate("cats_udt:moco"))
+)
 IMSAT, SPECTRAL, ADAPTATION = (_subject(STAGES[name]) for name in ("imsat", "spectral", "adaptation"))
 
 LAMBDA_STY = "the authors' own command for sketches sets lambda_sty = 0: their main model may be the ablation"

@@ -1,4 +1,4 @@
-"""`bench claims`: judge the claims of the paper on stored results; printed, or written to a file."""
+"""`bench claims`: decide the claims of the paper on stored results; printed, or written to a file."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ from pathlib import Path
 
 from bench.reporting.claims.report import details, verdicts
 from bench.reporting.claims.run import OF_PAPER, run_claims
-from bench.reporting.claims.setting import setting_text, unlike_paper
+from bench.reporting.setting import distinct_texts, setting_text
 from bench.reporting.tables.output import deliver, form_of, joined, unmeasured, wants
 from bench.reporting.tables.table import Table
 from bench.spec.tasks import Task, get_task
 from bench.spec.where import Where
 from bench.store.query import Setting
+
+STAGES_ALONE = ", semantic stages alone"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,11 +29,11 @@ class ClaimsRequest(Where):
     """Whether a second table has every comparison."""
 
     def wants(self, setting: Setting) -> bool:
-        """Whether a setting is judged. Semantic stages alone have no budget."""
+        """Whether a setting is decided. Semantic stages alone have no budget."""
         return wants(self, setting)
 
 
-def judge_claims(request: ClaimsRequest) -> int:
+def decide_claims(request: ClaimsRequest) -> int:
     """Print or write the verdicts; returns 0 whatever they are. BenchError if the request cannot be met."""
     form = form_of(request)
     tasks = [get_task(name) for name in ([request.task] if request.task else OF_PAPER)]
@@ -42,13 +44,14 @@ def judge_claims(request: ClaimsRequest) -> int:
 
 def _tables(request: ClaimsRequest, task: Task) -> list[Table]:
     """One for each setting, or two; the paper's setting first."""
-    found = run_claims(request.results, task, request.wants)
-    found.sort(key=lambda judgement: bool(judgement.setting and unlike_paper(judgement)))
-    settings = [of.setting for of in found if of.setting]
+    every = run_claims(request.results, task, request.wants)
+    every.sort(key=lambda decisions: bool(decisions.setting and decisions.unlike_paper))
+    settings = [decisions.setting for decisions in every if decisions.setting]
+    texts = [setting_text(setting, task) + ("" if setting.budget else STAGES_ALONE) for setting in settings]
+    texts = distinct_texts(texts, [setting.data_version for setting in settings]) or [""]
     tables = []
-    for judgement in found:
-        told = setting_text(judgement.setting, task, settings) if judgement.setting else ""
-        tables.append(verdicts(judgement, unmeasured(request), told))
+    for decisions, text in zip(every, texts, strict=True):
+        tables.append(verdicts(decisions, unmeasured(request), text))
         if request.details:
-            tables.append(details(judgement, told))
+            tables.append(details(decisions, text))
     return tables

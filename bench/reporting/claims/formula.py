@@ -20,16 +20,16 @@ Other = TypeVar("Other")
 
 
 @dataclass(frozen=True)
-class Candidate:
+class ClaimCandidate:
     """A method as the preset trains it, but for `settings`."""
 
     method: str
-    """`name[:variant]`, or a semantic stage (`paper_shapes.STAGES`)."""
+    """`name[:variant]`, or a semantic stage (`paper.shapes.STAGES`)."""
     settings: tuple[tuple[str, object], ...] = ()
     """(dotted key, value) over the preset's, as by `--set`."""
 
     @property
-    def told(self) -> str:
+    def label(self) -> str:
         """`cats_udt [lambda_sem=10]`."""
         changed = ", ".join(self.changes)
         return f"{self.method} [{changed}]" if changed else self.method
@@ -46,14 +46,14 @@ class Candidate:
 
 
 @dataclass(frozen=True)
-class Subject:
+class ClaimSubject:
     """One side of a comparison."""
 
-    candidates: tuple[Candidate, ...]
+    candidates: tuple[ClaimCandidate, ...]
     """What the paper's authors ran; then what may stand in for it."""
 
     @property
-    def own(self) -> Candidate:
+    def first(self) -> ClaimCandidate:
         """What the paper's authors ran."""
         return self.candidates[0]
 
@@ -62,18 +62,18 @@ class Subject:
 class Pair:
     """`better` is better than `than` by more than `by`."""
 
-    better: Subject
-    than: Subject | float
+    better: ClaimSubject
+    than: ClaimSubject | float
     """Another subject, or a fixed value."""
     by: float = 0.0
-    """In the unit of the measure. Negative: `better` may be worse, by less than that."""
+    """Margin in the unit of the measure. Negative: `better` may be worse, by less than that."""
 
     @property
     def learn_the_same(self) -> bool:
-        """Whether both are one method or variants of it, which share what a seed decides: see `judge.py`."""
-        if not isinstance(self.than, Subject):
+        """Whether both are one method or variants of it, which share what a seed decides: see `verdict.py`."""
+        if not isinstance(self.than, ClaimSubject):
             return False
-        return self.better.own.method.partition(":")[0] == self.than.own.method.partition(":")[0]
+        return self.better.first.method.partition(":")[0] == self.than.first.method.partition(":")[0]
 
 
 @dataclass(frozen=True)
@@ -114,17 +114,17 @@ def with_leaves(formula: Formula[Leaf], change: Callable[[Leaf], Other]) -> Form
 # ------------------------------------------------------------------------------------------------ kinds of sentences
 
 
-def better(one: Subject, others: Sequence[Subject], by: float = 0.0) -> Every[Pair]:
+def better(one: ClaimSubject, others: Sequence[ClaimSubject], by: float = 0.0) -> Every[Pair]:
     """`one` is better than each of the `others`."""
     return Every(tuple(Pair(one, other, by) for other in others))
 
 
-def worst(one: Subject, others: Sequence[Subject]) -> Every[Pair]:
+def worst(one: ClaimSubject, others: Sequence[ClaimSubject]) -> Every[Pair]:
     """Each of the `others` is better than `one`: of several losses, that of `one` is missed most."""
     return Every(tuple(Pair(other, one) for other in others))
 
 
-def chain(*steps: Sequence[Subject], first_by: float = 0.0) -> Every[Pair]:
+def chain(*steps: Sequence[ClaimSubject], first_by: float = 0.0) -> Every[Pair]:
     """Each of a step is better than each of the next; those of the first by more than `first_by`."""
     return Every(
         tuple(
@@ -136,17 +136,17 @@ def chain(*steps: Sequence[Subject], first_by: float = 0.0) -> Every[Pair]:
     )
 
 
-def about_equal(subjects: Sequence[Subject], margin: float) -> Every[Pair]:
+def about_equal(subjects: Sequence[ClaimSubject], margin: float) -> Every[Pair]:
     """Any two differ by less than `margin`: two one-sided comparisons each (TOST, Schuirmann 1987)."""
     return Every(tuple(Pair(one, other, -margin) for one, other in permutations(subjects, 2)))
 
 
-def differ(subjects: Sequence[Subject]) -> Every[Pair] | Some[Pair]:
+def differ(subjects: Sequence[ClaimSubject]) -> Every[Pair] | Some[Pair]:
     """One of them is better than another. Nothing refutes it: no two methods are exactly alike."""
     return Some(tuple(Pair(*pair) for both in combinations(subjects, 2) for pair in (both, both[::-1])))
 
 
-def u_shape(sweep: Sequence[Subject]) -> Some[Pair]:
+def u_shape(sweep: Sequence[ClaimSubject]) -> Some[Pair]:
     """One between the ends is better than both ends.
 
     As in the test of Lind & Mehlum (2010), a fall and a rise must both be shown; but for means of separate trainings
@@ -155,7 +155,7 @@ def u_shape(sweep: Sequence[Subject]) -> Some[Pair]:
     return Some(tuple(Every((Pair(inner, sweep[0]), Pair(inner, sweep[-1]))) for inner in sweep[1:-1]))
 
 
-def reaches(one: Subject, level: float, margin: float) -> Every[Pair]:
+def reaches(one: ClaimSubject, level: float, margin: float) -> Every[Pair]:
     """`one` is not worse than `level` by `margin` or more."""
     return Every((Pair(one, level, -margin),))
 
@@ -164,11 +164,11 @@ def reaches(one: Subject, level: float, margin: float) -> Every[Pair]:
 
 
 @dataclass(frozen=True)
-class Measure:
+class ClaimMeasure:
     """What is measured."""
 
     metric: str
-    """As in `Published.metric`."""
+    """Metric as in `Published.metric`."""
     protocols: tuple[str, ...]
     """The one nearest to the paper's, then what may stand in for it."""
     higher_is_better: bool
@@ -182,10 +182,10 @@ class Claim:
     text: str
     """The sentence, in our words; `{0}` and `{1}` are the domains."""
     where: str
-    """In the paper."""
+    """Place in the paper."""
     task: str
     """The paper's."""
-    measure: Measure
+    measure: ClaimMeasure
     formula: Formula[Pair] | None
     """To hold at each of the places and labels; None: no number decides it, and `remark` says why."""
     places: tuple[tuple[int, ...], ...]
@@ -214,12 +214,12 @@ class Comparison:
         """`sketch->real, bird`."""
         return self.place if self.label == ALL else f"{self.place}, {self.label}"
 
-    def told(self, better: str = "", than: str = "") -> str:
+    def sentence(self, better: str = "", than: str = "") -> str:
         """`mnist->svhn: cats_udt > egsc_it + 20`: the values as the claim has them. Names: of what stands in."""
         pair = self.pair
         margin = pair.by if self.higher_is_better else -pair.by
-        one = better or pair.better.own.told
-        other = than or (pair.than.own.told if isinstance(pair.than, Subject) else f"{pair.than:g}")
+        one = better or pair.better.first.label
+        other = than or (pair.than.first.label if isinstance(pair.than, ClaimSubject) else f"{pair.than:g}")
         shift = f" {'+' if margin > 0 else '-'} {abs(margin):g}" if margin else ""
         return f"{self.at}: {one} {'>' if self.higher_is_better else '<'} {other}{shift}"
 

@@ -5,49 +5,37 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from bench.reporting.claims.evidence import NOT_SCORED, Evidence
-from bench.reporting.claims.formula import Candidate
-from bench.reporting.claims.run import Judgement
+from bench.reporting.claims.run import Decisions
 from bench.reporting.claims.verdict import FEWEST
-from bench.reporting.paper.notes import Options
 from bench.reporting.paper.shapes import STAGES
+from bench.reporting.setting import Commands
 from bench.reporting.tables.table import Footnote
 
-SEEDS = "0,1,2"
 
-
-def commands(judgement: Judgement, options: Options) -> Iterator[Footnote]:
-    """One command for all methods as the preset trains them, one for each with other settings, one for each stage; and
-    one for trainings that ended and were not scored so."""
-    sides = list(_sides(judgement))
-    found = list(dict.fromkeys(of.candidate for of in sides if of.begun < FEWEST))
-    common = f"--task {judgement.task.name} {options.all}".strip()
-    run = f"python -m bench run {common}" + (f" {options.run}" if options.run else "")
-    plain = [of.method for of in found if not of.settings and not of.is_stage]
+def missing(decisions: Decisions, commands: Commands) -> Iterator[Footnote]:
+    """The command for all methods as the preset trains them, those for each method with other settings and for each
+    stage, and the one for trainings that ended and were not scored so."""
+    task, sides = decisions.task.name, list(_sides(decisions))
+    candidates = list(dict.fromkeys(side.candidate for side in sides if side.begun < FEWEST))
+    plain = [candidate.method for candidate in candidates if not candidate.settings and not candidate.is_stage]
     if plain:
         text = f"{FEWEST} trainings of each side are the fewest for a verdict; missing ones"
-        yield Footnote(text, command=f"{run} --methods {','.join(plain)} --seeds {SEEDS}")
-    for candidate in (of for of in found if of.settings):
-        yield Footnote("missing", command=f"{run} --methods {candidate.method}{_set(candidate)} --seeds {SEEDS}")
+        yield Footnote(text, command=commands.run(task, plain))
+    for candidate in (candidate for candidate in candidates if candidate.settings):
+        settings = [f"{candidate.method}.{change}" for change in candidate.changes]
+        yield Footnote("missing", command=commands.run(task, [candidate.method], settings))
     for stage, key in STAGES.items():
-        if any(of.method == key for of in found):
-            command = f"python -m bench semantics {common} --stage {stage} --seeds {SEEDS}"
-            yield Footnote("clusters not measured", command=command)
-    unscored = dict.fromkeys(of.candidate.method for of in sides if any(map(_is_unscored, of.missing)))
+        if any(candidate.method == key for candidate in candidates):
+            yield Footnote("clusters not measured", command=commands.semantics(task, stage))
+    unscored = dict.fromkeys(
+        side.candidate.method for side in sides if any(why.startswith(NOT_SCORED) for why in side.missing)
+    )
     if old := [name for name in unscored if name not in plain]:
-        command = f"python -m bench evaluate {common} --methods {','.join(old)}"
-        yield Footnote("trained, but not scored so", command=command)
+        yield Footnote("trained, but not scored so", command=commands.evaluate(task, old))
 
 
-def _sides(judgement: Judgement) -> Iterator[Evidence]:
+def _sides(decisions: Decisions) -> Iterator[Evidence]:
     """All evidence."""
-    for judged in judgement.judged:
-        for side in judged.sides.values():
+    for decided in decisions.decided:
+        for side in decided.sides.values():
             yield from side.both
-
-
-def _is_unscored(why: str) -> bool:
-    return why.startswith(NOT_SCORED)
-
-
-def _set(candidate: Candidate) -> str:
-    return "".join(f" --set {candidate.method}.{change}" for change in candidate.changes)

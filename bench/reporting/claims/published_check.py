@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Literal
 
-from bench.reporting.claims.formula import Claim, Comparison, Every, Formula, Some, Subject, comparisons
+from bench.reporting.claims.formula import Claim, ClaimSubject, Comparison, Every, Formula, Some, comparisons
 from bench.reporting.paper.published import Published
 from bench.reporting.paper.shapes import SHAPES
 from bench.reporting.paper.values import places
@@ -33,7 +33,7 @@ class Printed:
 
 @cache
 def printed(claim: Claim) -> Printed:
-    """On the paper's task. `no` if one printed value is against it; `yes` if all that it needs are printed."""
+    """Check a claim: `no` if a printed value is against it, `yes` if all that it needs are printed."""
     task = get_task(claim.task)
     formula = comparisons(claim, task.domains, task.classes)
     if formula is None:
@@ -69,33 +69,36 @@ def _against(claim: Claim, formula: Formula[Comparison]) -> Iterator[Comparison]
 def _told(claim: Claim, leaf: Comparison) -> str:
     """`sketch->real: cats_udt 58.69, cats_udt:no_sty 53.43`."""
     sides = zip((leaf.pair.better, leaf.pair.than), _values(claim, leaf), strict=True)
-    told = [f"{side.own.told} {value[1]}" for side, value in sides if isinstance(side, Subject) and value]
-    return f"{leaf.at}: {', '.join(told)}"
+    texts = [f"{side.first.label} {value[1]}" for side, value in sides if isinstance(side, ClaimSubject) and value]
+    return f"{leaf.at}: {', '.join(texts)}"
 
 
 def _values(claim: Claim, leaf: Comparison) -> tuple[Value | None, Value | None]:
     """The printed values of both sides."""
     than = leaf.pair.than
-    other = _value(claim, than, leaf) if isinstance(than, Subject) else (than, f"{than:g}")
+    other = _value(claim, than, leaf) if isinstance(than, ClaimSubject) else (than, f"{than:g}")
     return _value(claim, leaf.pair.better, leaf), other
 
 
-def _value(claim: Claim, subject: Subject, leaf: Comparison) -> Value | None:
-    """Of the first of the claim's tables that has it."""
-    if subject.own.settings:
+def _value(claim: Claim, subject: ClaimSubject, leaf: Comparison) -> Value | None:
+    """The printed value in the first of the claim's tables that has it."""
+    if subject.first.settings:
         return None
-    key = (subject.own.method, claim.task, leaf.place, leaf.label, claim.measure.metric)
+    key = (subject.first.method, claim.task, leaf.place, leaf.label, claim.measure.metric)
     for table in claim.printed:
-        if found := _by_key().get((key, table)):
-            return found.value, f"{found.value:.{found.decimals}f}"
+        if number := _by_key().get((key, table)):
+            return number.value, f"{number.value:.{number.decimals}f}"
     return None
 
 
 @cache
 def _by_key() -> dict[tuple[tuple[str, str, str, str, str], str], Published]:
     """((method, task, direction, label, metric), table) -> the number."""
-    found = [place for shape in SHAPES.values() for place in places(shape().lines)]
+    every = [place for shape in SHAPES.values() for place in places(shape().lines)]
     return {
-        ((of.candidates[0], of.task, of.direction, of.label, of.published.metric), of.published.table): of.published
-        for of in found
+        (
+            (one.candidates[0], one.task, one.direction, one.label, one.published.metric),
+            one.published.table,
+        ): one.published
+        for one in every
     }

@@ -6,14 +6,13 @@ from collections.abc import Iterator, Sequence
 
 from bench.reporting.claims.evidence import Evidence
 from bench.reporting.claims.formula import Comparison
-from bench.reporting.claims.missing import commands
-from bench.reporting.claims.run import Judged, Judgement, Side, lacks
-from bench.reporting.claims.setting import options, setting_text, unlike_paper
-from bench.reporting.claims.verdict import LEVEL, Finding
-from bench.reporting.paper.notes import Options
+from bench.reporting.claims.missing import missing
+from bench.reporting.claims.run import DecidedClaim, Decisions, Side, lacks
+from bench.reporting.claims.verdict import LEVEL, ComparisonResult
 from bench.reporting.paper.shapes import WEAK
+from bench.reporting.setting import Commands, commands_in
 from bench.reporting.tables.marks import Marks
-from bench.reporting.tables.table import Cell, Column, Footnote, Group, Table
+from bench.reporting.tables.table import Column, Footnote, RowGroup, Table, TableCell
 from bench.spec.tasks import get_task
 
 TOLD = 3
@@ -27,32 +26,32 @@ EXPLAINED = {
 }
 
 
-def verdicts(judgement: Judgement, unmeasured: Options, told: str) -> Table:
-    """One row per claim. `unmeasured`: options of commands where nothing was measured; `told`: the setting."""
+def verdicts(decisions: Decisions, unmeasured: Commands, text: str) -> Table:
+    """One row per claim. `unmeasured`: the commands where nothing was measured; `text`: the setting."""
     notes = Marks()
-    rows = tuple(_verdict(judgement, judged, notes) for judged in judgement.judged)
+    rows = tuple(_verdict(decisions, decided, notes) for decided in decisions.decided)
     columns = _columns(
         "claim", "the paper says", "published", "here", "deciding comparison", "protocol", "advantage", "p",
         "trainings", "test", "reason",
     )  # fmt: skip
-    title = f"Claims of the paper on {judgement.task.name}" + (f": {told}" if told else "")
-    footnotes = (*notes.footnotes, *_footnotes(judgement, unmeasured))
-    return Table(title, columns, (Group(rows),), _header(judgement, told), footnotes, stub=2)
+    title = f"Claims of the paper on {decisions.task.name}" + (f": {text}" if text else "")
+    footnotes = (*notes.footnotes, *_footnotes(decisions, unmeasured))
+    return Table(title, columns, (RowGroup(rows),), _header(decisions, text), footnotes, stub=2)
 
 
-def details(judgement: Judgement, told: str) -> Table:
+def details(decisions: Decisions, text: str) -> Table:
     """One row per comparison."""
     notes = Marks()
     groups = tuple(
-        Group(tuple(_detail(judged, leaf, part, notes) for leaf, part in judged.verdict.parts.items()))
-        for judged in judgement.judged
-        if judged.verdict
+        RowGroup(tuple(_detail(decided, leaf, part, notes) for leaf, part in decided.verdict.parts.items()))
+        for decided in decisions.decided
+        if decided.verdict
     )
     columns = _columns(
         "claim", "comparison", "protocol", "advantage", "p", "p, opposite", "trainings", "test", "reason"
     )
-    title = f"Comparisons behind the claims on {judgement.task.name}" + (f": {told}" if told else "")
-    return Table(title, columns, groups, _header(judgement, told), tuple(notes.footnotes), stub=2)
+    title = f"Comparisons behind the claims on {decisions.task.name}" + (f": {text}" if text else "")
+    return Table(title, columns, groups, _header(decisions, text), tuple(notes.footnotes), stub=2)
 
 
 def _columns(*names: str) -> tuple[Column, ...]:
@@ -62,84 +61,96 @@ def _columns(*names: str) -> tuple[Column, ...]:
 # --------------------------------------------------------------------------------------------------------------- rows
 
 
-def _verdict(judgement: Judgement, judged: Judged, notes: Marks) -> tuple[Cell, ...]:
-    claim, verdict = judged.claim, judged.verdict
-    sentence = f"{claim.text.format(*judgement.task.domains)} ({claim.where})"
+def _verdict(decisions: Decisions, decided: DecidedClaim, notes: Marks) -> tuple[TableCell, ...]:
+    claim, verdict = decided.claim, decided.verdict
+    sentence = f"{claim.text.format(*decisions.task.domains)} ({claim.where})"
     remarks = (notes.letter(claim.remark),) if claim.remark else ()
-    against = "; ".join(judged.printed.against)
+    against = "; ".join(decided.printed.against)
     speaks = (notes.letter(f"published against it: {against}"),) if against else ()
-    published = Cell(judged.printed.answer, marks=speaks)
-    names = (Cell(claim.name), Cell(sentence, marks=remarks), published)
+    published = TableCell(decided.printed.answer, marks=speaks)
+    names = (TableCell(claim.name), TableCell(sentence, marks=remarks), published)
     if verdict is None:
-        return (*names, Cell("cannot decide"), *[Cell()] * 6, Cell("no number decides it"))
-    outcome = Cell(verdict.outcome, bold=verdict.outcome != "cannot decide")
+        return (*names, TableCell("cannot decide"), *[TableCell()] * 6, TableCell("no number decides it"))
+    outcome = TableCell(verdict.outcome, bold=verdict.outcome != "cannot decide")
     leaf = verdict.deciding
     if leaf is None:
-        return (*names, outcome, Cell(), Cell(judged.protocol), *[Cell()] * 4, Cell(_reason(judged)))
+        return (
+            *names,
+            outcome,
+            TableCell(),
+            TableCell(decided.protocol),
+            *[TableCell()] * 4,
+            TableCell(_reason(decided)),
+        )
     part = verdict.parts[leaf]
     test = part.test + (", opposite, corrected" if verdict.outcome == "fails" else "")
     return (
-        *names, outcome, _compared(leaf, judged.sides[leaf], notes), Cell(judged.protocol), _advantage(part),
-        Cell(value=verdict.p), _trainings(judged.sides[leaf], notes), Cell(test), Cell(_reason(judged)),
+        *names, outcome, _compared(leaf, decided.sides[leaf], notes), TableCell(decided.protocol), _advantage(part),
+        TableCell(value=verdict.p), _trainings(decided.sides[leaf], notes), TableCell(test),
+        TableCell(_reason(decided)),
     )  # fmt: skip
 
 
-def _detail(judged: Judged, leaf: Comparison, part: Finding, notes: Marks) -> tuple[Cell, ...]:
-    side = judged.sides[leaf]
-    p = (Cell(value=part.p), Cell(value=part.opposite)) if part.test else (Cell(), Cell())
+def _detail(decided: DecidedClaim, leaf: Comparison, part: ComparisonResult, notes: Marks) -> tuple[TableCell, ...]:
+    side = decided.sides[leaf]
+    p = (TableCell(value=part.p), TableCell(value=part.opposite)) if part.test else (TableCell(), TableCell())
     return (
-        Cell(judged.claim.name), _compared(leaf, side, notes), Cell(judged.protocol), _advantage(part), *p,
-        _trainings(side, notes), Cell(part.test), Cell(part.why),
+        TableCell(decided.claim.name), _compared(leaf, side, notes), TableCell(decided.protocol), _advantage(part), *p,
+        _trainings(side, notes), TableCell(part.test), TableCell(part.why),
     )  # fmt: skip
 
 
-def _compared(leaf: Comparison, side: Side, notes: Marks) -> Cell:
-    weak = any(of.weak for of in side.both)
+def _compared(leaf: Comparison, side: Side, notes: Marks) -> TableCell:
+    weak = any(evidence.weak for evidence in side.both)
     marks = (notes.sign(WEAK, "weak supervision: uses a network trained on labels"),) if weak else ()
-    return Cell(leaf.told(*(of.candidate.told for of in side.both)), marks=marks)
+    return TableCell(leaf.sentence(*(evidence.candidate.label for evidence in side.both)), marks=marks)
 
 
-def _advantage(part: Finding) -> Cell:
+def _advantage(part: ComparisonResult) -> TableCell:
     if part.advantage is None:
-        return Cell()
-    return Cell(value=part.advantage, low=part.low, high=part.high, role="difference")
+        return TableCell()
+    return TableCell(value=part.advantage, low=part.low, high=part.high, role="difference")
 
 
-def _trainings(side: Side, notes: Marks) -> Cell:
+def _trainings(side: Side, notes: Marks) -> TableCell:
     """`3/3, 2/3`: with a value, of those begun, on both sides."""
-    failures = [f"{of.candidate.told}: failed: {why}" for of in side.both for why in of.failures]
-    return Cell(", ".join(of.counts for of in side.both), marks=tuple(dict.fromkeys(map(notes.letter, failures))))
+    failures = [f"{evidence.candidate.label}: failed: {why}" for evidence in side.both for why in evidence.failures]
+    return TableCell(
+        ", ".join(evidence.counts for evidence in side.both), marks=tuple(dict.fromkeys(map(notes.letter, failures)))
+    )
 
 
-def _reason(judged: Judged) -> str:
+def _reason(decided: DecidedClaim) -> str:
     """Why nothing is decided."""
-    assert judged.verdict is not None
-    if judged.verdict.outcome != "cannot decide":
+    assert decided.verdict is not None
+    if decided.verdict.outcome != "cannot decide":
         return ""
-    untested = [(leaf, part) for leaf, part in judged.verdict.parts.items() if not part.test]
+    untested = [(leaf, part) for leaf, part in decided.verdict.parts.items() if not part.test]
     if not untested:
         return "not significant"
     names: dict[str, dict[str, None]] = {}
     for leaf, part in untested:
-        short = [(of.candidate.told, lacks(of)) for of in judged.sides[leaf].both if lacks(of)]
+        short = [
+            (evidence.candidate.label, lacks(evidence)) for evidence in decided.sides[leaf].both if lacks(evidence)
+        ]
         for name, why in short or [("", part.why)]:
             names.setdefault(why, {})[name] = None
-    reasons = [f"{why}: {', '.join(of)}" if any(of) else why for why, of in names.items()]
+    reasons = [f"{why}: {', '.join(evidence)}" if any(evidence) else why for why, evidence in names.items()]
     more = f"; and {len(reasons) - TOLD} more" if len(reasons) > TOLD else ""
-    count = f"{len(untested)} of {len(judged.sides)} not tested: " if len(untested) < len(judged.sides) else ""
+    count = f"{len(untested)} of {len(decided.sides)} not tested: " if len(untested) < len(decided.sides) else ""
     return count + "; ".join(reasons[:TOLD]) + more
 
 
 # ---------------------------------------------------------------------------------------------------- above and below
 
 
-def _header(judgement: Judgement, told: str) -> tuple[str, ...]:
-    paper = next(of.claim.task for of in judgement.judged)
+def _header(decisions: Decisions, text: str) -> tuple[str, ...]:
+    paper = next(decided.claim.task for decided in decisions.decided)
     lines = ["the paper: Lavoie et al., ICLR 2021, arXiv 2010.01262; its sentences are in our words"]
-    if judgement.task.name != paper:
+    if decisions.task.name != paper:
         first, second = get_task(paper).domains
         lines.append(f"carried over from {first} and {second}: of this task the paper claims nothing")
-    lines.append(_where(judgement, told))
+    lines.append(_where(decisions, text))
     percent = f"{100 * LEVEL:g} %"
     lines.append(
         f"unit: a whole training (seed). holds: each comparison is significant, one-sided at {percent}; fails: one is "
@@ -153,39 +164,44 @@ def _header(judgement: Judgement, told: str) -> tuple[str, ...]:
     return tuple(lines)
 
 
-def _where(judgement: Judgement, told: str) -> str:
-    if judgement.setting is None:
+def _where(decisions: Decisions, text: str) -> str:
+    if decisions.setting is None:
         return "here: nothing measured yet"
-    if unlike := unlike_paper(judgement):
-        return f"here: {told}: not the paper's setting ({', '.join(unlike)}): a verdict is about this setting alone"
-    return f"here: {told}: the paper's setting"
+    if unlike := decisions.unlike_paper:
+        return f"here: {text}: not the paper's setting ({', '.join(unlike)}): a verdict is about this setting alone"
+    return f"here: {text}: the paper's setting"
 
 
-def _footnotes(judgement: Judgement, unmeasured: Options) -> Iterator[Footnote]:
+def _footnotes(decisions: Decisions, unmeasured: Commands) -> Iterator[Footnote]:
     yield Footnote(
         "published: whether the paper's own values stand as claimed: yes, no, or not printed; it prints no deviations, "
         "so that no test is possible"
     )
-    used = {part.test.partition(",")[0] for of in judgement.judged if of.verdict for part in of.verdict.parts.values()}
-    yield from (Footnote(text) for name, text in EXPLAINED.items() if name in used)
-    yield from (Footnote(line) for line in dict.fromkeys(_stand_ins(judgement.judged)))
-    given = dict.fromkeys(of.candidate.told for judged in judgement.judged for of in _both(judged) if of.stand_in)
+    used = {
+        part.test.partition(",")[0]
+        for evidence in decisions.decided
+        if evidence.verdict
+        for part in evidence.verdict.parts.values()
+    }
+    yield from (Footnote(line) for name, line in EXPLAINED.items() if name in used)
+    yield from (Footnote(line) for line in dict.fromkeys(_stand_ins(decisions.decided)))
+    given = dict.fromkeys(
+        evidence.candidate.label for decided in decisions.decided for evidence in _both(decided) if evidence.stand_in
+    )
     if given:
         yield Footnote(f"with a small network of our own in VGG-19's place: {', '.join(given)}")
-    yield from commands(judgement, options(judgement.setting, judgement.task) if judgement.setting else unmeasured)
-    yield from (Footnote(line) for line in (judgement.stored.left_out() if judgement.stored else ()))
+    yield from missing(decisions, commands_in(decisions.setting, decisions.task) if decisions.setting else unmeasured)
+    yield from (Footnote(line) for line in (decisions.stored.left_out() if decisions.stored else ()))
 
 
-def _both(judged: Judged) -> Iterator[Evidence]:
-    return (of for side in judged.sides.values() for of in side.both)
+def _both(decided: DecidedClaim) -> Iterator[Evidence]:
+    return (evidence for side in decided.sides.values() for evidence in side.both)
 
 
-def _stand_ins(judged: Sequence[Judged]) -> Iterator[str]:
-    for of in judged:
-        for leaf, side in of.sides.items():
+def _stand_ins(decided: Sequence[DecidedClaim]) -> Iterator[str]:
+    for claim in decided:
+        for leaf, side in claim.sides.items():
             for subject, evidence in ((leaf.pair.better, side.better), (leaf.pair.than, side.than)):
-                if evidence and not isinstance(subject, float) and evidence.candidate != subject.own:
-                    yield f"{evidence.candidate.told} stands in for {subject.own.told}, which the paper's authors ran"
-
-
-__all__ = ["details", "setting_text", "verdicts"]
+                if evidence and not isinstance(subject, float) and evidence.candidate != subject.first:
+                    names = f"{evidence.candidate.label} stands in for {subject.first.label}"
+                    yield f"{names}, which the paper's authors ran"

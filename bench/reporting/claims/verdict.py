@@ -69,26 +69,28 @@ class Sample:
 
 
 @dataclass(frozen=True)
-class Finding:
+class ComparisonResult:
     """What the trainings say of one comparison."""
 
     p: float = 1.0
-    """Of a difference that is not above the margin."""
+    """p-value of a difference that is not above the margin."""
     opposite: float = 1.0
-    """Of a difference that is not below the margin."""
+    """p-value of a difference that is not below the margin."""
     advantage: float | None = None
     """Mean of the better side less that of the other, positive where it is as claimed."""
     low: float | None = None
-    """Of the interval at 1 - 2 `LEVEL`: above the margin where p is below LEVEL."""
+    """Lower end of the interval at 1 - 2 `LEVEL`: above the margin where p is below LEVEL."""
     high: float | None = None
-    """Below the margin where `opposite` is below LEVEL."""
+    """Upper end: below the margin where `opposite` is below LEVEL."""
     test: str = ""
     """Empty: not tested."""
     why: str = ""
     """Why not."""
 
 
-def compare(better: Sample, than: Sample, higher_is_better: bool, by: float = 0.0, paired: bool = False) -> Finding:
+def compare(
+    better: Sample, than: Sample, higher_is_better: bool, by: float = 0.0, paired: bool = False
+) -> ComparisonResult:
     """Whether `better` is better than `than` by more than `by`. `paired`: both are variants of one method."""
     sign = 1 if higher_is_better else -1
     a = {seed: sign * value for seed, value in better.values.items()}
@@ -96,48 +98,48 @@ def compare(better: Sample, than: Sample, higher_is_better: bool, by: float = 0.
     shared = sorted(set(a) & set(b))
     advantage = _mean(list(a.values())) - _mean(list(b.values())) if a and b else None
     if min(better.trainings, than.trainings) < FEWEST:
-        return Finding(advantage=advantage, why=f"fewer than {FEWEST} trainings")
+        return ComparisonResult(advantage=advantage, why=f"fewer than {FEWEST} trainings")
     if better.failed or than.failed:
         values = np.array(list(a.values())), np.array(list(b.values())) + by
         p, opposite = rank_sum(*values, len(better.failed), len(than.failed))
-        return Finding(p, opposite, advantage, test="rank sums, failed trainings lowest")
+        return ComparisonResult(p, opposite, advantage, test="rank sums, failed trainings lowest")
     if paired and len(shared) >= FEWEST:
         differences = [a[seed] - b[seed] for seed in shared]
         return _t_test(differences, by, max(map(abs, [*a.values(), *b.values()])), "paired t")
     return _welch(list(a.values()), list(b.values()), by)
 
 
-def exceeds(sample: Sample, level: float, higher_is_better: bool, by: float = 0.0) -> Finding:
+def exceeds(sample: Sample, level: float, higher_is_better: bool, by: float = 0.0) -> ComparisonResult:
     """Whether the mean is better than the fixed `level` by more than `by`. No training may have failed."""
     sign = 1 if higher_is_better else -1
     over = [sign * (value - level) for value in sample.values.values()]
     if sample.failed or len(over) < FEWEST:
         why = "a failed training has no distance to a level" if sample.failed else f"fewer than {FEWEST} trainings"
-        return Finding(advantage=_mean(over) if over else None, why=why)
+        return ComparisonResult(advantage=_mean(over) if over else None, why=why)
     return _t_test(over, by, max(map(abs, [*sample.values.values(), level])), "t")
 
 
-def _t_test(values: list[float], by: float, scale: float, name: str) -> Finding:
-    """Of one sample. `scale`: the size of the numbers that `values` are differences of."""
+def _t_test(values: list[float], by: float, scale: float, name: str) -> ComparisonResult:
+    """t-test of one sample. `scale`: the size of the numbers that `values` are differences of."""
     held = np.array(values)
     deviation = float(held.std(ddof=1))
     return _by_t(_mean(values), deviation / math.sqrt(len(held)), len(held) - 1, by, scale, name)
 
 
-def _welch(a: list[float], b: list[float], by: float) -> Finding:
+def _welch(a: list[float], b: list[float], by: float) -> ComparisonResult:
     """Welch's test."""
     tested = welch(moments(a), moments(b))
     scale = max(map(abs, [*a, *b]))
     return _by_t(float(tested.value), float(tested.error), float(tested.freedom), by, scale, "Welch's t")
 
 
-def _by_t(difference: float, error: float, freedom: float, by: float, scale: float, name: str) -> Finding:
+def _by_t(difference: float, error: float, freedom: float, by: float, scale: float, name: str) -> ComparisonResult:
     if error <= NO_SCALE * scale:
-        return Finding(advantage=difference, why="no scatter to measure a difference by")
+        return ComparisonResult(advantage=difference, why="no scatter to measure a difference by")
     t = (difference - by) / error
     reach = float(stdtrit(freedom, 1 - LEVEL)) * error
     p, opposite = float(stdtr(freedom, -t)), float(stdtr(freedom, t))
-    return Finding(p, opposite, difference, difference - reach, difference + reach, name)
+    return ComparisonResult(p, opposite, difference, difference - reach, difference + reach, name)
 
 
 def _mean(values: list[float]) -> float:
@@ -148,7 +150,7 @@ def _mean(values: list[float]) -> float:
 
 
 @dataclass(frozen=True)
-class Verdict(Generic[Leaf]):
+class ClaimVerdict(Generic[Leaf]):
     """What the trainings say of a sentence."""
 
     outcome: Outcome
@@ -157,43 +159,43 @@ class Verdict(Generic[Leaf]):
     not hold. Corrected as said above; 1 if nothing was tested."""
     deciding: Leaf | None
     """The comparison that p is of; None if nothing was tested."""
-    parts: Mapping[Leaf, Finding] = field(default_factory=dict)
+    parts: Mapping[Leaf, ComparisonResult] = field(default_factory=dict)
 
 
-def judge(formula: Formula[Leaf], parts: Mapping[Leaf, Finding]) -> Verdict[Leaf]:
+def decide(formula: Formula[Leaf], parts: Mapping[Leaf, ComparisonResult]) -> ClaimVerdict[Leaf]:
     """The verdict on `formula` from the tests of its leaves."""
     p, least_certain = _holds(formula, parts)
     if p <= LEVEL:
-        return Verdict("holds", p, least_certain, parts)
+        return ClaimVerdict("holds", p, least_certain, parts)
     opposite, most_opposite = _fails(formula, parts)
     if opposite <= LEVEL:
-        return Verdict("fails", opposite, most_opposite, parts)
+        return ClaimVerdict("fails", opposite, most_opposite, parts)
     rest = _tested(formula, parts)
     known = None if rest is None else _holds(rest, parts)
-    return Verdict("cannot decide", known[0] if known else 1.0, known[1] if known else None, parts)
+    return ClaimVerdict("cannot decide", known[0] if known else 1.0, known[1] if known else None, parts)
 
 
-def _holds(formula: Formula[Leaf], parts: Mapping[Leaf, Finding]) -> tuple[float, Leaf]:
+def _holds(formula: Formula[Leaf], parts: Mapping[Leaf, ComparisonResult]) -> tuple[float, Leaf]:
     """p-value of a formula that is not true, and the leaf it is of."""
     if isinstance(formula, Every):
-        return max((_holds(part, parts) for part in formula.parts), key=lambda found: found[0])
+        return max((_holds(part, parts) for part in formula.parts), key=lambda pair: pair[0])
     if isinstance(formula, Some):
-        p, leaf = min((_holds(part, parts) for part in formula.parts), key=lambda found: found[0])
+        p, leaf = min((_holds(part, parts) for part in formula.parts), key=lambda pair: pair[0])
         return min(1.0, len(formula.parts) * p), leaf
     return parts[formula].p, formula
 
 
-def _fails(formula: Formula[Leaf], parts: Mapping[Leaf, Finding]) -> tuple[float, Leaf]:
+def _fails(formula: Formula[Leaf], parts: Mapping[Leaf, ComparisonResult]) -> tuple[float, Leaf]:
     """p-value of a formula that is true, and the leaf it is of."""
     if isinstance(formula, Every):
-        p, leaf = min((_fails(part, parts) for part in formula.parts), key=lambda found: found[0])
+        p, leaf = min((_fails(part, parts) for part in formula.parts), key=lambda pair: pair[0])
         return min(1.0, len(formula.parts) * p), leaf
     if isinstance(formula, Some):
-        return max((_fails(part, parts) for part in formula.parts), key=lambda found: found[0])
+        return max((_fails(part, parts) for part in formula.parts), key=lambda pair: pair[0])
     return parts[formula].opposite, formula
 
 
-def _tested(formula: Formula[Leaf], parts: Mapping[Leaf, Finding]) -> Formula[Leaf] | None:
+def _tested(formula: Formula[Leaf], parts: Mapping[Leaf, ComparisonResult]) -> Formula[Leaf] | None:
     """`formula` without what could not be tested; None if nothing is left."""
     if isinstance(formula, Every):
         kept = tuple(rest for part in formula.parts if (rest := _tested(part, parts)) is not None)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from bench.reporting.figures.collect import Remedy
 from bench.reporting.figures.page import TWO
-from bench.reporting.figures.values import Chart, Measured
+from bench.reporting.figures.values import Chart, SlotValues
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -58,12 +58,12 @@ def top_of(one: Chart) -> float:
 
 
 def limit_y(axes: Axes, one: Chart, marks: Sequence[float] = ()) -> None:
-    """From 0, for bars have lengths, to what is above all values and `marks`."""
+    """Set the y axis from 0, for bars have lengths, to what is above all values and `marks`."""
     axes.set_ylim(0.0, max([top_of(one), *(HEADROOM * mark for mark in marks if mark > top_of(one) / HEADROOM)]))
 
 
 def reference_lines(axes: Axes, one: Chart) -> None:
-    """For each direction the judge's accuracy on real images, or the floor of a distance between real images."""
+    """Draw, for each direction, the judge's accuracy on real images, or the floor of a distance between real images."""
     name = "judge on real images" if one.quantity.metric == "accuracy" else "floor: real images"
     for column, direction in enumerate(one.directions):
         level = reference_of(one, direction)
@@ -100,8 +100,8 @@ def about_values(one: Chart) -> list[str]:
         if len(counts) == 1:
             text += _counts(*counts.pop())
         elif counts:
-            own = ", ".join(f"{bar.label}: {_counts(bar.n, bar.n_reference)}" for bar in bars)
-            text += f"unequal n, so not comparable with each other: {own}"
+            each = ", ".join(f"{bar.label}: {_counts(bar.n, bar.n_reference)}" for bar in bars)
+            text += f"unequal n, so not comparable with each other: {each}"
         if level is not None:
             on_real = one.quantity.metric == "accuracy"
             text += f"; {'the judge on real images' if on_real else 'floor'}: {numeral(level)}"
@@ -110,7 +110,7 @@ def about_values(one: Chart) -> list[str]:
     return lines + ([f"Intervals that leave the frame are cut: {', '.join(cut)}."] if cut else [])
 
 
-def _cut(bar: Measured, one: Chart) -> bool:
+def _cut(bar: SlotValues, one: Chart) -> bool:
     return bar.low is not None and bar.high is not None and (bar.low < 0 or bar.high > top_of(one))
 
 

@@ -19,7 +19,7 @@ from bench.reporting.figures.axes import (
 )
 from bench.reporting.figures.collect import Collected, Remedy, Slot
 from bench.reporting.figures.page import LINE, MARGIN, SIZE, TWO, WIDTH, Heading, Page, wrapped
-from bench.reporting.figures.values import Chart, Measured, PublishedValue, Quantity, chart
+from bench.reporting.figures.values import Chart, PublishedValue, Quantity, SlotValues, chart
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -28,7 +28,7 @@ PLOT_HEIGHT = 2.3
 LEFT, LEGEND = 0.6, 0.2
 """Inches left of the axes, for their label; and for each line of the legend above them."""
 ENTRIES = 4
-"""Of the legend in a line as wide as the page."""
+"""Entries of the legend in a line as wide as the page."""
 GROUP = 0.8
 """Width of a group of bars; groups are 1 apart."""
 HATCHES = ("", "////")
@@ -67,24 +67,24 @@ class Bars:
 
 def _missing(charts: Sequence[Chart], collected: Collected) -> list[str]:
     """`lambda = 0: not measured`, once for each slot and reason."""
-    found = []
+    lines = []
     for one in charts:
         for slot, bars in zip(collected.slots, one.bars, strict=True):
             if not any(bars):
-                found.append(f"{slot.label}: not run")
-            found += [
+                lines.append(f"{slot.label}: not run")
+            lines += [
                 f"{slot.label}, {direction_name(bar.direction)}, {one.quantity.name}: {bar.missing}"
                 for bar in bars
                 if bar is not None and not bar.values
             ]
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys(lines))
 
 
 def _group_names(collected: Collected, width: float) -> list[str]:
     """Names below the groups, on as many lines as they need in axes of `width` inches."""
     room = 0.95 * width / len(collected.slots)
     pairs = zip(collected.slots, collected.found, strict=True)
-    return [typeset("\n".join(wrapped(found.label if found else slot.label, room))) for slot, found in pairs]
+    return [typeset("\n".join(wrapped(cells.label if cells else slot.label, room))) for slot, cells in pairs]
 
 
 def draw_panel(axes: Axes, one: Chart, names: Sequence[str], published: PublishedValue | None) -> None:
@@ -115,7 +115,7 @@ def draw_panel(axes: Axes, one: Chart, names: Sequence[str], published: Publishe
     axes.set_ylabel(one.axis_label)
 
 
-def _interval_and_seeds(axes: Axes, x: float, each: float, bar: Measured) -> None:
+def _interval_and_seeds(axes: Axes, x: float, each: float, bar: SlotValues) -> None:
     if bar.low is not None and bar.high is not None:
         axes.plot([x, x], [bar.low, bar.high], color="black", linewidth=1.0, zorder=4)
     count = len(bar.values)
@@ -124,7 +124,9 @@ def _interval_and_seeds(axes: Axes, x: float, each: float, bar: Measured) -> Non
               zorder=5)  # fmt: skip
 
 
-def _published(axes: Axes, x: float, each: float, bar: Measured, one: Chart, published: PublishedValue) -> list[float]:
+def _published(
+    axes: Axes, x: float, each: float, bar: SlotValues, one: Chart, published: PublishedValue
+) -> list[float]:
     """A diamond at the paper's value, if there is one and ours is by the protocol that is nearest to it."""
     value = published(bar.method, bar.direction, one.quantity.metric)
     if value is None or one.protocol != one.quantity.protocols[0]:

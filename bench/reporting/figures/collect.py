@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import json
-import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.core.errors import BenchError
-from bench.spec.presets import PRESETS, get_preset
-from bench.spec.run_spec import flat_values
-from bench.spec.tasks import TASKS, get_task
-from bench.store import query as pools
+from bench.reporting.setting import DRAWN, SEEDS, command, setting_title, unlike_paper
+from bench.spec.tasks import get_task
 from bench.store.columns import GIVEN
-from bench.store.query import frame
+from bench.store.index import read_records
+from bench.store.preset_match import Mismatch, PresetMethod, mismatch, preset_methods
+from bench.store.query import MethodRow, Setting, SettingRecords, by_setting
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from bench.data.types import TaskData
 
 STUDIED = (
@@ -29,9 +25,6 @@ STUDIED = (
 """What the paper's figures vary. A cell in which one of these is neither the preset's nor the figure's is of another
 figure; where it differs in any other setting, the figure says so."""
 DEFAULT_RESULTS = Path("results")
-FILLED_IN = ("clusters", "weights")
-"""Parts of a stored config that no preset sets."""
-_UNLIKE_DATA = {"embedded": "drawn data", "mnist-drawn": "drawn house numbers"}
 
 
 @dataclass(frozen=True)
@@ -53,16 +46,15 @@ class FigureRequest:
     budget: str = ""
     """`images=N` or `seconds=S`: only cells of this one; empty: there must be one alone."""
 
-    def options(self, *names: str) -> str:
-        """Those of `names` (`preset`, `data`, ...) that are not the default, as on the command line."""
+    def options(self, *names: str) -> dict[str, object]:
+        """The options among `names` (`preset`, `data`, ...) that are not the default, for a command."""
         defaults = {"preset": "quick", "data": "auto", "domains": "", "budget": "", "results": DEFAULT_RESULTS}
-        given = [(name, getattr(self, name)) for name in names if getattr(self, name) != defaults[name]]
-        return "".join(f" --{name} {shlex.quote(str(value))}" for name, value in given)
+        return {name: getattr(self, name) for name in names if getattr(self, name) != defaults[name]}
 
     @property
     def anywhere(self) -> FigureRequest:
-        """Without this machine's folders: for what is written into a picture."""
-        known = self.data in ("auto", "embedded", "mnist-drawn")
+        """The request without this machine's folders: for what is written into a picture."""
+        known = self.data in ("auto", *DRAWN)
         return replace(self, results=DEFAULT_RESULTS, data=self.data if known else "FOLDER")
 
 
@@ -82,99 +74,90 @@ class Slot:
     """One place of a figure: a bar, a point, a block of images."""
 
     label: str
-    """As it stands in the figure."""
+    """Name in the figure."""
     methods: tuple[str, ...]
     """`name[:variant]`, that of the paper first, then what may stand in for it (the figure says so)."""
     settings: Settings = no_settings
 
 
-@dataclass(frozen=True)
-class Setting:
-    """What all cells of a figure have in common."""
+def figure_title(task: str, setting: Setting) -> str:
+    """The setting of a figure in a line; without a budget where nothing was trained."""
+    budget = f", budget {setting.budget}" if setting.budget else ""
+    return f"{setting_title(task, setting)}, data version {setting.data_version}{budget}"
 
-    task: str
-    data_kind: str
-    data_version: str
-    image_size: int
-    preset: str
-    budget: str
-    """Empty where nothing was trained."""
 
-    @property
-    def told(self) -> str:
-        """One line."""
-        budget = f", budget {self.budget}" if self.budget else ""
-        return (
-            f"{self.task}: {self.data_kind} data at {self.image_size} px (version {self.data_version}), "
-            f"preset {self.preset}{budget}"
-        )
-
-    def unlike(self, paper_task: str) -> str:
-        """Why nothing of it is comparable with the paper; empty if it is the paper's setting."""
-        task, known = TASKS[self.task], self.preset in PRESETS
-        reasons = [f"task {self.task}"] if self.task != paper_task else []
-        if self.data_kind != "real":
-            reasons.append(_UNLIKE_DATA.get(self.data_kind, f"{self.data_kind} data"))
-        if self.preset != "paper":
-            reasons.append(f"{self.preset} preset")
-        if self.preset == "paper" and self.image_size != task.sizes["paper"]:
-            reasons.append(f"{self.image_size} px")
-        if self.budget == GIVEN:
-            reasons.append("checkpoints trained elsewhere")
-        elif known and self.budget not in ("", f"images={get_preset(self.preset, task.kind).images}"):
-            reasons.append(f"budget {self.budget}")
-        return f"{', '.join(reasons)}: not comparable with the paper" if reasons else ""
+def figure_warning(task: str, setting: Setting, paper_task: str) -> str:
+    """Why nothing of a figure is comparable with the paper; empty if it is the paper's setting."""
+    reasons = unlike_paper(setting, get_task(task), paper_task)
+    return f"{', '.join(reasons)}: not comparable with the paper" if reasons else ""
 
 
 @dataclass(frozen=True)
-class Found:
-    """The cells of one slot."""
+class SlotCells:
+    """The cells of one slot: one method with one config, all seeds."""
 
     slot: Slot
-    method: str
-    """Which of the slot's methods they are of."""
-    rows: pd.DataFrame
-    """Theirs of `bench.store.query.frame`: one config, all seeds."""
+    records: SettingRecords
+    row: MethodRow
     notes: tuple[str, ...] = ()
     """What the figure must say of them."""
 
     @property
+    def method(self) -> str:
+        """Which of the slot's methods they are cells of."""
+        return self.row.method
+
+    @property
+    def weak(self) -> bool:
+        """Whether a cell is weakly supervised."""
+        return self.records.any_weak(self.row)
+
+    @property
     def label(self) -> str:
-        """With an asterisk for weak supervision."""
-        return self.slot.label + ("*" if (self.rows["supervision"] == "weak").any() else "")
+        """The slot's, with an asterisk for weak supervision."""
+        return self.slot.label + ("*" if self.weak else "")
 
     @property
     def seeds(self) -> int:
-        """Cells that were begun."""
-        return int(self.rows["identity"].nunique())
+        """Number of cells that were begun."""
+        return len(self.row.cells)
+
+    @property
+    def states(self) -> list[str]:
+        """The states of the cells, each once."""
+        return list(dict.fromkeys(self.records.text("state", cell) for cell in self.row.cells))
+
+    @property
+    def failures(self) -> list[str]:
+        """One line per seed whose training failed."""
+        failed = (cell for cell in self.row.cells if self.records.text("state", cell) == "failed")
+        lines = {self.records.seed(cell): self.records.text("reason", cell) for cell in failed}
+        return [f"{self.slot.label}, seed {seed}: failed: {reason}" for seed, reason in lines.items()]
 
 
 @dataclass(frozen=True)
 class Collected:
     """All cells of a figure."""
 
+    task: str
+    folder: Path
+    """Folder of the task's cells."""
     setting: Setting
     slots: tuple[Slot, ...]
-    found: tuple[Found | None, ...]
+    found: tuple[SlotCells | None, ...]
     """One per slot; None where no cell was begun."""
 
     @property
     def notes(self) -> list[str]:
         """What must be said of them: asterisks, stand-ins, other settings, failures."""
-        there = [found for found in self.found if found is not None]
-        notes = [note for found in there for note in found.notes]
-        weak = [found for found in there if (found.rows["supervision"] == "weak").any()]
+        there = [cells for cells in self.found if cells is not None]
+        notes = [note for cells in there for note in cells.notes]
+        weak = [cells for cells in there if cells.weak]
         if weak:
-            given = [found.label for found in weak if found.rows["stand_in"].any()]
+            given = [cells.label for cells in weak if cells.records.any_stand_in(cells.row)]
             which = f" (for {', '.join(given)} a small one, trained on other drawn classes)" if given else ""
             notes.append(f"* weakly supervised: uses a network trained on labels{which}")
-        return notes + [note for found in there for note in failures(found)]
-
-
-def failures(found: Found) -> list[str]:
-    """One line per seed whose training failed."""
-    failed = found.rows[found.rows["state"] == "failed"].drop_duplicates("identity")
-    return [f"{found.slot.label}, seed {row.seed}: failed: {row.reason}" for row in failed.itertuples()]
+        return notes + [line for cells in there for line in cells.failures]
 
 
 # ------------------------------------------------------------------------------------------------- what is missing
@@ -185,9 +168,9 @@ class Remedy:
     """The commands that make what is missing."""
 
     typed: tuple[str, ...]
-    """To be typed here."""
+    """Commands to type here."""
     printed: tuple[str, ...]
-    """For the picture: without this machine's folders."""
+    """Commands for the picture: without this machine's folders."""
 
     def __str__(self) -> str:
         return "; ".join(self.typed)
@@ -200,28 +183,29 @@ def remedy_of(request: FigureRequest, paper_task: str, sweep: str, slots: Sequen
 
 def _commands(request: FigureRequest, paper_task: str, sweep: str, slots: Iterable[Slot]) -> list[str]:
     if request.task == paper_task:
-        return [f"python -m bench sweep {sweep}" + request.options("preset", "data", "budget", "results")]
+        return [command("sweep", sweep, **request.options("preset", "data", "budget", "results"))]
     size = get_task(request.task).sizes[request.preset]
-    by_settings: dict[str, list[str]] = {}
+    by_settings: dict[tuple[str, ...], list[str]] = {}
     for slot in slots:
         method = slot.methods[0]
-        given = "".join(f" --set {method}.{key}={value}" for key, value in slot.settings(request.preset, size).items())
-        by_settings.setdefault(given, []).append(method)
-    options = " --seeds 0,1,2" + request.options("preset", "data", "domains", "budget", "results")
+        settings = tuple(f"{method}.{key}={value}" for key, value in slot.settings(request.preset, size).items())
+        by_settings.setdefault(settings, []).append(method)
     return [
-        f"python -m bench run --task {request.task} --methods {','.join(dict.fromkeys(methods))}{given}{options}"
-        for given, methods in by_settings.items()
-    ]
+        command(
+            "run", task=request.task, methods=",".join(dict.fromkeys(methods)), set=list(settings), seeds=SEEDS,
+            **request.options("preset", "data", "domains", "budget", "results"),
+        )
+        for settings, methods in by_settings.items()
+    ]  # fmt: skip
 
 
-def _nothing(request: FigureRequest, rows: pd.DataFrame, remedy: Remedy) -> BenchError:
-    """The error of a figure of which nothing is there; `rows`: what is stored of its methods under any setting."""
+def _nothing(request: FigureRequest, stored: Iterable[SettingRecords], remedy: Remedy) -> BenchError:
+    """The error of a figure of which nothing is there; `stored`: its methods' cells in any setting."""
     asked = f"preset {request.preset}, data {request.data}" + (f", budget {request.budget}" if request.budget else "")
     what = f"figure {request.name}: no cell of {request.task} ({asked}) with its settings in {request.results}"
-    if len(rows):
-        others = rows[["preset", "data_kind", "budget"]].drop_duplicates().itertuples()
-        what += "; stored: " + "; ".join(f"preset {o.preset}, {o.data_kind} data, budget {o.budget}" for o in others)
-    return BenchError(what, str(remedy))
+    settings = [records.setting for records in stored]
+    others = dict.fromkeys(f"preset {s.preset}, {s.data_kind} data, budget {s.budget}" for s in settings)
+    return BenchError(what + (f"; stored: {'; '.join(others)}" if others else ""), str(remedy))
 
 
 # ------------------------------------------------------------------------------------------------------- collecting
@@ -233,103 +217,84 @@ def collect(request: FigureRequest, slots: Sequence[Slot], remedy: Remedy, load:
     Raises BenchError if there is no cell at all, with `remedy`; if cells of several settings are left, and if a method
     was run with several configs of which none is the preset's.
     """
-    every = frame(request.results, request.task)
-    if len(every):
-        every = every[every["method"].isin([name for slot in slots for name in slot.methods])]
-    rows = _of_request(every, request, load) if len(every) else every
-    if rows.empty:
-        raise _nothing(request, every, remedy)
-    setting = _only_setting(rows, request)
-    found = tuple(_of_slot(slot, rows, setting) for slot in slots)
+    methods = list(dict.fromkeys(name for slot in slots for name in slot.methods))
+    stored = by_setting(read_records(request.results, request.task))
+    stored = [records for records in stored if any(row.method in methods for row in records.rows)]
+    chosen = _of_request(stored, request, load)
+    if not chosen:
+        raise _nothing(request, stored, remedy)
+    records = _only_setting(chosen, request)
+    setting = records.setting
+    presets = preset_methods(request.results, get_task(request.task), setting.preset, setting.data_kind, methods)
+    found = tuple(_of_slot(slot, records, presets) for slot in slots)
     if not any(found):
-        raise _nothing(request, every, remedy)
-    return Collected(setting, tuple(slots), found)
+        raise _nothing(request, stored, remedy)
+    return Collected(request.task, request.results / "runs" / request.task, setting, tuple(slots), found)
 
 
-def _of_request(rows: pd.DataFrame, request: FigureRequest, load: Load) -> pd.DataFrame:
+def _of_request(stored: Sequence[SettingRecords], request: FigureRequest, load: Load) -> list[SettingRecords]:
     """The cells of the preset, budget, kind and version of data that was asked for."""
     from bench.data.load import data_kind
 
-    rows = rows[rows["preset"] == request.preset]
+    chosen = [records for records in stored if records.setting.preset == request.preset]
+    trained = any(records.setting.budget != GIVEN for records in chosen)
     if request.budget:
-        rows = rows[rows["budget"] == request.budget]
-    elif (rows["budget"] != GIVEN).any():
-        rows = rows[rows["budget"] != GIVEN]
-    if request.data != "auto" or rows["data_kind"].nunique() > 1:
-        rows = rows[rows["data_kind"] == data_kind(get_task(request.task), request.data)]
-    if rows["data_version"].nunique() > 1:
-        rows = rows[rows["data_version"] == load(str(rows["data_kind"].iloc[0])).version]
-    return rows
+        chosen = [records for records in chosen if records.setting.budget == request.budget]
+    elif trained:
+        chosen = [records for records in chosen if records.setting.budget != GIVEN]
+    if request.data != "auto" or len({records.setting.data_kind for records in chosen}) > 1:
+        kind = data_kind(get_task(request.task), request.data)
+        chosen = [records for records in chosen if records.setting.data_kind == kind]
+    if len({records.setting.data_version for records in chosen}) > 1:
+        version = load(chosen[0].setting.data_kind).version
+        chosen = [records for records in chosen if records.setting.data_version == version]
+    return chosen
 
 
-def _only_setting(rows: pd.DataFrame, request: FigureRequest) -> Setting:
-    settings = [
-        Setting(request.task, **{str(key): value for key, value in row._asdict().items()})
-        for row in rows[list(pools.Setting._fields)].drop_duplicates().itertuples(index=False)
-    ]
-    if len(settings) > 1:
-        told = "\n    ".join(setting.told for setting in settings)
+def _only_setting(chosen: Sequence[SettingRecords], request: FigureRequest) -> SettingRecords:
+    if len(chosen) > 1:
+        titles = "\n    ".join(figure_title(request.task, records.setting) for records in chosen)
         raise BenchError(
-            f"figure {request.name}: cells of several settings must not share a figure:\n    {told}",
-            f"choose one: --budget {settings[0].budget}, --data, --preset, or another --results folder",
+            f"figure {request.name}: cells of several settings must not share a figure:\n    {titles}",
+            f"choose one: --budget {chosen[0].setting.budget}, --data, --preset, or another --results folder",
         )
-    return settings[0]
+    return chosen[0]
 
 
-def _of_slot(slot: Slot, rows: pd.DataFrame, setting: Setting) -> Found | None:
+def _of_slot(slot: Slot, records: SettingRecords, presets: Mapping[str, PresetMethod]) -> SlotCells | None:
     """The cells of the first of the slot's methods that has a finished one; else of the first that has any."""
-    candidates = [_of_method(slot, name, rows[rows["method"] == name], setting) for name in slot.methods]
-    begun = [found for found in candidates if found is not None]
-    done = [found for found in begun if (found.rows["state"] == "done").any()]
+    candidates = [_of_method(slot, name, records, presets[name]) for name in slot.methods]
+    begun = [cells for cells in candidates if cells is not None]
+    done = [cells for cells in begun if "done" in cells.states]
     return next(iter(done or begun), None)
 
 
-def _of_method(slot: Slot, method: str, rows: pd.DataFrame, setting: Setting) -> Found | None:
-    if rows.empty:
-        return None
-    wanted = preset_config(method, setting, slot.settings(setting.preset, setting.image_size))
-    differing = {text: _differences(text, wanted) for text in rows["config"].unique()}
+def _of_method(slot: Slot, method: str, records: SettingRecords, preset: PresetMethod) -> SlotCells | None:
+    setting = records.setting
+    changes = tuple(slot.settings(setting.preset, setting.image_size).items())
+    rows = [row for row in records.rows if row.method == method]
+    differing = {row: mismatch(row.settings, row.version, preset, changes) for row in rows}
     # A difference in what another figure varies makes a cell that figure's, not this slot's.
-    own = {text: found for text, found in differing.items() if not set(found) & set(STUDIED)}
-    exact = [text for text, found in own.items() if not found]
-    if not own:
+    fitting = {row: differs for row, differs in differing.items() if not set(differs.settings) & set(STUDIED)}
+    exact = [row for row, differs in fitting.items() if not differs]
+    if not fitting:
         return None
-    if len(exact or own) > 1:
-        told = "; ".join(_told(found) for found in own.values())
+    if len(exact or fitting) > 1:
         raise BenchError(
-            f"{method} was run with several settings, and not one alone is the preset's: {told}",
+            f"{method} was run with several settings, and not one alone is the preset's: "
+            f"{'; '.join(map(_differences_text, fitting.values()))}",
             "choose a results folder that holds one of them, or run the preset's",
         )
-    text = exact[0] if exact else next(iter(own))
-    notes = [f"{slot.label}: {_told(own[text])}"] if own[text] else []
+    row = next(iter(exact or fitting))
+    notes = [f"{slot.label}: {_differences_text(fitting[row])}"] if fitting[row] else []
     if method != slot.methods[0]:
         notes.append(f"{slot.label}: {method} stands in for {slot.methods[0]}, which the paper's authors ran")
-    return Found(slot, method, rows[rows["config"] == text], tuple(notes))
+    return SlotCells(slot, records, row, tuple(notes))
 
 
-def preset_config(method: str, setting: Setting, over: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """Flat config of `method`, with its version, as a run of `setting` would have it now, and `over` laid over it."""
-    from bench.spec.methods import layers
-    from bench.spec.run_spec import resolve_config
-    from methods.registry import load, registered
-
-    cls = load(registered()[method].target)
-    preset = get_preset(setting.preset, TASKS[setting.task].kind)
-    given = {method: {key: str(value) for key, value in (over or {}).items()}}
-    config = resolve_config(cls, method, *layers(cls, method, preset, given, setting.data_kind))
-    return {**flat_values(config), "method_version": cls.version}
-
-
-def _differences(config: str, wanted: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
-    """Key -> (stored, wanted) where they are not equal; a key that one of them lacks is None there."""
-    stored = flat_values(json.loads(config))
-    keys = [key for key in dict.fromkeys([*wanted, *stored]) if key not in FILLED_IN]
-    both = {key: (stored.get(key), wanted.get(key)) for key in keys}
-    return {key: pair for key, pair in both.items() if json.dumps(pair[0]) != json.dumps(pair[1])}
-
-
-def _told(differences: Mapping[str, tuple[Any, Any]]) -> str:
-    """At most three of them, in words."""
-    shown = [f"{key}={stored} (the preset's: {wanted})" for key, (stored, wanted) in list(differences.items())[:3]]
-    more = len(differences) - len(shown)
-    return ", ".join(shown) + (f" and {more} more settings" if more else "")
+def _differences_text(differs: Mismatch) -> str:
+    """At most three differing settings, in words."""
+    shown = [f"{key}={stored} (the preset's: {wanted})" for key, (stored, wanted) in list(differs.settings.items())[:3]]
+    more = len(differs.settings) - len(shown)
+    version = [] if differs.versions is None else ["method_version={} (the preset's: {})".format(*differs.versions)]
+    return ", ".join([*version, *shown]) + (f" and {more} more settings" if more else "")

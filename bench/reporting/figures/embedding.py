@@ -15,6 +15,7 @@ from bench.core.progress import say
 from bench.reporting.figures.axes import Drawn
 from bench.reporting.figures.collect import FigureRequest
 from bench.reporting.figures.page import CLASS_COLOURS, DPI, LINE, SIZE, Heading, Page, text_width
+from bench.reporting.setting import command
 from bench.spec.tasks import get_task
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ PER_CLASS = 100
 PERPLEXITY, ITERATIONS, SEED = 30.0, 1_000, 0
 STAGE = "features"
 METHOD = "cats_udt"
-"""Whose encoder is taken where no features are stored."""
+"""Method whose encoder is taken where no features are stored."""
 HEIGHT = 5.2
 MARKERS = ("o", "^")
 SIGNS = ("●", "△")
@@ -51,7 +52,7 @@ class Embedding:
     def draw(self, request: FigureRequest, data: TaskData, features: Features, heading: Heading) -> Drawn:
         """Colours are classes, marks are domains; a class's name stands at its points' middle."""
         chosen = [first_of_each(data.splits[domain, "train"].labels, PER_CLASS) for domain in (0, 1)]
-        rows = np.concatenate([own[index] for own, index in zip(features.rows, chosen, strict=True)])
+        rows = np.concatenate([features_of[index] for features_of, index in zip(features.rows, chosen, strict=True)])
         labels = [data.splits[domain, "train"].labels[index] for domain, index in enumerate(chosen)]
         places = embed(rows)
         parts = places[: len(chosen[0])], places[len(chosen[0]) :]
@@ -105,8 +106,8 @@ def _scatter(axes: Axes, parts: Sequence[np.ndarray], labels: Sequence[np.ndarra
     halo = [withStroke(linewidth=2.5, foreground="white")]
     for label, name in enumerate(data.classes):
         colour = CLASS_COLOURS[label % len(CLASS_COLOURS)]
-        for domain, (places, own) in enumerate(zip(parts, labels, strict=True)):
-            points = places[own == label]
+        for domain, (places, classes) in enumerate(zip(parts, labels, strict=True)):
+            points = places[classes == label]
             face = colour if domain == 0 else "none"
             axes.scatter(points[:, 0], points[:, 1], s=13, marker=MARKERS[domain], facecolors=face, edgecolors=colour,
                          linewidths=0.7, zorder=2, label=f"{name}, {data.domains[domain]}")  # fmt: skip
@@ -143,7 +144,7 @@ def _apart(axes: Axes, named: Sequence[tuple[str, float, float]]) -> list[tuple[
 
 
 def find_features(request: FigureRequest, data: TaskData) -> Features:
-    """Those of the stored semantic stage of this data; else by the encoder that the preset is given, computed now.
+    """The features of the stored semantic stage of this data; else by the preset's encoder, computed now.
 
     Of several, those that spectral clusters were made of, of the lowest seed. Raises BenchError if none is stored and
     the preset trains its encoder, with what trains it.
@@ -161,21 +162,23 @@ def stored_features(request: FigureRequest, data: TaskData) -> list[Path]:
     from bench.training.stages import stage_folder
 
     folder = request.results / "semantics" / request.task
-    found = []
+    folders = []
     for path in sorted(folder.glob(f"{STAGE}-seed*/stage.json")):
         stage = _record(path)
         named = stage_folder(folder, data.version, stage["name"], stage["version"], stage["identity"], stage["seed"])
         if path.parent == named:
-            found.append((not _clustered(path), stage["seed"], path))
-    return [path for _, _, path in sorted(found)]
+            folders.append((not _clustered(path), stage["seed"], path))
+    return [path for _, _, path in sorted(folders)]
 
 
 def _clustered(path: Path) -> bool:
     """Whether spectral clusters were made of one of the domains' features."""
     from methods.base import digest
 
-    of = {_record(other)["identity"]["features"] for other in path.parent.parent.glob("spectral-seed*/stage.json")}
-    return any(digest(value) in of for value in _tensors(path).values())
+    identities = {
+        _record(other)["identity"]["features"] for other in path.parent.parent.glob("spectral-seed*/stage.json")
+    }
+    return any(digest(value) in identities for value in _tensors(path).values())
 
 
 def _record(path: Path) -> dict[str, Any]:
@@ -224,19 +227,18 @@ def _computed(request: FigureRequest, data: TaskData) -> Features:
         with runtime.threads_pinned(runtime.threads):
             next(iter(categories.to(runtime.device).stages(training_domains(data, runtime), context)))
     except LookupError as error:
-        raise BenchError(f"figure {request.name}: {error}", f"fetch it, then: {command(request)}") from error
+        raise BenchError(f"figure {request.name}: {error}", f"fetch it, then: {features_command(request)}") from error
     return _read(stored_features(request, data)[0])
 
 
-def command(request: FigureRequest) -> str:
-    """What makes the features."""
-    return f"python -m bench semantics --task {request.task} --stage {STAGE}" + request.options(
-        "preset", "data", "domains", "results"
-    )
+def features_command(request: FigureRequest) -> str:
+    """The command that makes the features."""
+    options = request.options("preset", "data", "domains", "results")
+    return command("semantics", task=request.task, stage=STAGE, **options)
 
 
 def _not_stored(request: FigureRequest, names: Sequence[str]) -> BenchError:
     what = f"figure {request.name}: no features of {request.task} (preset {request.preset}) in {request.results}"
     if STAGE in names:
-        return BenchError(f"{what}, and what encodes is trained", command(request))
+        return BenchError(f"{what}, and what encodes is trained", features_command(request))
     return BenchError(f"{what}: its categories are learned on images themselves", "choose another --task: sketch2real")

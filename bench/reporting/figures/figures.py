@@ -16,14 +16,26 @@ from typing import TYPE_CHECKING, Any
 from bench.core.errors import BenchError, nearest
 from bench.core.progress import say
 from bench.reporting.figures.bars import Bars
-from bench.reporting.figures.collect import FigureRequest, Load, Remedy, Setting, Settings, Slot, collect, remedy_of
+from bench.reporting.figures.collect import (
+    FigureRequest,
+    Load,
+    Remedy,
+    Settings,
+    Slot,
+    collect,
+    figure_title,
+    figure_warning,
+    remedy_of,
+)
 from bench.reporting.figures.curves import Curves
 from bench.reporting.figures.embedding import Embedding, find_features
 from bench.reporting.figures.grids import ClassGrid, Grid, PairGrid, StyleGrid
 from bench.reporting.figures.page import Heading, drawing, save
 from bench.reporting.figures.values import ACCURACY, FID_DIGITS, PublishedValue
 from bench.reporting.paper.shapes import printed_value
+from bench.reporting.setting import DRAWN, command
 from bench.spec.tasks import get_task
+from bench.store.query import Setting
 
 if TYPE_CHECKING:
     from bench.data.types import TaskData
@@ -35,7 +47,7 @@ class PaperFigure:
     """One figure of the paper."""
 
     title: str
-    """In our words."""
+    """Title in our words."""
     task: str
     """The paper's; any other can be asked for."""
     kind: Bars | Curves | Grid | Embedding
@@ -57,7 +69,7 @@ def _moco(preset: str, image_size: int) -> Mapping[str, Any]:
 
 
 def _map_of_4(preset: str, image_size: int) -> Mapping[str, Any]:
-    """As many halvings as leave CycleGAN 4 x 4."""
+    """The number of halvings that leaves CycleGAN a map of 4 x 4."""
     return {"downsamplings": (image_size // 4).bit_length() - 1}
 
 
@@ -189,12 +201,12 @@ def make_figure(
             say(f"figure {name}: missing: {line}")
         if drawn.missing:
             say(f"figure {name}: to make it: {_remedy(request)}")
-        told = "\n".join([setting, *drawn.caption])
-        own = "" if request.task == figure.task else f" --task {request.task}"
-        command = f"python -m bench figure {name}{own}" + request.anywhere.options(
-            "preset", "data", "domains", "budget"
+        description = "\n".join([setting, *drawn.caption])
+        options = request.anywhere.options("preset", "data", "domains", "budget")
+        typed = command("figure", name, task="" if request.task == figure.task else request.task, **options)
+        return save(
+            drawn.figure, out or results / "figures", name, f"Figure {name}: {figure.title}", description, typed
         )
-        return save(drawn.figure, out or results / "figures", name, f"Figure {name}: {figure.title}", told, command)
 
 
 def draw_figure(request: FigureRequest, published: PublishedValue | None = None) -> tuple[Drawn, str]:
@@ -206,10 +218,10 @@ def draw_figure(request: FigureRequest, published: PublishedValue | None = None)
         return _embedding(figure, kind, request, load(""))
     remedy = _remedy(request)
     collected = collect(request, kind.slots, remedy, load)
-    heading = _heading(request.name, figure, collected.setting)
+    heading = _heading(request, figure, collected.setting)
     if isinstance(kind, Grid):
-        return kind.draw(request, collected, load(collected.setting.data_kind), heading, remedy), collected.setting.told
-    return kind.draw(collected, heading, remedy, None if heading.warning else published), collected.setting.told
+        return kind.draw(request, collected, load(collected.setting.data_kind), heading, remedy), heading.setting
+    return kind.draw(collected, heading, remedy, None if heading.warning else published), heading.setting
 
 
 def _remedy(request: FigureRequest) -> Remedy:
@@ -220,13 +232,13 @@ def _remedy(request: FigureRequest) -> Remedy:
 
 def _embedding(figure: PaperFigure, kind: Embedding, request: FigureRequest, data: TaskData) -> tuple[Drawn, str]:
     """There are no cells, so the setting is the request's."""
-    setting = Setting(request.task, data.kind, data.version, data.size, request.preset, "")
-    features = find_features(request, data)
-    return kind.draw(request, data, features, _heading(request.name, figure, setting)), setting.told
+    heading = _heading(request, figure, Setting(data.kind, data.version, data.size, request.preset, ""))
+    return kind.draw(request, data, find_features(request, data), heading), heading.setting
 
 
-def _heading(name: str, figure: PaperFigure, setting: Setting) -> Heading:
-    return Heading(f"Figure {name}: {figure.title}", setting.told, setting.unlike(figure.task))
+def _heading(request: FigureRequest, figure: PaperFigure, setting: Setting) -> Heading:
+    warning = figure_warning(request.task, setting, figure.task)
+    return Heading(f"Figure {request.name}: {figure.title}", figure_title(request.task, setting), warning)
 
 
 def _loader(request: FigureRequest) -> Load:
@@ -237,7 +249,7 @@ def _loader(request: FigureRequest) -> Load:
         from bench.data.load import load_data
 
         task, choice = get_task(request.task), request.data
-        if choice == "auto" and kind in ("embedded", "mnist-drawn"):
+        if choice == "auto" and kind in DRAWN:
             choice = kind  # what was stored without the files is drawn without them, too
         return load_data(task, choice, task.sizes[request.preset], request.domains)
 

@@ -9,16 +9,16 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from bench.core.errors import BenchError
 from bench.reporting.figures.axes import Drawn, direction_name, with_commands
-from bench.reporting.figures.collect import Collected, FigureRequest, Found, Remedy, Slot
+from bench.reporting.figures.collect import Collected, FigureRequest, Remedy, Slot, SlotCells
 from bench.reporting.figures.page import DPI, MARGIN, SIZE, WIDTH, Heading, Page, text_width
 from bench.reporting.figures.values import STYLE_ORDER
+from bench.reporting.setting import command
 from bench.spec.presets import get_preset
 from bench.spec.tasks import TASKS
 from bench.store.cell import direction_file
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from bench.evaluation.translate import Translations
 
 MOST_CLASSES = 10
-"""Of more classes, the first ones are shown."""
+"""Largest number of classes that are shown: of more, the first ones."""
 PAIR_COLUMNS = 5
 """Pairs of source and translation in a row of `pair_sheet`: ten columns, as in the paper."""
 GAP = 16
@@ -51,7 +51,7 @@ class Block:
     rows: tuple[str, ...]
     """Names at the left, or none."""
     side: int
-    """Of a tile, in pixels."""
+    """Side of a tile in pixels."""
     new_row: bool = False
     """Whether it begins a row of blocks."""
 
@@ -59,25 +59,25 @@ class Block:
 # ----------------------------------------------------------------------------------------------------------- sheets
 
 
-def style_sheet(sources: np.ndarray, made: np.ndarray) -> np.ndarray:
+def style_sheet(sources: np.ndarray, translations: np.ndarray) -> np.ndarray:
     """Sources on top, then one row per style; one column per source. uint8 (h, w, 3).
 
     `sources` uint8 (C, 3, S, S), `made` uint8 (C, K, 3, S, S). Tiles are S // 16 apart (at least 1), and the sources
     three times that from what became of them.
     """
     side, gap = sources.shape[-1], gap_of(sources.shape[-1])
-    columns, styles = made.shape[:2]
+    columns, styles = translations.shape[:2]
     top = side + 3 * gap
     sheet = _white(top + styles * (side + gap) - gap, columns * (side + gap) - gap)
     for column in range(columns):
         x = column * (side + gap)
         _put(sheet, 0, x, sources[column])
         for k in range(styles):
-            _put(sheet, top + k * (side + gap), x, made[column, k])
+            _put(sheet, top + k * (side + gap), x, translations[column, k])
     return sheet
 
 
-def pair_sheet(sources: np.ndarray, made: np.ndarray, pairs: int = PAIR_COLUMNS) -> np.ndarray:
+def pair_sheet(sources: np.ndarray, translations: np.ndarray, pairs: int = PAIR_COLUMNS) -> np.ndarray:
     """Columns of sources and of their translations in turn, `pairs` of them in a row. uint8 (h, w, 3).
 
     `sources` and `made` uint8 (N, 3, S, S). Pairs are three gaps apart.
@@ -85,7 +85,7 @@ def pair_sheet(sources: np.ndarray, made: np.ndarray, pairs: int = PAIR_COLUMNS)
     side, gap = sources.shape[-1], gap_of(sources.shape[-1])
     rows, width = -(-len(sources) // pairs), 2 * side + gap
     sheet = _white(rows * (side + gap) - gap, pairs * (width + 3 * gap) - 3 * gap)
-    for number, (source, translation) in enumerate(zip(sources, made, strict=True)):
+    for number, (source, translation) in enumerate(zip(sources, translations, strict=True)):
         y, x = (number // pairs) * (side + gap), (number % pairs) * (width + 3 * gap)
         _put(sheet, y, x, source)
         _put(sheet, y, x + side + gap, translation)
@@ -114,14 +114,14 @@ def fitted(positions: Sequence[int], count: int) -> list[int]:
     return list(positions) if max(positions) < count else list(range(min(len(positions), count)))
 
 
-def rows_of(made: Translations, label: int, positions: Sequence[int]) -> np.ndarray:
+def rows_of(translations: Translations, label: int, positions: Sequence[int]) -> np.ndarray:
     """Rows of the translations whose sources are those `positions` of the class `label`."""
-    return np.flatnonzero(made.labels == label)[list(positions)]
+    return np.flatnonzero(translations.labels == label)[list(positions)]
 
 
 def _fewest(each: Sequence[Translations], label: int) -> int:
     """How many sources of a class all of them have: the n-th is then the same image for all."""
-    return min(int((made.labels == label).sum()) for made in each)
+    return min(int((one.labels == label).sum()) for one in each)
 
 
 # ---------------------------------------------------------------------------------------------------------- figures
@@ -164,7 +164,7 @@ class Grid:
 class Shown:
     """The translations of one slot in one direction."""
 
-    found: Found
+    found: SlotCells
     made: Translations
     direction: str
     style: str
@@ -192,19 +192,19 @@ class StyleGrid(Grid):
 
     def blocks(self, data: TaskData, shown: Sequence[Shown]) -> tuple[list[Block], list[str]]:
         """One per slot and direction."""
-        made = [one.made for one in shown]
-        labels = [label for label in range(len(data.classes)) if _fewest(made, label)][:MOST_CLASSES]
+        translations = [one.made for one in shown]
+        labels = [label for label in range(len(data.classes)) if _fewest(translations, label)][:MOST_CLASSES]
         wanted = [self.positions[label] if label < len(self.positions) else 0 for label in labels]
-        picks = [fitted([want], _fewest(made, label))[0] for want, label in zip(wanted, labels, strict=True)]
+        picks = [fitted([want], _fewest(translations, label))[0] for want, label in zip(wanted, labels, strict=True)]
         styles = max(one.made.images.shape[1] for one in shown)
-        found = []
+        sheets = []
         for one in shown:
             rows = np.array([rows_of(one.made, label, [pick])[0] for label, pick in zip(labels, picks, strict=True)])
             sheet = style_sheet(one.sources(rows), one.styles(rows, styles))
             names = tuple(data.classes[label] for label in labels)
-            found.append(Block(one.found.label, sheet, names, _style_rows(styles), data.size))
+            sheets.append(Block(one.found.label, sheet, names, _style_rows(styles), data.size))
         which = _numbered([data.classes[label] for label in labels], picks)
-        return found, [f"{direction_name(shown[0].direction)}. Top row, from left to right: {which}."]
+        return sheets, [f"{direction_name(shown[0].direction)}. Top row, from left to right: {which}."]
 
 
 @dataclass(frozen=True)
@@ -216,20 +216,20 @@ class PairGrid(Grid):
 
     def blocks(self, data: TaskData, shown: Sequence[Shown]) -> tuple[list[Block], list[str]]:
         """All slots of one direction, then those of the next."""
-        made = [one.made for one in shown]
-        labels = [label for label in range(len(data.classes)) if _fewest(made, label)][:MOST_CLASSES]
-        count = min(self.per_class, *(_fewest(made, label) for label in labels))
-        found: list[Block] = []
+        translations = [one.made for one in shown]
+        labels = [label for label in range(len(data.classes)) if _fewest(translations, label)][:MOST_CLASSES]
+        count = min(self.per_class, *(_fewest(translations, label) for label in labels))
+        sheets: list[Block] = []
         last = ""
         for one in sorted(shown, key=lambda one: one.direction != shown[0].direction):
             rows = np.array([rows_of(one.made, label, [n])[0] for n in range(count) for label in labels])
             sheet = pair_sheet(one.sources(rows), one.made.images[rows, 0])
             title = f"{one.found.label}, {direction_name(one.direction)}"
-            turns = bool(found) and one.direction != last
-            found.append(Block(title, sheet, (), (), data.size, turns))
+            turns = bool(sheets) and one.direction != last
+            sheets.append(Block(title, sheet, (), (), data.size, turns))
             last = one.direction
         names = ", ".join(data.classes[label] for label in labels)
-        return found, [
+        return sheets, [
             "Pairs: a test image and its translation in its first style. Row by row: the first image of each class "
             f"({names}) in the order of content hashes, then the next of each, {count} in all."
         ]
@@ -244,7 +244,7 @@ class ClassGrid(Grid):
 
     def blocks(self, data: TaskData, shown: Sequence[Shown]) -> tuple[list[Block], list[str]]:
         """One per class."""
-        found, lines = [], []
+        sheets, lines = [], []
         one = shown[0]
         for label, name in list(enumerate(data.classes))[:MOST_CLASSES]:
             count = _fewest([one.made], label)
@@ -254,10 +254,10 @@ class ClassGrid(Grid):
                 rows = rows_of(one.made, label, picks)
                 styles = one.made.images.shape[1]
                 sheet = style_sheet(one.sources(rows), one.styles(rows, styles))
-                found.append(Block(name, sheet, (), _style_rows(styles), data.size))
+                sheets.append(Block(name, sheet, (), _style_rows(styles), data.size))
                 lines.append(f"{name} {', '.join(str(pick + 1) for pick in picks)}")
         which = f"test images with these numbers in the order of content hashes: {'; '.join(lines)}"
-        return found, [f"{direction_name(one.direction)}. Top rows: {which}."]
+        return sheets, [f"{direction_name(one.direction)}. Top rows: {which}."]
 
 
 def _style_rows(styles: int) -> tuple[str, ...]:
@@ -280,66 +280,69 @@ def _shown(
 ) -> tuple[list[Shown], list[str]]:
     """(the translations of every slot in every direction, what is missing and why)."""
     shown, missing = [], []
-    for slot, found in zip(collected.slots, collected.found, strict=True):
+    for slot, cells in zip(collected.slots, collected.found, strict=True):
         for direction in directions:
             name = f"{data.domains[direction[0]]}->{data.domains[direction[1]]}"
-            one = None if found is None else _first_seed(found, data, direction, name)
+            one = None if cells is None else _first_seed(collected, cells, data, direction, name)
             if one is not None:
                 shown.append(one)
-            elif found is None:
+            elif cells is None:
                 missing.append(f"{slot.label}: not run")
-            elif not (found.rows["state"] == "done").any():
-                missing.append(f"{slot.label}: {', '.join(dict.fromkeys(found.rows['state']))}")
+            elif "done" not in cells.states:
+                missing.append(f"{slot.label}: {', '.join(cells.states)}")
             else:
                 missing.append(
                     f"{slot.label}, {direction_name(name)}: no translations that its metrics were made from "
-                    f"(python -m bench evaluate --task {collected.setting.task} --methods {found.method})"
+                    f"({command('evaluate', task=collected.task, methods=cells.method)})"
                 )
     return shown, list(dict.fromkeys(missing))
 
 
-def _first_seed(found: Found, data: TaskData, direction: tuple[int, int], name: str) -> Shown | None:
-    """Of the lowest seed that has any: nobody picks the prettiest."""
+def _first_seed(
+    collected: Collected, cells: SlotCells, data: TaskData, direction: tuple[int, int], name: str
+) -> Shown | None:
+    """The translations of the lowest seed that has any: nobody picks the prettiest."""
     from bench.evaluation.translate import scored
 
-    cells = found.rows[found.rows["state"] == "done"].drop_duplicates("identity").sort_values("seed")
-    for cell in cells.itertuples():
-        folder = Path(str(cell.folder))
+    records = cells.records
+    done = [cell for cell in cells.row.cells if records.text("state", cell) == "done"]
+    for cell in sorted(done, key=records.seed):
+        folder = collected.folder / records.text("folder", cell)
         styles = [style for style in STYLE_ORDER if (folder / f"metrics-{style}.json").exists()]
         for style in styles[:1]:
             record = json.loads((folder / f"metrics-{style}.json").read_text())
             path = folder / f"translations-{direction_file(name)}-{style}.npy"
-            made = scored(path, record["images"].get(name), data, direction, _per_class(record, cell))
-            if made is not None:
+            translations = scored(path, record["images"].get(name), data, direction, _per_class(record, collected))
+            if translations is not None:
                 images = data.splits[direction[0], "test"].images
-                return Shown(found, made, name, style, int(cell.seed), images)
+                return Shown(cells, translations, name, style, records.seed(cell), images)
     return None
 
 
-def _per_class(record: Mapping[str, dict[str, int | None]], cell: object) -> int | None:
+def _per_class(record: Mapping[str, dict[str, int | None]], collected: Collected) -> int | None:
     """How many sources of each class were translated; records of old versions do not say: the preset's."""
     if "size" in record:
         return record["size"]["sources_per_class"]
-    preset = get_preset(str(cell.preset), TASKS[str(cell.task)].kind)  # type: ignore[attr-defined]
+    preset = get_preset(collected.setting.preset, TASKS[collected.task].kind)
     return preset.evaluation.sources_per_class
 
 
 def origins(shown: Sequence[Shown]) -> list[str]:
     """Which seeds of the training, and where the styles are from."""
     seeds = {one.seed for one in shown}
-    own = ", ".join(dict.fromkeys(f"{one.found.label} {one.seed}" for one in shown))
-    lines = [f"Seed of the training: {seeds.pop() if len(seeds) == 1 else own} (the lowest that is stored)."]
+    each = ", ".join(dict.fromkeys(f"{one.found.label} {one.seed}" for one in shown))
+    lines = [f"Seed of the training: {seeds.pop() if len(seeds) == 1 else each} (the lowest that is stored)."]
     names = {
         style: list(dict.fromkeys(one.found.label for one in shown if one.style == style)) for style in STYLE_ORDER
     }
-    told = []
+    origin = []
     if names["noise"]:
-        told.append("style k of a source is one z, the same for all methods (not for all sources)")
+        origin.append("style k of a source is one z, the same for all methods (not for all sources)")
     if names["exemplar"]:
-        told.append(f"{', '.join(names['exemplar'])}: style k is an exemplar, a training image of the target domain")
+        origin.append(f"{', '.join(names['exemplar'])}: style k is an exemplar, a training image of the target domain")
     if names["none"]:
-        told.append(f"{', '.join(names['none'])}: deterministic")
-    return [*lines, f"Styles: {'; '.join(told)}."]
+        origin.append(f"{', '.join(names['none'])}: deterministic")
+    return [*lines, f"Styles: {'; '.join(origin)}."]
 
 
 # ------------------------------------------------------------------------------------------------------- the page

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from statistics import fmean
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from bench.core.errors import BenchError
-from bench.reporting.figures.collect import Collected, Found
-from bench.spec.protocols import PROTOCOLS, only_one
+from bench.reporting.figures.collect import Collected, SlotCells
+from bench.reporting.setting import command
+from bench.spec.protocols import ALL, PROTOCOLS, only_one
+from bench.store.query import MeasureKey, Measurement
 from metrics.statistics.intervals import NORMAL_95, seed_interval
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-ALL = "all"
-"""Label of the records that pool every class."""
 STYLE_ORDER = ("noise", "none", "exemplar")
 """Where translations with styles from several sources were scored: the methods' default stands in the figure."""
 
@@ -31,7 +28,7 @@ class Quantity:
     metric: str
     """`accuracy` or `fid`."""
     name: str
-    """For the axis label."""
+    """Name on the axis."""
     protocols: tuple[str, ...]
     """Nearest to the paper's first. One is taken for a whole chart: the one that has most of its values."""
 
@@ -47,7 +44,7 @@ FID_DIGITS = Quantity(
 
 
 @dataclass(frozen=True)
-class Measured:
+class SlotValues:
     """One slot in one direction, over all classes."""
 
     label: str
@@ -56,7 +53,7 @@ class Measured:
     seeds: tuple[int, ...]
     """Seeds with a value."""
     values: tuple[float, ...]
-    """Theirs."""
+    """Their values, in the order of `seeds`."""
     begun: int
     """Cells that were begun, failed ones too."""
     low: float | None
@@ -86,11 +83,11 @@ class Chart:
     quantity: Quantity
     protocol: str
     directions: tuple[str, ...]
-    bars: tuple[tuple[Measured | None, ...], ...]
+    bars: tuple[tuple[SlotValues | None, ...], ...]
     """Slot by slot, direction by direction; None where there is no cell."""
 
-    def measured(self, direction: str | None = None) -> list[Measured]:
-        """Those that have a value."""
+    def measured(self, direction: str | None = None) -> list[SlotValues]:
+        """The bars that have a value."""
         return [bar for slot in self.bars for bar in slot if bar and bar.values and direction in (None, bar.direction)]
 
     @property
@@ -101,91 +98,97 @@ class Chart:
         return f"{self.quantity.name}{unit} {'↑' if known.higher_is_better else '↓'}\n({self.protocol})"
 
 
+ByEncoder = dict[tuple[str, str], dict[str, Measurement]]
+"""(direction, protocol) -> what was measured of a slot by each encoder, over all classes."""
+
+
 def chart(collected: Collected, quantity: Quantity) -> Chart:
     """The values of `quantity` over all classes.
 
     Raises BenchError for values of two encoders in one direction, and if there is no value at all.
     """
-    pooled = [_pooled(found, quantity) for found in collected.found]
-    protocol = _protocol(pooled, quantity)
-    own = [None if rows is None else rows[rows["protocol"] == protocol] for rows in pooled]
-    directions = tuple(dict.fromkeys(d for rows in own if rows is not None for d in rows["direction"]))
+    measured = [_measurements(cells, quantity) if cells else {} for cells in collected.found]
+    protocol = _protocol(measured, quantity)
+    directions = tuple(dict.fromkeys(place for slot in measured for place, name in slot if name == protocol))
     for direction in directions:
-        _one_encoder([rows[rows["direction"] == direction] for rows in own if rows is not None], direction)
+        _one_encoder([slot.get((direction, protocol), {}) for slot in measured], direction)
     bars = tuple(
-        tuple(None if found is None else _measure(found, rows, direction) for direction in directions)
-        for found, rows in zip(collected.found, own, strict=True)
+        tuple(
+            _values(cells, slot.get((place, protocol), {}), protocol, place) if cells else None for place in directions
+        )
+        for cells, slot in zip(collected.found, measured, strict=True)
     )
-    made = Chart(quantity, protocol, directions, bars)
-    if not made.measured():
+    whole = Chart(quantity, protocol, directions, bars)
+    if not whole.measured():
         reasons = dict.fromkeys(bar.missing for slot in bars for bar in slot if bar)
-        states = dict.fromkeys(state for found in collected.found if found for state in found.rows["state"])
+        states = dict.fromkeys(state for cells in collected.found if cells for state in cells.states)
         why = "; ".join(reasons) or "no metrics"
         raise BenchError(
             f"no {quantity.name} was measured of these cells ({', '.join(states)}): {why}",
-            f"python -m bench evaluate --task {collected.setting.task} --preset {collected.setting.preset}",
+            command("evaluate", task=collected.task, preset=collected.setting.preset),
         )
-    return made
+    return whole
 
 
-def _pooled(found: Found | None, quantity: Quantity) -> pd.DataFrame | None:
-    """The records of all classes together, by any of the protocols, of one source of styles."""
-    if found is None:
-        return None
-    if "metric" not in found.rows:
-        return found.rows.iloc[:0].assign(protocol="", direction="", value=None, encoder="")
-    rows = found.rows[(found.rows["label"] == ALL) & found.rows["protocol"].isin(quantity.protocols)]
-    style = next((style for style in STYLE_ORDER if (rows["style"] == style).any()), "")
-    return rows[rows["style"] == style]
+def _measurements(cells: SlotCells, quantity: Quantity) -> ByEncoder:
+    """What was measured over all classes by any of the protocols, of one source of styles: the first that has any."""
+    by_style: dict[str, ByEncoder] = {}
+    for direction, every in cells.records.directions.items():
+        for scores in (scores for scores in every if scores.row == cells.row):
+            for key, measurement in scores.measurements.items():
+                if key.label == ALL and key.protocol in quantity.protocols:
+                    of_style = by_style.setdefault(scores.style, {})
+                    of_style.setdefault((direction, key.protocol), {})[key.encoder] = measurement
+    return next((by_style[style] for style in STYLE_ORDER if style in by_style), {})
 
 
-def _protocol(pooled: Iterable[pd.DataFrame | None], quantity: Quantity) -> str:
+def _protocol(measured: Iterable[ByEncoder], quantity: Quantity) -> str:
     """That by which most slots and directions have a value; of equals the one nearest to the paper's."""
-    there = [rows[rows["value"].notna()] for rows in pooled if rows is not None]
-    filled = {
-        protocol: sum(rows.loc[rows["protocol"] == protocol, "direction"].nunique() for rows in there)
-        for protocol in quantity.protocols
-    }
-    return max(quantity.protocols, key=lambda protocol: filled[protocol])  # the first of equals
+    filled = [
+        protocol
+        for slot in measured
+        for (_, protocol), by_encoder in slot.items()
+        if any(measurement.values for measurement in by_encoder.values())
+    ]
+    return max(quantity.protocols, key=filled.count)  # the first of equals
 
 
-def _one_encoder(parts: Sequence[pd.DataFrame], direction: str) -> None:
-    encoders = [str(name) for rows in parts for name in rows.loc[rows["value"].notna(), "encoder"]]
+def _one_encoder(slots: Iterable[dict[str, Measurement]], direction: str) -> None:
+    encoders = [name for slot in slots for name, measurement in slot.items() if measurement.values]
     try:
         only_one(encoders, f"a chart of {direction}")
     except ValueError as error:
         raise BenchError(str(error), "score all of it again with one encoder: python -m bench evaluate") from error
 
 
-def _measure(found: Found, rows: pd.DataFrame | None, direction: str) -> Measured:
-    assert rows is not None
-    own = rows[rows["direction"] == direction]
-    known = own[own["value"].notna()].drop_duplicates("identity").sort_values("seed")
-    only_one(list(known["protocol"]), "a bar")
-    values = [float(value) for value in known["value"]]
-    over = seed_interval([*values, *[None] * (found.seeds - len(values))])
+def _values(cells: SlotCells, by_encoder: dict[str, Measurement], protocol: str, direction: str) -> SlotValues:
+    """What was measured of a slot in one direction."""
+    measurement = next((measurement for measurement in by_encoder.values() if measurement.values), None)
+    scores = [
+        score
+        for encoder, each in by_encoder.items()
+        for score in cells.records.scores(MeasureKey(protocol, encoder, ALL), each)
+    ]
+    known = {cells.records.seed(score.cell): score for score in scores if score.value is not None}
+    seeds = tuple(sorted(known))
+    values = [float(score.value) for seed in seeds if (score := known[seed]).value is not None]
+    over = seed_interval([*values, *[None] * (cells.seeds - len(values))])
     low, high, kind = over.low, over.high, "seeds" if over.low is not None else ""
-    if over.mean is not None and low is None and "deviation" in known and known["deviation"].notna().any():
-        reach = NORMAL_95 * float(known["deviation"].mean())
+    if over.mean is not None and low is None and measurement and measurement.deviation is not None:
+        reach = NORMAL_95 * measurement.deviation
         low, high, kind = over.mean - reach, over.mean + reach, "images"
-    first = known.iloc[0] if len(known) else None
-    return Measured(
-        label=found.label, method=found.method, direction=direction, seeds=tuple(map(int, known["seed"])),
-        values=tuple(values), begun=found.seeds, low=low, high=high, over=kind,  # type: ignore[arg-type]
-        n=int(first["n"]) if first is not None else 0,
-        n_reference=int(first["n_reference"]) if first is not None else 0,
-        on_real=_number(known, "on_real"), floor=_number(known, "floor"),
-        missing="" if values else _reason(found, own),
+    n, n_reference = known[seeds[0]].images if seeds else (0, 0)
+    reasons = dict.fromkeys(score.missing for score in scores if score.missing)
+    return SlotValues(
+        label=cells.label, method=cells.method, direction=direction, seeds=seeds, values=tuple(values),
+        begun=cells.seeds, low=low, high=high, over=kind, n=n, n_reference=n_reference,  # type: ignore[arg-type]
+        on_real=_only(measurement.on_real if measurement else ()),
+        floor=_only({floor.value for floor in measurement.floors} if measurement else ()),
+        missing="" if values else "; ".join(reasons) or f"no value ({', '.join(cells.states)})",
     )  # fmt: skip
 
 
-def _number(rows: pd.DataFrame, column: str) -> float | None:
-    """The value that all rows share, if there is one."""
-    values = rows[column].dropna().unique() if column in rows else []
-    return float(values[0]) if len(values) == 1 else None
-
-
-def _reason(found: Found, rows: pd.DataFrame) -> str:
-    reasons = [str(reason) for reason in rows["missing"] if reason] if "missing" in rows else []
-    states = dict.fromkeys(found.rows["state"])
-    return "; ".join(dict.fromkeys(reasons)) or f"no value ({', '.join(states)})"
+def _only(values: Iterable[float]) -> float | None:
+    """The value that all cells share, if there is one."""
+    shared = list(values)
+    return shared[0] if len(shared) == 1 else None

@@ -19,7 +19,7 @@ class Sheet:
     heading: str
     """Its heading there; on its own it has `table.title`."""
     level: int
-    """Of the heading: 2 for the first table of a direction, 3 for the others."""
+    """Level of the heading: 2 for the first table of a direction, 3 for the others."""
     table: Table
 
 
@@ -55,7 +55,9 @@ def _markdown(board: Board) -> str:
     notes = list(dict.fromkeys(note for table in board.tables for note in table.notes))
     footnotes = list(dict.fromkeys(note for table in board.tables for note in table.footnotes if not _of_one(note)))
     said: set[str | Footnote] = {*notes, *footnotes}
-    tables = [markdown(replace(of.table, title=of.heading), of.level, said).rstrip("\n") for of in board.sheets]
+    tables = [
+        markdown(replace(sheet.table, title=sheet.heading), sheet.level, said).rstrip("\n") for sheet in board.sheets
+    ]
     return "\n\n".join([title(board.title, 1), *note_list(notes), *tables, *footnote_list(footnotes)]) + "\n"
 
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from bench.reporting.tables.marks import Marks
-from bench.reporting.tables.table import Better, Cell, Column
+from bench.reporting.tables.table import Better, Column, TableCell
 from bench.spec.protocols import ALL, PROTOCOLS
-from bench.store.query import Floor, Key, Part, Pool
+from bench.store.query import Floor, MeasureKey, Measurement, RowScores
 from metrics.statistics.comparing import BestSet, best_of
 from metrics.statistics.intervals import NORMAL_95, SeedInterval, seed_intervals
 
@@ -17,28 +17,34 @@ UNEQUAL = "the seeds were not scored with the same numbers of images"
 
 
 @dataclass(frozen=True)
-class Measure:
+class MeasuredColumn:
     """A column: the values of one class by one protocol with one encoder, and never of two."""
 
     protocol: str
     encoder: str
     label: str
-    parts: tuple[Part | None, ...]
+    scores: tuple[RowScores | None, ...]
     """One per row of the table; None for a row of which nothing was scored."""
 
     @cached_property
-    def pools(self) -> dict[int, Pool]:
-        """Number of a row -> what was measured of it, if there is a value."""
-        return {i: pool for i, part in enumerate(self.parts) if part and (pool := self.pool(part)) and pool.values}
+    def asked(self) -> dict[int, Measurement]:
+        """Number of a row -> its measurement, with a value or without."""
+        return {i: held for i, scores in enumerate(self.scores) if scores and (held := self.measurement(scores))}
+
+    @cached_property
+    def measurements(self) -> dict[int, Measurement]:
+        """Number of a row -> its measurement, if there is a value."""
+        return {i: measurement for i, measurement in self.asked.items() if measurement.values}
 
     @cached_property
     def over(self) -> dict[int, SeedInterval]:
         """Number of a row -> mean over seeds, if there is a value."""
-        return dict(zip(self.pools, seed_intervals([pool.values for pool in self.pools.values()]), strict=True))
+        values = [measurement.values for measurement in self.measurements.values()]
+        return dict(zip(self.measurements, seed_intervals(values), strict=True))
 
-    def pool(self, part: Part) -> Pool | None:
-        """What was measured of `part`, with a value or without."""
-        return part.pools.get(Key(self.protocol, self.encoder, self.label))
+    def measurement(self, row_scores: RowScores) -> Measurement | None:
+        """What was measured of `row_scores`, with a value or without."""
+        return row_scores.measurements.get(MeasureKey(self.protocol, self.encoder, self.label))
 
     @property
     def higher_is_better(self) -> bool:
@@ -48,20 +54,21 @@ class Measure:
     @cached_property
     def comparable(self) -> bool:
         """Whether all values are of the same numbers of images: else they are not compared."""
-        counts = {pool.counts for pool in self.pools.values()}
+        counts = {measurement.counts for measurement in self.measurements.values()}
         return len(counts) == 1 and None not in counts
 
     @cached_property
     def best(self) -> BestSet | None:
-        """Which rows cannot be told from the best, by their numbers as texts; None below two that can be compared."""
-        if len(self.pools) < 2 or not self.comparable:
+        """Rows not distinguishable from the best, by their numbers as texts; None below two that can be compared."""
+        if len(self.measurements) < 2 or not self.comparable:
             return None
-        over = {f"{i:06d}": of for i, of in self.over.items()}
-        known = {f"{i:06d}": pool.deviation for i, pool in self.pools.items() if pool.deviation is not None}
+        over = {f"{i:06d}": interval for i, interval in self.over.items()}
+        deviations = {f"{i:06d}": measurement.deviation for i, measurement in self.measurements.items()}
+        known = {name: deviation for name, deviation in deviations.items() if deviation is not None}
         return best_of(over, self.higher_is_better, known)
 
     def bold(self, row: int) -> bool:
-        """Whether the row cannot be told from the best."""
+        """Whether the row is not distinguishable from the best."""
         return self.best is not None and f"{row:06d}" in self.best.members
 
     def heading(self, label: str, in_title: bool = False) -> Column:
@@ -69,64 +76,65 @@ class Measure:
         protocol = PROTOCOLS[self.protocol]
         return Column(label, protocol.name, protocol.unit, better(protocol.name), in_title=in_title)
 
-    def cell(self, row: int, state: str, begun: int, marks: Marks) -> Cell:
+    def cell(self, row: int, state: str, begun: int, marks: Marks) -> TableCell:
         """Mean ± deviation over seeds and k/n of the `begun` seeds; or why there is none.
 
         `state`: that of the cells, if nothing was scored.
         """
-        part = self.parts[row]
-        if part is None:
-            return Cell(missing=state, seeds=(0, begun), role="ours")
-        pool, blank = self.pool(part), part.pools.get(Key(self.protocol, "", self.label))
-        reasons = list(dict.fromkeys(reason for of in (pool, blank) if of for reason in of.reasons))
-        if pool is None or not pool.values:
-            return Cell(missing="; ".join(reasons), seeds=(0, begun), role="ours")
-        if pool.counts is None:
+        row_scores = self.scores[row]
+        if row_scores is None:
+            return TableCell(missing=state, seeds=(0, begun), role="ours")
+        measurement = self.asked.get(row)
+        blank = row_scores.measurements.get(MeasureKey(self.protocol, "", self.label))
+        reasons = list(dict.fromkeys(reason for held in (measurement, blank) if held for reason in held.reasons))
+        if measurement is None or not measurement.values:
+            return TableCell(missing="; ".join(reasons), seeds=(0, begun), role="ours")
+        if measurement.counts is None:
             reasons.append(UNEQUAL)
         over = self.over[row]
-        return Cell(
+        return TableCell(
             value=over.mean, deviation=over.deviation, low=over.low, high=over.high, seeds=(over.k, begun),
-            images=pool.counts, bold=self.bold(row), marks=tuple(map(marks.letter, reasons)), role="ours",
+            images=measurement.counts, bold=self.bold(row), marks=tuple(map(marks.letter, reasons)), role="ours",
         )  # fmt: skip
 
-    def over_images(self, row: int) -> Cell:
+    def over_images(self, row: int) -> TableCell:
         """The mean with its 95 % interval over images."""
-        pool = self.pools.get(row)
-        if pool is None or pool.deviation is None:
-            return Cell(role="ours")
+        measurement = self.measurements.get(row)
+        if measurement is None or measurement.deviation is None:
+            return TableCell(role="ours")
         mean = self.over[row].mean
         assert mean is not None
-        reach = NORMAL_95 * pool.deviation
-        return Cell(value=mean, low=mean - reach, high=mean + reach, images=pool.counts, role="ours")
+        reach = NORMAL_95 * measurement.deviation
+        return TableCell(value=mean, low=mean - reach, high=mean + reach, images=measurement.counts, role="ours")
 
-    def over_seeds(self, row: int, begun: int) -> Cell:
+    def over_seeds(self, row: int, begun: int) -> TableCell:
         """The mean with its 95 % interval over seeds, if there are several."""
-        pool = self.pools.get(row)
-        if pool is None or len(pool.values) < 2:
-            return Cell(role="ours")
+        measurement = self.measurements.get(row)
+        if measurement is None or len(measurement.values) < 2:
+            return TableCell(role="ours")
         over = self.over[row]
-        return Cell(
-            value=over.mean, low=over.low, high=over.high, seeds=(over.k, begun), images=pool.counts, role="ours"
+        return TableCell(
+            value=over.mean, low=over.low, high=over.high, seeds=(over.k, begun), images=measurement.counts, role="ours"
         )
 
-    def on_real(self) -> Cell:
+    def on_real(self) -> TableCell:
         """What the same encoder says of the target domain's own test images: the ceiling of a translation accuracy."""
-        found = {value for part in self.parts if part and (pool := self.pool(part)) for value in pool.on_real}
-        return Cell(value=found.pop(), decimals=2, role="reference") if len(found) == 1 else Cell()
+        values = {value for measurement in self.asked.values() for value in measurement.on_real}
+        return TableCell(value=values.pop(), decimals=2, role="reference") if len(values) == 1 else TableCell()
 
-    def floors(self) -> list[Cell]:
+    def floors(self) -> list[TableCell]:
         """The floor, with its n where that is not the values' own; one for each n where these differ."""
-        found: dict[tuple[int, int, int], Floor] = {}
-        for part in self.parts:
-            for floor in pool.floors if part and (pool := self.pool(part)) else ():
-                found.setdefault(floor[2:], floor)
-        own = len(found) == 1 and all(floor.n == floor.of for floor in found.values())
+        floors: dict[tuple[int, int, int], Floor] = {}
+        for measurement in self.asked.values():
+            for floor in measurement.floors:
+                floors.setdefault(floor[2:], floor)
+        same_n = len(floors) == 1 and all(floor.n == floor.n_translated for floor in floors.values())
         return [
-            Cell(
-                value=of.value, deviation=of.deviation or None, images=(of.n, of.n_reference), images_in_name=own,
-                role="reference",
+            TableCell(
+                value=floor.value, deviation=floor.deviation or None, images=(floor.n, floor.n_reference),
+                images_in_name=same_n, role="reference",
             )
-            for of in found.values()
+            for floor in floors.values()
         ]  # fmt: skip
 
 
@@ -135,25 +143,25 @@ def better(protocol: str) -> Better:
     return "higher" if PROTOCOLS[protocol].higher_is_better else "lower"
 
 
-def measures(parts: Sequence[Part | None], protocols: Iterable[str], label: str = ALL) -> list[Measure]:
+def measures(scores: Sequence[RowScores | None], protocols: Iterable[str], label: str = ALL) -> list[MeasuredColumn]:
     """The columns of `protocols`: numbers of different protocols or different weights never share one.
 
     A protocol whose encoder is missing in every cell has one column; one that is missing in some joins the others'.
     """
     encoders: dict[str, set[str]] = {}
-    for part in parts:
-        for key in part.pools if part else ():
+    for row_scores in scores:
+        for key in row_scores.measurements if row_scores else ():
             if key.label == label:
                 encoders.setdefault(key.protocol, set()).add(key.encoder)
     return [
-        Measure(protocol, encoder, label, tuple(parts))
+        MeasuredColumn(protocol, encoder, label, tuple(scores))
         for protocol in protocols
         for encoder in sorted(encoders.get(protocol, ()))
         if encoder or len(encoders[protocol]) == 1
     ]
 
 
-def headings(columns: Sequence[Measure]) -> list[Column]:
+def headings(columns: Sequence[MeasuredColumn]) -> list[Column]:
     """Name, unit and direction of each; the encoder, too, where one protocol has several."""
     seen = [column.protocol for column in columns]
     return [
@@ -162,10 +170,10 @@ def headings(columns: Sequence[Measure]) -> list[Column]:
     ]
 
 
-def about_bold(columns: Iterable[Measure]) -> list[str]:
+def about_bold(columns: Iterable[MeasuredColumn]) -> list[str]:
     """What was tested, and where nothing could be."""
     notes = sorted({column.best.note for column in columns if column.best})
-    told = [note for note in notes if note.startswith("bold")] or notes
-    if any(len(column.pools) > 1 and not column.comparable for column in columns):
-        told.append("nothing is bold in a column whose numbers of images differ: those values cannot be compared")
-    return told
+    shown = [note for note in notes if note.startswith("bold")] or notes
+    if any(len(column.measurements) > 1 and not column.comparable for column in columns):
+        shown.append("nothing is bold in a column whose numbers of images differ: those values cannot be compared")
+    return shown

@@ -1,4 +1,4 @@
-"""From what is stored of a task to its leaderboards. Nothing in them was typed by hand."""
+"""The leaderboards of a task from what is stored of it. Nothing in them was typed by hand."""
 
 from __future__ import annotations
 

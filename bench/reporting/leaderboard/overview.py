@@ -11,47 +11,47 @@ from bench.reporting.leaderboard.board import Sheet
 from bench.reporting.leaderboard.columns import about_bold, headings
 from bench.reporting.leaderboard.direction import FLOOR_NOTE, MEANS_NOTE, NAMES, Direction, has_floor, reference_rows
 from bench.reporting.tables.marks import Marks
-from bench.reporting.tables.table import Cell, Column
-from bench.store.query import Part
+from bench.reporting.tables.table import Column, TableCell
+from bench.store.query import RowScores
 
 SECONDS_NOTE = "train s: the method's own training; stages s: the semantic stages before it, which variants share"
 UNKNOWN = "?"
 
 
-def overview(of: Direction) -> Sheet:
+def overview(direction: Direction) -> Sheet:
     """One row per method and source of styles: seeds, headline metrics, cost; below them what real images get."""
     marks = Marks()
-    with_stages = bool(np.nansum(of.rows.group.records.cells["stage_seconds"][_cells(of)]))
+    with_stages = bool(np.nansum(direction.rows.records.columns.cells["stage_seconds"][_cells(direction)]))
     costs = [Column("parameters", unit="M"), Column("train s"), Column("stages s"), Column("TFLOP")]
     if not with_stages:
         del costs[2]
     body = []
-    for i, (row, part) in enumerate(of.entries):
-        seeds = Cell(f"{len(part.cells) if part else 0}/{len(row.cells)}")
-        cost = list(_cost(of, part, with_stages)) if part else [Cell()] * len(costs)
-        body.append([*of.names(i, marks), seeds, *of.values(i, of.headline, marks), *cost])
-    reference = reference_rows(of.headline, len(NAMES) + 1, len(costs))
-    footnotes = [MEANS_NOTE, *about_bold(of.headline)]
+    for i, (row, row_scores) in enumerate(direction.entries):
+        seeds = TableCell(f"{len(row_scores.cells) if row_scores else 0}/{len(row.cells)}")
+        cost = list(_cost(direction, row_scores, with_stages)) if row_scores else [TableCell()] * len(costs)
+        body.append([*direction.names(i, marks), seeds, *direction.values(i, direction.headline, marks), *cost])
+    reference = reference_rows(direction.headline, len(NAMES) + 1, len(costs))
+    footnotes = [MEANS_NOTE, *about_bold(direction.headline)]
     footnotes += [FLOOR_NOTE] if has_floor(reference) else []
     footnotes += [SECONDS_NOTE] if with_stages else []
     footnotes += _needs(body)
-    footnotes += _not_usual(of)
-    columns = [*NAMES, Column("seeds k/n"), *headings(of.headline), *costs]
-    return of.sheet(of.name, columns, [body, reference], marks, footnotes, first=True)
+    footnotes += _not_usual(direction)
+    columns = [*NAMES, Column("seeds k/n"), *headings(direction.headline), *costs]
+    return direction.sheet(direction.name, columns, [body, reference], marks, footnotes, first=True)
 
 
-def nothing_scored(of: Direction) -> Sheet:
+def nothing_scored(direction: Direction) -> Sheet:
     """The table of a setting in which nothing was scored: methods, seeds, states."""
     marks = Marks()
     rows = [
-        [*of.names(i, marks), Cell(f"0/{len(row.cells)}"), Cell(of.rows.unscored[row])]
-        for i, (row, _) in enumerate(of.entries)
+        [*direction.names(i, marks), TableCell(f"0/{len(row.cells)}"), TableCell(direction.rows.unscored[row])]
+        for i, (row, _) in enumerate(direction.entries)
     ]
     columns = [*NAMES, Column("seeds k/n"), Column("state", align="left")]
-    return of.sheet("nothing scored yet", columns, [rows], marks, [], first=True)
+    return direction.sheet("nothing scored yet", columns, [rows], marks, [], first=True)
 
 
-def _needs(body: Sequence[Sequence[Cell]]) -> Iterator[str]:
+def _needs(body: Sequence[Sequence[TableCell]]) -> Iterator[str]:
     """What to type for the weights that cells ask for: only the columns of these encoders know their names."""
     missing = (cell.missing for line in body for cell in line)
     if names := sorted({name for text in missing for name in re.findall(r"needs: bench fetch ([\w.-]+)", text)}):
@@ -61,28 +61,30 @@ def _needs(body: Sequence[Sequence[Cell]]) -> Iterator[str]:
         )
 
 
-def _cells(of: Direction) -> list[int]:
-    return [cell for part in of.parts if part for cell in part.cells]
+def _cells(direction: Direction) -> list[int]:
+    return [cell for row_scores in direction.scores if row_scores for cell in row_scores.cells]
 
 
-def _not_usual(of: Direction) -> Iterator[str]:
+def _not_usual(direction: Direction) -> Iterator[str]:
     """Which rows were trained otherwise than in float32 on one device: their seconds are not those of the others."""
-    arithmetic = of.rows.group.records.texts("arithmetic")
+    arithmetic = direction.rows.records.columns.texts("arithmetic")
     names: dict[str, list[str]] = {}
-    for row in of.rows.group.rows:
+    for row in direction.rows.records.rows:
         for kind in sorted({arithmetic[cell] for cell in row.cells} - {"", "float32"}):
-            names.setdefault(kind, []).append(of.rows.names[row])
+            names.setdefault(kind, []).append(direction.rows.names[row])
     yield from (f"trained in {kind}: {', '.join(rows)}" for kind, rows in names.items())
 
 
-def _cost(of: Direction, part: Part, with_stages: bool) -> Iterator[Cell]:
+def _cost(direction: Direction, row_scores: RowScores, with_stages: bool) -> Iterator[TableCell]:
     """Means over seeds: parameters in millions, seconds, perhaps the stages' seconds, 10^12 operations."""
-    cells = list(part.cells)
+    cells = list(row_scores.cells)
 
-    def mean(name: str, unit: float, decimals: int | None) -> Cell:
-        values = of.rows.group.records.cells[name][cells]
+    def mean(name: str, unit: float, decimals: int | None) -> TableCell:
+        values = direction.rows.records.columns.cells[name][cells]
         known = values[~np.isnan(values)]
-        return Cell(value=float(known.mean()) / unit, decimals=decimals) if len(known) else Cell(missing=UNKNOWN)
+        return (
+            TableCell(value=float(known.mean()) / unit, decimals=decimals) if len(known) else TableCell(missing=UNKNOWN)
+        )
 
     yield mean("parameters", 1e6, None)
     yield mean("seconds", 1, 0)

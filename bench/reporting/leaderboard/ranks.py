@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from bench.reporting.leaderboard.board import Sheet
-from bench.reporting.leaderboard.columns import Measure, headings
+from bench.reporting.leaderboard.columns import MeasuredColumn, headings
 from bench.reporting.leaderboard.direction import NAMES, Direction
 from bench.reporting.tables.marks import Marks
-from bench.reporting.tables.table import Cell
+from bench.reporting.tables.table import TableCell
 from metrics.statistics.comparing import probability_of_improvement, rank_ranges
 
 MOST = 20
@@ -27,47 +27,55 @@ BEST_NOTE = (
 )
 
 
-def ranks(of: Direction) -> list[Sheet]:
+def ranks(direction: Direction) -> list[Sheet]:
     """The ranks of each row."""
-    return _sheet(of, "ranks over seeds", _ranks, RANK_NOTE)
+    return _sheet(direction, "ranks over seeds", _ranks, RANK_NOTE)
 
 
-def improvements(of: Direction) -> list[Sheet]:
+def improvements(direction: Direction) -> list[Sheet]:
     """P(the best is better) for each row."""
-    return _sheet(of, "P(a training of the best is better)", _improvements, BEST_NOTE)
+    return _sheet(direction, "P(a training of the best is better)", _improvements, BEST_NOTE)
 
 
-def _sheet(of: Direction, heading: str, cells_of: Callable[[Measure], Mapping[int, Cell]], note: str) -> list[Sheet]:
-    columns = [column for column in of.headline if len(_several(column)) > 1]
+def _sheet(
+    direction: Direction, heading: str, cells_of: Callable[[MeasuredColumn], Mapping[int, TableCell]], note: str
+) -> list[Sheet]:
+    columns = [column for column in direction.headline if len(_several(column)) > 1]
     shown = sorted({row for column in columns for row in _several(column)})
     if not columns or len(shown) > MOST:
         return []
     marks = Marks()
     cells = [cells_of(column) for column in columns]
-    body = [[*of.names(row, marks), *(found.get(row, Cell(role="ours")) for found in cells)] for row in shown]
-    return [of.sheet(heading, [*NAMES, *headings(columns)], [body], marks, [note])]
+    body = [
+        [*direction.names(row, marks), *(by_row.get(row, TableCell(role="ours")) for by_row in cells)] for row in shown
+    ]
+    return [direction.sheet(heading, [*NAMES, *headings(columns)], [body], marks, [note])]
 
 
-def _several(column: Measure) -> dict[int, tuple[float, ...]]:
-    """Row -> values, of the rows with several seeds, where they can be compared."""
-    return {i: pool.values for i, pool in column.pools.items() if len(pool.values) > 1} if column.comparable else {}
+def _several(column: MeasuredColumn) -> dict[int, tuple[float, ...]]:
+    """MethodRow -> values, of the rows with several seeds, where they can be compared."""
+    return (
+        {i: measurement.values for i, measurement in column.measurements.items() if len(measurement.values) > 1}
+        if column.comparable
+        else {}
+    )
 
 
-def _ranks(column: Measure) -> dict[int, Cell]:
-    values = {str(row): of for row, of in _several(column).items()}
-    found = rank_ranges(values, column.higher_is_better)
+def _ranks(column: MeasuredColumn) -> dict[int, TableCell]:
+    values = {str(row): numbers for row, numbers in _several(column).items()}
+    ranges = rank_ranges(values, column.higher_is_better)
     return {
-        int(row): Cell(f"{first} to {last}" if first < last else f"{first}", role="ours")
-        for row, (first, last) in found.items()
+        int(row): TableCell(f"{first} to {last}" if first < last else f"{first}", role="ours")
+        for row, (first, last) in ranges.items()
     }
 
 
-def _improvements(column: Measure) -> dict[int, Cell]:
+def _improvements(column: MeasuredColumn) -> dict[int, TableCell]:
     values, sign = _several(column), 1 if column.higher_is_better else -1
     best = max(values, key=lambda row: (sign * sum(values[row]) / len(values[row]), -row))
-    cells = {best: Cell("best", role="ours")}
+    cells = {best: TableCell("best", role="ours")}
     for row in values.keys() - {best}:
-        found = probability_of_improvement({"": values[best]}, {"": values[row]}, column.higher_is_better)
-        low, high = (None, None) if found.degenerate else (found.low, found.high)
-        cells[row] = Cell(value=found.probability, low=low, high=high, decimals=2, role="ours")
+        estimate = probability_of_improvement({"": values[best]}, {"": values[row]}, column.higher_is_better)
+        low, high = (None, None) if estimate.degenerate else (estimate.low, estimate.high)
+        cells[row] = TableCell(value=estimate.probability, low=low, high=high, decimals=2, role="ours")
     return cells

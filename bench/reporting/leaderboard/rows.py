@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from bench.reporting.tables.marks import Marks
-from bench.reporting.tables.table import Cell
+from bench.reporting.tables.table import TableCell
 from bench.spec.run_spec import flat_values
-from bench.store.query import Group, Part, Row
+from bench.store.query import MethodRow, RowScores, SettingRecords
 
 WEAK = "*"
 """Mark of a weakly supervised method."""
@@ -21,13 +21,13 @@ WEAK = "*"
 class Rows:
     """The rows of one setting."""
 
-    group: Group
+    records: SettingRecords
 
     @cached_property
-    def names(self) -> dict[Row, str]:
+    def names(self) -> dict[MethodRow, str]:
         """Method names; where one method was run with several settings, those that differ stand behind it."""
-        of_method: dict[str, list[Row]] = {}
-        for row in self.group.rows:
+        of_method: dict[str, list[MethodRow]] = {}
+        for row in self.records.rows:
             of_method.setdefault(row.method, []).append(row)
         names = {}
         for method, rows in of_method.items():
@@ -43,47 +43,46 @@ class Rows:
         return names
 
     @cached_property
-    def weak(self) -> set[Row]:
-        """Those that used a network trained on labels."""
-        supervision = self.group.records.texts("supervision")
-        return {row for row in self.group.rows if any(supervision[cell] == "weak" for cell in row.cells)}
+    def weak(self) -> set[MethodRow]:
+        """Rows that used a network trained on labels."""
+        return {row for row in self.records.rows if self.records.any_weak(row)}
 
     @cached_property
     def scored(self) -> set[int]:
         """Numbers of the cells that have metrics."""
-        return {cell for parts in self.group.directions.values() for part in parts for cell in part.cells}
+        every = (row_scores for scores in self.records.directions.values() for row_scores in scores)
+        return {cell for row_scores in every for cell in row_scores.cells}
 
     @cached_property
-    def unscored(self) -> dict[Row, str]:
+    def unscored(self) -> dict[MethodRow, str]:
         """Rows of which nothing was scored, and the state of their cells: `failed` if one has failed."""
-        states = self.group.records.texts("state")
-        found = {}
-        for row in self.group.rows:
+        states = self.records.columns.texts("state")
+        by_row = {}
+        for row in self.records.rows:
             if not self.scored.intersection(row.cells):
                 of_cells = Counter(states[cell] for cell in row.cells)
-                found[row] = "failed" if "failed" in of_cells else of_cells.most_common(1)[0][0]
-        return found
+                by_row[row] = "failed" if "failed" in of_cells else of_cells.most_common(1)[0][0]
+        return by_row
 
-    def in_direction(self, parts: list[Part]) -> Iterator[tuple[Row, Part | None]]:
-        """Each part of a direction with its row, and each row of which nothing was scored, in the order of rows."""
-        by_row: dict[Row, list[Part | None]] = {row: [None] for row in self.unscored}
-        for part in parts:
-            by_row.setdefault(part.row, []).append(part)
-        for row in self.group.rows:
-            yield from ((row, part) for part in by_row.get(row, ()))
+    def in_direction(self, scores: list[RowScores]) -> Iterator[tuple[MethodRow, RowScores | None]]:
+        """Each of the `scores` of a direction with its row, and each row without any scores, in the order of rows."""
+        by_row: dict[MethodRow, list[RowScores | None]] = {row: [None] for row in self.unscored}
+        for row_scores in scores:
+            by_row.setdefault(row_scores.row, []).append(row_scores)
+        for row in self.records.rows:
+            yield from ((row, row_scores) for row_scores in by_row.get(row, ()))
 
-    def name(self, row: Row, marks: Marks) -> Cell:
+    def name(self, row: MethodRow, marks: Marks) -> TableCell:
         """The cell that names `row`."""
         if row not in self.weak:
-            return Cell(self.names[row])
-        return Cell(self.names[row], marks=(marks.sign(WEAK, self.about_weak),))
+            return TableCell(self.names[row])
+        return TableCell(self.names[row], marks=(marks.sign(WEAK, self.about_weak),))
 
     @cached_property
     def about_weak(self) -> str:
-        """What the asterisk means; which methods were given the stand-in and not a fetched network, and what it is."""
-        stand_in = self.group.records.cells["stand_in"]
-        names = [self.names[row] for row in self.group.rows if any(stand_in[cell] for cell in row.cells)]
-        told = "weakly supervised: uses a network trained on labels"
+        """Meaning of the asterisk; which methods were given the stand-in and not a fetched network, and what it is."""
+        names = [self.names[row] for row in self.records.rows if self.records.any_stand_in(row)]
+        text = "weakly supervised: uses a network trained on labels"
         if names:
-            told += f"; for {', '.join(names)}: a small network trained with labels on other drawn classes"
-        return told
+            text += f"; for {', '.join(names)}: a small network trained with labels on other drawn classes"
+        return text

@@ -29,22 +29,27 @@ class Panel:
 
 def in_direction(results: Results, name: str) -> Direction:
     """What tables of one direction are made from. Failures and warnings stand elsewhere on the page."""
-    rows = Rows(results.group)
-    entries = tuple(rows.in_direction(results.group.directions[name]))
+    rows = Rows(results.records)
+    entries = tuple(rows.in_direction(results.records.directions[name]))
     return Direction(name, results.title, (), (), rows, entries)
 
 
 def panels(results: Results, name: str) -> list[Panel]:
     """All classes together first, then each class, then the classes side by side by each protocol that has them."""
-    of = in_direction(results, name)
-    shown, folded = [overview(of), *further(of)], [*over_images(of), *over_seeds(of), *ranks(of), *improvements(of)]
-    found = [Panel("all classes together", "all", _tables(shown), _tables(folded))]
+    direction = in_direction(results, name)
+    shown, folded = (
+        [overview(direction), *further(direction)],
+        [*over_images(direction), *over_seeds(direction), *ranks(direction), *improvements(direction)],
+    )
+    shown_panels = [Panel("all classes together", "all", _tables(shown), _tables(folded))]
     for label in results.classes:
-        sheets = one_class(of, label)
-        found += [Panel(label, "one class", _tables(sheets))] if sheets else []
-    return found + [Panel(sheet.heading, "classes side by side", _tables([sheet])) for sheet in class_tables(of)]
+        sheets = one_class(direction, label)
+        shown_panels += [Panel(label, "one class", _tables(sheets))] if sheets else []
+    return shown_panels + [
+        Panel(sheet.heading, "classes side by side", _tables([sheet])) for sheet in class_tables(direction)
+    ]
 
 
 def _tables(sheets: list[Sheet]) -> tuple[Table, ...]:
-    """With one column that names the row, so that no cell spans several rows, which are sorted one by one."""
+    """The tables with one column that names the row: no cell spans several rows, which are sorted one by one."""
     return tuple(replace(sheet.table, stub=1) for sheet in sheets)

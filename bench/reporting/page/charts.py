@@ -1,4 +1,4 @@
-"""Curves and scatter plots as geometry: what is drawn where. The template draws it as SVG."""
+"""LossCurves and scatter plots as geometry: what is drawn where. The template draws it as SVG."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Curve:
 
 
 @dataclass(frozen=True)
-class Curves:
+class LossCurves:
     """The losses of one row."""
 
     row: str
@@ -52,9 +52,9 @@ class Curves:
     """(what an update trains, its losses), in the order of the updates."""
 
 
-def curves(results: Results) -> list[Curves]:
-    """Of every row that has a log."""
-    found = []
+def curves(results: Results) -> list[LossCurves]:
+    """Names of the rows that have a log."""
+    charts = []
     for row in results.rows.values():
         logs = {cell.seed: log for cell in row.cells if (log := cell.losses())}
         if not logs:
@@ -67,8 +67,8 @@ def curves(results: Results) -> list[Curves]:
                                   for seed, log in logs.items()})  # fmt: skip
             if curve:
                 phases.setdefault(_update(update), []).append(curve)
-        found.append(Curves(row.name, tuple(logs), tuple((name, tuple(of)) for name, of in phases.items())))
-    return found
+        charts.append(LossCurves(row.name, tuple(logs), tuple((name, tuple(phase)) for name, phase in phases.items())))
+    return charts
 
 
 def _update(name: str) -> str:
@@ -242,7 +242,7 @@ def place_labels(
     plot, if there is room.
     """
     taken = [*drawn, *((x - 5, y - 5, x + 5, y + 5) for x, y in places)]
-    found = []
+    placed = []
     for i, name in names.items():
         x, y = places[i]
         size = CHARACTER * len(name)
@@ -258,8 +258,8 @@ def place_labels(
         ]
         best = min(scores)[1]
         taken.append(boxes[best])
-        found.append(offers[best])
-    return found
+        placed.append(offers[best])
+    return placed
 
 
 def _overlap(a: Box, b: Box) -> float:

@@ -11,12 +11,12 @@ from typing import Any
 
 from bench.core.errors import BenchError
 from bench.reporting.leaderboard.rows import Rows
+from bench.reporting.setting import command, setting_title
 from bench.spec.protocols import ALL, PROTOCOLS
 from bench.spec.tasks import TASKS, Task, get_task
 from bench.store.cell import read_cell
 from bench.store.index import read_records
-from bench.store.query import Group, Pool, Row, by_setting
-from bench.store.query import Setting as Key
+from bench.store.query import Measurement, MethodRow, Setting, SettingRecords, by_setting
 
 _DATA_ORDER = ("real", "mnist-drawn", "embedded")
 _PRESET_ORDER = ("paper", "quick")
@@ -41,7 +41,7 @@ class StoredCell:
 
     @property
     def seed(self) -> int:
-        """Of the training."""
+        """The seed of the training."""
         return int(self.spec["seed"])
 
     @property
@@ -65,8 +65,8 @@ class StoredCell:
         for score in self.scores.values():
             if isinstance(score.get("doctor"), dict):
                 return dict(score["doctor"])
-        found = self.environment.get("doctor")
-        return dict(found) if isinstance(found, dict) else {}
+        recorded = self.environment.get("doctor")
+        return dict(recorded) if isinstance(recorded, dict) else {}
 
     def losses(self) -> list[tuple[int, dict[str, float]]]:
         """(step, {loss: mean}) of each line of the log. A line that a killed process cut off is passed over."""
@@ -74,14 +74,14 @@ class StoredCell:
             lines = (self.folder / "log.jsonl").read_text(encoding="utf-8", errors="replace").splitlines()
         except OSError:
             return []
-        found = []
+        entries = []
         for line in lines:
             try:
                 entry = json.loads(line)
-                found.append((int(entry["step"]), {str(k): float(v) for k, v in entry["losses"].items()}))
+                entries.append((int(entry["step"]), {str(k): float(v) for k, v in entry["losses"].items()}))
             except (ValueError, KeyError, TypeError, AttributeError):
                 continue
-        return found
+        return entries
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ class RowCells:
     weak: bool
     """Whether it is weakly supervised."""
     cells: tuple[StoredCell, ...]
-    """By seed."""
+    """The cells in the order of seeds."""
 
 
 @dataclass(frozen=True)
@@ -101,25 +101,23 @@ class Results:
     """Everything that was run of one task with one data version, size, preset and budget."""
 
     task: Task
-    group: Group
-    """The records, pooled for tables."""
-    rows: dict[Row, RowCells]
-    """In the order of `group`."""
+    records: SettingRecords
+    rows: dict[MethodRow, RowCells]
+    """Rows with their cells, in the order of `records`."""
 
     @property
-    def setting(self) -> Key:
+    def setting(self) -> Setting:
         """What must stand beside every number."""
-        return self.group.setting
+        return self.records.setting
 
     @property
     def title(self) -> str:
-        """For headings."""
-        of = self.setting
-        return f"{self.task.name}: {of.data_kind} data at {of.image_size} px, preset {of.preset}, {of.budget}"
+        """The setting for headings."""
+        return f"{setting_title(self.task.name, self.setting)}, {self.setting.budget}"
 
     @cached_property
     def cells(self) -> tuple[StoredCell, ...]:
-        """Of all rows."""
+        """The cells of all rows."""
         return tuple(cell for row in self.rows.values() for cell in row.cells)
 
     @property
@@ -131,29 +129,27 @@ class Results:
     def directions(self) -> list[str]:
         """Such as `mnist->svhn`, in the task's order as far as it names them."""
         known = [self.task.direction_name(direction) for direction in self.task.directions]
-        found = list(self.group.directions)
-        return sorted(found, key=lambda name: (known.index(name) if name in known else len(known), found.index(name)))
+        stored = list(self.records.directions)
+        return sorted(stored, key=lambda name: (known.index(name) if name in known else len(known), stored.index(name)))
 
-    def pools(self) -> Iterator[tuple[str, str, str, Pool]]:
-        """(direction, protocol, class, what was measured of a row)."""
-        for direction, parts in self.group.directions.items():
-            for part in parts:
-                for key, pool in part.pools.items():
-                    yield direction, key.protocol, key.label, pool
+    def measurements(self) -> Iterator[tuple[str, str, str, Measurement]]:
+        """(direction, protocol, class, measurement) of every row."""
+        for direction, key, measurement in self.records.measurements():
+            yield direction, key.protocol, key.label, measurement
 
     @cached_property
     def classes(self) -> list[str]:
-        """In label order: records stand in it."""
-        return [label for label in dict.fromkeys(label for _, _, label, _ in self.pools()) if label != ALL]
+        """Names of the classes in label order, in which records are stored."""
+        return [label for label in dict.fromkeys(label for _, _, label, _ in self.measurements()) if label != ALL]
 
     @property
     def unknown_protocols(self) -> list[str]:
-        """Those of records that this version cannot show."""
-        return sorted({protocol for _, protocol, _, _ in self.pools()} - set(PROTOCOLS))
+        """Protocols of records that this version cannot show."""
+        return sorted({protocol for _, protocol, _, _ in self.measurements()} - set(PROTOCOLS))
 
     @property
     def seeds(self) -> list[int]:
-        """Of all cells."""
+        """The seeds of all cells."""
         return sorted({cell.seed for cell in self.cells})
 
 
@@ -163,36 +159,32 @@ def collect(results: Path, task: str = "") -> list[Results]:
     Raises BenchError, with the command that makes some, if there is none.
     """
     names = [get_task(task).name] if task else list(TASKS)
-    found = [one for name in names for one in _of_task(results, TASKS[name])]
-    if not found:
+    every = [one for name in names for one in _of_task(results, TASKS[name])]
+    if not every:
         what = f"no results of {task}" if task else "no results"
-        raise BenchError(f"{what} in {results}", f"python -m bench run --task {task or 'sketch2real'}")
-    return found
+        raise BenchError(f"{what} in {results}", command("run", task=task or "sketch2real"))
+    return every
 
 
 def _of_task(results: Path, task: Task) -> Iterator[Results]:
-    records = read_records(results, task.name)
-    folders = records.texts("folder")
-    for group in sorted(by_setting(records), key=lambda group: _order(group.setting)):
-        of = Rows(group)
-        rows = {}
-        for row in group.rows:
-            name, weak = of.names[row], row in of.weak
-            cells = [
-                cell for i in row.cells if (cell := _stored(results / "runs" / task.name / folders[i], name, weak))
-            ]
-            if cells:
+    base = results / "runs" / task.name
+    for records in sorted(by_setting(read_records(results, task.name)), key=lambda records: _order(records.setting)):
+        names, rows = Rows(records).names, {}
+        for row in records.rows:
+            name, weak = names[row], records.any_weak(row)
+            stored = (_stored(base / records.text("folder", cell), name, weak) for cell in row.cells)
+            if cells := [cell for cell in stored if cell]:
                 rows[row] = RowCells(name, weak, tuple(sorted(cells, key=lambda cell: cell.seed)))
         if rows:
-            yield Results(task, group, rows)
+            yield Results(task, records, rows)
 
 
-def _order(of: Key) -> tuple[Any, ...]:
+def _order(setting: Setting) -> tuple[Any, ...]:
     places = [
         order.index(value) if value in order else len(order)
-        for order, value in ((_DATA_ORDER, of.data_kind), (_PRESET_ORDER, of.preset))
+        for order, value in ((_DATA_ORDER, setting.data_kind), (_PRESET_ORDER, setting.preset))
     ]
-    return (*places, of.image_size, of.budget, of.data_version)
+    return (*places, setting.image_size, setting.budget, setting.data_version)
 
 
 def _stored(folder: Path, row: str, weak: bool) -> StoredCell | None:

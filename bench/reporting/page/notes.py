@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from bench.reporting.leaderboard.build import DATA_WARNING, PRESET_WARNING
 from bench.reporting.page.collect import Results, StoredCell
+from bench.reporting.setting import DATA_WARNING, GIVEN_WARNING, PRESET_WARNING, command
 from bench.spec.presets import STAND_IN
 from bench.spec.protocols import ALL, PROTOCOLS, Protocol
 
@@ -19,15 +19,14 @@ SMALL_N = 500
 def banner(results: Results) -> list[str]:
     """Why no number of this setting may stand beside the paper's; empty for published settings on real data."""
     kind, preset = results.setting.data_kind, results.setting.preset
-    found = []
+    reasons = []
     if kind != "real":
-        found.append(f"{kind} data: {DATA_WARNING.get(kind, 'not comparable')}")
+        reasons.append(f"{kind} data: {DATA_WARNING.get(kind, 'not comparable')}")
     if not results.trained:
-        told = "given checkpoints, scored and not trained here: what they were trained on and for how long is theirs"
-        found.append(told)
+        reasons.append(GIVEN_WARNING)
     elif preset != "paper":
-        found.append(f"preset {preset}: {PRESET_WARNING.get(preset, 'not comparable with the paper')}")
-    return found
+        reasons.append(f"preset {preset}: {PRESET_WARNING.get(preset, 'not comparable with the paper')}")
+    return reasons
 
 
 def failures(results: Results) -> list[str]:
@@ -43,7 +42,7 @@ def _reason(cell: StoredCell) -> str:
 def unfinished(results: Results) -> list[str]:
     """One line for each cell that is neither done nor failed, and for each that cannot be read."""
     waiting = [f"{cell.name}: {cell.state}" for cell in results.cells if cell.state not in ("done", "failed")]
-    return waiting + [f"left out: {complaint}" for complaint in results.group.records.complaints]
+    return waiting + [f"left out: {complaint}" for complaint in results.records.columns.complaints]
 
 
 def remarks(results: Results) -> list[str]:
@@ -69,23 +68,27 @@ def _about_seeds(results: Results) -> Iterator[str]:
 
 def _about_images(results: Results) -> Iterator[str]:
     metric = {name: protocol.metric for name, protocol in PROTOCOLS.items()}
-    distances = [pool for _, name, _, pool in results.pools() if metric.get(name) in ("fid", "kid") and pool.values]
-    fewest = min((pool.counts[0] for pool in distances if pool.counts), default=SMALL_N)
+    distances = [
+        measurement
+        for _, name, _, measurement in results.measurements()
+        if metric.get(name) in ("fid", "kid") and measurement.values
+    ]
+    fewest = min((measurement.counts[0] for measurement in distances if measurement.counts), default=SMALL_N)
     if fewest < SMALL_N:
         yield (
             f"Fréchet distances of {fewest} images (the smallest set here) are mostly bias: compare them at equal n "
             "only, and with KID and the floor beside them."
         )
-    if distances and not any(pool.floors for pool in distances):
+    if distances and not any(measurement.floors for measurement in distances):
         yield (
             "These records have no floors or intervals: an earlier version scored them. To score them again without "
-            f"training: python -m bench evaluate --task {results.task.name}"
+            f"training: {command('evaluate', task=results.task.name)}"
         )
     ceilings = {
         (direction, value)
-        for direction, name, label, pool in results.pools()
+        for direction, name, label, measurement in results.measurements()
         if metric.get(name) == "accuracy" and label == ALL
-        for value in pool.on_real
+        for value in measurement.on_real
     }
     for direction, value in sorted(ceilings):
         yield (
@@ -108,8 +111,8 @@ def _about_methods(results: Results) -> Iterator[str]:
 
 def _not_measured(results: Results) -> Iterator[str]:
     missing: dict[str, dict[str, None]] = {}
-    for _, protocol, _, pool in results.pools():
-        for why in pool.reasons:
+    for _, protocol, _, measurement in results.measurements():
+        for why in measurement.reasons:
             missing.setdefault(why, {})[protocol] = None
     for why, names in missing.items():
         yield f"Not measured in some cells: {', '.join(names)} ({why})."
@@ -119,8 +122,8 @@ def _not_measured(results: Results) -> Iterator[str]:
 
 
 def protocols(results: Results) -> list[Protocol]:
-    """Those of the records, in the order of PROTOCOLS."""
-    named = {protocol for _, protocol, _, _ in results.pools()}
+    """The protocols of the records, in the order of PROTOCOLS."""
+    named = {protocol for _, protocol, _, _ in results.measurements()}
     return [protocol for name, protocol in PROTOCOLS.items() if name in named]
 
 

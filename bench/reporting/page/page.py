@@ -1,4 +1,4 @@
-"""From settings to one page: the template, the pictures in it or beside it, and a policy that forbids all else.
+"""The report's page: the template, the pictures in it or beside it, and a policy that forbids all else.
 
 Whatever a user named (methods, classes, reasons, settings) reaches the page through Jinja's escaping or that of
 `bench.reporting.tables.as_html`; control characters and characters that turn the direction of writing are replaced in
@@ -23,7 +23,7 @@ from markupsafe import Markup
 from bench.core.files import write_atomically, write_text
 from bench.reporting.page import boards, charts, commands, notes, samples, tradeoff
 from bench.reporting.page.collect import Results, collect
-from bench.reporting.page.samples import Grid, Picture
+from bench.reporting.page.samples import PagePicture, SampleSheet
 from bench.reporting.tables.as_html import html
 from bench.reporting.tables.table import Table, one_line
 
@@ -35,13 +35,13 @@ _OURS = re.compile(r"[0-9a-f]{32}\.png")
 
 
 @dataclass(frozen=True)
-class Direction:
+class DirectionSection:
     """What is shown of one direction."""
 
     name: str
     panels: Sequence[boards.Panel]
     tradeoff: tradeoff.Tradeoff | None
-    grid: Grid
+    grid: SampleSheet
 
 
 @dataclass(frozen=True)
@@ -54,9 +54,9 @@ class Section:
     unfinished: Sequence[str]
     remarks: Sequence[str]
     caveats: Sequence[str]
-    directions: Sequence[Direction]
-    curves: Sequence[charts.Curves]
-    made: Sequence[commands.Made]
+    directions: Sequence[DirectionSection]
+    curves: Sequence[charts.LossCurves]
+    made: Sequence[commands.RowCommands]
     environments: Sequence[notes.Environment]
     protocols: Sequence[Any]
 
@@ -66,18 +66,20 @@ def write_report(results: Path, out: Path, task: str = "") -> Path:
 
     Raises BenchError if there are no results, or the disk refuses.
     """
-    return write_page(out, [section(found) for found in collect(results, task)])
+    return write_page(out, [section(results_of) for results_of in collect(results, task)])
 
 
 def section(results: Results) -> Section:
     """Everything that the template needs of one setting."""
     directions = [
-        Direction(name, boards.panels(results, name), tradeoff.tradeoff(results, name), samples.grid(results, name))
+        DirectionSection(
+            name, boards.panels(results, name), tradeoff.tradeoff(results, name), samples.grid(results, name)
+        )
         for name in results.directions
     ]
     return Section(
         results, notes.banner(results), notes.failures(results), notes.unfinished(results), notes.remarks(results),
-        notes.caveats(results), directions, charts.curves(results), commands.made(results),
+        notes.caveats(results), directions, charts.curves(results), commands.row_commands(results),
         notes.environments(results), notes.protocols(results),
     )  # fmt: skip
 
@@ -106,21 +108,21 @@ def write_page(out: Path, sections: Sequence[Section], inline_limit: int = INLIN
     return page
 
 
-def _pictures(grid: Grid) -> Iterator[Picture]:
+def _pictures(grid: SampleSheet) -> Iterator[PagePicture]:
     yield from grid.sources
-    for made in grid.made:
-        yield from made.strips
+    for method in grid.made:
+        yield from method.strips
 
 
 def _write(path: Path, content: bytes) -> None:
     write_atomically(path, lambda file: file.write(content))
 
 
-def _data_uri(picture: Picture) -> str:
+def _data_uri(picture: PagePicture) -> str:
     return "data:image/png;base64," + base64.b64encode(picture.png).decode()
 
 
-def _name(picture: Picture) -> str:
+def _name(picture: PagePicture) -> str:
     return hashlib.sha256(picture.png).hexdigest()[:32] + ".png"
 
 
@@ -132,7 +134,7 @@ def _remove_others(folder: Path, kept: Iterable[str]) -> None:
                 path.unlink(missing_ok=True)
 
 
-def render(sections: Sequence[Section], address: Callable[[Picture], str]) -> str:
+def render(sections: Sequence[Section], address: Callable[[PagePicture], str]) -> str:
     """The page as text; `address`: what stands in a picture's `src`."""
     style, script = _part("report.css"), _part("report.js")
     environment = Environment(
@@ -166,7 +168,7 @@ def _part(name: str) -> str:
 
 
 def _digest(text: str) -> str:
-    """As a content security policy wants it."""
+    """Hash of a style or script as a content security policy names it."""
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 

@@ -32,18 +32,18 @@ GAP = 2
 
 
 @dataclass(frozen=True)
-class Picture:
+class PagePicture:
     """A PNG and how it stands on the page."""
 
     png: bytes
     width: int
-    """On the page."""
+    """Pixels on the page."""
     height: int
     alt: str
 
 
 @dataclass(frozen=True)
-class Made:
+class MethodSamples:
     """One method's translations of one direction."""
 
     row: str
@@ -53,24 +53,24 @@ class Made:
     seed: int
     count: int
     """Styles per source; 1 for a deterministic method."""
-    strips: tuple[Picture, ...]
+    strips: tuple[PagePicture, ...]
     """One per source: its styles, from the left."""
 
 
 @dataclass(frozen=True)
-class Grid:
+class SampleSheet:
     """The same sources for all methods."""
 
     labels: tuple[str, ...]
     """Class of each source; `test image k` where the data is not at hand."""
-    sources: tuple[Picture, ...]
-    """As many as labels; none where the data is not at hand."""
-    made: tuple[Made, ...]
+    sources: tuple[PagePicture, ...]
+    """One image per label; none where the data is not at hand."""
+    made: tuple[MethodSamples, ...]
     notes: tuple[str, ...]
     """What is not shown, and why."""
 
 
-def grid(results: Results, direction: str) -> Grid:
+def grid(results: Results, direction: str) -> SampleSheet:
     """The first sources of each class, and what the lowest seed of every row made of them.
 
     Translations that are not those that were scored (another hash) are not shown; `notes` says so.
@@ -78,11 +78,11 @@ def grid(results: Results, direction: str) -> Grid:
     notes: list[str] = []
     shown = []
     for row in results.rows.values():
-        found, why = _of_row(row.cells, direction)
-        shown += [found] if found else []
+        stored_row, why = _of_row(row.cells, direction)
+        shown += [stored_row] if stored_row else []
         notes += why
     if not shown:
-        return Grid((), (), (), tuple(notes))
+        return SampleSheet((), (), (), tuple(notes))
     count = max(len(stored.images) for stored in shown)
     notes += [
         f"{stored.cell.name}: scored on other test images than the rest: not shown"
@@ -98,7 +98,7 @@ def grid(results: Results, direction: str) -> Grid:
         )
         rows = np.arange(min(count, SOURCES_PER_CLASS * 5))
         labels = [f"test image {row + 1}" for row in rows]
-        sources: tuple[Picture, ...] = ()
+        sources: tuple[PagePicture, ...] = ()
     else:
         rows, labels, images = known
         source = direction.partition("->")[0]
@@ -108,8 +108,8 @@ def grid(results: Results, direction: str) -> Grid:
         )
         if len(results.classes) > MOST_CLASSES:
             notes.append(f"{MOST_CLASSES} of {len(results.classes)} classes are shown")
-    made = tuple(_strips(stored, rows, labels, direction) for stored in shown)
-    return Grid(tuple(labels), sources, made, tuple(notes))
+    methods = tuple(_strips(stored, rows, labels, direction) for stored in shown)
+    return SampleSheet(tuple(labels), sources, methods, tuple(notes))
 
 
 @dataclass(frozen=True)
@@ -184,7 +184,7 @@ def _index(split: Split, stored: _Stored) -> np.ndarray | None:
 # ------------------------------------------------------------------------------------------------------- drawing
 
 
-def _strips(stored: _Stored, rows: np.ndarray, labels: Sequence[str], direction: str) -> Made:
+def _strips(stored: _Stored, rows: np.ndarray, labels: Sequence[str], direction: str) -> MethodSamples:
     source, _, target = direction.partition("->")
     count = stored.images.shape[1]
     styles = "" if count == 1 else f", styles 1 to {count} from the left"
@@ -195,10 +195,10 @@ def _strips(stored: _Stored, rows: np.ndarray, labels: Sequence[str], direction:
         )
         for row, label in zip(rows, labels, strict=True)
     )
-    return Made(stored.cell.row, stored.cell.weak, stored.style, stored.cell.seed, count, pictures)
+    return MethodSamples(stored.cell.row, stored.cell.weak, stored.style, stored.cell.seed, count, pictures)
 
 
-def strip(tiles: np.ndarray, alt: str) -> Picture:
+def strip(tiles: np.ndarray, alt: str) -> PagePicture:
     """uint8 (K, 3, H, W) side by side, with transparent gaps; as stored, unless larger than LARGEST_TILE."""
     side = tiles.shape[-1]
     shown = min(side, LARGEST_TILE)
@@ -211,4 +211,4 @@ def strip(tiles: np.ndarray, alt: str) -> Picture:
     factor = max(1, -(-SMALLEST_TILE // shown))
     file = io.BytesIO()
     sheet.save(file, "PNG", optimize=True)
-    return Picture(file.getvalue(), sheet.width * factor, sheet.height * factor, alt)
+    return PagePicture(file.getvalue(), sheet.width * factor, sheet.height * factor, alt)

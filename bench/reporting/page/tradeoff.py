@@ -6,17 +6,17 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bench.reporting.leaderboard.columns import Measure
+from bench.reporting.leaderboard.columns import MeasuredColumn
 from bench.reporting.leaderboard.direction import Direction
 from bench.reporting.page.boards import in_direction
 from bench.reporting.page.charts import Point, Scatter, scatter
 from bench.reporting.page.collect import Results, StoredCell
 from bench.reporting.tables.marks import Marks
-from bench.reporting.tables.table import Cell, Column, Footnote, Group, Table
+from bench.reporting.tables.table import Column, Footnote, RowGroup, Table, TableCell
 from bench.spec.protocols import PROTOCOLS
 
 METRICS = ("accuracy", "fid")
-"""Each against the seconds; by the first protocol, in the order of PROTOCOLS, that has values."""
+"""Metrics plotted against the seconds, each by the first protocol, in the order of PROTOCOLS, that has values."""
 COST = "training + stages"
 
 
@@ -32,18 +32,22 @@ def tradeoff(results: Results, name: str) -> Tradeoff | None:
     """None where nothing was trained, or nothing was measured."""
     if not results.trained:
         return None
-    of = in_direction(results, name)
-    known = {i: cost for i, (row, _) in enumerate(of.entries) if (cost := seconds(results.rows[row].cells)) is not None}
-    chosen = [column for metric in METRICS if (column := _first(of.headline, metric, known))]
+    direction = in_direction(results, name)
+    known = {
+        i: cost
+        for i, (row, _) in enumerate(direction.entries)
+        if (cost := seconds(results.rows[row].cells)) is not None
+    }
+    chosen = [column for metric in METRICS if (column := _first(direction.headline, metric, known))]
     if not chosen:
         return None
-    plots = [_plot(results, of, column, known) for column in chosen]
-    return Tradeoff(tuple(plots), _table(of, chosen, plots, known))
+    plots = [_plot(results, direction, column, known) for column in chosen]
+    return Tradeoff(tuple(plots), _table(direction, chosen, plots, known))
 
 
-def _first(columns: Sequence[Measure], metric: str, known: dict[int, float]) -> Measure | None:
-    of = (column for column in columns if PROTOCOLS[column.protocol].metric == metric)
-    return next((column for column in of if any(i in known for i in column.pools)), None)
+def _first(columns: Sequence[MeasuredColumn], metric: str, known: dict[int, float]) -> MeasuredColumn | None:
+    candidates = (column for column in columns if PROTOCOLS[column.protocol].metric == metric)
+    return next((column for column in candidates if any(i in known for i in column.measurements)), None)
 
 
 def seconds(cells: Sequence[StoredCell]) -> float | None:
@@ -56,18 +60,18 @@ def seconds(cells: Sequence[StoredCell]) -> float | None:
     return statistics.fmean(known) if known else None
 
 
-def _shown(column: Measure, known: dict[int, float]) -> list[int]:
+def _shown(column: MeasuredColumn, known: dict[int, float]) -> list[int]:
     """Numbers of the rows that have a value and a cost."""
-    return [i for i in column.pools if i in known]
+    return [i for i in column.measurements if i in known]
 
 
-def _plot(results: Results, of: Direction, column: Measure, known: dict[int, float]) -> Scatter:
+def _plot(results: Results, direction: Direction, column: MeasuredColumn, known: dict[int, float]) -> Scatter:
     points = []
     for i in _shown(column, known):
-        row, part = of.entries[i]
+        row, scores = direction.entries[i]
         named = results.rows[row]
-        several = part is not None and sum(other == row for other, _ in of.entries) > 1
-        name = f"{named.name}{f' ({part.style})' if several and part else ''}{' *' if named.weak else ''}"
+        several = scores is not None and sum(other == row for other, _ in direction.entries) > 1
+        name = f"{named.name}{f' ({scores.style})' if several and scores else ''}{' *' if named.weak else ''}"
         mean = column.over[i].mean
         assert mean is not None
         points.append(Point(name, known[i], mean, column.over[i].deviation))
@@ -75,7 +79,9 @@ def _plot(results: Results, of: Direction, column: Measure, known: dict[int, flo
     return scatter(points, f"{COST}, s", f"{protocol.name} {protocol.unit}".strip(), protocol.higher_is_better)
 
 
-def _table(of: Direction, chosen: Sequence[Measure], plots: Sequence[Scatter], known: dict[int, float]) -> Table:
+def _table(
+    direction: Direction, chosen: Sequence[MeasuredColumn], plots: Sequence[Scatter], known: dict[int, float]
+) -> Table:
     marks = Marks()
     held = [
         dict(zip(_shown(column, known), plot.marks, strict=True)) for column, plot in zip(chosen, plots, strict=True)
@@ -85,14 +91,23 @@ def _table(of: Direction, chosen: Sequence[Measure], plots: Sequence[Scatter], k
         heads += [column.heading(column.protocol), Column(f"on the front by {column.protocol}", align="left")]
     rows = []
     for i in sorted({i for points in held for i in points}):
-        row = [*of.names(i, marks), Cell(value=known[i], decimals=0)]
+        row = [*direction.names(i, marks), TableCell(value=known[i], decimals=0)]
         for column, points in zip(chosen, held, strict=True):
             if i in points:
                 over = column.over[i]
-                row += [Cell(value=over.mean, deviation=over.deviation), Cell("yes" if points[i].best else "no")]
+                row += [
+                    TableCell(value=over.mean, deviation=over.deviation),
+                    TableCell("yes" if points[i].best else "no"),
+                ]
             else:
-                row += [Cell("-"), Cell("-")]
+                row += [TableCell("-"), TableCell("-")]
         rows.append(tuple(row))
-    told = "on the front: no other method is at least as good and as cheap, and better in one of both"
-    footnotes = (*marks.footnotes, Footnote(told))
-    return Table(f"{of.title}; {of.name}: cost against quality", tuple(heads), (Group(tuple(rows)),), (), footnotes)
+    note = "on the front: no other method is at least as good and as cheap, and better in one of both"
+    footnotes = (*marks.footnotes, Footnote(note))
+    return Table(
+        f"{direction.title}; {direction.name}: cost against quality",
+        tuple(heads),
+        (RowGroup(tuple(rows)),),
+        (),
+        footnotes,
+    )

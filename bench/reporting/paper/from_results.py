@@ -6,132 +6,123 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
+from typing import NamedTuple
 
 from bench.core.errors import BenchError, nearest
-from bench.reporting.paper.lookup import JUDGED, OfTask, StoredLookup
-from bench.reporting.paper.notes import Options
-from bench.reporting.paper.shapes import JUDGE, SHAPES, STAGES, Shape
+from bench.reporting.paper.lookup import JUDGED, StoredLookup, TaskRecords
+from bench.reporting.paper.shapes import JUDGE, SHAPES, STAGES
 from bench.reporting.paper.table import paper_table
 from bench.reporting.paper.values import places
+from bench.reporting.setting import (
+    ANY_BUDGET,
+    PUBLISHED_SOURCES,
+    Commands,
+    commands_in,
+    distinct_texts,
+    setting_text,
+    unlike_paper,
+)
 from bench.reporting.tables.table import Footnote, Table
-from bench.spec.presets import PRESETS, get_preset
 from bench.spec.protocols import ALL
-from bench.spec.tasks import get_task
-from bench.store.alignments import Aligned, read_alignments
+from bench.spec.tasks import Task, get_task
+from bench.store.alignments import CHAINED, Aligned, read_alignments
 from bench.store.columns import GIVEN
 from bench.store.index import read_records
-from bench.store.preset_settings import own_settings
-from bench.store.query import Group, Setting, by_setting
-
-PUBLISHED_SOURCES = {"mnist->svhn": 10_000, "svhn->mnist": 26_032, "sketch->real": 75}
-"""Direction -> test images of the published data: a folder of other images under a task's name has other numbers."""
-Combination = dict[Setting, tuple[str, list[Group], list[Aligned]]]
-"""Setting -> task, what was scored in it, and which clusters were measured. For one table: one setting of each task."""
-ANY_BUDGET = ""
-"""In the setting of a table in which no translation stands."""
+from bench.store.preset_match import preset_methods
+from bench.store.query import Setting, SettingRecords, by_setting
 
 
-def stored_tables(root: Path, name: str, wanted: Callable[[Setting], bool], unmeasured: Options) -> list[Table]:
+class TaskInSetting(NamedTuple):
+    """What is stored of one task in one setting of a table."""
+
+    task: Task
+    records: list[SettingRecords]
+    aligned: list[Aligned]
+    """Which clusters were measured."""
+
+
+Combination = dict[Setting, TaskInSetting]
+"""What is stored in several settings; for one table: in one setting of each task."""
+
+
+def stored_tables(root: Path, name: str, wanted: Callable[[Setting], bool], unmeasured: Commands) -> list[Table]:
     """Table `name` of the paper, once for each setting in the results folder `root` that is `wanted`.
 
-    Without any: the published values alone, with commands that have the options `unmeasured`. Raises BenchError for a
-    table that the paper does not have.
+    Without any: the published values alone, with the commands `unmeasured`. Raises BenchError for a table that the
+    paper does not have.
     """
     if name not in SHAPES:
         raise BenchError(f"the paper has no table '{name}'", nearest(name, list(SHAPES)))
-    shape = SHAPES[name]()
-    tasks = list(dict.fromkeys(place.task for place in places(shape.lines)))
-    methods = sorted({of for place in places(shape.lines) for of in place.candidates} - {JUDGE, *STAGES.values()})
-    found = {task: _of_task(root, task, wanted, bool(methods)) for task in tasks}
-    combinations = list(_combined([found[task] for task in tasks]))
+    asked = places(SHAPES[name]().lines)
+    tasks = [get_task(task) for task in dict.fromkeys(place.task for place in asked)]
+    methods = sorted({method for place in asked for method in place.candidates} - {JUDGE, *STAGES.values()})
+    combinations = list(_combined([_of_task(root, task, wanted, bool(methods)) for task in tasks]))
     if not combinations:
         return [paper_table(name, lambda *key: None, unmeasured)]
     combinations.sort(key=_is_published, reverse=True)
     texts = [_text(combination) for combination in combinations]
+    versions = [" and ".join(setting.data_version for setting in combination) for combination in combinations]
     return [
-        _table(root, name, shape, combination, methods, text if texts.count(text) == 1 else _long_text(combination))
-        for combination, text in zip(combinations, texts, strict=True)
+        _table(root, name, combination, methods, text)
+        for combination, text in zip(combinations, distinct_texts(texts, versions), strict=True)
     ]
 
 
-def _of_task(root: Path, task: str, wanted: Callable[[Setting], bool], by_budget: bool) -> Combination:
-    """Setting -> task, what was scored, and which clusters were measured, in it."""
-    found: Combination = {}
-    records = read_records(root, task)
-    for group in by_setting(records, wanted):
-        setting = group.setting if by_budget else group.setting._replace(budget=ANY_BUDGET)
-        found.setdefault(setting, (task, [], []))[1].append(group)
-    for aligned in [] if by_budget else read_alignments(root, task):
+def _of_task(root: Path, task: Task, wanted: Callable[[Setting], bool], by_budget: bool) -> Combination:
+    """What is stored of `task` in each setting. Not `by_budget`: settings that differ in it are one."""
+    stored: Combination = {}
+    for records in by_setting(read_records(root, task.name), wanted):
+        setting = records.setting if by_budget else records.setting._replace(budget=ANY_BUDGET)
+        stored.setdefault(setting, TaskInSetting(task, [], [])).records.append(records)
+    for aligned in [] if by_budget else read_alignments(root, task.name):
         if wanted(aligned.setting):
-            found.setdefault(aligned.setting, (task, [], []))[2].append(aligned)
-    return found
+            stored.setdefault(aligned.setting, TaskInSetting(task, [], [])).aligned.append(aligned)
+    return stored
 
 
-def _combined(found: Sequence[Combination]) -> Iterator[Combination]:
+def _combined(stored: Sequence[Combination]) -> Iterator[Combination]:
     """Settings of several tasks belong together if they are of the same kind of data, preset and budget."""
-    kinds = sorted({(of.data_kind, of.preset, of.budget) for settings in found for of in settings})
-    for kind in kinds:
-        own = [[of for of in settings if (of.data_kind, of.preset, of.budget) == kind] for settings in found]
-        with_any = [(settings, sorted(of)) for settings, of in zip(found, own, strict=True) if of]
-        for chosen in product(*(of for _, of in with_any)):
-            yield {setting: settings[setting] for setting, (settings, _) in zip(chosen, with_any, strict=True)}
+
+    def kind(setting: Setting) -> tuple[str, str, str]:
+        return setting.data_kind, setting.preset, setting.budget
+
+    for one in sorted({kind(setting) for settings in stored for setting in settings}):
+        with_any = [(of_task, same) for of_task in stored if (same := sorted(s for s in of_task if kind(s) == one))]
+        for chosen in product(*(settings for _, settings in with_any)):
+            yield {setting: of_task[setting] for setting, (of_task, _) in zip(chosen, with_any, strict=True)}
 
 
-def _table(root: Path, name: str, shape: Shape, combination: Combination, methods: Sequence[str], text: str) -> Table:
-    first = next(iter(combination))
-    tasks: dict[str, OfTask] = {}
-    for setting, (task, groups, aligned) in combination.items():
-        known = (*methods, "cats_udt") if aligned else methods
-        own = own_settings(root, get_task(task), setting.preset, setting.data_kind, known)
-        tasks[task] = OfTask(task, groups, aligned, own)
+def _table(root: Path, name: str, combination: Combination, methods: Sequence[str], text: str) -> Table:
+    tasks: dict[str, TaskRecords] = {}
+    for setting, (task, records, aligned) in combination.items():
+        known = (*methods, CHAINED) if aligned else methods
+        presets = preset_methods(root, task, setting.preset, setting.data_kind, known)
+        tasks[task.name] = TaskRecords(task, records, aligned, {name: presets[name] for name in known}, methods)
     lookup = StoredLookup(root, tasks, text, _is_published(combination))
-    table = paper_table(name, lookup, None if first.budget == GIVEN else _options(first, combination))
-    told = [Footnote(line) for line in lookup.left_out()]
-    return replace(table, footnotes=(*table.footnotes, *told)) if told else table
+    first, (task, *_) = next(iter(combination.items()))
+    table = paper_table(name, lookup, None if first.budget == GIVEN else commands_in(first, task))
+    left_out = [Footnote(line) for line in lookup.left_out()]
+    return replace(table, footnotes=(*table.footnotes, *left_out)) if left_out else table
 
 
 def _is_published(combination: Combination) -> bool:
     """Whether everything is of the paper's setting: published settings, the published data, its size and length."""
-    for setting, (name, groups, _) in combination.items():
-        task = get_task(name)
-        if (setting.preset, setting.data_kind, setting.image_size) != ("paper", "real", task.sizes["paper"]):
-            return False
-        if setting.budget not in (ANY_BUDGET, f"images={get_preset('paper', task.kind).images}"):
-            return False
-        if not all(PUBLISHED_SOURCES.get(direction) == n for direction, n in _sources(groups)):
-            return False
-    return True
+    return not any(
+        unlike_paper(setting, task, task.name)
+        or any(PUBLISHED_SOURCES.get(direction) != n for direction, n in _sources(records))
+        for setting, (task, records, _) in combination.items()
+    )
 
 
-def _sources(groups: Sequence[Group]) -> Iterator[tuple[str, int | None]]:
+def _sources(every: Sequence[SettingRecords]) -> Iterator[tuple[str, int | None]]:
     """(direction, number of images that were translated) of all that was scored."""
-    for group in groups:
-        for direction, parts in group.directions.items():
-            for key, pool in (item for part in parts for item in part.pools.items()):
-                if (key.protocol, key.label) == (JUDGED, ALL) and pool.values:
-                    yield direction, pool.counts[0] if pool.counts else None
+    for records in every:
+        for direction, key, measurement in records.measurements():
+            if (key.protocol, key.label) == (JUDGED, ALL) and measurement.values:
+                yield direction, measurement.counts[0] if measurement.counts else None
 
 
 def _text(combination: Combination) -> str:
     """The setting as it is to be read in the table: `quick, embedded data, 32 px`."""
-    first, (task, _, _) = next(iter(combination.items()))
-    sizes = " and ".join(str(size) for size in sorted({setting.image_size for setting in combination}))
-    told = f"{first.preset}, {first.data_kind} data, {sizes} px"
-    preset = PRESETS.get(first.preset, {}).get(get_task(task).kind)
-    if first.budget == GIVEN:
-        return f"{told}, given checkpoints"
-    usual = (ANY_BUDGET, f"images={preset.images}" if preset else "")
-    return told if first.budget in usual else f"{told}, {first.budget}"
-
-
-def _long_text(combination: Combination) -> str:
-    """With the versions of the data, which tell it from others."""
-    return f"{_text(combination)}, data {' and '.join(setting.data_version for setting in combination)}"
-
-
-def _options(setting: Setting, combination: Combination) -> Options:
-    """What goes into commands, so that they measure in the same setting."""
-    data = "" if setting.data_kind == "real" else f" --data {setting.data_kind}"
-    usual = {f"images={get_preset(setting.preset, get_task(task).kind).images}" for task, _, _ in combination.values()}
-    budget = "" if setting.budget in (ANY_BUDGET, *usual) else f"--budget {setting.budget}"
-    return Options(f"--preset {setting.preset}{data}", budget)
+    first, (task, *_) = next(iter(combination.items()))
+    return setting_text(first, task, [setting.image_size for setting in combination])

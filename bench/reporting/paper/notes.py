@@ -3,22 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 from bench.reporting.paper.published import inconsistencies
 from bench.reporting.paper.shapes import JUDGE, STAGES, Shape
-from bench.reporting.paper.values import Found, places
+from bench.reporting.paper.values import PaperMeasurements, places
+from bench.reporting.setting import Commands
 from bench.reporting.tables.table import Footnote
-
-
-class Options(NamedTuple):
-    """What goes into the commands that measure what is missing, so that it is measured in the table's setting."""
-
-    all: str = "--preset paper"
-    """Into `run`, `evaluate` and `semantics`."""
-    run: str = ""
-    """Into `run` alone."""
-
 
 _NO_METHODS = {JUDGE, *STAGES.values()}
 
@@ -28,72 +18,76 @@ def sources(shape: Shape) -> list[str]:
     return list(dict.fromkeys(place.published.table for place in places(shape.lines)))
 
 
-def header(shape: Shape, found: Found) -> tuple[str, ...]:
-    """Whose the published values are; which of ours stand where, by which protocols, in which setting."""
+def header(shape: Shape, measured: PaperMeasurements) -> tuple[str, ...]:
+    """The source of the published values; which of ours stand where, by which protocols, in which setting."""
     methods = []
     for index, column in enumerate(shape.columns):
-        name = next(found.methods[place.candidates] for line in shape.lines if (place := line.places[index]))
+        name = next(measured.methods[place.candidates] for line in shape.lines if (place := line.places[index]))
         if name not in _NO_METHODS:
             methods.append(f"{column.label} = {name}")
-    protocols = dict.fromkeys(found.protocols[chain] for line in shape.lines for chain in line.chains)
+    protocols = dict.fromkeys(measured.protocols[chain] for line in shape.lines for chain in line.chains)
     lines = ["published: Lavoie et al., ICLR 2021, arXiv 2010.01262"]
     if methods:
         lines.append("ours: " + ", ".join(methods))
-    lines.append(f"ours by {', '.join(protocols)}; {found.setting or 'nothing measured yet'}")
+    lines.append(f"ours by {', '.join(protocols)}; {measured.setting or 'nothing measured yet'}")
     return tuple(lines)
 
 
-def plain_footnotes(shape: Shape, found: Found, tests: Sequence[str], options: Options | None) -> list[Footnote]:
+def plain_footnotes(
+    shape: Shape, measured: PaperMeasurements, tests: Sequence[str], commands: Commands | None
+) -> list[Footnote]:
     """How to read ours, what to type for what is missing, and what is wrong with the paper's table as a whole."""
-    commands = _commands(shape, found, options) if options else []
-    return [*_reading(shape, found, tests), *commands, *_inconsistencies(shape)]
+    missing = _missing(shape, measured, commands) if commands else []
+    return [*_reading(shape, measured, tests), *missing, *_inconsistencies(shape)]
 
 
-def _reading(shape: Shape, found: Found, tests: Sequence[str]) -> list[Footnote]:
-    told = []
-    if any(result.values for result in found.measured.values()):
-        told.append("ours: mean ± sample standard deviation over seeds, and [k/n] where only k of n seeds have a value")
-    if any(found.compares(chain) for line in shape.lines for chain in line.chains):
-        told.append(
+def _reading(shape: Shape, measured: PaperMeasurements, tests: Sequence[str]) -> list[Footnote]:
+    notes = []
+    if any(result.values for result in measured.measured.values()):
+        notes.append(
+            "ours: mean ± sample standard deviation over seeds, and [k/n] where only k of n seeds have a value"
+        )
+    if any(measured.compares(chain) for line in shape.lines for chain in line.chains):
+        notes.append(
             "difference: ours less published, with the 95 % interval of ours (over seeds; for one seed over images): "
             "the paper gives no deviations"
         )
-    told += [f"ours, {test}" for test in tests]
-    if any(found.unequal(line, chain) for line in shape.lines for chain in line.chains):
-        told.append("nothing of ours is bold in a row whose numbers of images differ: those values cannot be compared")
-    told += [
+    notes += [f"ours, {test}" for test in tests]
+    if any(measured.unequal(line, chain) for line in shape.lines for chain in line.chains):
+        notes.append("nothing of ours is bold in a row whose numbers of images differ: those values cannot be compared")
+    notes += [
         f"{used} stands in for {candidates[0]}, which the paper's authors ran"
-        for candidates, used in found.methods.items()
+        for candidates, used in measured.methods.items()
         if used != candidates[0]
     ]
-    return [Footnote(text) for text in told]
+    return [Footnote(text) for text in notes]
 
 
-def _commands(shape: Shape, found: Found, options: Options) -> list[Footnote]:
+def _missing(shape: Shape, measured: PaperMeasurements, commands: Commands) -> list[Footnote]:
     """What to type for what is not there, task by task. The judge's accuracy comes with any run."""
     notes = []
     asked = [(place, chain) for line in shape.lines for place in places([line]) for chain in line.chains]
     for task in dict.fromkeys(place.task for place, _ in asked):
         of_task = [key for key in asked if key[0].task == task]
-        missing = [found.methods[place.candidates] for place, chain in of_task if (place, chain) not in found.measured]
-        known = {found.methods[place.candidates] for place, chain in of_task if (place, chain) in found.measured}
+        missing = [
+            measured.methods[place.candidates] for place, chain in of_task if (place, chain) not in measured.measured
+        ]
+        known = {measured.methods[place.candidates] for place, chain in of_task if (place, chain) in measured.measured}
         names = list(dict.fromkeys(missing))
-        common = f"--task {task} {options.all}".strip()
         if new := [name for name in names if name not in known | _NO_METHODS]:
-            budget = f" {options.run}" if options.run else ""
-            command = f"python -m bench run {common}{budget} --methods {','.join(new)} --seeds 0,1,2"
-            notes.append(Footnote("not measured (-); this measures it", command=command))
+            notes.append(Footnote("not measured (-); this measures it", command=commands.run(task, new)))
         for stage in (stage for stage, name in STAGES.items() if name in names):
-            command = f"python -m bench semantics {common} --stage {stage} --seeds 0,1,2"
-            notes.append(Footnote("clusters not measured (-); this measures them", command=command))
+            typed = commands.semantics(task, stage)
+            notes.append(Footnote("clusters not measured (-); this measures them", command=typed))
         if old := [name for name in names if name in known - _NO_METHODS]:
-            command = f"python -m bench evaluate {common} --methods {','.join(old)}"
-            notes.append(Footnote("trained, but not scored so (-); this scores it", command=command))
+            notes.append(
+                Footnote("trained, but not scored so (-); this scores it", command=commands.evaluate(task, old))
+            )
     return notes
 
 
 def _inconsistencies(shape: Shape) -> list[Footnote]:
-    """Those that are about the whole table."""
+    """The inconsistencies of the whole table."""
     notes = dict.fromkeys(note for source in sources(shape) for note in inconsistencies(source))
     numbers = [place.published for place in places(shape.lines)]
-    return [Footnote(note.told) for note in notes if not any(map(note.about, numbers))]
+    return [Footnote(note.footnote) for note in notes if not any(map(note.about, numbers))]

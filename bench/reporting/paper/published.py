@@ -53,7 +53,7 @@ class Inconsistency:
     metric: str = ""
 
     @property
-    def told(self) -> str:
+    def footnote(self) -> str:
         """Place and text, for a footnote."""
         return f"{self.place}: {self.text}"
 
@@ -89,8 +89,8 @@ def published(**wanted: str) -> tuple[Published, ...]:
 
 
 def inconsistencies(table: str) -> tuple[Inconsistency, ...]:
-    """Those to be told below `table`."""
-    return tuple(found for found in INCONSISTENCIES if table in found.tables)
+    """The inconsistencies that stand below `table`."""
+    return tuple(one for one in INCONSISTENCIES if table in one.tables)
 
 
 _FID_TABLES = ("Table 1", "Table 2", "Table 3a", "Table 3b")
@@ -203,4 +203,4 @@ INCONSISTENCIES = (
         ("Table 1",),
     ),
 )  # fmt: skip
-"""In the order in which they are told. The captions of Figs. 1a and 8c contradict the text, too, but have no number."""
+"""All, in the order of the notes. The captions of Figs. 1a and 8c contradict it too, without a number."""

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from bench.reporting.paper.published import Published, published
 
 JUDGE = "judge"
-"""In a lookup, in the place of a method: the classifier of the direction's target domain, on its real test images."""
+"""Name that takes a method's place in a lookup: the target domain's classifier, on its real test images."""
 STAGES = {"imsat": "semantics:imsat", "spectral": "semantics:spectral", "adaptation": "semantics:adaptation"}
-"""In a lookup, in the place of a method: a semantic stage; the direction is then the name of the domain."""
+"""Names that take a method's place in a lookup: semantic stages; the direction is then the name of the domain."""
 ALIGNMENT = "alignment-accuracy"
-"""In a lookup, in the place of a protocol: cluster-alignment accuracy (eq. 14), in percent."""
+"""Name that takes a protocol's place in a lookup: cluster-alignment accuracy (eq. 14), in percent."""
 WEAK = "*"
 """Mark of weak supervision."""
 
@@ -45,7 +45,7 @@ class Place:
 
 
 @dataclass(frozen=True)
-class Line:
+class PaperRow:
     """A row of the paper."""
 
     label: str
@@ -74,7 +74,7 @@ class Shape:
     first: str
     """Heading of the rows."""
     columns: tuple[PaperColumn, ...]
-    lines: tuple[Line, ...]
+    lines: tuple[PaperRow, ...]
 
 
 TASKS = {"mnist_svhn": "mnist2svhn", "sketch_real": "sketch2real"}
@@ -120,11 +120,11 @@ def _place(number: Published) -> Place:
     return Place(number, candidates, TASKS[number.task], DIRECTIONS[number.direction], number.label)
 
 
-def _line(name: str, chains: tuple[Chain, ...], columns: Sequence[dict[str, str]], **of_line: str) -> Line:
+def _line(name: str, chains: tuple[Chain, ...], columns: Sequence[dict[str, str]], **of_line: str) -> PaperRow:
     """The numbers of one row, from left to right; `columns` and `of_line` are fields of `Published`."""
-    found = [published(**of_line, **column) for column in columns]
-    places = tuple(_place(numbers[0]) if numbers else None for numbers in found)
-    return Line(name, places, chains, next(numbers[0].higher_is_better for numbers in found if numbers))
+    cells = [published(**of_line, **column) for column in columns]
+    places = tuple(_place(numbers[0]) if numbers else None for numbers in cells)
+    return PaperRow(name, places, chains, next(numbers[0].higher_is_better for numbers in cells if numbers))
 
 
 def _methods(*names: str) -> tuple[PaperColumn, ...]:
@@ -224,10 +224,10 @@ def _text() -> Shape:
         if number.method in stages:
             label, stage = stages[number.method]
             place = Place(number, (stage,), TASKS[number.task], number.direction.lower(), "all")
-            lines.append(Line(f"{label}, {number.direction}, % ↑", (place,), ALIGNED, True))
+            lines.append(PaperRow(f"{label}, {number.direction}, % ↑", (place,), ALIGNED, True))
         else:
             place = Place(number, (JUDGE,), TASKS[number.task], judged[number.direction], "all")
-            lines.append(Line(f"classifier, {number.direction}, % ↑", (place,), ACCURACY, True))
+            lines.append(PaperRow(f"classifier, {number.direction}, % ↑", (place,), ACCURACY, True))
     columns = (PaperColumn("accuracy"),)
     return Shape("Text", "Accuracies in the text of the paper, sections 4.1 and 4.2", "what", columns, tuple(lines))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from bench.reporting.paper.shapes import JUDGE, Chain, Line, Place, Shape
+from bench.reporting.paper.shapes import JUDGE, Chain, PaperRow, Place, Shape
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Measured:
     floor: float | None = None
     """The same metric between real images, at this n."""
     image_deviation: float | None = None
-    """Of a single seed's value, over images."""
+    """Standard deviation over images of a single seed's value."""
 
     @property
     def images(self) -> tuple[int, int]:
@@ -45,7 +45,7 @@ JUDGE and STAGES in paper_shapes.py. All that one table gets must be of one sett
 
 
 @dataclass
-class Found:
+class PaperMeasurements:
     """The measurements of one table."""
 
     measured: dict[tuple[Place, Chain], Measured] = field(default_factory=dict)
@@ -64,7 +64,7 @@ class Found:
         """Whether a difference from the paper may be taken."""
         return self.comparable and chain.compares and not self.stands_in(chain)
 
-    def competing(self, line: Line, chain: Chain) -> dict[str, Measured]:
+    def competing(self, line: PaperRow, chain: Chain) -> dict[str, Measured]:
         """First candidate -> what was measured, of the methods of a row that have values; not the judge's."""
         return {
             place.candidates[0]: result
@@ -75,17 +75,17 @@ class Found:
             and result.values
         }
 
-    def unequal(self, line: Line, chain: Chain) -> bool:
+    def unequal(self, line: PaperRow, chain: Chain) -> bool:
         """Whether the values of a row are of different numbers of images: they say nothing of who is better."""
         return len({result.images for result in self.competing(line, chain).values()}) > 1
 
 
-def places(lines: Iterable[Line]) -> list[Place]:
+def places(lines: Iterable[PaperRow]) -> list[Place]:
     """All places of `lines` that have a published number."""
     return [place for line in lines for place in line.places if place]
 
 
-def find(shape: Shape, lookup: Lookup) -> Found:
+def find(shape: Shape, lookup: Lookup) -> PaperMeasurements:
     """Ask `lookup` for every place of `shape`. ValueError if what it gives is of several settings."""
     asked = [(place, chain) for line in shape.lines for place in places([line]) for chain in line.chains]
     every = {
@@ -96,19 +96,21 @@ def find(shape: Shape, lookup: Lookup) -> Found:
         if (result := lookup(method, place.task, place.direction, place.label, protocol)) is not None
     }
     valued = {key for key, result in every.items() if result.values}
-    found = Found()
+    measurements = PaperMeasurements()
     for place, chain in asked:
         # A protocol or a method without a single value stands in the table only if no other has one.
         by = {key[3] for key in valued if key[1] == chain} or {key[3] for key in every if key[1] == chain}
-        found.protocols[chain] = next((name for name in chain.protocols if name in by), chain.protocols[0])
-        of = {key[2] for key in valued if key[2] in place.candidates} or {key[2] for key in every}
-        found.methods[place.candidates] = next((name for name in place.candidates if name in of), place.candidates[0])
+        measurements.protocols[chain] = next((name for name in chain.protocols if name in by), chain.protocols[0])
+        names = {key[2] for key in valued if key[2] in place.candidates} or {key[2] for key in every}
+        measurements.methods[place.candidates] = next(
+            (name for name in place.candidates if name in names), place.candidates[0]
+        )
     for place, chain in asked:
-        key = (place, chain, found.methods[place.candidates], found.protocols[chain])
+        key = (place, chain, measurements.methods[place.candidates], measurements.protocols[chain])
         if key in every:
-            found.measured[place, chain] = every[key]
-    settings = {(result.setting, result.comparable) for result in found.measured.values()}
+            measurements.measured[place, chain] = every[key]
+    settings = {(result.setting, result.comparable) for result in measurements.measured.values()}
     if len(settings) > 1:
         raise ValueError(f"{shape.title}: measurements of several settings: {sorted(settings)}")
-    found.setting, found.comparable = settings.pop() if settings else ("", False)
-    return found
+    measurements.setting, measurements.comparable = settings.pop() if settings else ("", False)
+    return measurements

@@ -6,7 +6,7 @@ import csv
 import io
 from collections.abc import Sequence
 
-from bench.reporting.tables.table import Cell, Table, one_line
+from bench.reporting.tables.table import Table, TableCell, one_line
 
 FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠")
 """A spreadsheet runs a text that begins with one of these (half or full width), so such a text gets a `'` in front."""
@@ -28,7 +28,7 @@ def csv_text(table: Table) -> str:
     return out.getvalue()
 
 
-def _line(table: Table, row: Sequence[Cell], index: int) -> list[str]:
+def _line(table: Table, row: Sequence[TableCell], index: int) -> list[str]:
     cell, column = row[index], table.columns[index]
     names = [safe(name.text) for name in row[: table.stub]]
     marks = [mark for name in row[: table.stub] for mark in name.marks] + [*column.marks, *cell.marks]

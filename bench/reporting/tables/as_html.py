@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from html import escape
 
-from bench.reporting.tables.table import ARROWS, Cell, Column, Footnote, Group, Table, heading, one_line, shown
+from bench.reporting.tables.table import ARROWS, Column, Footnote, RowGroup, Table, TableCell, heading, one_line, shown
 
 _SPOKEN = {"higher": "higher is better", "lower": "lower is better"}
 
@@ -45,7 +45,7 @@ def _head(table: Table, index: int, column: Column) -> str:
     return f'<th scope="col"{classes}>{text}</th>'
 
 
-def _body(table: Table, group: Group) -> list[str]:
+def _body(table: Table, group: RowGroup) -> list[str]:
     lines = ["<tbody>"]
     merged = table.merged(group)
     for place, row in enumerate(group.rows):
@@ -57,7 +57,7 @@ def _body(table: Table, group: Group) -> list[str]:
     return [*lines, "</tbody>"]
 
 
-def _cell(table: Table, index: int, cell: Cell) -> str:
+def _cell(table: Table, index: int, cell: TableCell) -> str:
     content = _content(table, index, cell)
     if index < table.stub:
         return f'<th scope="row">{content}</th>'
@@ -74,7 +74,7 @@ def _cell(table: Table, index: int, cell: Cell) -> str:
     return f"<td{attributes}>{content}</td>"
 
 
-def _content(table: Table, index: int, cell: Cell) -> str:
+def _content(table: Table, index: int, cell: TableCell) -> str:
     text = shown(table, index, cell)
     if cell.value is not None:
         text = text.replace("-", "\N{MINUS SIGN}")

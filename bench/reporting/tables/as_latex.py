@@ -6,7 +6,7 @@ import re
 import unicodedata
 from collections.abc import Iterator
 
-from bench.reporting.tables.table import Cell, Footnote, Group, Table, heading, one_line, shown
+from bench.reporting.tables.table import Footnote, RowGroup, Table, TableCell, heading, one_line, shown
 
 # Brackets and stars in braces: behind a line's \\ they would be its arguments. Quotes in braces: no ligatures.
 _SIGNS = {
@@ -65,7 +65,7 @@ def _head(table: Table, index: int) -> str:
     return _stacked(lines, "b", column.align[0])
 
 
-def _rows(table: Table, group: Group) -> Iterator[str]:
+def _rows(table: Table, group: RowGroup) -> Iterator[str]:
     merged = table.merged(group)
     for place, row in enumerate(group.rows):
         cells = [_cell(table, index, cell) for index, cell in enumerate(row)]
@@ -74,7 +74,7 @@ def _rows(table: Table, group: Group) -> Iterator[str]:
         yield " & ".join(cells) + r" \\"
 
 
-def _cell(table: Table, index: int, cell: Cell) -> str:
+def _cell(table: Table, index: int, cell: TableCell) -> str:
     text = shown(table, index, cell)
     if cell.value is None:
         written = _bold(_escaped(text), cell) + _marks(cell.marks)
@@ -84,7 +84,7 @@ def _cell(table: Table, index: int, cell: Cell) -> str:
     return _stacked([*lines[:-1], lines[-1] + _marks(cell.marks)], "t", table.columns[index].align[0])
 
 
-def _bold(text: str, cell: Cell) -> str:
+def _bold(text: str, cell: TableCell) -> str:
     return rf"\textbf{{{text}}}" if cell.bold and text else text
 
 

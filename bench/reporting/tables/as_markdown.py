@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Sequence
 
-from bench.reporting.tables.table import Cell, Column, Footnote, Group, Table, heading, one_line, shown
+from bench.reporting.tables.table import Column, Footnote, RowGroup, Table, TableCell, heading, one_line, shown
 
 _SPECIAL = re.compile(r"[\\`*|~]|<(?=[a-zA-Z/!?])|\](?=[(\[:])|(?<![^\W_])_|_(?![^\W_])|&(?=[#\w])")
 """What Markdown would take for markup. An underscore between letters or digits is none, so `cats_udt` stays itself, nor
@@ -50,7 +50,7 @@ def footnote_list(footnotes: Sequence[Footnote]) -> list[str]:
     return ["\n".join(lines)] if lines else []
 
 
-def _rows(table: Table, group: Group) -> list[list[str]]:
+def _rows(table: Table, group: RowGroup) -> list[list[str]]:
     rows = [[_cell(table, column, cell) for column, cell in enumerate(row)] for row in group.rows]
     if table.merged(group):
         for row in rows[1:]:
@@ -72,7 +72,7 @@ def _aligned(headers: Sequence[str], rows: Sequence[Sequence[str]], columns: Seq
     return "\n".join([f"| {lines[0]} |", f"|{rule}|", *(f"| {line} |" for line in lines[1:])])
 
 
-def _cell(table: Table, column: int, cell: Cell) -> str:
+def _cell(table: Table, column: int, cell: TableCell) -> str:
     text = _escaped(shown(table, column, cell))
     return (f"**{text}**" if cell.bold and text else text) + _marks(cell.marks, text)
 
@@ -88,4 +88,4 @@ def _item(text: str) -> str:
 
 
 def _escaped(text: str) -> str:
-    return _SPECIAL.sub(lambda found: "\\" + found[0], one_line(text))
+    return _SPECIAL.sub(lambda match: "\\" + match[0], one_line(text))

@@ -10,14 +10,13 @@ from bench.core.errors import BenchError, nearest
 from bench.core.files import write_text
 from bench.core.progress import say
 from bench.core.terminal import show
-from bench.reporting.paper.notes import Options
+from bench.reporting.setting import DRAWN, Commands
 from bench.reporting.tables.render import FORMATS, render
 from bench.reporting.tables.table import Table
 from bench.spec.presets import PRESETS
 from bench.store.query import Setting
 
 SHORT = {"md": "markdown", "tex": "latex"}
-DRAWN = ("embedded", "mnist-drawn")
 KINDS = (*DRAWN, "real")
 PAGE = """<!DOCTYPE html>
 <html lang="en">
@@ -76,16 +75,9 @@ def form_of(asked: Asked) -> str:
     return form
 
 
-def data_option(asked: Asked) -> str:
-    """For the command that would measure what is asked for."""
-    return f" --data {asked.data}" if asked.data in DRAWN else ""
-
-
-def unmeasured(asked: Asked) -> Options:
-    """Options of the commands that would measure what a table of the paper lacks."""
-    return Options(
-        f"--preset {asked.preset or 'paper'}{data_option(asked)}", asked.budget and f"--budget {asked.budget}"
-    )
+def unmeasured(asked: Asked) -> Commands:
+    """The commands that would measure what a table of the paper lacks."""
+    return Commands(asked.preset or "paper", asked.data if asked.data in DRAWN else "", asked.budget)
 
 
 def joined(tables: Sequence[Table], form: str) -> str:

@@ -18,7 +18,7 @@ NOTHING = "-"
 
 
 @dataclass(frozen=True)
-class Cell:
+class TableCell:
     """One place of a table: words, or a number with all that belongs to it, or the reason why there is none."""
 
     text: str = ""
@@ -41,7 +41,7 @@ class Cell:
     decimals: int | None = None
     """Decimals of the number; None: see `number`. A published number keeps those that it was printed with."""
     bold: bool = False
-    """Cannot be told from the best."""
+    """Whether it is not distinguishable from the best."""
     marks: tuple[str, ...] = ()
     """Signs of footnotes, such as `*`."""
     missing: str = ""
@@ -77,10 +77,10 @@ class Column:
 
 
 @dataclass(frozen=True)
-class Group:
+class RowGroup:
     """Rows that belong together; renderings separate groups."""
 
-    rows: tuple[tuple[Cell, ...], ...]
+    rows: tuple[tuple[TableCell, ...], ...]
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ class Table:
 
     title: str
     columns: tuple[Column, ...]
-    groups: tuple[Group, ...]
+    groups: tuple[RowGroup, ...]
     notes: tuple[str, ...] = ()
     """Above the table: data, preset, protocols."""
     footnotes: tuple[Footnote, ...] = ()
@@ -121,12 +121,12 @@ class Table:
         if len(set(marks)) < len(marks):
             raise ValueError(f"{self.title}: two footnotes for one mark among {marks}")
 
-    def rows(self) -> Iterator[tuple[Cell, ...]]:
+    def rows(self) -> Iterator[tuple[TableCell, ...]]:
         """All rows, group by group."""
         for group in self.groups:
             yield from group.rows
 
-    def merged(self, group: Group) -> bool:
+    def merged(self, group: RowGroup) -> bool:
         """Whether the first column's text is the same all through `group`, so that it is shown once."""
         return self.stub > 1 and len(group.rows) > 1 and all(row[0] == group.rows[0][0] for row in group.rows)
 
@@ -136,12 +136,12 @@ class Table:
 
     @cached_property
     def _common(self) -> tuple[tuple[int, int] | None, ...]:
-        found: list[set[tuple[int, int]]] = [set() for _ in self.columns]
+        counts_of: list[set[tuple[int, int]]] = [set() for _ in self.columns]
         for row in self.rows():
-            for counts, cell in zip(found, row, strict=True):
+            for counts, cell in zip(counts_of, row, strict=True):
                 if cell.value is not None and cell.images and not cell.images_in_name and cell.role != "reference":
                     counts.add(cell.images)
-        return tuple(counts.pop() if len(counts) == 1 else None for counts in found)
+        return tuple(counts.pop() if len(counts) == 1 else None for counts in counts_of)
 
     def explained(self, marks: Iterable[str]) -> list[str]:
         """The texts of the footnotes behind `marks`."""
@@ -162,7 +162,7 @@ def heading(table: Table, column: int) -> str:
     return " ".join(part for part in parts if part)
 
 
-def shown(table: Table, column: int, cell: Cell) -> str:
+def shown(table: Table, column: int, cell: TableCell) -> str:
     """What a cell says: `11.00 ± 1.4 [2/3] (n = 10/20)`, words, a reason, or `-`; without marks."""
     if cell.value is None:
         return cell.text or cell.missing or ("" if cell.role == "text" else NOTHING)

@@ -1,7 +1,7 @@
 """The code check: does the installed code still give the numbers that it gave when a baseline was recorded?
 
 `record` draws a few images, makes up some features, trains a tiny judge and tiny networks of every method, stores all
-of them, and writes down what the code makes of them: every metric of the features, the images drawn anew, the ranges
+of them, and writes down the results: every metric of the features, the images drawn anew, the ranges
 and sizes in which encoders and models see them, the losses and gradient norms of three training steps from the stored
 weights, and the translations by the stored weights as the evaluation scores them. `check` does the same again with the
 stored inputs and compares. It takes seconds, and any difference beyond a value's limit (values.py) is a regression:
@@ -38,7 +38,7 @@ from bench.checks.gate.verdict import Finding
 from bench.checks.tiny_run import TASK, cpu
 from bench.core.errors import BenchError
 from bench.core.installation import shipped_results
-from bench.core.progress import handed_to
+from bench.core.progress import hand_to
 from bench.data.types import TaskData
 from bench.evaluation.judge import Judge, get_judge
 
@@ -54,7 +54,7 @@ JUDGE_STEPS = 60
 """Length of the training that the stored judge comes from."""
 JUDGE = "judge"
 
-Part = Callable[[Path], Values]
+MeasureSubject = Callable[[Path], Values]
 """Measures one subject in an empty folder of its own."""
 
 
@@ -95,10 +95,10 @@ def _record(folder: Path) -> None:
     measured: list[Value] = []
     for name, part in _parts(arrays, weights).items():
         if name in METHODS:
-            measured += steps.measure_with_slack(partial(_noisy_steps, name, data, weights[name])).found
+            measured += steps.measure_with_slack(partial(_noisy_steps, name, data, weights[name])).measured
             continue
         with _alone() as scratch:
-            measured += part(scratch).found
+            measured += part(scratch).measured
     lost = [f"{value.subject}: {value.quantity}" for value in measured if value.value in ("nan", "inf", "-inf")]
     if lost:
         raise RuntimeError(f"not finite, so no baseline: {'; '.join(lost[:5])}")
@@ -124,12 +124,14 @@ def _check(folder: Path, subjects: Collection[str] | None) -> list[Finding]:
     return findings + [undecided(name, "all", "the code check does not measure it any more") for name in gone]
 
 
-def _findings(name: str, part: Part, expected: Sequence[Value], recorded_with: Mapping[str, str]) -> list[Finding]:
+def _findings(
+    name: str, part: MeasureSubject, expected: Sequence[Value], recorded_with: Mapping[str, str]
+) -> list[Finding]:
     if not expected:
         return [undecided(name, "all", "the baseline has nothing of it; make one: bench baseline save NAME --task T")]
     try:
         with _alone() as scratch:
-            return compare(expected, part(scratch).found, recorded_with)
+            return compare(expected, part(scratch).measured, recorded_with)
     except OSError as error:
         return [undecided(name, "runs", str(error))]
     except Exception as error:  # whatever the code under check raises is what the check is for; the other parts go on
@@ -137,21 +139,21 @@ def _findings(name: str, part: Part, expected: Sequence[Value], recorded_with: M
         return [undecided(name, "runs", str(error)) if environment else failed(name, error)]
 
 
-def _parts(arrays: Mapping[str, np.ndarray], weights: Mapping[str, Mapping[str, Tensor]]) -> dict[str, Part]:
+def _parts(arrays: Mapping[str, np.ndarray], weights: Mapping[str, Mapping[str, Tensor]]) -> dict[str, MeasureSubject]:
     """Subject -> what measures it, the causes before what follows from them. KeyError if `arrays` lack any."""
     data = {task: inputs.of_task(arrays, task) for task in inputs.TASKS}
-    own = data[TASK]
-    judge = cache(lambda: translating.make_judge(weights[JUDGE], own))
-    parts: dict[str, Part] = {"metrics": lambda scratch: metrics_case.measure(arrays)}
+    images = data[TASK]
+    judge = cache(lambda: translating.make_judge(weights[JUDGE], images))
+    parts: dict[str, MeasureSubject] = {"metrics": lambda scratch: metrics_case.measure(arrays)}
     for task in data:
         parts[f"data of {task}"] = partial(images_case.of_data, task, data[task])
-    parts["image ranges"] = lambda scratch: images_case.of_ranges(own)
-    parts["lpips"] = partial(images_case.of_lpips, own)
-    parts["judge"] = lambda scratch: translating.of_judge(judge(), own, scratch)
-    parts["scoring"] = lambda scratch: translating.of_sources(judge(), own, scratch)
+    parts["image ranges"] = lambda scratch: images_case.of_ranges(images)
+    parts["lpips"] = partial(images_case.of_lpips, images)
+    parts["judge"] = lambda scratch: translating.of_judge(judge(), images, scratch)
+    parts["scoring"] = lambda scratch: translating.of_sources(judge(), images, scratch)
     for name in METHODS:
-        parts[name] = partial(_steps, name, own, weights[name])
-        parts[f"{name}: translations"] = partial(_translations, name, own, weights[name], judge)
+        parts[name] = partial(_steps, name, images, weights[name])
+        parts[f"{name}: translations"] = partial(_translations, name, images, weights[name], judge)
     return parts
 
 
@@ -185,7 +187,7 @@ def _alone() -> Iterator[Path]:
 
 def _in_silence() -> None:
     """Progress of trainings of three steps is noise."""
-    handed_to(lambda message: None)
+    hand_to(lambda message: None)
 
 
 def _versions() -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""From stored and new values to findings."""
+"""Comparison of stored and new values: findings."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ SHOWN = 5
 def compare(stored: Sequence[Value], now: Sequence[Value], recorded_with: Mapping[str, str]) -> list[Finding]:
     """Findings of one subject: its first differences in the order of measurement, or one that all values agree."""
     subject = stored[0].subject
-    found = {value.quantity: value for value in now}
+    measured = {value.quantity: value for value in now}
     known = {value.quantity for value in stored}
-    broken = [finding for value in stored if (finding := _difference(value, found.get(value.quantity)))]
+    broken = [finding for value in stored if (finding := _difference(value, measured.get(value.quantity)))]
     if broken:
         return _limited(subject, broken, len(stored), recorded_with)
     new = [value for value in now if value.quantity not in known]
     if new:
         return [undecided(subject, new[0].quantity, f"the baseline has no such value ({len(new)} of them): record it")]
-    return [_agreement(subject, stored, found)]
+    return [_agreement(subject, stored, measured)]
 
 
 def undecided(subject: str, quantity: str, reason: str) -> Finding:
-    """Nothing was compared."""
+    """Finding that nothing was compared."""
     return Finding("code", subject, quantity, Verdict.CANNOT_DECIDE, "", "", reason)
 
 
 def failed(subject: str, error: BaseException) -> Finding:
-    """The code raised where it had worked."""
+    """Finding that the code raised where it had worked."""
     text = f"{type(error).__name__}: {error}"
     return Finding(
         "code", subject, "runs", Verdict.REGRESSED, "to its end", text, "it ran when the baseline was recorded"
@@ -56,26 +56,26 @@ def _rule(stored: Value) -> str:
     return f" ({relative:g} relative)" if relative else ""
 
 
-def _regressed(stored: Value, found: str, reason: str) -> Finding:
-    return Finding("code", stored.subject, stored.quantity, Verdict.REGRESSED, stored.shown, found, reason)
+def _regressed(stored: Value, now: str, reason: str) -> Finding:
+    return Finding("code", stored.subject, stored.quantity, Verdict.REGRESSED, stored.shown, now, reason)
 
 
-def _limited(subject: str, broken: Sequence[Finding], of: int, recorded_with: Mapping[str, str]) -> list[Finding]:
-    """At most SHOWN, and one that counts the rest."""
+def _limited(subject: str, broken: Sequence[Finding], count: int, recorded_with: Mapping[str, str]) -> list[Finding]:
+    """Return at most SHOWN of `broken`, and one that counts the rest. `count`: of all values."""
     rest = len(broken) - SHOWN
     if rest <= 0:
         return list(broken)
     versions = ", ".join(f"{name} {version}" for name, version in recorded_with.items())
-    reason = f"{len(broken)} of {of} values differ; those shown came first. The baseline was recorded with {versions}"
+    reason = f"{len(broken)} of {count} values differ; the first are shown. The baseline was recorded with {versions}"
     return [*broken[:SHOWN], Finding("code", subject, f"{rest} more values", Verdict.REGRESSED, "", "", reason)]
 
 
-def _agreement(subject: str, stored: Iterable[Value], found: Mapping[str, Value]) -> Finding:
-    """The pass, with how near any value came to its limit."""
+def _agreement(subject: str, stored: Iterable[Value], measured: Mapping[str, Value]) -> Finding:
+    """Finding that all agree, with how near any value came to its limit."""
     nearest, most, count = "", 0.0, 0
     for value in stored:
         count += 1
-        now = found[value.quantity].value
+        now = measured[value.quantity].value
         if isinstance(value.value, str) or isinstance(now, str) or not value.allowed():
             continue
         used = abs(value.value - now) / value.allowed()

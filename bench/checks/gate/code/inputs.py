@@ -1,4 +1,4 @@
-"""What a baseline stores to be worked on: a few prepared images of both tasks, and made-up features."""
+"""Inputs that a baseline stores: a few prepared images of both tasks, and random features."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from bench.spec.tasks import get_task
 TASKS = {"sketch2real": (2, 3), "mnist2svhn": (2, 1)}
 """Task -> training and test images of each class and domain."""
 CLASSES = 3
-"""Of the features."""
+"""Number of classes of the features."""
 
 
 def draw(name: str, folder: Path) -> TaskData:

@@ -60,9 +60,9 @@ def _of_features(x: np.ndarray, x_labels: np.ndarray, y: np.ndarray, y_labels: n
         yield f"over seeds, {part}", getattr(seeds, part)
 
 
-def _per_class(metric: str, found: Mapping[int, ClassDistance]) -> Numbers:
-    yield f"{metric} per class: classes", len(found)
-    for label, distance in found.items():
+def _per_class(metric: str, distances: Mapping[int, ClassDistance]) -> Numbers:
+    yield f"{metric} per class: classes", len(distances)
+    for label, distance in distances.items():
         yield f"{metric} of class {label}", float("nan") if distance.value is None else distance.value
         yield f"{metric} of class {label}: n", distance.n
         yield f"{metric} of class {label}: n of real images", distance.m
@@ -70,9 +70,9 @@ def _per_class(metric: str, found: Mapping[int, ClassDistance]) -> Numbers:
 
 def _of_labels(clusters: np.ndarray, labels: np.ndarray) -> Numbers:
     yield "accuracy", accuracies.accuracy(clusters, labels)
-    for label, of in accuracies.per_class_accuracy(clusters, labels, range(CLASSES)).items():
-        yield f"accuracy of class {label}", float("nan") if of.value is None else of.value
-        yield f"accuracy of class {label}: n", of.n
+    for label, share in accuracies.per_class_accuracy(clusters, labels, range(CLASSES)).items():
+        yield f"accuracy of class {label}", float("nan") if share.value is None else share.value
+        yield f"accuracy of class {label}: n", share.n
     for assignment in ("majority", "hungarian"):
         mapping = alignment.cluster_map(clusters, labels, CLASSES, CLASSES, assignment)
         yield f"alignment accuracy, {assignment}", alignment.alignment_accuracy(clusters, labels, mapping)

@@ -33,11 +33,11 @@ SLACK = 5.0
 def measure_with_slack(train: Callable[[int | None], Values]) -> Values:
     """The values of `train(None)`, each with a slack from those of `train(0)`, `train(1)`, ..., which have noise."""
     exact = train(None)
-    noisy = [{value.quantity: value.value for value in train(repeat).found} for repeat in range(REPEATS)]
-    for place, value in enumerate(exact.found):
+    noisy = [{value.quantity: value.value for value in train(repeat).measured} for repeat in range(REPEATS)]
+    for place, value in enumerate(exact.measured):
         if not isinstance(value.value, str) and value.kind in ("step 0", "later", "learned"):
-            moved = max(abs(float(of[value.quantity]) - value.value) for of in noisy)
-            exact.found[place] = replace(value, slack=float(f"{SLACK * moved:.3g}"))
+            moved = max(abs(float(values[value.quantity]) - value.value) for values in noisy)
+            exact.measured[place] = replace(value, slack=float(f"{SLACK * moved:.3g}"))
     return exact
 
 
@@ -69,16 +69,16 @@ class _Seen:
     def __init__(self, method: Translator, stored: Mapping[str, Tensor], values: Values, noise: int | None) -> None:
         self.method, self.stored, self.values, self.noise, self.step = method, stored, values, noise, 0
         self.before: dict[str, list[Tensor]] = {}
-        self.own = {name: getattr(method, name) for name in ("prepare", "draw", "training_step", "translate")}
-        for name in self.own:  # on this one object, in front of the methods of its class
+        self.originals = {name: getattr(method, name) for name in ("prepare", "draw", "training_step", "translate")}
+        for name in self.originals:  # on this one object, in front of the methods of its class
             vars(method)[name] = getattr(self, name)
 
     def prepare(self, *given: Any) -> None:
-        """The method's, stages and all; then the stored weights take the place of what came out."""
+        """Call the method's, with its stages; then load the stored weights in place of what came out."""
         self.values.add("parameters", "exact", sum(self.method.parameter_counts().values()))
         for name, network in trained_networks(self.method).items():
             self.values.add(f"length of {name} as constructed", "step 0", euclidean_norm(network.parameters()))
-        self.own["prepare"](*given)
+        self.originals["prepare"](*given)
         for text in self.method.remarks:
             self.values.add(f"remark: {text}", "exact", "made")
         self.method.load_state_dict(self.stored)
@@ -90,8 +90,8 @@ class _Seen:
         self.before = self._parameters()
 
     def draw(self, *given: Any) -> Any:
-        """The method's; its tensors are noted, and the learning rates that were set before."""
-        batch = self.own["draw"](*given)
+        """Call the method's; note its tensors, and the learning rates that were set before."""
+        batch = self.originals["draw"](*given)
         for name, optimizer in self.method.optimizers.items():
             for group in optimizer.param_groups:
                 self.values.add(f"learning rate of {name}, step {self.step}", "metric", group["lr"])
@@ -101,13 +101,13 @@ class _Seen:
         return batch if self.noise is None else _disturbed(batch, generator("gate", "noise", self.noise, self.step))
 
     def translate(self, x: Tensor, source: int, target: int, style: Style) -> Tensor:
-        """The method's; the loop looks at a few outputs."""
-        return self.own["translate"](x.double(), source, target, None if style is None else _in_double(style))
+        """Call the method's in float64: the loop looks at a few outputs."""
+        return self.originals["translate"](x.double(), source, target, None if style is None else _in_double(style))
 
     def training_step(self, batch: Any) -> Iterator[Phase]:
-        """The method's phases, each with its losses and the length of the gradient of each network that it trains."""
+        """Yield the method's phases; note losses and the norms of the gradients of the networks that each trains."""
         kind = "later" if self.step else "step 0"
-        for index, phase in enumerate(self.own["training_step"](batch)):
+        for index, phase in enumerate(self.originals["training_step"](batch)):
             networks = phase.trains if len(phase.trains) < 4 else (*phase.trains[:2], f"{len(phase.trains) - 2} more")
             where = f"step {self.step}, phase {index} ({'+'.join(networks)})"
             for name, loss in phase.losses.items():
@@ -136,15 +136,17 @@ class _Seen:
 def _in_double(batch: Any) -> Any:
     """A dataclass of tensors with every float32 tensor in float64."""
     tensors = {field.name: getattr(batch, field.name) for field in fields(batch)}
-    return replace(batch, **{name: of.double() for name, of in tensors.items() if of.dtype == torch.float32})
+    single = {name: tensor for name, tensor in tensors.items() if tensor.dtype == torch.float32}
+    return replace(batch, **{name: tensor.double() for name, tensor in single.items()})
 
 
 def _disturbed(batch: Any, rng: torch.Generator) -> Any:
     """`batch` with every float64 number multiplied by 1 + noise."""
     tensors = {field.name: getattr(batch, field.name) for field in fields(batch)}
-    doubles = {name: of for name, of in tensors.items() if of.dtype == torch.float64}
+    doubles = {name: tensor for name, tensor in tensors.items() if tensor.dtype == torch.float64}
     noisy = {
-        name: of * (1 + ROUNDING * torch.randn(of.shape, generator=rng, dtype=of.dtype)) for name, of in doubles.items()
+        name: tensor * (1 + ROUNDING * torch.randn(tensor.shape, generator=rng, dtype=tensor.dtype))
+        for name, tensor in doubles.items()
     }
     return replace(batch, **noisy)
 

@@ -20,7 +20,7 @@ from bench.checks.gate.code.values import LIMITS, Value
 from bench.core.files import write_atomically, write_text
 
 FORMAT = 1
-"""Raised when stored parts are laid out, or values are measured, in another way: older baselines then do not count."""
+"""Version of the layout of stored parts and of the measurement of values: baselines of another one do not count."""
 REQUIRED = 4
 """Fields of a Value without a default."""
 
@@ -30,15 +30,15 @@ class Unusable(Exception):
 
 
 @dataclass(frozen=True)
-class Baseline:
-    """What is stored."""
+class CodeBaseline:
+    """The content of the folder."""
 
     arrays: Mapping[str, np.ndarray]
     """Images, labels and features."""
     weights: Mapping[str, Mapping[str, Tensor]]
     """Method (or `judge`) -> its state, by the names of its state dict."""
     values: Sequence[Value]
-    """What the code gave when the baseline was recorded."""
+    """Values that the code gave when the baseline was recorded."""
     recorded_with: Mapping[str, str]
     """Versions of the libraries, for the reader of a difference."""
 
@@ -85,7 +85,7 @@ def halved(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name: tensor.half().float() if tensor.is_floating_point() else tensor for name, tensor in kept.items()}
 
 
-def read(folder: Path, names: Sequence[str]) -> Baseline:
+def read(folder: Path, names: Sequence[str]) -> CodeBaseline:
     """The baseline in `folder` with the weights called `names`. Raises Unusable."""
     expected = _expected(folder / "expected.json")
     if expected.get("format") != FORMAT:
@@ -101,11 +101,11 @@ def read(folder: Path, names: Sequence[str]) -> Baseline:
     for name in ("inputs.npz", *(f"weights-{name}.safetensors" for name in names)):
         _check_content(folder / name, files.get(name))
     weights = {name: read_weights(folder, name) for name in names}
-    return Baseline(_arrays(folder / "inputs.npz"), weights, values, recorded_with)
+    return CodeBaseline(_arrays(folder / "inputs.npz"), weights, values, recorded_with)
 
 
 def read_weights(folder: Path, name: str) -> dict[str, Tensor]:
-    """What `write_weights` wrote, floats as float32. Raises Unusable."""
+    """The state that `write_weights` wrote, floats as float32. Raises Unusable."""
     path = folder / f"weights-{name}.safetensors"
     try:
         state = load_file(path)
@@ -116,21 +116,21 @@ def read_weights(folder: Path, name: str) -> dict[str, Tensor]:
 
 def _check_content(path: Path, digest: str | None) -> None:
     try:
-        found = _digest(path)
+        actual = _digest(path)
     except OSError as error:
         raise Unusable(f"{path} cannot be read: {error}") from error
-    if found != digest:
+    if actual != digest:
         raise Unusable(f"{path} is damaged, or of another baseline than the expected.json beside it")
 
 
 def _expected(path: Path) -> dict[str, Any]:
     try:
-        found = json.loads(path.read_text())
+        content = json.loads(path.read_text())
     except (OSError, ValueError) as error:
         raise Unusable(f"{path} cannot be read: {error}") from error
-    if not isinstance(found, dict):
+    if not isinstance(content, dict):
         raise Unusable(f"{path} is no code baseline")
-    return found
+    return content
 
 
 def _arrays(path: Path) -> dict[str, np.ndarray]:

@@ -43,17 +43,17 @@ def make_judge(state: Mapping[str, Tensor], data: TaskData) -> Judge:
     encoder, test = JudgeEncoder(network), data.splits[1, "test"]
     predicted = encoder.predict(test.images)
     per_class = per_class_accuracy(predicted, test.labels, range(len(data.classes)))
-    shares = {data.classes[label]: found.value or 0.0 for label, found in per_class.items()}
+    shares = {data.classes[label]: share.value or 0.0 for label, share in per_class.items()}
     return Judge(encoder, accuracy(predicted, test.labels), shares, len(test))
 
 
 def make_tools(judge: Judge, folder: Path, protocols: tuple[str, ...]) -> Encoders:
-    """What is scored with; encoders that want weights are missing."""
+    """Encoders and settings for the scoring; encoders that need weights are missing."""
     names = {protocol.encoder for protocol in PROTOCOLS.values()} - set(FREE)
     absent = Missing("not part of the code check")
     return Encoders(
         judge=lambda target: judge,
-        pretrained={name: partial(lambda found: found, absent) for name in names},
+        pretrained={name: partial(lambda missing: missing, absent) for name in names},
         cache=FeatureCache(folder / "features"),
         size=EvaluationSize(None, None),
         protocols=tuple(PROTOCOLS[name] for name in protocols),
@@ -80,9 +80,9 @@ def of_sources(judge: Judge, data: TaskData, folder: Path) -> Values:
     names = tuple(name for name, protocol in PROTOCOLS.items() if protocol.encoder in FREE)
     test = data.splits[0, "test"]
     images = np.stack([np.roll(test.images, shift, axis=-1) for shift in (0, 1, 2)], axis=1)
-    made = Translations(0, 1, np.arange(len(test)), test.labels, images)
-    records = score_direction(data, made, "stored", make_tools(judge, folder, names))
-    _add_records(values, records, _slack(judge, made, data))
+    shifted = Translations(0, 1, np.arange(len(test)), test.labels, images)
+    records = score_direction(data, shifted, "stored", make_tools(judge, folder, names))
+    _add_records(values, records, _slack(judge, shifted, data))
     return values
 
 
@@ -105,9 +105,10 @@ def measure(run: TinyRun, stored: Mapping[str, Tensor], judge: Judge) -> Values:
             more = translate_test_images(method, data, source, target, None, other)
             _add_images(values, f"{direction}, {other}", more.images)
         count = len(images)
-        made = Translations(source, target, np.arange(count), data.splits[source, "test"].labels[:count], images)
-        own = [record for record in records if record.direction == direction]
-        _add_records(values, own, _slack(judge, made, data))
+        labels = data.splits[source, "test"].labels[:count]
+        translations = Translations(source, target, np.arange(count), labels, images)
+        of_direction = [record for record in records if record.direction == direction]
+        _add_records(values, of_direction, _slack(judge, translations, data))
     return values
 
 
@@ -138,11 +139,11 @@ def _add_records(values: Values, records: list[Record], slack: Mapping[str, floa
                 values.add(f"{what}: floor", "metric", "none" if record.floor is None else record.floor)
 
 
-def _slack(judge: Judge, made: Translations, data: TaskData) -> dict[str, float]:
+def _slack(judge: Judge, translations: Translations, data: TaskData) -> dict[str, float]:
     """Class or `all` -> by how many percent the sources whose class is nearly undecided can move its accuracy."""
-    near = _near(judge.encoder.logits(judge.encoder(made.images[:, 0])))
-    rows = {ALL: np.ones(len(near), bool)} | {name: made.labels == i for i, name in enumerate(data.classes)}
-    return {label: 100.0 * float(near[own].mean()) if own.any() else 0.0 for label, own in rows.items()}
+    near = _near(judge.encoder.logits(judge.encoder(translations.images[:, 0])))
+    rows = {ALL: np.ones(len(near), bool)} | {name: translations.labels == i for i, name in enumerate(data.classes)}
+    return {label: 100.0 * float(near[row].mean()) if row.any() else 0.0 for label, row in rows.items()}
 
 
 def _near(logits: np.ndarray) -> np.ndarray:

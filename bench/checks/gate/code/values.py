@@ -47,7 +47,7 @@ encoder's features of stored images or of translations by stored weights. `share
 
 @dataclass(frozen=True)
 class Value:
-    """One thing that was measured."""
+    """One measurement."""
 
     subject: str
     """A method, the metrics, the data of a task, the judge, ..."""
@@ -70,16 +70,16 @@ class Value:
 
     @property
     def shown(self) -> str:
-        """For people."""
+        """The value as text for people."""
         return self.value if isinstance(self.value, str) else f"{self.value:.9g}"
 
 
 @dataclass
 class Values:
-    """What is measured of one subject, in the order of events: the first that differs is nearest the cause."""
+    """Measurements of one subject, in the order of events: the first that differs is nearest the cause."""
 
     subject: str
-    found: list[Value] = field(default_factory=list)
+    measured: list[Value] = field(default_factory=list)
 
     def add(
         self, quantity: str, kind: str, value: float | str | Tensor, scale: float = 0.0, slack: float = 0.0
@@ -89,7 +89,7 @@ class Values:
             value = float(value)
             if not math.isfinite(value):
                 value = f"{value}"
-        self.found.append(Value(self.subject, quantity, kind, value, float(f"{scale:.4g}"), float(f"{slack:.3g}")))
+        self.measured.append(Value(self.subject, quantity, kind, value, float(f"{scale:.4g}"), float(f"{slack:.3g}")))
 
     def add_array(self, quantity: str, kind: str, array: np.ndarray | Tensor) -> None:
         """The mean of `array` and its product with fixed random signs: any lasting change of any part moves one."""
