@@ -50,7 +50,7 @@ class SweepRequest(Execution):
 
 
 @dataclass(frozen=True)
-class Part:
+class SweepPart:
     """One method with one set of settings under one preset: as many cells as it has seeds."""
 
     line: int
@@ -90,7 +90,7 @@ def plan_sweep(request: SweepRequest) -> tuple[str, Mapping[str, str]]:
     return plan_text(sessions, request.jobs), broken
 
 
-def _checked(request: SweepRequest) -> tuple[str, list[tuple[Part, Session]], dict[str, str]]:
+def _checked(request: SweepRequest) -> tuple[str, list[tuple[SweepPart, Session]], dict[str, str]]:
     """(task, every part ready to run, methods that cannot be imported and why)."""
     path = find_sweep(request.name)
     sweep = load_sweep(path)
@@ -101,7 +101,7 @@ def _checked(request: SweepRequest) -> tuple[str, list[tuple[Part, Session]], di
 # ----------------------------------------------------------------------------------------------------------- cells
 
 
-def expand(sweep: SweepFile, request: SweepRequest) -> list[Part]:
+def expand(sweep: SweepFile, request: SweepRequest) -> list[SweepPart]:
     """Every part of the sweep, in the file's order, with the request's options in place of the file's values.
 
     Raises BenchError for an unknown preset, if nothing is left under these, or for more than MAX_CELLS cells.
@@ -118,7 +118,7 @@ def expand(sweep: SweepFile, request: SweepRequest) -> list[Part]:
     execution = {field.name: getattr(request, field.name) for field in fields(Execution)}
     execution["protocols"] = tuple(dict.fromkeys((*sweep.protocols, *request.protocols)))
     return [
-        Part(
+        SweepPart(
             entry.line,
             Request(
                 task=sweep.task, methods=(method,), preset=preset, data=request.data or sweep.data,
@@ -141,7 +141,7 @@ def _grid(entry: Entry) -> Iterator[Mapping[str, str]]:
 # ---------------------------------------------------------------------------------------------------------- checks
 
 
-def check(parts: Sequence[Part], path: Path) -> tuple[list[tuple[Part, Session]], dict[str, str]]:
+def check(parts: Sequence[SweepPart], path: Path) -> tuple[list[tuple[SweepPart, Session]], dict[str, str]]:
     """(every part ready to run, methods that cannot be imported and why). Nothing is trained here.
 
     Names and settings come first, because data may have to be drawn or decoded; then the data, the networks of every
@@ -181,7 +181,7 @@ def _load(request: Request) -> TaskData:
 
 
 @contextmanager
-def _of(part: Part, path: Path) -> Iterator[None]:
+def _of(part: SweepPart, path: Path) -> Iterator[None]:
     """Errors inside get the line of the file, and a remedy that is written in a file and not after a command."""
     try:
         yield
@@ -190,8 +190,8 @@ def _of(part: Part, path: Path) -> Iterator[None]:
         raise BenchError(f"{path}, line {part.line}: {error.what}", remedy) from error
 
 
-def _check_unique(sessions: Sequence[tuple[Part, Session]], path: Path) -> None:
-    seen: dict[str, tuple[Part, Job]] = {}
+def _check_unique(sessions: Sequence[tuple[SweepPart, Session]], path: Path) -> None:
+    seen: dict[str, tuple[SweepPart, Job]] = {}
     for part, job in _cells(sessions):
         first, _ = seen.setdefault(job.spec.identity(), (part, job))
         if first is not part:
@@ -202,7 +202,7 @@ def _check_unique(sessions: Sequence[tuple[Part, Session]], path: Path) -> None:
             )
 
 
-def _cells(sessions: Sequence[tuple[Part, Session]]) -> Iterator[tuple[Part, Job]]:
+def _cells(sessions: Sequence[tuple[SweepPart, Session]]) -> Iterator[tuple[SweepPart, Job]]:
     for part, session in sessions:
         for job in session.jobs:
             yield part, job
@@ -211,7 +211,7 @@ def _cells(sessions: Sequence[tuple[Part, Session]]) -> Iterator[tuple[Part, Job
 # ------------------------------------------------------------------------------------------------------------- run
 
 
-def _run(sessions: Sequence[tuple[Part, Session]], request: SweepRequest) -> bool:
+def _run(sessions: Sequence[tuple[SweepPart, Session]], request: SweepRequest) -> bool:
     """Every cell, several at once where the machine has room; True unless one failed."""
     if request.launch == "ray":
         from bench.runs.ray.driver import run_on_cluster
@@ -229,7 +229,7 @@ def _run(sessions: Sequence[tuple[Part, Session]], request: SweepRequest) -> boo
     return in_turn(sessions, lambda ready: run_here(ready[0].request, ready[1]))
 
 
-def _at_once(sessions: Sequence[tuple[Part, Session]], jobs: int) -> int:
+def _at_once(sessions: Sequence[tuple[SweepPart, Session]], jobs: int) -> int:
     cells = sum(len(session.jobs) for _, session in sessions)
     return min([cells, jobs or min([session.runtime.cells_at_once for _, session in sessions], default=1)])
 
@@ -260,7 +260,7 @@ class Planned:
         return None if self.train is None else self.train + (self.stages or 0) + (self.scoring or 0)
 
 
-def plan(sessions: Sequence[tuple[Part, Session]]) -> list[Planned]:
+def plan(sessions: Sequence[tuple[SweepPart, Session]]) -> list[Planned]:
     """Every cell with its state and what is left to pay for it."""
     lines = []
     costs: dict[str, Costs] = {}
@@ -276,7 +276,7 @@ def plan(sessions: Sequence[tuple[Part, Session]]) -> list[Planned]:
     return lines
 
 
-def _planned(part: Part, job: Job, costs: Costs, paid: set[StageKey]) -> Planned:
+def _planned(part: SweepPart, job: Job, costs: Costs, paid: set[StageKey]) -> Planned:
     cell = Cell(part.request.results, job.spec)
     status = cell.status()
     line = Planned(job.spec.preset, part.label, job.spec.seed, status["state"])
@@ -295,7 +295,7 @@ def _planned(part: Part, job: Job, costs: Costs, paid: set[StageKey]) -> Planned
     return replace(line, train=estimate.train, stages=stages)
 
 
-def plan_text(sessions: Sequence[tuple[Part, Session]], jobs: int) -> str:
+def plan_text(sessions: Sequence[tuple[SweepPart, Session]], jobs: int) -> str:
     """The plan as Markdown, and its sums."""
     from tabulate import tabulate
 
