@@ -160,8 +160,8 @@ def test_reports_hold_what_a_reason_may_hold() -> None:
 @pytest.fixture
 def three_seeds_suffice(monkeypatch: pytest.MonkeyPatch) -> None:
     """Trainings of a second in place of statistics: three seeds decide, and only failures are large enough effects."""
-    for module in ("statistics", "training"):
-        monkeypatch.setattr(f"bench.gate.{module}.LEVEL", 0.2)
+    for module in ("metrics.statistics.permutation", "bench.checks.gate.training"):
+        monkeypatch.setattr(f"{module}.LEVEL", 0.2)
     for name, value in (("FEWEST", 3), ("MOST", 3), ("MINIMUM", 1000.0)):
         monkeypatch.setattr(f"metrics.statistics.permutation.{name}", value)
 
