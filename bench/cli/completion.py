@@ -1,4 +1,4 @@
-"""What a shell offers behind TAB. Nothing heavy is imported: a shell waits for it."""
+"""Names that a shell completes. Nothing heavy is imported: a shell waits for it."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ def _columns(rows: Sequence[Sequence[str]]) -> str:
 
 
 def tasks() -> str:
-    """Name, sizes, summary."""
+    """Tasks: name, sizes, summary."""
     return _columns(
         [
             (task.name, ", ".join(f"{preset} {size} px" for preset, size in task.sizes.items()), task.summary)
@@ -32,12 +32,12 @@ def tasks() -> str:
 
 
 def methods() -> str:
-    """Name and summary, plug-ins included."""
+    """Methods: name and summary, plug-ins included."""
     return _columns([(name, entry.summary) for name, entry in sorted(registered().items())])
 
 
 def metrics() -> str:
-    """Metric, direction, and the protocols it is measured by."""
+    """Metrics: name, direction, and the protocols that measure it."""
     protocols_of: dict[str, list[str]] = {}
     for protocol in PROTOCOLS.values():
         protocols_of.setdefault(f"{protocol.metric} {'↑' if protocol.higher_is_better else '↓'}", []).append(
@@ -47,7 +47,7 @@ def metrics() -> str:
 
 
 def presets() -> str:
-    """Name, budgets, summary."""
+    """Presets: name, budgets, summary."""
     return _columns(
         [
             (name, ", ".join(f"{kind} {sizes.images:,}" for kind, sizes in kinds.items()), SUMMARIES[name])
@@ -77,7 +77,7 @@ def protocols() -> str:
 
 
 def sweeps() -> str:
-    """Name, task, number of cells, summary of every shipped sweep."""
+    """Shipped sweeps: name, task, number of cells, summary."""
     from bench.runs.sweep.file import count_cells, load_sweep, shipped_names
 
     rows = []

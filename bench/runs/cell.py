@@ -63,7 +63,7 @@ def run_cell(job: Job, session: Session, domains: Domains, encoders: Encoders, r
 
 
 def _reason(error: Exception) -> str:
-    """What a table says of a crash."""
+    """The reason that a table gives for a crash."""
     text = f"{type(error).__name__}: {error}"
     if isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in text:
         return f"out of memory, a smaller batch_size needs less: {shorten(text, 300)}"
@@ -88,7 +88,7 @@ def _train(job: Job, cell: Cell, domains: Domains, request: Request, runtime: Ru
 
 
 def follow_cell(request: Request, rank: int, join: Join) -> None:
-    """What the other processes of a training on several devices do."""
+    """Take part in the training of a cell on several devices, as one of the other processes."""
     session = open_session(request, rank=rank)
     (job,), runtime = session.jobs, session.runtime
     domains, weights = training_domains(session.data, runtime), weights_for(request.results, runtime)

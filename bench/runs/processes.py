@@ -67,11 +67,11 @@ class _Child:
             sender.close()  # the child has its own; ours would hide the end of its messages
 
     def handles(self) -> list[Connection | int]:
-        """What to wait for."""
+        """Handles that are ready when the process has ended or sent a message."""
         return [self.process.sentinel, *([self.receiver] if self.receiver is not None else [])]
 
     def relay(self) -> None:
-        """Show what has arrived."""
+        """Show the messages that have arrived."""
         while self.receiver is not None and self.show is not None and self.receiver.poll():
             try:
                 self.show(self.receiver.recv())

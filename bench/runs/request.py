@@ -1,4 +1,4 @@
-"""What was asked for, checked, and resolved into jobs: everything that can be refused is refused before training."""
+"""A request, checked and resolved into jobs: everything that can be refused is refused before training."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from methods.base import Translator
 
 @dataclass(frozen=True, kw_only=True)
 class Execution:
-    """On what, and how many at once, cells are trained and scored, as typed."""
+    """The devices and processes that cells are trained and scored on, as typed."""
 
     device: str
     """`auto`, `cpu`, `cuda`, `mps`."""
@@ -122,7 +122,7 @@ def open_session(request: Request, data: TaskData | None = None, rank: int = 0) 
 
 
 def runtime_here(request: Request, image_size: int, rank: int = 0) -> Runtime:
-    """What to check the request with: cells of a cluster run elsewhere, and this machine may have no GPU.
+    """The runtime to check the request with: cells of a cluster run elsewhere, and this machine may have no GPU.
 
     Raises BenchError as Runtime does, for an address without `launch="ray"`, and for a profile or several devices
     with it.

@@ -170,7 +170,7 @@ def _one_seed(
 
 
 def _store(folder: Path, request: SemanticsRequest, data: TaskData, config: Any, rows: Sequence[Alignment]) -> None:
-    """Beside the stage: the rows, and in which setting they were measured. Another map has a file of its own."""
+    """Write the rows and their setting beside the stage. Another map has a file of its own."""
     asked = [request.assignment, request.map_from, request.map_split]
     name = ALIGNMENT if asked == ["majority", "", ""] else f"alignment-{'-'.join(filter(None, asked))}.json"
     write_json(

@@ -1,4 +1,4 @@
-"""What most commands are told alike: which trainings they are about, and where these are kept."""
+"""The options that most commands share: which trainings they are about, and where these are kept."""
 
 from __future__ import annotations
 

@@ -114,7 +114,7 @@ _START = (
 
 
 def _check_answers(address: str) -> None:
-    """Ray itself would wait for minutes."""
+    """Raise BenchError unless something accepts connections at `address`: Ray itself would wait for minutes."""
     if address.startswith("ray://"):
         raise BenchError(
             f"--address {address} is that of a Ray client, which is not supported",
@@ -131,7 +131,7 @@ def _check_answers(address: str) -> None:
 
 @dataclass(frozen=True)
 class Room:
-    """What a cell reserves."""
+    """The resources that a cell reserves."""
 
     device: str
     cpus: int

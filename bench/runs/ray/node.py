@@ -58,7 +58,7 @@ class Order:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What comes back."""
+    """The result of a task, as it travels back."""
 
     good: bool
     """Whether the cell did not fail."""
@@ -147,7 +147,7 @@ def _home(order: Order) -> Path:
 
 
 def _wait_for(cell: Cell) -> None:
-    """Until nobody holds the cell, or LOCK_SECONDS long: `Cell.locked` then says who does."""
+    """Wait until nobody holds the cell, at most LOCK_SECONDS: `Cell.locked` then says who does."""
     cell.folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(cell.folder / ".lock")
     try:

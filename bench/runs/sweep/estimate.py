@@ -33,7 +33,7 @@ StageKey = tuple[str, str, int, str, str]
 
 @dataclass(frozen=True)
 class Estimate:
-    """Seconds; None: not known."""
+    """Estimated seconds of a cell; None: not known."""
 
     train: float | None
     stages: Mapping[str, float]
@@ -45,7 +45,7 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Known:
-    """What one stored cell has cost."""
+    """The cost of one stored cell."""
 
     method: str
     seconds_per_image: float
@@ -55,7 +55,7 @@ class Known:
 
 
 class Costs:
-    """Of the stored cells of one task and preset on this machine."""
+    """Costs of the stored cells of one task and preset on this machine."""
 
     def __init__(
         self, results: Path, task: Task, preset: str, device: str, precision: str = "float32", devices: int = 1
@@ -75,7 +75,7 @@ class Costs:
                 say(f"{folder.name}: passed over for estimates: damaged ({type(error).__name__}: {error})")
 
     def of(self, spec: RunSpec) -> Estimate:
-        """What `spec` costs from its first step to its last metric."""
+        """Estimate for `spec`, from its first step to its last metric."""
         for key in _likeness(spec.method, spec.config):
             if cells := self._groups.get(key):
                 names = dict.fromkeys(name for cell in cells for name in cell.stages)
@@ -181,5 +181,5 @@ def read_json(path: Path) -> Any:
 
 
 def _text(value: Any) -> str:
-    """Equal for equal values, also for tuples and the lists that they become in a file."""
+    """Text that is equal for equal values, also for tuples and the lists that they become in a file."""
     return json.dumps(value, sort_keys=True)

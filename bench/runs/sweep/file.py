@@ -67,7 +67,7 @@ class Entry:
 
     @property
     def combinations(self) -> int:
-        """Of the grid's values; 1 without a grid."""
+        """Number of combinations of the grid's values; 1 without a grid."""
         return math.prod(len(values) for values in self.grid.values())
 
 
@@ -108,7 +108,7 @@ class SweepFile:
 
 
 def count_cells(chosen: Sequence[tuple[str, Entry, tuple[int, ...]]]) -> int:
-    """How many cells they are."""
+    """Number of cells in `chosen`, which `SweepFile.chosen` returned."""
     return sum(len(entry.methods) * entry.combinations * len(seeds) for _, entry, seeds in chosen)
 
 
@@ -199,7 +199,7 @@ class _Reader:
         )
 
     def summary(self, top: Mapping[str, yaml.Node]) -> str:
-        """What the sweep is for."""
+        """The sweep's summary, or an empty text."""
         return self.text(top["summary"]) if "summary" in top else ""
 
     def entry(self, node: yaml.Node) -> Entry:

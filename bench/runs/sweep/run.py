@@ -163,7 +163,7 @@ def check(parts: Sequence[SweepPart], path: Path) -> tuple[list[tuple[SweepPart,
 
 
 def _check_common(request: Request, path: Path) -> None:
-    """What all parts have from the head of the file, or from the command line."""
+    """Check what all parts have from the head of the file, or from the command line."""
     try:
         select(request.protocols)
         runtime_here(request, get_task(request.task).sizes[request.preset])
@@ -256,7 +256,7 @@ class Planned:
 
     @property
     def seconds(self) -> float | None:
-        """In all that is known; None if the training is not."""
+        """Sum of the known seconds; None if those of the training are not known."""
         return None if self.train is None else self.train + (self.stages or 0) + (self.scoring or 0)
 
 
@@ -323,7 +323,7 @@ def plan_text(sessions: Sequence[tuple[SweepPart, Session]], jobs: int) -> str:
 
 
 def _totals(lines: Sequence[Planned], at_once: int) -> list[str]:
-    """What is left to do, in sentences."""
+    """Sentences that say what is left to do."""
     left = [line for line in lines if not line.settled]
     known = [line.seconds for line in left if line.seconds is not None]
     text = f"{len(lines)} cells, {len(left)} left to do"
