@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from bench.spec.data_kinds import REAL, not_published
 from bench.spec.presets import PRESETS
 from bench.spec.tasks import Task
 from bench.store.columns import GIVEN
@@ -19,6 +20,8 @@ SEEDS = "0,1,2"
 """Seeds of the commands that measure something new."""
 DRAWN = {"embedded": "drawn data", "mnist-drawn": "drawn house numbers"}
 """Kinds of data that `--data` names -> in words."""
+FOLDER = "FOLDER"
+"""What stands in a command for the folder of data that nothing else names."""
 DATA_WARNING = {
     "embedded": "drawn by code, not real images: not comparable with the paper or with any other data",
     "mnist-drawn": "real MNIST against drawn house numbers: not comparable with the paper",
@@ -44,7 +47,7 @@ def other_budget(setting: Setting, task: Task) -> str:
 def setting_text(setting: Setting, task: Task, sizes: Iterable[int] = ()) -> str:
     """`quick, embedded data, 32 px`, with the budget if it is not the preset's. `sizes`: those of several tasks."""
     pixels = " and ".join(map(str, sorted({*sizes, setting.image_size})))
-    text = f"{setting.preset}, {setting.data_kind} data, {pixels} px"
+    text = f"{setting.preset}, {data_text(setting.data_kind)}, {pixels} px"
     budget = other_budget(setting, task)
     return f"{text}, {budget_text(budget)}" if budget else text
 
@@ -56,7 +59,24 @@ def budget_text(budget: str) -> str:
 
 def setting_title(task: str, setting: Setting) -> str:
     """`mnist2svhn: embedded data at 32 px, preset quick`."""
-    return f"{task}: {setting.data_kind} data at {setting.image_size} px, preset {setting.preset}"
+    return f"{task}: {data_text(setting.data_kind)} at {setting.image_size} px, preset {setting.preset}"
+
+
+def data_text(kind: str) -> str:
+    """`embedded data`, or `real data (SVHN: 8,000 / 2,000 images, not the published files)`."""
+    other = not_published(kind)
+    return f"{REAL} data ({other})" if other else f"{kind} data"
+
+
+def data_warning(kind: str) -> str:
+    """What data of this kind is, and what its results cannot be compared with."""
+    other = not_published(kind)
+    return f"real images; {other}: not comparable with the paper" if other else DATA_WARNING.get(kind, "not comparable")
+
+
+def data_option(kind: str) -> str:
+    """`--data` that takes data of this kind; empty: the task's own files."""
+    return FOLDER if not_published(kind) else "" if kind == REAL else kind
 
 
 def distinct_texts(texts: Sequence[str], versions: Sequence[str]) -> list[str]:
@@ -71,8 +91,8 @@ def unlike_paper(setting: Setting, task: Task, paper_task: str) -> list[str]:
     """What in `setting` is not as in the paper; empty if results of `task` in it can be compared with those of the
     `paper_task`, as far as the setting says."""
     reasons = [] if task.name == paper_task else [f"task {task.name}"]
-    if setting.data_kind != "real":
-        reasons.append(DRAWN.get(setting.data_kind, f"{setting.data_kind} data"))
+    if setting.data_kind != REAL:
+        reasons.append(DRAWN.get(setting.data_kind) or not_published(setting.data_kind) or f"{setting.data_kind} data")
     if setting.preset != "paper":
         reasons.append(f"preset {setting.preset}")
     if setting.image_size != task.sizes["paper"]:
@@ -125,6 +145,4 @@ class Commands:
 
 def commands_in(setting: Setting, task: Task) -> Commands:
     """The commands that measure in `setting`."""
-    return Commands(
-        setting.preset, "" if setting.data_kind == "real" else setting.data_kind, other_budget(setting, task)
-    )
+    return Commands(setting.preset, data_option(setting.data_kind), other_budget(setting, task))

@@ -277,6 +277,9 @@ PROTOCOLS: dict[str, Protocol] = {
     )
 }  # fmt: skip
 
+LEAST_ACCURACY = 80.0
+"""Percent of real test images that a judge has to be right on; below it is weak, and nothing is decided by it."""
+
 FREE = ("judge", "pixels", "categories")
 """Encoders that need no weights from elsewhere; the last is the method itself."""
 

@@ -14,8 +14,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from bench.spec.protocols import ALL, LEAST_ACCURACY, PROTOCOLS
 from bench.store.columns import RECORD_COUNTS, RECORD_NUMBERS, Records
 
+CLASSIFIERS = frozenset(name for name, protocol in PROTOCOLS.items() if protocol.metric == "accuracy")
+"""Protocols whose `on_real` is the accuracy of their judge."""
 FLOOR_COUNTS = ("floor_n", "floor_reference", "n")
 
 
@@ -174,6 +177,28 @@ class SettingRecords:
     def any_stand_in(self, row: MethodRow) -> bool:
         """Whether a cell of `row` was given the stand-in for VGG-19."""
         return bool(self.columns.cells["stand_in"][list(row.cells)].any())
+
+
+def accuracy_on_real(scores: Iterable[RowScores | None], encoder: str) -> float | None:
+    """Percent of real test images that the judge with the weights `encoder` is right on; None if unknown."""
+    known = [
+        value
+        for row in scores
+        for key, measurement in (row.measurements if row else {}).items()
+        if (key.encoder, key.label) == (encoder, ALL) and key.protocol in CLASSIFIERS
+        for value in measurement.on_real
+    ]
+    return min(known, default=None)
+
+
+def weak_judge(scores: Iterable[RowScores | None], protocol: str, encoder: str) -> str:
+    """What to say of values by `protocol` if its judge is weak; empty if it is not, or if no judge reads the images."""
+    if protocol not in PROTOCOLS or PROTOCOLS[protocol].encoder not in ("judge", "inception-probe"):
+        return ""
+    accuracy = accuracy_on_real(scores, encoder)
+    if accuracy is None or accuracy >= LEAST_ACCURACY:
+        return ""
+    return f"weak judge: right on {accuracy:.0f} % of real images, at least {LEAST_ACCURACY:.0f} % wanted"
 
 
 def by_setting(records: Records, wanted: Callable[[Setting], bool] = lambda setting: True) -> list[SettingRecords]:

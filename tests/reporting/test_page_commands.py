@@ -14,7 +14,8 @@ from report_results import add, folder_data, records, spec
 
 from bench.cli.commands import main
 from bench.reporting.page.collect import collect
-from bench.reporting.page.commands import FOLDER, as_typed, row_commands, spec_of
+from bench.reporting.page.commands import as_typed, row_commands, spec_of
+from bench.reporting.setting import FOLDER
 from bench.runs.request import Request, open_session
 from bench.spec.methods import layers, resolve_methods
 from bench.spec.presets import get_preset

@@ -12,6 +12,7 @@ from bench.checks.gate.family import family_of, plan
 from bench.checks.gate.trainings import FAILED, StoredTraining, classes_of, common_seeds, read_trainings
 from bench.core.errors import BenchError, nearest
 from bench.core.progress import say
+from bench.spec.data_kinds import DRAWN, REAL, is_real
 from bench.spec.protocols import PROTOCOLS
 from bench.spec.run_spec import Budget
 from bench.spec.tasks import get_task
@@ -56,7 +57,7 @@ def save(request: SaveRequest) -> int:
     setting = _only_settings(request, trainings)[0]
     chosen = _chosen(request, methods, trainings)
     classes = len(task.classes) or classes_of(request.results, task.name, setting)
-    data = request.data or {"real": "auto"}.get(setting.data_kind, setting.data_kind)
+    data = request.data or ("auto" if setting.data_kind == REAL else setting.data_kind)
     baseline = gather(request.name, task.name, chosen, request.results, classes, data, request.domains)
     judges = _judges(baseline, request.results)
     folder = claim(request.results, request.name)
@@ -104,7 +105,8 @@ class _Styles(dict[str, str]):
 def _is_data(request: SaveRequest, training: StoredTraining) -> bool:
     if request.data in ("", "auto"):
         return True
-    return training.setting.data_kind == (request.data if request.data in ("embedded", "mnist-drawn") else "real")
+    kind = training.setting.data_kind
+    return kind == request.data if request.data in DRAWN else is_real(kind)
 
 
 def _methods(request: SaveRequest, trainings: Sequence[StoredTraining]) -> list[str]:

@@ -37,7 +37,7 @@ SHORT_OF = 2.0
 SWEEP = (0.0, 0.1, 0.5, 1.0, 2.0, 5.0, 10.0)
 """Values of lambda_sem. Those of Figs. 3c and 7b cannot be read off, but for 10."""
 
-ACCURACY = ClaimMeasure("accuracy", paper_shapes.ACCURACY[0].protocols, True)
+ACCURACY = ClaimMeasure("accuracy", (*paper_shapes.ACCURACY[0].protocols, "accuracy-probe-v1"), True)
 FID = ClaimMeasure("fid", paper_shapes.FID[0].protocols, False)
 FID_DIGITS = ClaimMeasure("fid", paper_shapes.FID_DIGITS[0].protocols, False)
 MODES = ClaimMeasure("ndb", paper_shapes.NDB[0].protocols, False)

@@ -15,7 +15,7 @@ from bench.store.alignments import CHAINED, MEASURED_SPLIT, Aligned, chain_accur
 from bench.store.columns import GIVEN
 from bench.store.index import read_records
 from bench.store.preset_match import PresetMethod, PresetRows, preset_methods
-from bench.store.query import MethodRow, Setting, SettingRecords, by_setting
+from bench.store.query import CellScore, MethodRow, Setting, SettingRecords, by_setting, weak_judge
 
 NOT_SCORED = "not scored by"
 """Begins the reason of a training that ended and of which a protocol was not asked."""
@@ -40,6 +40,8 @@ class Evidence:
     """Weakly supervised."""
     stand_in: bool = False
     """Whether a small network of our own took VGG-19's place."""
+    weak_judge: str = ""
+    """Why the judge of the values decides nothing; empty if it may."""
 
     @property
     def counts(self) -> str:
@@ -127,7 +129,14 @@ class Stored:
         return Evidence(
             candidate, Sample(values, frozenset(failed)), len(row.cells), frozenset(images), tuple(missing),
             tuple(failed.values()), records.any_weak(row), records.any_stand_in(row),
+            self._weak_judge(scores, place, protocol),
         )  # fmt: skip
+
+    def _weak_judge(self, scores: Mapping[int, CellScore], place: str, protocol: str) -> str:
+        """What `weak_judge` says of the values of `scores`."""
+        assert self._cells is not None
+        rows = self._cells.records.directions.get(place, [])
+        return max((weak_judge(rows, protocol, score.encoder) for score in scores.values()), default="")
 
     def _of_stage(self, candidate: ClaimCandidate, domain: str) -> Evidence:
         where = domain, MEASURED_SPLIT[self.task.kind]

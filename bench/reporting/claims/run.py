@@ -142,6 +142,8 @@ def _tested(leaf: Comparison, side: Side) -> ComparisonResult:
     counts = sorted(set().union(*(evidence.images for evidence in side.both)))
     if len(counts) > 1:
         return ComparisonResult(why=f"other numbers of images ({' and '.join(map(images, counts))})")
+    if weak := [evidence.weak_judge for evidence in side.both if evidence.weak_judge]:
+        return ComparisonResult(why=weak[0])
     if side.than is not None:
         result = compare(side.better.sample, side.than.sample, up, pair.by, pair.learn_the_same)
     else:

@@ -10,7 +10,8 @@ from bench.reporting.leaderboard.further import class_tables, further, over_imag
 from bench.reporting.leaderboard.overview import nothing_scored, overview
 from bench.reporting.leaderboard.ranks import improvements, ranks
 from bench.reporting.leaderboard.rows import Rows
-from bench.reporting.setting import DATA_WARNING, GIVEN_WARNING, PRESET_WARNING, setting_title
+from bench.reporting.setting import GIVEN_WARNING, PRESET_WARNING, data_warning, setting_title
+from bench.spec.data_kinds import is_real
 from bench.spec.protocols import PROTOCOLS
 from bench.store.columns import GIVEN
 from bench.store.query import SettingRecords
@@ -42,7 +43,7 @@ def _notes(records: SettingRecords) -> tuple[str, ...]:
     """What every number of the board was made with."""
     kind, version = records.setting.data_kind, records.setting.data_version
     return (
-        f"data: {kind} ({DATA_WARNING.get(kind, '')}), version {version}",
+        f"data: {'real' if is_real(kind) else kind} ({data_warning(kind)}), version {version}",
         _training(records),
         "columns: metric protocol, direction of better; n = translated images (or sources) / real images",
     )

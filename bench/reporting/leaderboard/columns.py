@@ -9,7 +9,7 @@ from functools import cached_property
 from bench.reporting.tables.marks import Marks
 from bench.reporting.tables.table import Better, Column, TableCell
 from bench.spec.protocols import ALL, PROTOCOLS
-from bench.store.query import Floor, MeasureKey, Measurement, RowScores
+from bench.store.query import Floor, MeasureKey, Measurement, RowScores, weak_judge
 from metrics.statistics.comparing import BestSet, best_of
 from metrics.statistics.intervals import NORMAL_95, SeedInterval, seed_intervals
 
@@ -41,6 +41,11 @@ class MeasuredColumn:
         """Number of a row -> mean over seeds, if there is a value."""
         values = [measurement.values for measurement in self.measurements.values()]
         return dict(zip(self.measurements, seed_intervals(values), strict=True))
+
+    @cached_property
+    def weak(self) -> str:
+        """What to say beside every value if the column's judge is wrong on too many real images; else empty."""
+        return weak_judge(self.scores, self.protocol, self.encoder)
 
     def measurement(self, row_scores: RowScores) -> Measurement | None:
         """What was measured of `row_scores`, with a value or without."""
@@ -91,6 +96,8 @@ class MeasuredColumn:
             return TableCell(missing="; ".join(reasons), seeds=(0, begun), role="ours")
         if measurement.counts is None:
             reasons.append(UNEQUAL)
+        if self.weak:
+            reasons.append(self.weak)
         over = self.over[row]
         return TableCell(
             value=over.mean, deviation=over.deviation, low=over.low, high=over.high, seeds=(over.k, begun),

@@ -12,13 +12,14 @@ from typing import Any
 from bench.core.errors import BenchError
 from bench.reporting.leaderboard.rows import Rows
 from bench.reporting.setting import command, setting_title
+from bench.spec.data_kinds import REAL, is_real
 from bench.spec.protocols import ALL, PROTOCOLS
 from bench.spec.tasks import TASKS, Task, get_task
 from bench.store.cell import read_cell
 from bench.store.index import read_records
 from bench.store.query import Measurement, MethodRow, Setting, SettingRecords, by_setting
 
-_DATA_ORDER = ("real", "mnist-drawn", "embedded")
+_DATA_ORDER = (REAL, "mnist-drawn", "embedded")
 _PRESET_ORDER = ("paper", "quick")
 
 
@@ -182,7 +183,10 @@ def _of_task(results: Path, task: Task) -> Iterator[Results]:
 def _order(setting: Setting) -> tuple[Any, ...]:
     places = [
         order.index(value) if value in order else len(order)
-        for order, value in ((_DATA_ORDER, setting.data_kind), (_PRESET_ORDER, setting.preset))
+        for order, value in (
+            (_DATA_ORDER, REAL if is_real(setting.data_kind) else setting.data_kind),
+            (_PRESET_ORDER, setting.preset),
+        )
     ]
     return (*places, setting.image_size, setting.budget, setting.data_version)
 

@@ -9,14 +9,13 @@ from typing import Any
 
 from bench.core.errors import BenchError
 from bench.reporting.page.collect import Results, StoredCell
-from bench.reporting.setting import command, usual_budget
+from bench.reporting.setting import FOLDER, command, usual_budget
+from bench.spec.data_kinds import REAL, not_published
 from bench.spec.presets import get_preset
 from bench.spec.protocols import PROTOCOLS
 from bench.spec.run_spec import Budget, RunSpec, flat_values, parse_overrides
 from bench.store.preset_match import PresetMethod, differing_settings, preset_method
 
-FOLDER = "FOLDER"
-"""Stands for what is not recorded: where the images lay."""
 CHECKPOINT = "CHECKPOINT"
 """Stands for what is not recorded: where the checkpoint lay."""
 
@@ -68,7 +67,10 @@ def _of_row(results: Results, cells: Sequence[StoredCell]) -> RowCommands:
 
 def _data(results: Results, spec: RunSpec, remarks: list[str]) -> dict[str, str]:
     """`--data` and `--domains`; none for the task's own files."""
-    if spec.data_kind != "real":
+    if other := not_published(spec.data_kind):
+        remarks.append(f"{FOLDER}: where the files lie ({other}; data version {spec.data_version})")
+        return {"data": FOLDER}
+    if spec.data_kind != REAL:
         return {"data": spec.data_kind}
     if results.task.name != "folder" and spec.domains == results.task.domains:
         return {}  # auto: the files of the task, where all are there

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench.reporting.page.collect import Results, StoredCell
-from bench.reporting.setting import DATA_WARNING, GIVEN_WARNING, PRESET_WARNING, command
+from bench.reporting.setting import GIVEN_WARNING, PRESET_WARNING, command, data_warning
+from bench.spec.data_kinds import REAL, is_real
 from bench.spec.presets import STAND_IN
 from bench.spec.protocols import ALL, PROTOCOLS, Protocol
 
@@ -20,8 +21,8 @@ def banner(results: Results) -> list[str]:
     """Why no number of this setting may stand beside the paper's; empty for published settings on real data."""
     kind, preset = results.setting.data_kind, results.setting.preset
     reasons = []
-    if kind != "real":
-        reasons.append(f"{kind} data: {DATA_WARNING.get(kind, 'not comparable')}")
+    if kind != REAL:
+        reasons.append(f"{'real' if is_real(kind) else kind} data: {data_warning(kind)}")
     if not results.trained:
         reasons.append(GIVEN_WARNING)
     elif preset != "paper":

@@ -13,11 +13,12 @@ from bench.core.terminal import show
 from bench.reporting.setting import DRAWN, Commands
 from bench.reporting.tables.render import FORMATS, render
 from bench.reporting.tables.table import Table
+from bench.spec.data_kinds import REAL, is_real
 from bench.spec.presets import PRESETS
 from bench.store.query import Setting
 
 SHORT = {"md": "markdown", "tex": "latex"}
-KINDS = (*DRAWN, "real")
+KINDS = (*DRAWN, REAL)
 PAGE = """<!DOCTYPE html>
 <html lang="en">
 <head>
@@ -57,8 +58,13 @@ class Asked(Protocol):
 
 def wants(asked: Asked, setting: Setting) -> bool:
     """Whether cells of `setting` are asked for."""
-    pairs = ((asked.preset, setting.preset), (asked.data, setting.data_kind), (asked.budget, setting.budget))
+    pairs = ((asked.preset, setting.preset), (asked.data, _kind(asked, setting)), (asked.budget, setting.budget))
     return all(wanted in ("", has) for wanted, has in pairs)
+
+
+def _kind(asked: Asked, setting: Setting) -> str:
+    """The kind of data as `--data` names it: `real` stands for other real files, too."""
+    return REAL if is_real(setting.data_kind) else setting.data_kind
 
 
 def form_of(asked: Asked) -> str:
