@@ -13,6 +13,7 @@ from lightning_fabric import Fabric
 
 from bench.core.environment import cores, threads_asked
 from bench.core.errors import BenchError, nearest
+from bench.core.memory import keep_big_blocks
 
 SMALL_IMAGE = 64
 """Side in pixels up to which one CPU thread per cell makes the best use of the cores."""
@@ -31,6 +32,7 @@ class Runtime:
 
         Raises BenchError for an unknown name, a device that is not there, and bf16 where the device has none.
         """
+        keep_big_blocks()
         check_precision(precision)
         if device not in DEVICES:
             raise BenchError(f"unknown device '{device}'", nearest(device, DEVICES))

@@ -56,12 +56,12 @@ class Encoders:
     """Protocols that are measured."""
 
     def encoder(self, name: str, target: int) -> Any:
-        """The encoder called `name` for images of domain `target`, None for `pixels`, or `Missing`."""
+        """The encoder called `name` for images of domain `target`, None for `pixels` and `categories`, or `Missing`."""
         if name == "judge":
             return self.judge(target).encoder
         if name == "inception-probe":
             return self.probe(target)
-        return None if name == "pixels" else self.pretrained[name]()
+        return None if name in ("pixels", "categories") else self.pretrained[name]()
 
     def measurable(self, names: Collection[str]) -> bool:
         """Whether any of the protocols called `names` has its encoder here."""

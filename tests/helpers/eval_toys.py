@@ -42,6 +42,7 @@ def make_encoders(root: Path, protocols: tuple[str, ...] = (), **pretrained: Any
     known = {name.replace("_", "-"): encoder for name, encoder in pretrained.items()}
     return Encoders(
         judge=lambda domain: judge,
+        probe=lambda domain: MISSING,
         pretrained={name: partial(known.get, name, MISSING) for name in ENCODERS},
         cache=FeatureCache(root),
         size=EvaluationSize(None, None),
