@@ -26,4 +26,4 @@ def keep_big_blocks() -> bool:
         return False
     library = ctypes.CDLL(None)
     wanted = {_M_MMAP_THRESHOLD: KEPT, _M_TRIM_THRESHOLD: KEPT, _M_TOP_PAD: AHEAD}
-    return all([library.mallopt(parameter, value) for parameter, value in wanted.items()])
+    return all(library.mallopt(parameter, value) for parameter, value in wanted.items())
