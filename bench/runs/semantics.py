@@ -220,6 +220,7 @@ def _answer(
     source = categories.config.clustered_domain
     encoder = categories.encoder()
     features = encode(encoder, torch.from_numpy(np.array(data.splits[source, "train"].images)).to(device))
+    features = features[: len(last.labels)] if isinstance(last, Spectral) else features  # clustered: the first of them
     labels = last.labels if isinstance(last, Spectral) else _k_means(features, categories.clusters)
     centres = torch.stack([_unit(features[labels == k]).mean(0) for k in range(categories.clusters)])
     return lambda images: (_unit(encode(encoder, images)) @ _unit(centres).T).argmax(1)
@@ -249,7 +250,7 @@ def _reference(
     Default as in the original: IMSAT on the clustered domain's test images; in feature space h on the clustered
     domain's training images. With `clusterer` in feature space: the spectral clusters, which exist on those alone.
     """
-    images = categories.config.space != "features"
+    images = categories.config.space not in ("features", "self_training")
     split: SplitName = "train" if (request.map_split or ("test" if images else "train")) == "train" else "test"
     where: DomainSplit = (categories.config.clustered_domain, split)
     place = f"on {data.domains[where[0]]} {split}"

@@ -352,9 +352,10 @@ class OrientedGradients(Backbone):
     directions = 8
     sobel: Tensor
 
-    def __init__(self, cells: int = 4) -> None:
-        """`cells`: in each row and column of the image."""
+    def __init__(self, cells: int = 4, upright: bool = False) -> None:
+        """`cells`: in each row and column of the image. `upright`: of the image without its slant (`straightened`)."""
         super().__init__()
+        self.upright = upright
         self.cells, self.width = cells, cells**2 * self.directions
         across = torch.tensor([[-1.0, 0.0, 1.0], [-2.0, 0.0, 2.0], [-1.0, 0.0, 1.0]])
         self.register_buffer("sobel", torch.stack([across, across.T])[:, None], persistent=False)  # (2, 1, 3, 3)
@@ -362,6 +363,8 @@ class OrientedGradients(Backbone):
     def forward(self, x: Tensor) -> Tensor:
         """(B, 3, H, W) in [0, 1] -> (B, 8 cells^2), not negative; 0 for an image without edges."""
         luma = torch.einsum("j,bjhw->bhw", x.new_tensor((0.299, 0.587, 0.114)), x)[:, None]
+        if self.upright:
+            luma = straightened(luma)
         dx, dy = F.conv2d(F.pad(luma, (1, 1, 1, 1), mode="replicate"), self.sobel.to(x)).unbind(1)  # (B, H, W) each
         strength = (dx.square() + dy.square() + 1e-12).sqrt()  # with a finite slope at 0
         turn = torch.atan2(dy, dx + 1e-12) / math.pi * self.directions  # one turn of a line is `directions`
@@ -373,7 +376,27 @@ class OrientedGradients(Backbone):
 
     def extra_repr(self) -> str:
         """Tells it from one with other cells, which has the same (that is, no) weights."""
-        return f"cells={self.cells}"
+        return f"cells={self.cells}{', upright' if self.upright else ''}"
+
+
+def straightened(images: Tensor) -> Tensor:
+    """(B, 1, S, S), a sign on even ground -> its centre of mass in the middle and its slant undone, by its moments.
+
+    The mass of a pixel is its distance from the image's median; the slant is the regression of x on y, which a shear
+    along x undoes (as writing is made upright before it is read: Bishop and LeCun, and others).
+    """
+    side = images.shape[-1]
+    place = (2 * torch.arange(side, device=images.device, dtype=images.dtype) + 1) / side - 1
+    median = images.flatten(1).median(dim=1).values[:, None, None, None]
+    mass = (images - median).abs()[:, 0]
+    mass = mass / mass.sum((1, 2), keepdim=True).clamp_min(1e-6)
+    x, y = (mass * place).sum((1, 2)), (mass * place[:, None]).sum((1, 2))
+    across, down = place - x[:, None, None], place[:, None] - y[:, None, None]
+    slant = (mass * across * down).sum((1, 2)) / (mass * down.square()).sum((1, 2)).clamp_min(1e-6)
+    one, zero = torch.ones_like(x), torch.zeros_like(x)
+    affine = torch.stack([one, slant, x, zero, one, y], dim=1).reshape(-1, 2, 3)
+    grid = F.affine_grid(affine, list(images.shape), align_corners=False)
+    return F.grid_sample(images - median, grid, align_corners=False)
 
 
 # ------------------------------------------------------------------------------------------------ by name
@@ -388,6 +411,7 @@ BACKBONES: dict[str, tuple[Callable[[], Backbone], str]] = {
     "efficientnet": (EfficientNetLite0, "efficientnet"),
     "gradients": (OrientedGradients, ""),
     "gradients_fine": (lambda: OrientedGradients(8), ""),
+    "gradients_upright": (lambda: OrientedGradients(8, upright=True), ""),
 }
 """Name of an encoder -> how it is made, and the name of its weights if it has any. `_imagenet`: with ImageNet's mean
 and standard deviation."""

@@ -28,6 +28,7 @@ from methods.semantics.adaptation import AdaptationConfig, FeatureAdaptation, Im
 from methods.semantics.classifiers import FeatureClassifier, ImageClassifier
 from methods.semantics.imsat import IMSAT, ClusterNetwork, IMSATConfig, cluster_of
 from methods.semantics.moco import MoCo, MoCoConfig, build_encoder
+from methods.semantics.self_training import GreyClassifier, SelfTraining, SelfTrainingConfig
 from methods.semantics.spectral import Features, Spectral, SpectralConfig
 
 if TYPE_CHECKING:
@@ -44,8 +45,9 @@ class SemanticsConfig:
     """Settings of the stages that learn categories. The defaults are those of MNIST -> SVHN."""
 
     space: str = "images"
-    """`images` (IMSAT, adaptation of images), `features` (an encoder, spectral clusters, adaptation of features), or
-    `mixed` (IMSAT, adaptation of features; not published)."""
+    """`images` (IMSAT, adaptation of images), `features` (an encoder, spectral clusters, adaptation of features),
+    `mixed` (IMSAT, adaptation of features; not published), or `self_training` (an encoder, spectral clusters,
+    self-training on images; not published)."""
     clustered_domain: int = 0
     """The domain whose images are clustered: 0 or 1 (MNIST; the real images)."""
     encoder: str = TRAINED
@@ -62,12 +64,15 @@ class SemanticsConfig:
     """Clustering of features."""
     adaptation: AdaptationConfig = field(default_factory=AdaptationConfig)
     """Adaptation to the other domain."""
+    self_training: SelfTrainingConfig = field(default_factory=SelfTrainingConfig)
+    """Adaptation in the space `self_training`."""
 
     def __post_init__(self) -> None:
         require(
             "semantics",
             {
-                "space `images`, `features` or `mixed`": self.space in ("images", "features", "mixed"),
+                "space `images`, `features`, `mixed` or `self_training`": self.space
+                in ("images", "features", "mixed", "self_training"),
                 "clustered_domain 0 or 1": self.clustered_domain in (0, 1),
                 "imsat_attempts >= 1": self.imsat_attempts >= 1,
                 f"encoder {TRAINED} or one of {', '.join(BACKBONES)}": self.encoder in (TRAINED, *BACKBONES),
@@ -339,6 +344,37 @@ class AdaptedInFeatures(Categories):
         yield adaptation
 
 
+class SelfTrained(Categories):
+    """Spectral clusters of one domain's features, and a classifier that teaches itself to see them in both."""
+
+    chain = ("moco", "features", "spectral", "adaptation")
+
+    def __init__(self, config: SemanticsConfig, image_size: int, clusters: int) -> None:
+        super().__init__(config, image_size, clusters)
+        self._clustered = (SemanticEncoder(config, image_size),)
+        self.network = GreyClassifier(clusters, config.self_training.width)
+
+    def encoder(self) -> SemanticEncoder:
+        """Images -> the features that are clustered."""
+        return self._clustered[0]
+
+    def stages(self, domains: Domains, context: Context) -> Iterator[Stage]:
+        """MoCo (unless the encoder is given), features, spectral clusters, self-training."""
+        source, encoder = self.config.clustered_domain, self.encoder().to(domains.device)
+        yield from encoder.requires_grad_(False).eval().stages(domains, context)
+        images, others = domains.images[source], domains.images[1 - source]
+        images = images[: self.config.spectral.sample or len(images)]
+        features = context.run_stage(lambda: Features(encoder, (images, images[:1])))
+        yield features
+        spectral = context.run_stage(lambda: Spectral(self.config.spectral, features.of(0), self.clusters))
+        yield spectral
+        adaptation = context.run_stage(
+            lambda: SelfTraining(self.config.self_training, images, others, spectral.labels, self.clusters)
+        )
+        self.network.load_state_dict(adaptation.classifier.state_dict())
+        yield adaptation
+
+
 class ClusteredFeatures(AdaptedFeatures):
     """`AdaptedFeatures` with h fitted to the spectral clusters of the clustered domain alone."""
 
@@ -394,10 +430,15 @@ class FeatureCategories(Categories):
 
 
 CATEGORIES: dict[str, dict[str, type[Categories]]] = {
-    "adapted": {"images": AdaptedImages, "features": AdaptedFeatures, "mixed": AdaptedInFeatures},
-    "clustered": {"images": ClusteredImages, "features": ClusteredFeatures, "mixed": ClusteredImages},
-    "features": {"images": FeatureCategories, "features": FeatureCategories, "mixed": FeatureCategories},
-}
+    "adapted": {
+        "images": AdaptedImages, "features": AdaptedFeatures, "mixed": AdaptedInFeatures, "self_training": SelfTrained,
+    },
+    "clustered": {
+        "images": ClusteredImages, "features": ClusteredFeatures, "mixed": ClusteredImages,
+        "self_training": ClusteredFeatures,
+    },
+    "features": dict.fromkeys(("images", "features", "mixed", "self_training"), FeatureCategories),
+}  # fmt: skip
 """CatS-UDT's setting `categories` -> `SemanticsConfig.space` -> class."""
 
 

@@ -55,6 +55,8 @@ class SpectralConfig:
     """Features before clustering: `none` (raw), `unit` (length 1), `centred` (less their mean, then length 1)."""
     n_init: int = 10
     """Starts of k-means; the best one counts."""
+    sample: int = 0
+    """Images that are clustered, the first in order of content hash; 0: all. In the space `self_training` alone."""
 
     def __post_init__(self) -> None:
         require(
@@ -66,6 +68,7 @@ class SpectralConfig:
                 "neighbors >= 2": self.neighbors >= 2,
                 f"normalise one of {', '.join(NORMALISED)}": self.normalise in NORMALISED,
                 "n_init >= 1": self.n_init >= 1,
+                "sample >= 0": self.sample >= 0,
             },
         )
 
