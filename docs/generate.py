@@ -239,7 +239,7 @@ def quick_seconds(sweep: Any) -> float:
     """
     from bench.runs.request import resolve_settings
     from bench.runs.sweep.estimate import Costs, StageKey, stage_keys
-    from bench.runs.sweep.run import SweepRequest, expand
+    from bench.runs.sweep.run import SweepRequest, expand_sweep
     from bench.spec.presets import get_preset
     from bench.spec.run_spec import Budget, RunSpec, config_values
     from bench.spec.tasks import get_task
@@ -253,7 +253,7 @@ def quick_seconds(sweep: Any) -> float:
     budget = Budget("images", get_preset("quick", task.kind).images)
     total = 0.0
     paid: set[StageKey] = set()
-    for part in expand(sweep, asked):
+    for part in expand_sweep(sweep, asked):
         config = config_values(resolve_settings(part.request)[2][part.method])
         for seed in part.request.seeds:
             spec = RunSpec(sweep.task, task.domains, "embedded", "", 0, "quick", part.method, 1, config, budget, seed)
@@ -296,17 +296,17 @@ def exit_status() -> str:
 
 def baseline(name: str) -> str:
     """The trainings of a shipped baseline, and with how many new ones a check compares them."""
-    from bench.checks.gate.baseline import load
-    from bench.checks.gate.family import ACCURACY, DISTANCE, family_of, plan, series_of
-    from bench.checks.gate.trainings import Measure
+    from bench.checks.gate.baseline import load_baseline
+    from bench.checks.gate.family import ACCURACY, DISTANCE, family_of_baseline, plan_family, series_of_family
+    from bench.checks.gate.trainings import TrainingMeasure
 
-    stored = load(DOCS / "none", name)
-    watched, default = {(series.method, series.measure) for series in family_of(stored)}, plan(stored)
+    stored = load_baseline(DOCS / "none", name)
+    watched, default = {(series.method, series.measure) for series in family_of_baseline(stored)}, plan_family(stored)
     directions = list(dict.fromkeys(measure.direction for entry in stored.methods.values() for measure in entry.made))
-    columns = [Measure(direction, protocol) for protocol in (ACCURACY, DISTANCE) for direction in directions]
+    columns = [TrainingMeasure(direction, protocol) for protocol in (ACCURACY, DISTANCE) for direction in directions]
     rows = []
     for method, entry in stored.methods.items():
-        series = {at: series_of(stored, method, at) for at in columns}
+        series = {at: series_of_family(stored, method, at) for at in columns}
         texts = [
             number.stored_text().partition(" (")[0] + ("" if (method, at) in watched else " (not compared)")
             for at, number in series.items()

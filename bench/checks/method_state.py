@@ -19,7 +19,7 @@ DEEPEST = 6
 _OF_EVERY_MODULE = frozenset(vars(nn.Module()))
 
 
-def attributes(method: nn.Module) -> Iterator[tuple[str, Any]]:
+def state_attributes(method: nn.Module) -> Iterator[tuple[str, Any]]:
     """Yield (path, value) of all that is reachable from the method and in no state.
 
     These are plain attributes with their content, and buffers that are not persistent; modules and optimisers are not
@@ -61,7 +61,7 @@ def _foreign(value: Any) -> bool:
     return type(value).__module__.partition(".")[0] not in ("builtins", "torch", "numpy", "functools")
 
 
-def fingerprint(value: Any) -> str:
+def state_fingerprint(value: Any) -> str:
     """A text that changes when `value` does; of a container its type and length alone."""
     if isinstance(value, Tensor):
         return f"tensor {tuple(value.shape)} {_digest(value)}"
@@ -92,7 +92,7 @@ def _digest(tensor: Tensor) -> str:
 # --------------------------------------------------------------------------------------------------- differences
 
 
-def difference(a: Any, b: Any) -> str:
+def state_difference(a: Any, b: Any) -> str:
     """Difference of two nested containers, in words; empty if they are equal, bit by bit for tensors."""
     left, right = dict(_leaves(a)), dict(_leaves(b))
     if left.keys() != right.keys():

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from bench.checks.method_state import attributes, fingerprint
+from bench.checks.method_state import state_attributes, state_fingerprint
 from bench.core.device import Runtime
 from bench.core.randomness import seeded
 from bench.data.types import TaskData
@@ -204,7 +204,7 @@ class TinyTraining:
 
     def held(self) -> dict[str, str]:
         """Path -> digest of everything that the method holds outside its state."""
-        return {path: fingerprint(value) for path, value in attributes(self.method)}
+        return {path: state_fingerprint(value) for path, value in state_attributes(self.method)}
 
     def changed_outside_the_state(self) -> list[str]:
         """The paths of what has changed since the training began and is in no state."""

@@ -20,7 +20,7 @@ from bench.cli.options import (
     SetOption,
     TaskOption,
     seed_list,
-    split,
+    split_option,
     whole_numbers,
 )
 from bench.core.errors import Interrupted
@@ -36,9 +36,9 @@ def doctor(
 
     With the libraries that are installed here.
     """
-    from bench.evaluation.self_test.doctor import report
+    from bench.evaluation.self_test.doctor import report_doctor
 
-    raise typer.Exit(report(json_file))
+    raise typer.Exit(report_doctor(json_file))
 
 
 def conform(
@@ -54,9 +54,13 @@ def conform(
 
     On a few drawn images, in less than a minute. Exit status 1 if a check fails.
     """
-    from bench.checks.conform.report import report
+    from bench.checks.conform.report import report_conformance
 
-    raise typer.Exit(report(method, overrides or [], whole_numbers("--size", sizes, "32,64"), split(only), json_file))
+    raise typer.Exit(
+        report_conformance(
+            method, overrides or [], whole_numbers("--size", sizes, "32,64"), split_option(only), json_file
+        )
+    )
 
 
 def save_baseline(
@@ -74,14 +78,14 @@ def save_baseline(
 
     Seed by seed, in baselines/NAME of the results.
     """
-    from bench.checks.gate.save import SaveRequest, save
+    from bench.checks.gate.save import SaveBaselineRequest, save_gate_baseline
 
     chosen = seed_list(seeds) if seeds else ()
-    request = SaveRequest(
-        name=name, task=task, methods=split(methods), seeds=chosen, preset=preset, data=data, domains=domains,
+    request = SaveBaselineRequest(
+        name=name, task=task, methods=split_option(methods), seeds=chosen, preset=preset, data=data, domains=domains,
         budget=budget, results=results,
     )  # fmt: skip
-    raise typer.Exit(save(request))
+    raise typer.Exit(save_gate_baseline(request))
 
 
 def list_baselines(results: ResultsOption = DEFAULT_RESULTS) -> None:
@@ -108,14 +112,14 @@ def check(
 
     Exit status 0: pass, 1: regressed, 2: implausibly better, 3: cannot decide (and any error).
     """
-    from bench.checks.gate.command import CheckRequest, check
+    from bench.checks.gate.command import CheckRequest, check_baseline
 
     chosen = seed_list(seeds) if seeds else ()
     request = CheckRequest(
         baseline=baseline, rerun=rerun, code_only=code_only, seeds=chosen, data=data, device=device, jobs=jobs,
         results=results, out=out, junit=junit, json_file=json_file,
     )  # fmt: skip
-    raise typer.Exit(check(request))
+    raise typer.Exit(check_baseline(request))
 
 
 class DecidingCommand(TyperCommand):

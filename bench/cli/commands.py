@@ -41,7 +41,7 @@ def list_names(
         str,
         typer.Argument(
             help="tasks, methods, metrics, presets, protocols or sweeps.",
-            autocompletion=completion.one(completion.listings),
+            autocompletion=completion.complete_one(completion.listings),
         ),
     ] = "",
 ) -> None:
@@ -63,12 +63,12 @@ def fetch(
     missing: Annotated[bool, typer.Option("--missing", help="List only the files that are not there.")] = False,
 ) -> None:
     """Get data and weights: the only command that uses the network."""
-    from bench.cli.listing import file_table
+    from bench.cli.listing import list_files
     from bench.core.terminal import show
     from bench.data.fetch import fetch as fetching
 
     if listing or missing:
-        show(file_table(fetching.missing(names or []) if missing else fetching.listing(names or [])))
+        show(list_files(fetching.list_missing(names or []) if missing else fetching.list_fetchable(names or [])))
     elif not names:
         raise BenchError("nothing named to fetch", "name groups, tasks or files: fetch inception; see fetch --list")
     else:

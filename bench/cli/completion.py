@@ -15,7 +15,7 @@ def program_name() -> str | None:
     return PROGRAM if asked else None
 
 
-def one(names: Callable[[], Iterable[str]]) -> Callable[[str], list[str]]:
+def complete_one(names: Callable[[], Iterable[str]]) -> Callable[[str], list[str]]:
     """Completes a name out of `names()`."""
 
     def complete(incomplete: str) -> list[str]:
@@ -24,7 +24,7 @@ def one(names: Callable[[], Iterable[str]]) -> Callable[[str], list[str]]:
     return complete
 
 
-def joined(names: Callable[[], Iterable[str]]) -> Callable[[str], list[str]]:
+def complete_joined(names: Callable[[], Iterable[str]]) -> Callable[[str], list[str]]:
     """Completes the last of several names joined by commas; those before it are not offered again."""
 
     def complete(incomplete: str) -> list[str]:

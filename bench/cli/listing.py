@@ -21,7 +21,7 @@ def _columns(rows: Sequence[Sequence[str]]) -> str:
     )
 
 
-def tasks() -> str:
+def list_tasks() -> str:
     """Tasks: name, sizes, summary."""
     return _columns(
         [
@@ -31,12 +31,12 @@ def tasks() -> str:
     )
 
 
-def methods() -> str:
+def list_methods() -> str:
     """Methods: name and summary, plug-ins included."""
     return _columns([(name, entry.summary) for name, entry in sorted(registered().items())])
 
 
-def metrics() -> str:
+def list_metrics() -> str:
     """Metrics: name, direction, and the protocols that measure it."""
     protocols_of: dict[str, list[str]] = {}
     for protocol in PROTOCOLS.values():
@@ -46,7 +46,7 @@ def metrics() -> str:
     return _columns([(metric, ", ".join(names)) for metric, names in protocols_of.items()])
 
 
-def presets() -> str:
+def list_presets() -> str:
     """Presets: name, budgets, summary."""
     return _columns(
         [
@@ -56,7 +56,7 @@ def presets() -> str:
     )
 
 
-def protocols() -> str:
+def list_protocols() -> str:
     """Every protocol in full: it is what a number means."""
     blocks = [
         f"{TRANSLATION.name}: {TRANSLATION.sources} images of the source domain, up to {TRANSLATION.styles} styles "
@@ -76,7 +76,7 @@ def protocols() -> str:
     return "\n\n".join(blocks)
 
 
-def sweeps() -> str:
+def list_sweeps() -> str:
     """Shipped sweeps: name, task, number of cells, summary."""
     from bench.runs.sweep.file import count_cells, load_sweep, shipped_names
 
@@ -87,7 +87,7 @@ def sweeps() -> str:
     return _columns(rows)
 
 
-def file_table(rows: Sequence[FileStatus]) -> str:
+def list_files(rows: Sequence[FileStatus]) -> str:
     """One line per file of the manifest."""
     if not rows:
         return "nothing is missing"
@@ -99,6 +99,6 @@ def file_table(rows: Sequence[FileStatus]) -> str:
 
 
 LISTINGS: dict[str, Callable[[], str]] = {
-    "tasks": tasks, "methods": methods, "metrics": metrics, "presets": presets, "protocols": protocols,
-    "sweeps": sweeps,
+    "tasks": list_tasks, "methods": list_methods, "metrics": list_metrics, "presets": list_presets,
+    "protocols": list_protocols, "sweeps": list_sweeps,
 }  # fmt: skip

@@ -10,7 +10,7 @@ import typer
 from bench.cli import completion
 from bench.core.errors import BenchError, nearest
 
-TASKS = completion.one(completion.tasks)
+TASKS = completion.complete_one(completion.tasks)
 TaskOption = Annotated[str, typer.Option("--task", help="Task name; see: list tasks.", autocompletion=TASKS)]
 ResultsOption = Annotated[Path, typer.Option("--results", help="Folder of all results.")]
 MethodsOption = Annotated[
@@ -18,13 +18,15 @@ MethodsOption = Annotated[
     typer.Option(
         "--methods", "--method",
         help="Names joined by commas, or package.module:Class; default: the six built-in ones.",
-        autocompletion=completion.joined(completion.methods),
+        autocompletion=completion.complete_joined(completion.methods),
     ),
 ]  # fmt: skip
 PresetOption = Annotated[
     str,
     typer.Option(
-        "--preset", help="quick or paper; see: list presets.", autocompletion=completion.one(completion.presets)
+        "--preset",
+        help="quick or paper; see: list presets.",
+        autocompletion=completion.complete_one(completion.presets),
     ),
 ]
 DataOption = Annotated[
@@ -36,7 +38,7 @@ ProtocolsOption = Annotated[
     str,
     typer.Option(
         help="Joined by commas: measured beside the usual ones; see: list protocols.",
-        autocompletion=completion.joined(completion.protocols),
+        autocompletion=completion.complete_joined(completion.protocols),
     ),
 ]
 DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")]
@@ -56,14 +58,14 @@ MOST_SEEDS = 10_000
 """In a range: a slip such as 0-200000000 is not to fill the memory."""
 
 
-def one_of(option: str, value: str, valid: tuple[str, ...]) -> str:
+def one_of_options(option: str, value: str, valid: tuple[str, ...]) -> str:
     """`value`, if it is valid; BenchError otherwise."""
     if value not in valid:
         raise BenchError(f"{option} {value!r} is not understood", nearest(value, [name for name in valid if name]))
     return value
 
 
-def split(names: str) -> tuple[str, ...]:
+def split_option(names: str) -> tuple[str, ...]:
     """The names in `a, b`, without empty ones."""
     return tuple(name.strip() for name in names.split(",") if name.strip())
 
@@ -82,7 +84,7 @@ def seed_list(text: str) -> tuple[int, ...]:
 
 def whole_numbers(option: str, text: str, example: str, typed: str = "") -> tuple[int, ...]:
     """The numbers in `32,64`. Raises BenchError, with `typed` as what was typed, for anything else."""
-    parts = split(text)
+    parts = split_option(text)
     typed = typed or f"{option} {text!r}"
     if not parts or not all(part.isdecimal() for part in parts):
         raise BenchError(f"{typed} is not understood", f"write whole numbers joined by commas: {option} {example}")

@@ -97,12 +97,12 @@ def compare(
 
     In every metric that can be paired over images, and over the seeds that both have.
     """
-    from bench.reporting.compare import CompareRequest, compare
+    from bench.reporting.compare import CompareRequest, compare_methods
 
     request = CompareRequest(
         task=task, first=first, second=second, preset=preset, data=data, domains=domains, device=device, results=results
     )
-    raise typer.Exit(compare(request))
+    raise typer.Exit(compare_methods(request))
 
 
 def figure(

@@ -22,9 +22,9 @@ from bench.cli.options import (
     ResultsOption,
     SetOption,
     TaskOption,
-    one_of,
+    one_of_options,
     seed_list,
-    split,
+    split_option,
 )
 from bench.core.errors import BenchError
 
@@ -54,9 +54,9 @@ def run(
     from bench.runs.run import run
 
     request = Request(
-        task=task, methods=split(methods), preset=preset, data=data, domains=domains, seeds=seed_list(seeds),
+        task=task, methods=split_option(methods), preset=preset, data=data, domains=domains, seeds=seed_list(seeds),
         overrides=overrides or [], budget=budget, device=device, precision=precision, devices=devices, jobs=jobs,
-        protocols=split(protocols), profile=profile, launch=one_of("--launch", launch, ("local", "ray")),
+        protocols=split_option(protocols), profile=profile, launch=one_of_options("--launch", launch, ("local", "ray")),
         address=address, results=results,
     )  # fmt: skip
     raise typer.Exit(show_outcome(results, run(request)))
@@ -87,8 +87,8 @@ def evaluate(
     from bench.runs.rescore import RescoreRequest, rescore
 
     request = RescoreRequest(
-        task=task, methods=split(methods), style=style, preset=preset, data=data, domains=domains,
-        weights=weights or [], overrides=overrides or [], batch_size=batch_size, protocols=split(protocols),
+        task=task, methods=split_option(methods), style=style, preset=preset, data=data, domains=domains,
+        weights=weights or [], overrides=overrides or [], batch_size=batch_size, protocols=split_option(protocols),
         device=device, results=results,
     )  # fmt: skip
     rescore(request)
@@ -120,9 +120,9 @@ def semantics(
     request = SemanticsRequest(
         task=task, stage=stage, method=method, preset=preset, data=data, domains=domains, seeds=seed_list(seeds),
         overrides=overrides or [],
-        map_from=one_of("--map-from", map_from, ("", "clusterer", "adapted")),
-        map_split=one_of("--map-split", map_split, ("", "train", "test")),
-        assignment=one_of("--assignment", assignment, ("majority", "hungarian")),
+        map_from=one_of_options("--map-from", map_from, ("", "clusterer", "adapted")),
+        map_split=one_of_options("--map-split", map_split, ("", "train", "test")),
+        assignment=one_of_options("--assignment", assignment, ("majority", "hungarian")),
         device=device, results=results,
     )  # fmt: skip
     rows, good = run_semantics(request)
@@ -135,7 +135,7 @@ def sweep(
         str,
         typer.Argument(
             help="A shipped sweep (3a is table3a; see --list), or a .yaml file.",
-            autocompletion=completion.one(completion.sweeps),
+            autocompletion=completion.complete_one(completion.sweeps),
         ),
     ] = "",
     preset: Annotated[str, typer.Option(help="quick or paper, instead of the file's.")] = "",
@@ -160,9 +160,9 @@ def sweep(
     from bench.core.terminal import show
 
     if listing:
-        from bench.cli.listing import sweeps
+        from bench.cli.listing import list_sweeps
 
-        show(sweeps())
+        show(list_sweeps())
         return
     if not name:
         raise BenchError("no sweep is named", "name a shipped one (see sweep --list) or a .yaml file: sweep 3a")
@@ -170,9 +170,9 @@ def sweep(
     from bench.runs.sweep.run import SweepRequest, plan_sweep, run_sweep
 
     request = SweepRequest(
-        name=name, presets=split(preset), seeds=seed_list(seeds) if seeds else (), data=data, budget=budget,
-        device=device, precision=precision, devices=devices, jobs=jobs, protocols=split(protocols),
-        launch=one_of("--launch", launch, ("local", "ray")), address=address, results=results,
+        name=name, presets=split_option(preset), seeds=seed_list(seeds) if seeds else (), data=data, budget=budget,
+        device=device, precision=precision, devices=devices, jobs=jobs, protocols=split_option(protocols),
+        launch=one_of_options("--launch", launch, ("local", "ray")), address=address, results=results,
     )  # fmt: skip
     if dry_run:
         text, broken = plan_sweep(request)

@@ -18,7 +18,7 @@ PACKAGES = (
 )  # fmt: skip
 
 
-def describe(device: str) -> dict[str, Any]:
+def describe_environment(device: str) -> dict[str, Any]:
     """JSON record of the environment, for a cell's file; `device`: `cpu`, `cuda` or `mps`."""
     import torch
 
@@ -86,7 +86,7 @@ def _revision(folder: Path) -> dict[str, Any] | None:
     return {"revision": git("rev-parse", "HEAD"), "changed": bool(git("status", "--porcelain", "--untracked-files=no"))}
 
 
-def cores() -> int:
+def available_cores() -> int:
     """Number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 

@@ -9,10 +9,10 @@ from bench.core.errors import BenchError, for_each
 from bench.core.progress import track
 from bench.data.drawn.datasets import DRAWN_VERSION, DrawnDigits, DrawnPictures
 from bench.data.fetch import locate
-from bench.data.prepare import prepare
+from bench.data.prepare import prepare_data
 from bench.data.sources.digits import DIGIT_SOURCES, Mnist
 from bench.data.sources.domainnet import DomainNet
-from bench.data.sources.folder import FolderDomain, discover
+from bench.data.sources.folder import FolderDomain, discover_folder
 from bench.data.types import Source, TaskData
 from bench.spec.data_kinds import DRAWN, REAL, not_published, other_files
 from bench.spec.tasks import Task
@@ -28,7 +28,7 @@ def load_data(task: Task, choice: str, size: int, domains: str = "") -> TaskData
     if domains and choice in ("auto", *DRAWN):
         raise BenchError(f"--domains {domains} needs a folder", "add --data FOLDER")
     kind, sources, note = _choose(task, choice, tuple(domains.split(",")) if domains else None)
-    return prepare(sources, size, locate.cache_folder(), kind, f"data: {note}", progress=track)
+    return prepare_data(sources, size, locate.cache_folder(), kind, f"data: {note}", progress=track)
 
 
 def data_kind(task: Task, choice: str) -> str:
@@ -76,7 +76,7 @@ def _real(task: Task) -> tuple[Source, Source]:
         return first, second
     if task.name == "sketch2real":
         return DomainNet.locate("sketch"), DomainNet.locate("real")
-    return _folder(task, locate.require(task.name)[task.name], None)
+    return _folder(task, locate.locate_required(task.name)[task.name], None)
 
 
 def _embedded(task: Task) -> tuple[Source, Source]:
@@ -99,22 +99,24 @@ def _digit_files(task: Task, choice: str) -> tuple[str, tuple[Source, Source]]:
     A domain of which nothing lies there is taken from the published files. What differs from these is accepted, because
     it was asked for, and is another kind of data.
     """
-    folder = locate.find_folder(choice)
+    folder = locate.locate_folder(choice)
     if folder is None:
         raise BenchError(
             f"--data {choice}: there is no such folder, here or under $UDT_BENCH_FILES",
             f"use --data auto, embedded or mnist-drawn, or a folder with files of {' or '.join(task.domains)}",
         )
-    found = {domain: locate.find_in(folder, domain) for domain in task.domains}
+    found = {domain: locate.locate_in_folder(folder, domain) for domain in task.domains}
     if not any(found.values()):
-        names = sorted({Path(form.path).name for entry in locate.select(list(task.domains)) for form in entry.forms})
+        names = sorted(
+            {Path(form.path).name for entry in locate.select_entries(list(task.domains)) for form in entry.forms}
+        )
         raise BenchError(
             f"{folder} holds no file of {task.name}", f"it takes: {', '.join(names)}; other images: --task folder"
         )
     sources: list[Source] = []
     others: dict[str, tuple[int, int]] = {}
     for domain, places in found.items():
-        wanted = [entry.name for entry in locate.select([domain])]
+        wanted = [entry.name for entry in locate.select_entries([domain])]
         if places and (absent := [name for name in wanted if name not in places]):
             raise BenchError(f"{folder} holds a part of {domain} only", f"put there, too: {', '.join(absent)}")
         source = (
@@ -130,7 +132,7 @@ def _digit_files(task: Task, choice: str) -> tuple[str, tuple[Source, Source]]:
 
 def _folder(task: Task, root: Path, domains: Sequence[str] | None) -> tuple[Source, Source]:
     known = task.domains if all(task.domains) else None
-    pair, classes = discover(root, domains, known)
+    pair, classes = discover_folder(root, domains, known)
     if task.classes and tuple(sorted(task.classes)) != classes:
         raise BenchError(
             f"{root} holds the classes {', '.join(classes)}; {task.name} has {', '.join(task.classes)}",

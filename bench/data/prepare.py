@@ -22,7 +22,7 @@ import numpy as np
 from filelock import FileLock
 from PIL import Image
 
-from bench.core.environment import cores, threads_asked
+from bench.core.environment import available_cores, threads_asked
 from bench.core.errors import BenchError, merged
 from bench.core.files import read_json, write_atomically, write_json
 from bench.data.fetch import locate
@@ -34,7 +34,7 @@ PREPARATION = 1
 """Raised when `resized` or the order of the rows changes: part of the data's version."""
 
 
-def prepare(
+def prepare_data(
     sources: tuple[Source, Source],
     size: int,
     cache: Path,
@@ -76,7 +76,7 @@ def prepare(
     )
 
 
-def prepared(version: str, size: int, cache: Path) -> dict[tuple[int, SplitName], Split] | None:
+def find_prepared(version: str, size: int, cache: Path) -> dict[tuple[int, SplitName], Split] | None:
     """The splits of the data called `version`, if they were prepared in `cache`; needs no source.
 
     Raises BenchError if they are damaged.
@@ -179,7 +179,7 @@ def _decode(source: Source, count: int, size: int, unsorted: Path, progress: Tra
 
     items = progress(source.items(), count, f"preparing {source.domain}")
     with unsorted.open("wb") as file:
-        for result in in_order(prepared_one, items, threads_asked() or cores()):
+        for result in in_order(prepared_one, items, threads_asked() or available_cores()):
             if isinstance(result, BenchError):
                 failures.append(result)
                 continue

@@ -46,7 +46,7 @@ class Distribution:
     """Random splits of the real images behind a floor."""
 
 
-def floors(cache: FeatureCache, how: Distribution, real: np.ndarray, n: int) -> Mapping[str, Any]:
+def distribution_floors(cache: FeatureCache, how: Distribution, real: np.ndarray, n: int) -> Mapping[str, Any]:
     """Metric -> {value, deviation, n, m, splits}: what `n` real images get against the others, kept by content.
 
     `real` (m, ...), features or pixels. Where they are fewer than 2 n, each half takes part. Empty where a half is too

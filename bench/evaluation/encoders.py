@@ -10,13 +10,13 @@ from typing import Any, TypeVar
 
 from bench.core.device import Runtime
 from bench.core.errors import BenchError
-from bench.data.fetch.locate import find_weights
+from bench.data.fetch.locate import locate_weights
 from bench.data.types import TaskData
 from bench.evaluation.feature_cache import FeatureCache
 from bench.evaluation.judge import Judge, get_judge
 from bench.evaluation.probe import Probe, get_probe
 from bench.spec.presets import EvaluationSize, KindPreset
-from bench.spec.protocols import FREE, Protocol, select
+from bench.spec.protocols import FREE, Protocol, select_protocols
 from metrics.encoders import (
     CLEAN,
     PYTORCH,
@@ -31,7 +31,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Missing:
+class MissingEncoder:
     """An encoder whose weights or package are not installed."""
 
     remedy: str
@@ -44,10 +44,10 @@ class Encoders:
 
     judge: Callable[[int], Judge]
     """Domain index -> the judge of that domain."""
-    probe: Callable[[int], Probe | Missing]
-    """Domain index -> the probe of that domain, or `Missing` where its network is."""
+    probe: Callable[[int], Probe | MissingEncoder]
+    """Domain index -> the probe of that domain, or `MissingEncoder` where its network is."""
     pretrained: Mapping[str, Callable[[], Any]]
-    """Name -> the encoder, read when it is first asked for, or `Missing`; all but `judge`, `pixels` and the probe."""
+    """Name -> the encoder, read when first asked for, or `MissingEncoder`; all but `judge`, `pixels` and the probe."""
     cache: FeatureCache
     """Features of real and translated images, and the floors, which follow from real images alone."""
     size: EvaluationSize
@@ -56,7 +56,7 @@ class Encoders:
     """Protocols that are measured."""
 
     def encoder(self, name: str, target: int) -> Any:
-        """The encoder called `name` for images of domain `target`, None for `pixels` and `categories`, or `Missing`."""
+        """The encoder called `name` for images of domain `target`, or `MissingEncoder`; None for `pixels`, `categories`."""
         if name == "judge":
             return self.judge(target).encoder
         if name == "inception-probe":
@@ -67,7 +67,7 @@ class Encoders:
         """Whether any of the protocols called `names` has its encoder here."""
         needed = {protocol.encoder for protocol in self.protocols if protocol.name in names}
         networks = {"inception" if name == "inception-probe" else name for name in needed}
-        return any(name in FREE or not isinstance(self.pretrained[name](), Missing) for name in networks)
+        return any(name in FREE or not isinstance(self.pretrained[name](), MissingEncoder) for name in networks)
 
 
 def make_encoders(
@@ -83,9 +83,9 @@ def make_encoders(
     inception = cache(lambda: _over(network(), lambda shared: InceptionEncoder(shared, TF1)))
 
     @cache
-    def probe(target: int) -> Probe | Missing:
+    def probe(target: int) -> Probe | MissingEncoder:
         encoder = inception()
-        return encoder if isinstance(encoder, Missing) else get_probe(features, data, target, encoder)
+        return encoder if isinstance(encoder, MissingEncoder) else get_probe(features, data, target, encoder)
 
     return Encoders(
         judge=cache(lambda target: get_judge(results, data, target, preset.judge, runtime)),
@@ -102,23 +102,23 @@ def make_encoders(
         },
         cache=features,
         size=preset.evaluation,
-        protocols=select([*preset.evaluation.protocols, *protocols]),
+        protocols=select_protocols([*preset.evaluation.protocols, *protocols]),
     )
 
 
-def _load(name: str, make: Callable[[Path], T]) -> T | Missing:
-    """`make` of the weights called `name`, or `Missing`. BenchError if they are damaged."""
-    path = find_weights(name)
+def _load(name: str, make: Callable[[Path], T]) -> T | MissingEncoder:
+    """`make` of the weights called `name`, or `MissingEncoder`. BenchError if they are damaged."""
+    path = locate_weights(name)
     if path is None:
-        return Missing(f"needs: bench fetch {name}")
+        return MissingEncoder(f"needs: bench fetch {name}")
     try:
         return make(path)
     except ModuleNotFoundError as error:  # of a package that only this encoder needs; its text names the command
-        return Missing(f"needs: {str(error).rpartition(': ')[2]}")
+        return MissingEncoder(f"needs: {str(error).rpartition(': ')[2]}")
     except ValueError as error:
         raise BenchError(f"damaged or other weights: {error}", f"remove {path}, then: bench fetch {name}") from error
 
 
-def _over(network: InceptionNetwork | Missing, make: Callable[[InceptionNetwork], InceptionEncoder]) -> Any:
+def _over(network: InceptionNetwork | MissingEncoder, make: Callable[[InceptionNetwork], InceptionEncoder]) -> Any:
     """An encoder over the one network that several share, or why that is missing."""
-    return network if isinstance(network, Missing) else make(network)
+    return network if isinstance(network, MissingEncoder) else make(network)

@@ -12,11 +12,17 @@ from torch import Tensor
 from bench.core.files import write_json
 from bench.data.types import TaskData
 from bench.evaluation.alignment import alignment_records
-from bench.evaluation.encoders import Encoders, Missing
+from bench.evaluation.encoders import Encoders, MissingEncoder
 from bench.evaluation.sample_grid import sample_grid
-from bench.evaluation.score import Record, score_direction, unrounded_key
+from bench.evaluation.score import Record, score_direction, unrounded_score_key
 from bench.evaluation.self_test.doctor import doctor_record
-from bench.evaluation.translate import Translations, keep, kept, provenance, translate_test_images
+from bench.evaluation.translate import (
+    Translations,
+    keep_translations,
+    kept_translations,
+    translate_test_images,
+    translation_provenance,
+)
 from bench.spec.protocols import TRANSLATION
 from bench.store.cell import SCHEMA, Cell, read_metrics
 from methods.base import Translator
@@ -72,8 +78,8 @@ def _translations(
 ) -> Translations:  # fmt: skip
     """The stored translations, or new ones; those are also encoded before rounding, where a protocol wants it."""
     direction, per_class = f"{data.domains[source]}->{data.domains[target]}", encoders.size.sources_per_class
-    origin = provenance(data, source, target, per_class, style, weights)
-    translations = kept(cell, direction, style, data, source, target, origin, per_class)
+    origin = translation_provenance(data, source, target, per_class, style, weights)
+    translations = kept_translations(cell, direction, style, data, source, target, origin, per_class)
     unrounded = _Unrounded(encoders, target, 1 if style == "none" else TRANSLATION.styles)
     if translations is None or not unrounded.known(translations, weights):
         translations = translate_test_images(
@@ -81,7 +87,7 @@ def _translations(
         )
         unrounded.store(translations, weights)
         sample_grid(cell.grid(direction, style), data, translations)
-        keep(cell, direction, style, translations, origin)  # last: after a kill, kept means complete
+        keep_translations(cell, direction, style, translations, origin)  # last: after a kill, kept means complete
     return translations
 
 
@@ -91,13 +97,15 @@ class _Unrounded:
     def __init__(self, encoders: Encoders, target: int, styles: int) -> None:
         self.encoders, self.styles = encoders, styles
         wanted = [protocol for protocol in encoders.protocols if protocol.unrounded]
-        self.encoder: Any = encoders.encoder(wanted[0].encoder, target) if wanted else Missing("")
-        self.wanted = sorted({min(p.styles, styles) for p in wanted}) if not isinstance(self.encoder, Missing) else []
+        self.encoder: Any = encoders.encoder(wanted[0].encoder, target) if wanted else MissingEncoder("")
+        self.wanted = (
+            sorted({min(p.styles, styles) for p in wanted}) if not isinstance(self.encoder, MissingEncoder) else []
+        )
         self.parts: list[np.ndarray] = []
 
     def known(self, translations: Translations, weights: str) -> bool:
         """Whether the features of `translations` are in the cache in every number of styles that is wanted."""
-        keys = [unrounded_key(translations, self.encoder, styles, weights) for styles in self.wanted]
+        keys = [unrounded_score_key(translations, self.encoder, styles, weights) for styles in self.wanted]
         return all(self.encoders.cache.find(*key) is not None for key in keys)
 
     def see(self, images: Tensor, first: int) -> None:
@@ -112,7 +120,7 @@ class _Unrounded:
         for styles in self.wanted:
             by_source = np.concatenate(self.parts).reshape(len(translations.labels), self.wanted[-1], -1)
             features = by_source[:, :styles].reshape(len(translations.labels) * styles, -1)
-            self.encoders.cache.put(*unrounded_key(translations, self.encoder, styles, weights), features)
+            self.encoders.cache.put(*unrounded_score_key(translations, self.encoder, styles, weights), features)
 
 
 def _still_valid(

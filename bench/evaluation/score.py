@@ -14,8 +14,8 @@ import numpy as np
 
 from bench.core.progress import progress
 from bench.data.types import TaskData
-from bench.evaluation.distributions import DISTRIBUTIONS, Distribution, floors
-from bench.evaluation.encoders import Encoders, Missing
+from bench.evaluation.distributions import DISTRIBUTIONS, Distribution, distribution_floors
+from bench.evaluation.encoders import Encoders, MissingEncoder
 from bench.evaluation.judge import Judge
 from bench.evaluation.probe import Probe
 from bench.evaluation.translate import Translations, first_per_class
@@ -68,12 +68,14 @@ def score_direction(
     `weights`: see `Scoring`.
     """
     records: list[Record] = []
-    for protocols in grouped([protocol for protocol in encoders.protocols if protocol.encoder != "categories"]):
+    for protocols in grouped_for_scoring(
+        [protocol for protocol in encoders.protocols if protocol.encoder != "categories"]
+    ):
         first = protocols[0]
         encoder = encoders.encoder(first.encoder, translations.target)
         identity = "pixels" if encoder is None else getattr(encoder, "identity", "")[:12]
         bases = [Record(p.metric, p.name, direction, ALL, None, 0, 0, identity) for p in protocols]
-        if isinstance(encoder, Missing):
+        if isinstance(encoder, MissingEncoder):
             records += [replace(base, missing=encoder.remedy) for base in bases]
             continue
         try:
@@ -103,7 +105,7 @@ class Scoring:
 MetricFunction = Callable[[Scoring, Sequence[Protocol], Sequence[Record]], list[Record]]
 
 
-def grouped(protocols: Sequence[Protocol]) -> Iterator[tuple[Protocol, ...]]:
+def grouped_for_scoring(protocols: Sequence[Protocol]) -> Iterator[tuple[Protocol, ...]]:
     """The protocols that one computation serves, in the order of their first."""
     groups: dict[tuple[Any, ...], list[Protocol]] = {}
     for p in protocols:
@@ -117,7 +119,7 @@ def grouped(protocols: Sequence[Protocol]) -> Iterator[tuple[Protocol, ...]]:
 # -------------------------------------------------------------------------------------------------------- features
 
 
-def reference(
+def reference_to_score(
     data: TaskData, domain: int, splits: Sequence[SplitName], per_class: int | None
 ) -> tuple[np.ndarray, np.ndarray]:
     """uint8 images and labels of `splits` of `domain`, the first `per_class` of each class by content hash."""
@@ -135,29 +137,33 @@ def reference(
     return images, labels[rows]
 
 
-def reference_features(scoring: Scoring, protocol: Protocol) -> tuple[np.ndarray, np.ndarray]:
+def score_reference_features(scoring: Scoring, protocol: Protocol) -> tuple[np.ndarray, np.ndarray]:
     """Features (or pixels) of the real images, (M, ...), and their labels (M,)."""
     per_class = scoring.encoders.size.reference_per_class
-    images, labels = reference(scoring.data, scoring.translations.target, protocol.reference, per_class)
+    images, labels = reference_to_score(scoring.data, scoring.translations.target, protocol.reference, per_class)
     features = images.reshape(len(images), -1) if scoring.encoder is None else scoring.encode(images)
     return features, labels
 
 
-def translated(scoring: Scoring, protocol: Protocol) -> tuple[np.ndarray, np.ndarray]:
+def score_translation_features(scoring: Scoring, protocol: Protocol) -> tuple[np.ndarray, np.ndarray]:
     """Features (or pixels) of the translations, (N, ...), and the labels of their sources (N,)."""
     translations, styles = scoring.translations, min(protocol.styles, scoring.translations.images.shape[1])
     labels = np.repeat(scoring.translations.labels, styles)
     if scoring.encoder is None:
         return translations.images[:, :styles].reshape(len(labels), -1), labels
     if protocol.unrounded:
-        features = scoring.encoders.cache.find(*unrounded_key(translations, scoring.encoder, styles, scoring.weights))
+        features = scoring.encoders.cache.find(
+            *unrounded_score_key(translations, scoring.encoder, styles, scoring.weights)
+        )
         if features is None:
             raise ValueError("the translations before rounding were not encoded: evaluate again")
         return features, labels
     return scoring.encode(translations.images[:, :styles].reshape(-1, *translations.images.shape[2:])), labels
 
 
-def unrounded_key(translations: Translations, encoder: Any, styles: int, weights: str) -> tuple[np.ndarray, str, str]:
+def unrounded_score_key(
+    translations: Translations, encoder: Any, styles: int, weights: str
+) -> tuple[np.ndarray, str, str]:
     """Arguments of `FeatureCache.find` for translations that `encoder` saw before they were rounded."""
     return translations.images, f"{encoder.identity} of {weights}", f"{encoder.name}-unrounded-{styles}"
 
@@ -239,7 +245,7 @@ def _lpips_distances(scoring: Scoring) -> tuple[np.ndarray, np.ndarray]:
         scoring.encoder,
         scoring.translations.images.shape[:2],
     )
-    groups = across_groups(sources)
+    groups = groups_scored_across(sources)
 
     def measure() -> np.ndarray:
         with progress(f"measuring ({encoder.name})", groups.size * styles, "images") as advance:
@@ -252,7 +258,7 @@ def _lpips_distances(scoring: Scoring) -> tuple[np.ndarray, np.ndarray]:
     return flat[:pairs].reshape(sources, -1), flat[pairs:].reshape(len(groups), -1)
 
 
-def across_groups(sources: int, size: int = ACROSS_GROUP) -> np.ndarray:
+def groups_scored_across(sources: int, size: int = ACROSS_GROUP) -> np.ndarray:
     """int64 (G, size): every one of `sources` in a random group; the last is filled up with those of the first.
 
     One group of all if they are fewer than `size`. The order follows from the number of sources alone, which stand in
@@ -280,8 +286,10 @@ def _classes(data: TaskData, labels: np.ndarray) -> Iterator[tuple[str, np.ndarr
 
 def _distribution(scoring: Scoring, protocols: Sequence[Protocol], bases: Sequence[Record]) -> list[Record]:
     first, how = protocols[0], DISTRIBUTIONS[protocols[0].metric]
-    fake, fake_labels = translated(scoring, first)  # first: another process may be encoding the real ones
-    real, real_labels = reference_features(scoring, first)
+    fake, fake_labels = score_translation_features(
+        scoring, first
+    )  # first: another process may be encoding the real ones
+    real, real_labels = score_reference_features(scoring, first)
     styles = len(fake) // len(scoring.translations.labels)
     records: list[Record] = []
     with pinned_blas():
@@ -289,7 +297,7 @@ def _distribution(scoring: Scoring, protocols: Sequence[Protocol], bases: Sequen
         for label, rows in _classes(scoring.data, fake_labels) if how.per_class else [(ALL, np.ones(len(fake), bool))]:
             x, y = fake[rows], real[real_classes[label]]
             if first.as_published:
-                x, y = x[published_rows(len(x), styles)], y[: published_count(len(y))]
+                x, y = x[rows_scored_as_published(len(x), styles)], y[: count_scored_as_published(len(y))]
             records += _compared(scoring, how, bases, label, x, y, independent=styles == 1)
     return records
 
@@ -317,7 +325,7 @@ def _compared(
         deviation = how.deviation(x, y) if how.deviation is not None and independent else None
     except ValueError as error:
         return [replace(base, missing=str(error)) for base in bases]
-    floor_of = floors(scoring.encoders.cache, how, y, len(x))
+    floor_of = distribution_floors(scoring.encoders.cache, how, y, len(x))
     records = []
     for base in bases:
         record = replace(base, value=values[base.metric], deviation=deviation)
@@ -331,7 +339,7 @@ def _compared(
     return records
 
 
-def published_rows(count: int, styles: int) -> np.ndarray:
+def rows_scored_as_published(count: int, styles: int) -> np.ndarray:
     """int64: which of `count` translations the paper's code uses, those of a source standing together.
 
     For each 128 sources it takes the first style of all, then the second, and so on; what does not fill a batch of 512
@@ -339,10 +347,10 @@ def published_rows(count: int, styles: int) -> np.ndarray:
     """
     by_source = np.arange(count).reshape(-1, styles)
     order = [by_source[i : i + PUBLISHED_SOURCES].T.ravel() for i in range(0, len(by_source), PUBLISHED_SOURCES)]
-    return np.concatenate(order)[: published_count(count)] if order else np.arange(0)
+    return np.concatenate(order)[: count_scored_as_published(count)] if order else np.arange(0)
 
 
-def published_count(count: int) -> int:
+def count_scored_as_published(count: int) -> int:
     """Number of images in the whole batches of 512 of `count`; all where there are fewer than one batch."""
     return count if count < PUBLISHED_BATCH else count - count % PUBLISHED_BATCH
 

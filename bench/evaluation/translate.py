@@ -140,7 +140,7 @@ def exemplar_row(identifier: str, k: int, count: int) -> int:
 # ----------------------------------------------------------------------------------------------------------- keeping
 
 
-def provenance(
+def translation_provenance(
     data: TaskData, source: int, target: int, per_class: int | None, style: str, weights: str
 ) -> dict[str, Any]:
     """JSON record of everything that determines a method's translations; `weights` is the identity of its state."""
@@ -156,19 +156,21 @@ def provenance(
     }
 
 
-def keep(cell: Cell, direction: str, style: str, translations: Translations, origin: dict[str, Any]) -> None:
-    """Store `translations` with their `provenance`, which is written last: an array without it is never trusted."""
+def keep_translations(
+    cell: Cell, direction: str, style: str, translations: Translations, origin: dict[str, Any]
+) -> None:
+    """Store `translations`, and last their `translation_provenance`: an array without it is never trusted."""
     path = cell.translations(direction, style)
     path.with_suffix(".json").unlink(missing_ok=True)
     write_array(path, translations.images)
     write_json(path.with_suffix(".json"), {**origin, "images": translations.digest})
 
 
-def kept(
+def kept_translations(
     cell: Cell, direction: str, style: str, data: TaskData, source: int, target: int, origin: dict[str, Any],
     per_class: int | None,
 ) -> Translations | None:  # fmt: skip
-    """The translations that `keep` stored, if they have the same `origin` and are undamaged; else None."""
+    """The translations that `keep_translations` stored, if they have the same `origin` and are undamaged; else None."""
     path = cell.translations(direction, style)
     try:
         record = read_json(path.with_suffix(".json"))
@@ -181,7 +183,7 @@ def kept(
     return translations if record == {**origin, "images": translations.digest} else None
 
 
-def scored(
+def scored_translations(
     path: Path, digest: str | None, data: TaskData, direction: tuple[int, int], per_class: int | None
 ) -> Translations | None:
     """The translations stored at `path`; None if they are absent or not those behind the cell's metrics.

@@ -14,10 +14,10 @@ from bench.core.terminal import show
 from bench.data.load import load_data
 from bench.data.types import TaskData
 from bench.evaluation.distributions import DISTRIBUTIONS
-from bench.evaluation.encoders import Encoders, Missing, make_encoders
-from bench.evaluation.score import PER_SOURCE, Scoring, reference_features, translated
-from bench.evaluation.translate import Translations, scored
-from bench.reporting.tables.table import number
+from bench.evaluation.encoders import Encoders, MissingEncoder, make_encoders
+from bench.evaluation.score import PER_SOURCE, Scoring, score_reference_features, score_translation_features
+from bench.evaluation.translate import Translations, scored_translations
+from bench.reporting.tables.table import table_number
 from bench.spec.presets import get_preset
 from bench.spec.protocols import Protocol
 from bench.spec.tasks import get_task
@@ -40,7 +40,7 @@ class CompareRequest(Where):
 
 
 @dataclass(frozen=True)
-class Difference:
+class MethodDifference:
     """First minus second, by one protocol in one direction."""
 
     direction: str
@@ -61,7 +61,7 @@ class Difference:
     """High end."""
 
 
-def compare(request: CompareRequest) -> int:
+def compare_methods(request: CompareRequest) -> int:
     """Print the paired differences of every protocol that both methods' stored translations can be measured by.
 
     Returns 0. Raises BenchError where a method has no scored cell, or cells with several settings.
@@ -78,7 +78,7 @@ def compare(request: CompareRequest) -> int:
             f"{request.first} has seeds {sorted(cells[0])}, {request.second} {sorted(cells[1])}: none in common",
             f"python -m bench run --task {task.name} --methods {request.first},{request.second} --seeds 0,1,2",
         )
-    differences: list[Difference] = []
+    differences: list[MethodDifference] = []
     for direction in task.directions:
         pairs = [tuple(_stored(by_seed[seed], data, direction, encoders) for by_seed in cells) for seed in seeds]
         differences += _differences(data, direction, [(a, b) for a, b in pairs], tuple(seeds), encoders)
@@ -117,7 +117,9 @@ def _stored(cell: Any, data: TaskData, direction: tuple[int, int], encoders: Enc
     name = f"{data.domains[direction[0]]}->{data.domains[direction[1]]}"
     style, score = next(iter(sorted(cell["scores"].items())))
     path = cell["folder"] / f"translations-{direction_file(name)}-{style}.npy"
-    translations = scored(path, score["images"].get(name), data, direction, encoders.size.sources_per_class)
+    translations = scored_translations(
+        path, score["images"].get(name), data, direction, encoders.size.sources_per_class
+    )
     if translations is None:
         raise BenchError(
             f"{path}: not the translations that {path.parent.name} was scored with",
@@ -129,11 +131,11 @@ def _stored(cell: Any, data: TaskData, direction: tuple[int, int], encoders: Enc
 def _differences(
     data: TaskData, direction: tuple[int, int], pairs: Sequence[tuple[Translations, Translations]],
     seeds: tuple[int, ...], encoders: Encoders,
-) -> Iterator[Difference]:  # fmt: skip
+) -> Iterator[MethodDifference]:  # fmt: skip
     name = f"{data.domains[direction[0]]}->{data.domains[direction[1]]}"
     for protocol in encoders.protocols:
         encoder = encoders.encoder(protocol.encoder, direction[1])
-        if isinstance(encoder, Missing) or not _can_be_paired(protocol):
+        if isinstance(encoder, MissingEncoder) or not _can_be_paired(protocol):
             continue
         sides = [[Scoring(data, translations, encoders, encoder, "") for translations in pair] for pair in pairs]
         with pinned_blas():
@@ -141,7 +143,7 @@ def _differences(
         first, second, value, deviation = np.mean([(a, b, d.value, d.deviation) for a, b, d in each], axis=0).tolist()
         over_seeds = seed_interval([interval.value for _, _, interval in each])
         reach = NORMAL_95 * deviation
-        yield Difference(
+        yield MethodDifference(
             name, protocol.name, seeds, first, second, value - reach, value + reach, over_seeds.low, over_seeds.high
         )
 
@@ -159,20 +161,22 @@ def _paired(protocol: Protocol, first: Scoring, second: Scoring) -> tuple[float,
         return float(a.mean()), float(b.mean()), paired_mean_difference(a, b)
     how = DISTRIBUTIONS[protocol.metric]
     assert how.paired is not None
-    x, y = translated(first, protocol)[0], translated(second, protocol)[0]
-    real = reference_features(first, protocol)[0]
+    x, y = score_translation_features(first, protocol)[0], score_translation_features(second, protocol)[0]
+    real = score_reference_features(first, protocol)[0]
     values = [how.values(features, real)[protocol.metric] for features in (x, y)]
     return values[0], values[1], how.paired(x, y, real)
 
 
-def _table(request: CompareRequest, differences: Sequence[Difference]) -> str:
+def _table(request: CompareRequest, differences: Sequence[MethodDifference]) -> str:
     from tabulate import tabulate
 
     rows = [
         [
-            d.direction, d.protocol, number(d.first), number(d.second), number(d.first - d.second),
-            f"{number(d.low)} to {number(d.high)}",
-            "" if d.seeds_low is None or d.seeds_high is None else f"{number(d.seeds_low)} to {number(d.seeds_high)}",
+            d.direction, d.protocol, table_number(d.first), table_number(d.second), table_number(d.first - d.second),
+            f"{table_number(d.low)} to {table_number(d.high)}",
+            ""
+            if d.seeds_low is None or d.seeds_high is None
+            else f"{table_number(d.seeds_low)} to {table_number(d.seeds_high)}",
             ", ".join(map(str, d.seeds)),
         ]
         for d in differences

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from bench.core.errors import BenchError
 from bench.reporting.setting import DRAWN, command
-from bench.reporting.tables.output import deliver, form_of, joined, unmeasured, wants
+from bench.reporting.tables.output import deliver_output, form_of, joined, unmeasured, wants_output
 from bench.spec.tasks import get_task
 from bench.spec.where import Where
 from bench.store.query import Setting
@@ -26,7 +26,7 @@ class TableRequest(Where):
 
     def wants(self, setting: Setting) -> bool:
         """Whether a setting may stand in the table."""
-        return wants(self, setting)
+        return wants_output(self, setting)
 
 
 def make_table(request: TableRequest) -> int:
@@ -38,7 +38,7 @@ def make_table(request: TableRequest) -> int:
         )
     form = form_of(request)
     text = _leaderboard(request, form) if request.task else _paper(request, form)
-    deliver(request, text, form, "table", request.task or f"table {request.paper} of the paper")
+    deliver_output(request, text, form, "table", request.task or f"table {request.paper} of the paper")
     return 0
 
 

@@ -11,7 +11,7 @@ from textwrap import shorten
 import torch
 
 from bench.core.device import Runtime
-from bench.core.environment import describe
+from bench.core.environment import describe_environment
 from bench.core.errors import BenchError, Interrupted
 from bench.core.files import write_atomically, write_json
 from bench.core.progress import say
@@ -23,7 +23,7 @@ from bench.runs.request import Job, Request, Session, open_session
 from bench.store.cell import Cell, read_metrics
 from bench.training.loop import TrainingFailed
 from bench.training.pretrained import weights_for
-from bench.training.several_devices import Join, Processes, leading
+from bench.training.several_devices import Join, Processes, leading_processes
 from bench.training.train import follow, train, training_domains
 from bench.training.weights import load_trained, store_weights
 from methods.base import Domains
@@ -74,11 +74,11 @@ def _train(job: Job, cell: Cell, domains: Domains, request: Request, runtime: Ru
     with torch.device("meta"):
         supervision = job.build().supervision
     cell.begin(supervision)
-    write_json(cell.environment, {**describe(runtime.device.type), "doctor": doctor_record()})
+    write_json(cell.environment, {**describe_environment(runtime.device.type), "doctor": doctor_record()})
     weights = cell.recording(weights_for(request.results, runtime))
     together: Callable[[], AbstractContextManager[Processes | None]] = nullcontext
     if request.devices > 1:
-        together = lambda: leading(follow_cell, request, request.devices, runtime.device)  # noqa: E731
+        together = lambda: leading_processes(follow_cell, request, request.devices, runtime.device)  # noqa: E731
     method, cost = train(job.build, domains, weights, job.spec, cell, runtime, together)
     for remark in cell.note(method.remarks):
         say(f"{job.spec.method} seed {job.spec.seed}: WARNING: {remark}")

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bench.core.environment import describe
+from bench.core.environment import describe_environment
 from bench.core.errors import BenchError
 from bench.core.files import read_weights, write_json
 from bench.core.progress import say
@@ -181,7 +181,7 @@ def store_as_trained(method: Translator, job: Job, cell: Cell, directions: Seque
     cell.begin(method.supervision)
     cell.limit_directions(directions)
     device = next(method.parameters()).device.type
-    write_json(cell.environment, {**describe(device), "doctor": doctor_record()})
+    write_json(cell.environment, {**describe_environment(device), "doctor": doctor_record()})
     store_weights(method, cell)
     parameters = sum(method.parameter_counts().values())
     write_json(cell.cost, asdict(Cost(0.0, {}, None, parameters, None, None, 0, 0, "", 1)))

@@ -16,7 +16,7 @@ from bench.data.load import data_kind, load_data
 from bench.data.types import TaskData
 from bench.spec.methods import layers, resolve_methods, with_clusters
 from bench.spec.presets import KindPreset, get_preset
-from bench.spec.protocols import select
+from bench.spec.protocols import select_protocols
 from bench.spec.run_spec import Budget, RunSpec, check_override_methods, config_values, parse_overrides, resolve_config
 from bench.spec.tasks import Task, get_task
 from bench.spec.where import Where
@@ -36,7 +36,7 @@ class Execution:
     launch: str = "local"
     """`local`, or `ray`: each cell is a task of a Ray cluster."""
     address: str = ""
-    """Of the cluster, see `bench.runs.ray.driver.connected`."""
+    """Of the cluster, see `bench.runs.ray.driver.connect_driver`."""
     precision: str = "auto"
     """`auto`, `float32` or `bf16`: of the methods' training, see bench/core/device.py."""
     devices: int = 1
@@ -85,7 +85,7 @@ def resolve_settings(request: Request) -> tuple[dict[str, type[Translator]], dic
     """
     task = get_task(request.task)
     preset = get_preset(request.preset, task.kind)
-    select(request.protocols)
+    select_protocols(request.protocols)
     classes, broken = resolve_methods(request.methods)
     overrides = parse_overrides(request.overrides)
     check_override_methods(overrides, list(classes))

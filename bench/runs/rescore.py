@@ -20,7 +20,7 @@ from bench.runs.published_checkpoint import load_checkpoint, read_checkpoint, st
 from bench.runs.request import Job, check_buildable, make_job
 from bench.spec.methods import layers, resolve_methods, with_clusters
 from bench.spec.presets import KindPreset, get_preset
-from bench.spec.protocols import select
+from bench.spec.protocols import select_protocols
 from bench.spec.run_spec import Budget, check_override_methods, config_from_values, parse_overrides, resolve_config
 from bench.spec.tasks import Task, get_task
 from bench.spec.where import Where
@@ -62,7 +62,7 @@ def rescore(request: RescoreRequest) -> None:
     if request.overrides and not request.weights:
         raise BenchError("--set goes with --weights", "stored cells keep the settings that they were trained with")
     preset = get_preset(request.preset, task.kind)
-    select(request.protocols)
+    select_protocols(request.protocols)
     runtime = Runtime(request.device, task.sizes[request.preset])
     data = load_data(task, request.data, task.sizes[request.preset], request.domains)
     say(data.note)

@@ -284,7 +284,7 @@ FREE = ("judge", "pixels", "categories")
 """Encoders that need no weights from elsewhere; the last is the method itself."""
 
 
-def select(wanted: Iterable[str] = ()) -> tuple[Protocol, ...]:
+def select_protocols(wanted: Iterable[str] = ()) -> tuple[Protocol, ...]:
     """Protocols that are always measured and those named in `wanted`, in the order of `PROTOCOLS`.
 
     Raises BenchError for a name that is no protocol's.

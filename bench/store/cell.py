@@ -78,7 +78,7 @@ class Cell:
         path = self.folder / "status.json"
         status: dict[str, Any] = _read(path) if path.exists() else {"state": "new"}
         if not isinstance(status.get("state"), str):
-            raise damaged(path, "no state in it")
+            raise damaged_cell(path, "no state in it")
         return status
 
     def begin(self, supervision: str = "none") -> None:
@@ -126,7 +126,7 @@ class Cell:
         yield
         earlier = _read(self.scoring).get("seconds") if self.scoring.exists() else 0.0
         if not isinstance(earlier, int | float):
-            raise damaged(self.scoring, f"its seconds are {earlier!r}")
+            raise damaged_cell(self.scoring, f"its seconds are {earlier!r}")
         write_json(self.scoring, {"seconds": round(earlier + time.monotonic() - before, 2)})
 
     @contextmanager
@@ -194,7 +194,7 @@ def read_cell(folder: Path, names: Sequence[str] | None = None) -> dict[str, Any
     for name, content in read.items():
         schema = content.get("schema", 1) if isinstance(content, dict) else 1
         if not isinstance(schema, int):
-            raise damaged(folder / name, f"its schema is {schema!r:.40}")
+            raise damaged_cell(folder / name, f"its schema is {schema!r:.40}")
         if schema > SCHEMA:
             raise BenchError(
                 f"{folder / name} is of schema {schema}, and this version reads up to {SCHEMA}",
@@ -226,10 +226,10 @@ SPEC_TYPES = {
 def _check_spec(path: Path, spec: dict[str, Any]) -> None:
     wrong = [name for name, kind in SPEC_TYPES.items() if not isinstance(spec.get(name), kind)]
     if wrong:
-        raise damaged(path, f"not of the right type, or not there: {', '.join(wrong)}")
+        raise damaged_cell(path, f"not of the right type, or not there: {', '.join(wrong)}")
     budget = spec["budget"]
     if not isinstance(budget.get("kind"), str) or not isinstance(budget.get("amount"), int):
-        raise damaged(path, "no kind and amount of a budget in it")
+        raise damaged_cell(path, "no kind and amount of a budget in it")
 
 
 def _read(path: Path) -> Any:
@@ -239,9 +239,9 @@ def _read(path: Path) -> Any:
     except FileNotFoundError:
         raise
     except (OSError, ValueError) as error:
-        raise damaged(path, str(error)) from error
+        raise damaged_cell(path, str(error)) from error
     if not isinstance(content, list if path.name in LISTS else dict):
-        raise damaged(path, f"it holds a {type(content).__name__}")
+        raise damaged_cell(path, f"it holds a {type(content).__name__}")
     return content
 
 
@@ -255,11 +255,11 @@ def read_metrics(path: Path) -> dict[str, Any]:
         and isinstance(record.get("missing", ""), str)
         for record in records
     ):
-        raise damaged(path, "no list of records in it")
+        raise damaged_cell(path, "no list of records in it")
     return stored
 
 
-def damaged(path: Path, detail: str) -> BenchError:
+def damaged_cell(path: Path, detail: str) -> BenchError:
     """The error for a file of a cell that is not what the harness writes."""
     return BenchError(f"{path} is damaged: {detail}", "restore it, or remove the cell's folder and run it again")
 

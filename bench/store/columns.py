@@ -66,7 +66,7 @@ class Records:
         return Records(self.words, {name: values[chosen] for name, values in self.cells.items()}, records)
 
 
-def joined(first: Records, second: Records) -> Records:
+def joined_columns(first: Records, second: Records) -> Records:
     """The cells of `first`, then those of `second`, whose words begin with those of `first`."""
     cells = {name: np.concatenate([values, second.cells[name]]) for name, values in first.cells.items()}
     records = {name: np.concatenate([values, second.records[name]]) for name, values in first.records.items()}
@@ -84,7 +84,7 @@ class _Words(dict[str, int]):
         return number
 
 
-class Builder:
+class ColumnsBuilder:
     """Columns of the cells that are added."""
 
     def __init__(self, words: Sequence[str] = ()) -> None:

@@ -20,16 +20,16 @@ import numpy as np
 
 from bench.core.errors import BenchError
 from bench.core.files import write_atomically
-from bench.store.cell import cell_files, damaged, read_cell
+from bench.store.cell import cell_files, damaged_cell, read_cell
 from bench.store.columns import (
     CELL_NUMBERS,
     CELL_TEXTS,
     RECORD_COUNTS,
     RECORD_NUMBERS,
     RECORD_TEXTS,
-    Builder,
+    ColumnsBuilder,
     Records,
-    joined,
+    joined_columns,
 )
 
 SOURCES = (
@@ -79,14 +79,14 @@ class _Index:
     """`_signature`; empty where it is not to be believed."""
 
 
-_NOTHING = _Index(Builder().build(), [], [])
+_NOTHING = _Index(ColumnsBuilder().build(), [], [])
 
 
 def _updated(
     known: _Index, kept: Sequence[int], base: Path, stale: Sequence[str], now: int | None
 ) -> tuple[_Index, list[str]]:
     """`known` with the cells numbered `kept` alone and those in the folders `stale`, read now; and complaints."""
-    builder = Builder(known.records.words)
+    builder = ColumnsBuilder(known.records.words)
     files, seen, complaints = [*known.files], [*known.seen], []
     for name in stale:
         folder = base / name
@@ -101,11 +101,11 @@ def _updated(
         except BenchError as error:
             complaints.append(error.what)
         except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
-            complaints.append(damaged(folder, f"{type(error).__name__}: {error}").what)
+            complaints.append(damaged_cell(folder, f"{type(error).__name__}: {error}").what)
         else:
             files.append(names)
             seen.append(signature if now is not None and newest + SETTLES < now else b"")
-    both = joined(known.records, builder.build())
+    both = joined_columns(known.records, builder.build())
     folders = both.texts("folder")
     order = sorted([*kept, *range(len(known.files), len(folders))], key=folders.__getitem__)
     records = both.take(np.array(order, dtype=np.int64))

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from bench.core.device import Runtime
-from bench.data.fetch.locate import find_weights
+from bench.data.fetch.locate import locate_weights
 from bench.spec import presets
 from bench.spec.presets import STAND_IN
 from bench.training.stand_in import stand_in_weights
@@ -30,7 +30,7 @@ def weights_for(results: Path, runtime: Runtime) -> Weights:
 
 def fetched_weights(name: str) -> Mapping[str, torch.Tensor]:
     """The state dict of a fetched network; raises LookupError with the remedy if it is absent."""
-    path = find_weights(name)
+    path = locate_weights(name)
     if path is None:
         raise LookupError(f"no weights called '{name}': bench fetch {name}")
     return torch.load(path, map_location="cpu", weights_only=True)

@@ -106,7 +106,7 @@ Follow = Callable[[Order, int, Join], None]
 
 
 @contextmanager
-def leading(follow: Follow[Order], order: Order, size: int, device: torch.device) -> Iterator[Processes]:
+def leading_processes(follow: Follow[Order], order: Order, size: int, device: torch.device) -> Iterator[Processes]:
     """Start `size` - 1 processes that each call `follow(order, rank, join)`; yields the processes once all have joined.
 
     They end with the context, whatever ends it. Raises ProcessLost if one of them ends before that.

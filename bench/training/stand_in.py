@@ -32,7 +32,7 @@ from bench.core.files import (
 from bench.core.progress import progress, say
 from bench.core.randomness import generator, seeded
 from bench.data.drawn.datasets import DRAWN_VERSION
-from bench.data.drawn.unseen_classes import OTHER_CLASSES, OTHERS_VERSION, draw_others
+from bench.data.drawn.unseen_classes import OTHER_CLASSES, OTHERS_VERSION, draw_unseen_classes
 from bench.spec.presets import StandInSettings
 from methods.parts.backbones import STAND_IN_LAYOUT, StandInVGG
 from methods.parts.layers import he_init, pooled
@@ -74,7 +74,7 @@ def _key(settings: StandInSettings) -> str:
 def _train_and_store(folder: Path, settings: StandInSettings) -> None:
     counts = (settings.train_per_class, settings.test_per_class)
     with progress("drawing other classes", sum(counts) * len(OTHER_CLASSES), "images") as advance:
-        train, test = draw_others("train", counts[0], advance), draw_others("test", counts[1], advance)
+        train, test = draw_unseen_classes("train", counts[0], advance), draw_unseen_classes("test", counts[1], advance)
     network, head = _fit(torch.from_numpy(train.images), torch.from_numpy(train.labels), settings)
     right = {f"{side} px": _examine(network, head, test.images, test.labels, side) for side in (32, 16)}
     payload = save({name: value.contiguous() for name, value in network.state_dict().items()})

@@ -17,7 +17,7 @@ from bench.core.files import read_json, write_json
 from bench.core.randomness import generator, seeded
 from bench.data.types import TaskData
 from bench.spec.run_spec import RunSpec
-from bench.store.cell import Cell, damaged
+from bench.store.cell import Cell, damaged_cell
 from bench.training.cost import Cost, Meter, count_flops
 from bench.training.loop import Loop, LossLog, TrainingFailed, load_module_state, module_state
 from bench.training.several_devices import Join, Processes
@@ -141,7 +141,7 @@ def _stored_plan(path: Path) -> TrainingPlan:
         if type(plan.steps) is not int or type(plan.threads) is not int or min(plan.steps, plan.threads) < 1:
             raise ValueError(f"{plan.steps!r} steps on {plan.threads!r} threads")
     except (OSError, ValueError, TypeError) as error:
-        raise damaged(path, str(error)) from error
+        raise damaged_cell(path, str(error)) from error
     return plan
 
 

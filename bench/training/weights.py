@@ -10,7 +10,7 @@ from safetensors.torch import save
 from bench.core.device import Runtime
 from bench.core.files import read_weights, write_atomically
 from bench.core.randomness import seeded
-from bench.store.cell import Cell, damaged
+from bench.store.cell import Cell, damaged_cell
 from methods.base import Translator
 
 
@@ -28,5 +28,5 @@ def load_trained(build: Callable[[], Translator], cell: Cell, runtime: Runtime) 
     try:
         method.load_state_dict(read_weights(cell.weights))
     except (OSError, ValueError, RuntimeError) as error:
-        raise damaged(cell.weights, shorten(str(error), 200)) from error
+        raise damaged_cell(cell.weights, shorten(str(error), 200)) from error
     return method.to(runtime.device).eval()

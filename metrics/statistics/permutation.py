@@ -76,7 +76,7 @@ DRAWS = 4000
 
 
 @dataclass(frozen=True)
-class Tested:
+class PermutationResult:
     """Results of the permutation test for each series."""
 
     p: np.ndarray
@@ -89,7 +89,7 @@ class Tested:
     """Whether those were all."""
 
 
-def permutation_test(stored: np.ndarray, new: np.ndarray) -> Tested:
+def permutation_test(stored: np.ndarray, new: np.ndarray) -> PermutationResult:
     """Whether `new` (k, J) is above `stored` (m, J) in any of J series; larger is worse, inf is a failed training.
 
     Raises ValueError for NaN, for shapes that do not go together, and without a row on each side.
@@ -117,7 +117,7 @@ def permutation_test(stored: np.ndarray, new: np.ndarray) -> Tested:
     shares = (counts + (not exact)) / total
     p, corrected = np.empty(len(order)), np.empty(len(order))
     p[order], corrected[order] = shares[0], np.maximum.accumulate(shares[1])
-    return Tested(p, corrected, total, exact)
+    return PermutationResult(p, corrected, total, exact)
 
 
 @cache

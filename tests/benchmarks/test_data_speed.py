@@ -15,8 +15,8 @@ import pytest
 from paired import take_turns
 from PIL import Image
 
-from bench.data.prepare import prepare
-from bench.data.sources.folder import FolderDomain, discover
+from bench.data.prepare import prepare_data
+from bench.data.sources.folder import FolderDomain, discover_folder
 
 SIDE = 256
 MIB = 2**20
@@ -55,7 +55,7 @@ def photographs(root: Path, per_class: int) -> Path:
 
 def sources(root: Path) -> tuple[FolderDomain, FolderDomain]:
     """Both domains, looked at anew."""
-    (first, second), classes = discover(root)
+    (first, second), classes = discover_folder(root)
     return FolderDomain(root, first, classes), FolderDomain(root, second, classes)
 
 
@@ -76,7 +76,7 @@ def test_preparing_costs_little_more_than_decoding_and_resizing(tmp_path: Path) 
                 image.convert("RGB").resize((SIDE, SIDE), Image.Resampling.LANCZOS)
 
     def whole() -> None:
-        prepare(sources(root), SIDE, tmp_path / f"cache{next(number)}", "real", "")
+        prepare_data(sources(root), SIDE, tmp_path / f"cache{next(number)}", "real", "")
 
     timings = take_turns({"decode": decode, "decode, resize": decode_and_resize, "prepare": whole}, rounds=5)
     each = {name: f"{1e3 * timings.median(name) / len(files):.2f} ms" for name in timings.seconds}

@@ -9,9 +9,9 @@ import pytest
 import tiny
 import torch
 
-from bench.checks.conform.check import CheckOutcome
-from bench.checks.conform.conform import CHECKS, SIZES, conform, count
-from bench.checks.conform.report import text
+from bench.checks.conform.check import ConformOutcome
+from bench.checks.conform.conform import CHECKS, SIZES, conform, count_checks
+from bench.checks.conform.report import conformance_text
 from bench.checks.conform.subject import ConformSubject
 from bench.checks.tiny_run import CandidateMethod
 from bench.cli.commands import main
@@ -19,7 +19,7 @@ from bench.training.train import spread_of_outputs
 from methods.registry import BUILT_IN, VARIANTS
 
 
-def wrong(outcomes: list[CheckOutcome]) -> list[str]:
+def wrong(outcomes: list[ConformOutcome]) -> list[str]:
     return [f"{o.name} at {o.size}: {o.seen} ({o.look})" for o in outcomes if o.status != "passed"]
 
 
@@ -27,7 +27,7 @@ def wrong(outcomes: list[CheckOutcome]) -> list[str]:
 def test_every_method_conforms(name: str, no_real_files: None) -> None:
     outcomes = conform(name, tiny.settings(name))
     assert not wrong(outcomes)
-    assert len(outcomes) == count(SIZES)
+    assert len(outcomes) == count_checks(SIZES)
 
 
 @pytest.mark.slow
@@ -239,11 +239,11 @@ def test_a_request_that_cannot_be_met_is_an_error(
 @pytest.mark.parametrize("width", [40, 80])
 def test_the_report_fits_the_terminal(width: int) -> None:
     outcomes = [
-        CheckOutcome("draw_follows_its_generator", 32, "passed", "a " * 60, "some words " * 9, "", "", 0.1),
-        CheckOutcome("resume", 32, "failed", "a " * 60, "b " * 60, "Class.method (file.py:3)", "type this", 0.1),
-        CheckOutcome("labels", 64, "skipped", "a " * 60, "needs resume", "", "", 0.0),
+        ConformOutcome("draw_follows_its_generator", 32, "passed", "a " * 60, "some words " * 9, "", "", 0.1),
+        ConformOutcome("resume", 32, "failed", "a " * 60, "b " * 60, "Class.method (file.py:3)", "type this", 0.1),
+        ConformOutcome("labels", 64, "skipped", "a " * 60, "needs resume", "", "", 0.0),
     ]
-    printed = text("m", outcomes, 1.0, width)
+    printed = conformance_text("m", outcomes, 1.0, width)
     assert max(map(len, printed.splitlines())) <= width
     for word in ("ok", "FAILED", "skipped", "m at 32 px", "m at 64 px", "1 of 3 checks passed"):
         assert word in printed

@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import nn
 
-from bench.checks.method_state import difference, fingerprint
+from bench.checks.method_state import state_difference, state_fingerprint
 
 
 @pytest.mark.parametrize(
@@ -34,16 +34,16 @@ def test_use_changes_the_fingerprint(make: Callable[[], Any], use: Callable[[Any
     held, fresh = make(), make()
     if isinstance(held, nn.Module):
         fresh.load_state_dict(held.state_dict())
-    before = fingerprint(held)
-    assert fingerprint(held) == before == fingerprint(fresh)
+    before = state_fingerprint(held)
+    assert state_fingerprint(held) == before == state_fingerprint(fresh)
     use(held)
-    assert fingerprint(held) != before
+    assert state_fingerprint(held) != before
 
 
 def test_tensors_of_equal_bytes_and_other_shapes_differ() -> None:
-    assert fingerprint(torch.zeros(2, 3)) != fingerprint(torch.zeros(3, 2))
-    assert fingerprint(torch.zeros(0)) != fingerprint(torch.zeros(0, 2))
-    assert len({fingerprint(value) for value in (0, 0.0, "0", False, None)}) == 5
+    assert state_fingerprint(torch.zeros(2, 3)) != state_fingerprint(torch.zeros(3, 2))
+    assert state_fingerprint(torch.zeros(0)) != state_fingerprint(torch.zeros(0, 2))
+    assert len({state_fingerprint(value) for value in (0, 0.0, "0", False, None)}) == 5
 
 
 @pytest.mark.parametrize(
@@ -59,5 +59,5 @@ def test_tensors_of_equal_bytes_and_other_shapes_differ() -> None:
     ],
 )
 def test_the_first_difference_is_told(other: object, words: str) -> None:
-    found = difference({"w": [torch.ones(2), 1], "n": 3}, other)
+    found = state_difference({"w": [torch.ones(2), 1], "n": 3}, other)
     assert re.search(words, found) if words else not found, found

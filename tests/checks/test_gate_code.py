@@ -18,10 +18,10 @@ from PIL import Image
 import bench.checks.gate.code.code_check as gate
 from bench.checks.conform.subject import global_seeds
 from bench.checks.gate.code import comparing, stored
-from bench.checks.gate.code.code_check import SHIPPED, check, record
+from bench.checks.gate.code.code_check import SHIPPED, record_code_check, run_code_check
 from bench.checks.gate.code.smallest import METHODS
 from bench.checks.gate.code.values import Value, Values
-from bench.checks.gate.verdict import Finding, Verdict, decide
+from bench.checks.gate.verdict import Finding, Verdict, decide_verdict
 from methods.base import Translator
 from methods.registry import BUILT_IN
 
@@ -33,7 +33,7 @@ SUBJECTS = [
 
 def regressed(*subjects: str) -> list[Finding]:
     """The findings against the shipped baseline, every one of which is a regression."""
-    found = check(SHIPPED, subjects)
+    found = run_code_check(SHIPPED, subjects)
     assert {finding.verdict for finding in found} == {Verdict.REGRESSED}, found
     assert {finding.subject for finding in found} == set(subjects)
     assert all(finding.reason for finding in found)
@@ -52,25 +52,25 @@ def planted(monkeypatch: pytest.MonkeyPatch, target: str, change: Callable[[Any]
 @pytest.mark.parametrize("subject", SUBJECTS)
 def test_the_shipped_baseline_passes_under_other_global_seeds(subject: str) -> None:
     with global_seeds(len(subject)):
-        found = check(SHIPPED, [subject])
+        found = run_code_check(SHIPPED, [subject])
     assert [(finding.subject, finding.verdict) for finding in found] == [(subject, Verdict.PASS)], found
 
 
 @pytest.mark.slow
 def test_a_check_of_everything_passes_twice_and_in_any_order_of_methods(monkeypatch: pytest.MonkeyPatch) -> None:
-    first = check(SHIPPED)
-    assert decide(first) == Verdict.PASS, first
+    first = run_code_check(SHIPPED)
+    assert decide_verdict(first) == Verdict.PASS, first
     assert sorted(finding.subject for finding in first) == sorted(SUBJECTS)
     monkeypatch.setattr(gate, "METHODS", dict(reversed(METHODS.items())))
     with global_seeds(7):
-        again = check(SHIPPED)
+        again = run_code_check(SHIPPED)
     assert sorted(map(repr, again)) == sorted(map(repr, first))
 
 
 @pytest.mark.slow
 def test_what_is_recorded_anew_passes_and_is_small(tmp_path: Path) -> None:
-    record(tmp_path)
-    assert decide(check(tmp_path)) == Verdict.PASS
+    record_code_check(tmp_path)
+    assert decide_verdict(run_code_check(tmp_path)) == Verdict.PASS
     assert sum(path.stat().st_size for path in tmp_path.iterdir()) < 1.3e6
     assert {path.name for path in tmp_path.iterdir()} == {path.name for path in SHIPPED.iterdir()}
 
@@ -239,7 +239,7 @@ def test_code_that_fails_is_a_regression_and_the_other_parts_go_on(monkeypatch: 
         raise ZeroDivisionError("a bug")
 
     monkeypatch.setattr("metrics.kernel.kernel_distance", broken)
-    found = {finding.subject: finding for finding in check(SHIPPED, ["metrics", "image ranges"])}
+    found = {finding.subject: finding for finding in run_code_check(SHIPPED, ["metrics", "image ranges"])}
     assert found["metrics"].verdict == Verdict.REGRESSED
     assert "ZeroDivisionError: a bug" in found["metrics"].found
     assert found["image ranges"].verdict == Verdict.PASS
@@ -255,7 +255,7 @@ def copied(tmp_path: Path) -> Path:
 
 def undecided(folder: Path, *subjects: str) -> str:
     """The reason of the only finding."""
-    (finding,) = check(folder, subjects or None)
+    (finding,) = run_code_check(folder, subjects or None)
     assert finding.verdict == Verdict.CANNOT_DECIDE
     return finding.reason
 
@@ -308,7 +308,7 @@ def test_a_subject_that_only_one_side_knows_is_no_pass(copied: Path, monkeypatch
 
 
 def compared(old: list[Value], new: list[Value]) -> list[Finding]:
-    return comparing.compare(old, new, {"torch": "1"})
+    return comparing.compare_values(old, new, {"torch": "1"})
 
 
 def test_a_value_at_its_limit_agrees_and_one_beyond_it_does_not() -> None:

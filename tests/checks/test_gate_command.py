@@ -17,9 +17,9 @@ import tiny
 import toys
 from gate_cells import NEW, RECORDED, STORED, save_baseline, stand_in_code_check, train
 
-from bench.checks.gate.baseline import load
-from bench.checks.gate.report import Report, as_json, as_junit, as_markdown
-from bench.checks.gate.rerun import _overrides, code_of
+from bench.checks.gate.baseline import load_baseline
+from bench.checks.gate.report import GateReport, gate_report_json, gate_report_junit, gate_report_markdown
+from bench.checks.gate.rerun import _overrides, rerun_code
 from bench.checks.gate.verdict import Finding, Verdict
 from bench.cli.commands import main
 from bench.core.errors import Interrupted
@@ -116,14 +116,14 @@ def test_a_crash_is_not_taken_for_a_regression(
     def broken(request: object) -> int:
         raise ZeroDivisionError("a bug of ours")
 
-    monkeypatch.setattr("bench.checks.gate.command.check", broken)
+    monkeypatch.setattr("bench.checks.gate.command.check_baseline", broken)
     assert call(monkeypatch, "check", "--baseline", "main") == 3
     assert "a bug of ours" in capsys.readouterr().err
 
     def stopped(request: object) -> int:
         raise Interrupted(15)
 
-    monkeypatch.setattr("bench.checks.gate.command.check", stopped)
+    monkeypatch.setattr("bench.checks.gate.command.check_baseline", stopped)
     assert call(monkeypatch, "check", "--baseline", "main") == 143
 
 
@@ -140,18 +140,18 @@ def test_help_imports_nothing_heavy() -> None:
 
 def test_reports_hold_what_a_reason_may_hold() -> None:
     odd = Finding("training", "a|b `x`", "<q>", Verdict.REGRESSED, "1 & 2", "\x00\n3", 'crash: "x" <y> | ]]>')
-    report = Report("main", [odd, Finding("training", "c", "d", Verdict.PASS, "", "", "")], ["a note"])
-    text = as_markdown(report)
+    report = GateReport("main", [odd, Finding("training", "c", "d", Verdict.PASS, "", "", "")], ["a note"])
+    text = gate_report_markdown(report)
     (row,) = [line for line in text.splitlines() if "crash" in line]
     assert row.count("|") - row.count("\\|") == 7
     assert text.index("crash") < text.index("| c ")
-    failure = ElementTree.fromstring(as_junit(report)).find(".//failure")
+    failure = ElementTree.fromstring(gate_report_junit(report)).find(".//failure")
     assert failure is not None
     assert failure.get("message") == 'regressed: crash: "x" <y> | ]]>'
-    assert as_json(report)["findings"][0]["found"] == "\x00\n3"
-    empty = Report("main", [])
+    assert gate_report_json(report)["findings"][0]["found"] == "\x00\n3"
+    empty = GateReport("main", [])
     assert empty.verdict is Verdict.CANNOT_DECIDE
-    assert len(ElementTree.fromstring(as_junit(empty)).findall(".//error")) == 1
+    assert len(ElementTree.fromstring(gate_report_junit(empty)).findall(".//error")) == 1
 
 
 # ------------------------------------------------------------------------------------------------------ real trainings
@@ -270,7 +270,7 @@ def trains_nothing(monkeypatch: pytest.MonkeyPatch, instead: Callable[[Sequence[
 def test_a_default_that_changed_since_is_set_back_for_the_rerun(tmp_path: Path) -> None:
     train(tmp_path, range(2), ("munit",))
     save_baseline(tmp_path)
-    baseline = load(tmp_path, "main")
+    baseline = load_baseline(tmp_path, "main")
     config = dict(baseline.methods["munit"].config)
     assert _overrides(baseline, {"munit": config}) == []
     changed = {**config, "betas": [0.1, 0.2], "batch_size": 77}
@@ -283,7 +283,7 @@ def test_the_code_of_a_method_from_outside_counts(tmp_path: Path, monkeypatch: p
     """Or else a check without --rerun would take the seeds of the method as it was before, and pass."""
     train(tmp_path, range(2), ("munit",))
     save_baseline(tmp_path)
-    baseline = load(tmp_path, "main")
+    baseline = load_baseline(tmp_path, "main")
     (ours,) = baseline.methods.values()
     theirs = replace(baseline, methods={"own_package.method:Own": ours})
     package = tmp_path / "own_package"
@@ -291,11 +291,11 @@ def test_the_code_of_a_method_from_outside_counts(tmp_path: Path, monkeypatch: p
     (package / "__init__.py").write_text("")
     (package / "method.py").write_text("rate = 1")
     monkeypatch.syspath_prepend(str(tmp_path))
-    before = code_of(theirs), code_of(baseline)
-    assert (code_of(theirs), code_of(baseline)) == before
+    before = rerun_code(theirs), rerun_code(baseline)
+    assert (rerun_code(theirs), rerun_code(baseline)) == before
     (package / "method.py").write_text("rate = 2")
-    assert code_of(theirs) != before[0]
-    assert code_of(baseline) == before[1]
+    assert rerun_code(theirs) != before[0]
+    assert rerun_code(baseline) == before[1]
 
 
 def test_a_rerun_of_a_folder_that_is_not_named_fails_before_the_code_check(

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from scipy.stats import fisher_exact, mannwhitneyu, norm, rankdata
 
 from bench.checks.gate.family import Series
-from bench.checks.gate.training import decide
-from bench.checks.gate.trainings import Measure
+from bench.checks.gate.training import decide_training
+from bench.checks.gate.trainings import TrainingMeasure
 from bench.checks.gate.verdict import Verdict
 from metrics.statistics import permutation as statistics
 from metrics.statistics.permutation import (
@@ -285,7 +285,10 @@ def seeds(rng: np.random.Generator, shape: tuple[int, ...], kind: str, together:
 def family_of(stored: np.ndarray) -> list[Series]:
     """The columns of `stored` as six methods' distances."""
     methods = [f"method {i}" for i, size in enumerate(SIZES) for _ in range(size)]
-    return [Series(method, Measure(f"direction {j}", "fid-judge-v1"), stored[:, j]) for j, method in enumerate(methods)]
+    return [
+        Series(method, TrainingMeasure(f"direction {j}", "fid-judge-v1"), stored[:, j])
+        for j, method in enumerate(methods)
+    ]
 
 
 def check(stored: np.ndarray, found: np.ndarray) -> np.ndarray:
@@ -294,7 +297,7 @@ def check(stored: np.ndarray, found: np.ndarray) -> np.ndarray:
     early = found[: statistics.FIRST]
     doubtful = {of.method for j, of in enumerate(family) if of.in_doubt(early[:, j])}
     values = {j: (found if of.method in doubtful else early)[:, j] for j, of in enumerate(family)}
-    verdicts = decide(family, values)
+    verdicts = decide_training(family, values)
     return np.array([verdicts[j].verdict is Verdict.REGRESSED for j in range(SERIES)])
 
 

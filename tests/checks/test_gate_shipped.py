@@ -15,22 +15,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench.checks.gate.baseline import JUDGES, Baseline, folder_of, load
+from bench.checks.gate.baseline import JUDGES, Baseline, baseline_folder, load_baseline
 from bench.checks.gate.family import (
     ABOVE_CHANCE,
     ACCURACY,
     DISTANCE,
-    Plan,
+    FamilyPlan,
     Series,
     above_chance,
-    family_of,
-    plan,
-    series_of,
+    family_of_baseline,
+    plan_family,
+    series_of_family,
 )
-from bench.checks.gate.rerun import as_stored
+from bench.checks.gate.rerun import rerun_requests
 from bench.checks.gate.save import list_baselines
-from bench.checks.gate.training import decide
-from bench.checks.gate.trainings import Measure
+from bench.checks.gate.training import decide_training
+from bench.checks.gate.trainings import TrainingMeasure
 from bench.checks.gate.verdict import Verdict
 from metrics.statistics import permutation as statistics
 
@@ -42,7 +42,7 @@ NOWHERE = Path("no-such-results")
 
 @pytest.fixture(scope="module")
 def baseline() -> Baseline:
-    return load(NOWHERE, "embedded")
+    return load_baseline(NOWHERE, "embedded")
 
 
 # ------------------------------------------------------------------------------------------------------- what it holds
@@ -62,18 +62,18 @@ def test_it_holds_twenty_seeds_of_all_six_methods(baseline: Baseline) -> None:
 
 
 def test_every_method_is_watched_in_both_directions(baseline: Baseline) -> None:
-    family = [(of.method, of.measure) for of in family_of(baseline)]
+    family = [(of.method, of.measure) for of in family_of_baseline(baseline)]
     for name in METHODS:
         for direction in DIRECTIONS:
             assert (name, (direction, DISTANCE)) in family
-            accuracy = Measure(direction, ACCURACY)
-            watched = above_chance(baseline, series_of(baseline, name, accuracy)) >= ABOVE_CHANCE
+            accuracy = TrainingMeasure(direction, ACCURACY)
+            watched = above_chance(baseline, series_of_family(baseline, name, accuracy)) >= ABOVE_CHANCE
             assert ((name, accuracy) in family) == watched
-    assert plan(baseline).warnings == ()
+    assert plan_family(baseline).warnings == ()
 
 
 def test_its_judges_are_those_of_its_scores(baseline: Baseline) -> None:
-    folder = folder_of(NOWHERE, "embedded") / JUDGES
+    folder = baseline_folder(NOWHERE, "embedded") / JUDGES
     stored = [json.loads(path.read_text())["identity"] for path in folder.glob("*/judge.json")]
     used = {made.encoder for of in baseline.methods.values() for at, made in of.made.items() if at.protocol == ACCURACY}
     assert len(stored) == len(used) == 2
@@ -83,7 +83,7 @@ def test_its_judges_are_those_of_its_scores(baseline: Baseline) -> None:
 
 def test_this_code_can_still_train_it(baseline: Baseline, tmp_path: Path) -> None:
     """Or a rerun cannot decide: whoever changes the data, a preset or a setting so stores a new baseline."""
-    requests, obstacle = as_stored(baseline, tmp_path, {name: [20] for name in METHODS})
+    requests, obstacle = rerun_requests(baseline, tmp_path, {name: [20] for name in METHODS})
     assert obstacle == ""
     assert {name: of.budget for of in requests for name in of.methods} == {
         name: of.budget for name, of in baseline.methods.items()
@@ -91,7 +91,7 @@ def test_this_code_can_still_train_it(baseline: Baseline, tmp_path: Path) -> Non
 
 
 def test_nothing_in_it_names_a_place() -> None:
-    text = (folder_of(NOWHERE, "embedded") / "baseline.json").read_text() + FRESH.read_text()
+    text = (baseline_folder(NOWHERE, "embedded") / "baseline.json").read_text() + FRESH.read_text()
     for word in ("/tmp", "/work", "/home", "/root", "http"):
         assert word not in text
 
@@ -107,7 +107,7 @@ class Pool:
     """Independent trainings, of which checks are made."""
 
     family: Sequence[Series]
-    default: Plan
+    default: FamilyPlan
     stored: Mapping[str, np.ndarray]
     """Method -> (20, its series) as shipped."""
     fresh: Mapping[str, np.ndarray]
@@ -138,7 +138,7 @@ class Pool:
             family = [replace(of, stored=stored[:, own.index(i)]) if i in own else of for i, of in enumerate(family)]
             doubtful = any(family[i].in_doubt(first[:, column]) for column, i in enumerate(own))
             found |= {i: (new if doubtful else first)[:, column] for column, i in enumerate(own)}
-        return {i: of.verdict for i, of in decide(family, found).items() if of.verdict is not Verdict.PASS}
+        return {i: of.verdict for i, of in decide_training(family, found).items() if of.verdict is not Verdict.PASS}
 
     def alarms(self, draw: Callable[[np.random.Generator], Sides], checks: int) -> tuple[int, int]:
         """Of checks of unchanged code those that call something regressed or implausibly better, and the undecided."""
@@ -155,7 +155,7 @@ class Pool:
 
 @pytest.fixture(scope="module")
 def pool(baseline: Baseline) -> Pool:
-    family, later = family_of(baseline), json.loads(FRESH.read_text())
+    family, later = family_of_baseline(baseline), json.loads(FRESH.read_text())
     stored, fresh = {}, {}
     for name in METHODS:
         assert not set(map(int, later[name])) & set(baseline.seeds)
@@ -166,8 +166,8 @@ def pool(baseline: Baseline) -> Pool:
             for kept in later[name].values()
         ]
         fresh[name] = np.array(rows)
-        assert len(rows) >= plan(baseline).first
-    return Pool(family, plan(baseline), stored, fresh)
+        assert len(rows) >= plan_family(baseline).first
+    return Pool(family, plan_family(baseline), stored, fresh)
 
 
 def watched(pool: Pool) -> list[int]:

@@ -12,18 +12,18 @@ import pytest
 from gate_cells import METHODS, NEW, RECORDED, STORED, save_baseline, stand_in_code_check, store_judge, train, values
 from stored_cells import JUDGE, fid, judged, store
 
-from bench.checks.gate.baseline import Baseline, baselines, folder_of, load
-from bench.checks.gate.family import family_of, plan
+from bench.checks.gate.baseline import Baseline, baseline_folder, find_baselines, load_baseline
+from bench.checks.gate.family import family_of_baseline, plan_family
 from bench.checks.gate.save import list_baselines
-from bench.checks.gate.training import compare, in_doubt
-from bench.checks.gate.trainings import Measure
-from bench.checks.gate.verdict import Finding, Verdict, decide
+from bench.checks.gate.training import compare_trainings, trainings_in_doubt
+from bench.checks.gate.trainings import TrainingMeasure
+from bench.checks.gate.verdict import Finding, Verdict, decide_verdict
 from bench.core.errors import BenchError
 from bench.spec import protocols as protocol
 from bench.spec.run_spec import Budget
 from metrics.statistics.permutation import MINIMUM
 
-ACCURACY = Measure("sketch->real", "accuracy-judge-v1")
+ACCURACY = TrainingMeasure("sketch->real", "accuracy-judge-v1")
 
 
 @pytest.fixture(autouse=True)
@@ -52,11 +52,11 @@ def root(kept: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def baseline(root: Path) -> Baseline:
-    return load(root, "main")
+    return load_baseline(root, "main")
 
 
 def verdicts(baseline: Baseline, root: Path, **options: object) -> dict[str, Finding]:
-    findings = compare(baseline, root, **options).findings  # type: ignore[arg-type]
+    findings = compare_trainings(baseline, root, **options).findings  # type: ignore[arg-type]
     return {f"{of.subject.split()[0]} {of.quantity.split('-')[0]}": of for of in findings}
 
 
@@ -64,7 +64,7 @@ def verdicts(baseline: Baseline, root: Path, **options: object) -> dict[str, Fin
 
 
 def test_a_baseline_keeps_raw_values_and_all_that_they_depend_on(root: Path, baseline: Baseline) -> None:
-    folder = folder_of(root, "main")
+    folder = baseline_folder(root, "main")
     assert (folder / "code" / RECORDED).exists()
     assert (folder / "judges" / "real-0123456789ab" / "weights.safetensors").read_bytes() == b"weights"
     assert baseline.seeds == tuple(range(STORED))
@@ -78,16 +78,16 @@ def test_a_baseline_keeps_raw_values_and_all_that_they_depend_on(root: Path, bas
             assert of.values[ACCURACY] == values(method, seed)[0]["value"]  # not a digit is lost
             assert len(of.identity) == 12
     assert baseline.protocols["fid-judge-v1"]["formula"].startswith("|m1-m2|²")
-    assert ("main", folder) in baselines(root)
+    assert ("main", folder) in find_baselines(root)
     assert "main  sketch2real, quick, 2 methods x 12 seeds" in list_baselines(root)
 
 
 def test_accuracy_is_watched_only_where_there_is_something_to_lose(baseline: Baseline) -> None:
-    family = [(of.method, of.measure.protocol) for of in family_of(baseline)]
+    family = [(of.method, of.measure.protocol) for of in family_of_baseline(baseline)]
     assert family == [
         ("cyclegan", "accuracy-judge-v1"), ("cyclegan", "fid-judge-v1"), ("munit", "fid-judge-v1"),
     ]  # fmt: skip
-    of = plan(baseline)
+    of = plan_family(baseline)
     assert (of.first, set(of.new)) == (3, set(METHODS))
     assert all(count >= 6 for count in of.new.values())
 
@@ -96,8 +96,8 @@ def test_a_shipped_baseline_is_found_after_the_results_folders(root: Path, monke
     other, shipped = root / "other", root / "shipped"
     shutil.copytree(root / "baselines", shipped)
     monkeypatch.setattr("bench.checks.gate.baseline._places", lambda of: (of / "baselines", shipped))
-    assert folder_of(other, "main") == shipped / "main"
-    assert folder_of(root, "main") == root / "baselines" / "main"
+    assert baseline_folder(other, "main") == shipped / "main"
+    assert baseline_folder(root, "main") == root / "baselines" / "main"
 
 
 def test_what_cannot_be_a_baseline_is_refused_and_leaves_nothing(tmp_path: Path) -> None:
@@ -132,19 +132,19 @@ def test_a_damaged_baseline_is_named(root: Path) -> None:
     del stored["trainings"][3]
     path.write_text(json.dumps(stored))
     with pytest.raises(BenchError, match="does not have the trainings of every seed"):
-        load(root, "main")
+        load_baseline(root, "main")
     path.write_text(json.dumps({"schema": 99}))
     with pytest.raises(BenchError, match="schema 99"):
-        load(root, "main")
+        load_baseline(root, "main")
     with pytest.raises(BenchError, match="did you mean 'main'"):
-        load(root, "mian")
+        load_baseline(root, "mian")
 
 
 def test_each_method_has_its_own_length(tmp_path: Path) -> None:
     train(tmp_path, range(STORED), ("munit",))
     train(tmp_path, range(STORED), ("cyclegan",), budget=images(7))
     save_baseline(tmp_path)
-    baseline = load(tmp_path, "main")
+    baseline = load_baseline(tmp_path, "main")
     assert {name: of.budget for name, of in baseline.methods.items()} == {
         "cyclegan": "images=7",
         "munit": "images=3500",
@@ -155,7 +155,7 @@ def test_each_method_has_its_own_length(tmp_path: Path) -> None:
     assert found["cyclegan fid"].verdict is Verdict.CANNOT_DECIDE
     assert "budget images=3500 (the baseline: images=7)" in found["cyclegan fid"].reason
     train(tmp_path, NEW, ("cyclegan",), budget=images(7))
-    assert decide(compare(baseline, tmp_path).findings) is Verdict.PASS
+    assert decide_verdict(compare_trainings(baseline, tmp_path).findings) is Verdict.PASS
 
 
 # ----------------------------------------------------------------------------------------------------------- verdicts
@@ -192,7 +192,7 @@ def test_a_rise_of_a_distance_is_found_and_a_fall_is_implausible(root: Path, bas
 
 
 def test_a_change_below_the_minimum_effect_passes_and_says_so(root: Path, baseline: Baseline) -> None:
-    series = family_of(baseline)[0]
+    series = family_of_baseline(baseline)[0]
     assert series.minimum == MINIMUM * series.scatter
     best = min(of.values[ACCURACY] for of in baseline.of("cyclegan").values())
     middle = -float(np.median(series.stored))
@@ -209,7 +209,7 @@ def test_without_any_scatter_a_point_is_still_no_regression_and_two_are(tmp_path
     for seed in range(STORED):
         store(tmp_path, "cyclegan", [judged(100.0), fid(2.0)], seed=seed)
     save_baseline(tmp_path)
-    baseline = load(tmp_path, "main")
+    baseline = load_baseline(tmp_path, "main")
     for first, accuracy, expected in (
         (20, 100.0, Verdict.PASS),
         (30, 99.2, Verdict.PASS),
@@ -226,18 +226,18 @@ def test_few_seeds_pass_where_they_look_well_and_are_in_doubt_where_not(root: Pa
     """Methods have their own numbers of seeds, and what is said of one does not follow from the other's."""
     good = range(30, 34)
     train(root, good)
-    assert in_doubt(baseline, root, good[:3]) == []
+    assert trainings_in_doubt(baseline, root, good[:3]) == []
     found = verdicts(baseline, root, seeds={"cyclegan": good, "munit": good[:3]})
     assert found["munit fid"].verdict is Verdict.PASS
     assert "(3 seeds)" in found["munit fid"].found
     assert "a rise of 2.22 is found in 9 of 10 checks" in found["munit fid"].reason  # as the other 3 would be trained
     train(root, NEW, ("cyclegan",), accuracy=-2.5)
     train(root, NEW, ("munit",))
-    assert in_doubt(baseline, root, NEW[:3]) == ["cyclegan"]
+    assert trainings_in_doubt(baseline, root, NEW[:3]) == ["cyclegan"]
     train(root, range(40, 43), distance=-3.0)
-    assert in_doubt(baseline, root, range(40, 43)) == list(METHODS)  # far better is looked at, too
-    comparison = compare(baseline, root, {"cyclegan": NEW[:3], "munit": NEW})
-    assert decide(comparison.findings) is Verdict.PASS
+    assert trainings_in_doubt(baseline, root, range(40, 43)) == list(METHODS)  # far better is looked at, too
+    comparison = compare_trainings(baseline, root, {"cyclegan": NEW[:3], "munit": NEW})
+    assert decide_verdict(comparison.findings) is Verdict.PASS
     assert comparison.notes[0].endswith("new seeds: 12, 13, 14 (cyclegan); 12, 13, 14, 15 (munit)")
     assert "cyclegan looks worse or far better after 3 seeds: more is found with 6" in comparison.notes
 
@@ -246,8 +246,8 @@ def test_a_failure_among_the_first_seeds_calls_for_more_of_them(root: Path, base
     train(root, range(30, 33), ("munit",))
     train(root, range(30, 32), ("cyclegan",))
     store(root, "cyclegan", [], seed=32, failed="loss is not finite")
-    assert in_doubt(baseline, root, range(30, 33)) == ["cyclegan"]
-    assert in_doubt(baseline, root, range(30, 34)) == []  # what is not there is no reason to train more
+    assert trainings_in_doubt(baseline, root, range(30, 33)) == ["cyclegan"]
+    assert trainings_in_doubt(baseline, root, range(30, 34)) == []  # what is not there is no reason to train more
 
 
 # ------------------------------------------------------------------------------------------------------ cannot decide
@@ -261,8 +261,8 @@ def test_too_few_seeds_decide_nothing_and_the_number_needed_is_told(root: Path, 
 
 
 def test_nothing_new_is_no_pass(root: Path, baseline: Baseline) -> None:
-    found = compare(baseline, root).findings
-    assert decide(found) is Verdict.CANNOT_DECIDE
+    found = compare_trainings(baseline, root).findings
+    assert decide_verdict(found) is Verdict.CANNOT_DECIDE
     assert all("no new training" in of.reason for of in found)
 
 
@@ -290,10 +290,10 @@ def test_another_setting_is_no_pass_and_is_named(
 def test_a_new_setting_of_a_method_does_not_end_its_baseline(root: Path, baseline: Baseline) -> None:
     train(root, NEW, ("munit",))
     train(root, NEW, ("cyclegan",), changed={"added_since": 1})
-    assert decide(compare(baseline, root).findings) is Verdict.PASS
+    assert decide_verdict(compare_trainings(baseline, root).findings) is Verdict.PASS
     store(root, "cyclegan", values("cyclegan", 12), seed=12, changed={"added_since": 2})
     with pytest.raises(BenchError, match="two trainings of cyclegan with seed 12"):
-        compare(baseline, root)
+        compare_trainings(baseline, root)
 
 
 def test_another_judge_or_number_of_images_or_definition_is_no_pass(
@@ -326,7 +326,7 @@ def test_a_missing_seed_of_one_method_leaves_the_others_compared(root: Path, bas
 
 def test_the_baselines_own_seeds_are_no_new_ones(root: Path, baseline: Baseline) -> None:
     with pytest.raises(BenchError, match="seed 3 is the baseline's own"):
-        compare(baseline, root, [3, 12])
+        compare_trainings(baseline, root, [3, 12])
 
 
 # ---------------------------------------------------------------------------------------------------- failed trainings
@@ -357,7 +357,7 @@ def test_failures_that_the_baseline_knows_are_not_held_against_the_code(tmp_path
             store(tmp_path, "munit", [] if failed else values("munit", seed), seed=seed, failed=failed)
         if first == 0:
             save_baseline(tmp_path)
-    (of,) = compare(load(tmp_path, "main"), tmp_path).findings
+    (of,) = compare_trainings(load_baseline(tmp_path, "main"), tmp_path).findings
     assert of.verdict is Verdict.PASS
     assert "(6 seeds, 6 failed)" in of.stored
     assert "diverged" in of.reason
@@ -368,7 +368,7 @@ def test_one_more_failure_than_in_twelve_is_chance_and_many_more_are_not(tmp_pat
         failed = "diverged" if seed == 5 else ""
         store(tmp_path, "munit", [] if failed else values("munit", seed), seed=seed, failed=failed)
     save_baseline(tmp_path)
-    baseline = load(tmp_path, "main")
+    baseline = load_baseline(tmp_path, "main")
     for first, failures, expected in (
         (20, 1, Verdict.PASS),
         (30, 3, Verdict.CANNOT_DECIDE),
@@ -377,6 +377,6 @@ def test_one_more_failure_than_in_twelve_is_chance_and_many_more_are_not(tmp_pat
         for seed in range(first, first + 6):
             failed = "diverged" if seed < first + failures else ""
             store(tmp_path, "munit", [] if failed else values("munit", 5), seed=seed, failed=failed)
-        (of,) = compare(baseline, tmp_path, range(first, first + 6)).findings
+        (of,) = compare_trainings(baseline, tmp_path, range(first, first + 6)).findings
         assert of.verdict is expected, (failures, of.reason)
         assert f"seed {first}: diverged" in of.reason

@@ -23,7 +23,7 @@ from bench.cli.options import seed_list
 from bench.core.environment import PACKAGES
 from bench.core.errors import BenchError, Interrupted
 from bench.core.terminal import fitted
-from bench.reporting.tables.render import render
+from bench.reporting.tables.render import render_tables
 from bench.spec.tasks import TASKS
 
 ESCAPE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
@@ -255,7 +255,7 @@ def test_no_color_is_heeded() -> None:
 
 
 def test_a_wide_table_becomes_rows_on_a_narrow_terminal() -> None:
-    table = render(LEADERBOARD, "markdown")
+    table = render_tables(LEADERBOARD, "markdown")
     narrow = fitted(table, 40)
     lines = narrow.split("\n")
     assert all(len(line) <= 40 or "`" in line or len(line.split()) == 1 for line in lines)
@@ -267,7 +267,7 @@ def test_a_wide_table_becomes_rows_on_a_narrow_terminal() -> None:
 
 
 def test_text_that_fits_and_text_for_a_pipe_stay_as_they_are() -> None:
-    table = render(LEADERBOARD, "markdown")
+    table = render_tables(LEADERBOARD, "markdown")
     assert fitted(table, 10_000) == table
     printed = "from bench.core.terminal import show\nshow('| a | b |\\n|---|---|\\n| ' + 'x ' * 60 + '| 1 |')"
     environment = {**os.environ, "COLUMNS": "40"}

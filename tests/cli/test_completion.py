@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from bench.cli import completion
-from bench.cli.completion import joined, one
+from bench.cli.completion import complete_joined, complete_one
 from bench.cli.listing import LISTINGS
 from bench.runs.sweep.file import find_sweep
 from bench.spec.methods import target_of
 from bench.spec.presets import get_preset
-from bench.spec.protocols import select
+from bench.spec.protocols import select_protocols
 from bench.spec.tasks import get_task
 from methods.registry import load
 
@@ -18,8 +18,8 @@ def test_every_name_that_is_offered_is_taken() -> None:
         assert get_task(task).name == task
     for preset in completion.presets():
         assert get_preset(preset, "pictures").methods
-    on_request, always = list(completion.protocols()), {protocol.name for protocol in select()}
-    assert {protocol.name for protocol in select(on_request)} == always | set(on_request)
+    on_request, always = list(completion.protocols()), {protocol.name for protocol in select_protocols()}
+    assert {protocol.name for protocol in select_protocols(on_request)} == always | set(on_request)
     assert always.isdisjoint(on_request)
     for sweep in completion.sweeps():
         assert find_sweep(sweep).is_file()
@@ -30,9 +30,9 @@ def test_every_name_that_is_offered_is_taken() -> None:
 
 
 def test_the_last_of_several_names_is_completed() -> None:
-    assert one(completion.presets)("qu") == ["quick"]
-    assert one(completion.presets)("x") == []
-    names = joined(lambda: ["munit", "munit_a", "drit"])
+    assert complete_one(completion.presets)("qu") == ["quick"]
+    assert complete_one(completion.presets)("x") == []
+    names = complete_joined(lambda: ["munit", "munit_a", "drit"])
     assert names("mu") == ["munit", "munit_a"]
     assert names("drit,mu") == ["drit,munit", "drit,munit_a"]
     assert names("munit,drit,") == ["munit,drit,munit_a"]  # what stands there already is not offered again

@@ -78,9 +78,9 @@ def test_too_few_or_no_images_of_a_class(tmp_path: Path) -> None:
         source.count()
     none = {name: content for name, content in few.items() if "tiger" not in name}
     path = write_archive(tmp_path / "sketch.zip", none)
-    form = locate.select(["domainnet/sketch"])[0].forms[0]
+    form = locate.select_entries(["domainnet/sketch"])[0].forms[0]
     with pytest.raises(BenchError, match="nothing in sketch/tiger"):
-        locate.check(form, path)
+        locate.check_file(form, path)
 
 
 def test_damaged_member_and_archive(tmp_path: Path) -> None:

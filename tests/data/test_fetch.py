@@ -26,9 +26,9 @@ import pytest
 from bench.core.errors import BenchError
 from bench.data.fetch import fetch as fetch_module
 from bench.data.fetch import locate
-from bench.data.fetch.fetch import fetch, listing, missing
-from bench.data.fetch.manifest import DOMAINNET_CLASSES, Form, ManifestEntry
-from bench.data.fetch.unpack import extract
+from bench.data.fetch.fetch import fetch, list_fetchable, list_missing
+from bench.data.fetch.manifest import DOMAINNET_CLASSES, ManifestEntry, ManifestForm
+from bench.data.fetch.unpack import unpack_archive
 
 CONTENT = np.random.default_rng(0).bytes(3 << 20)
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -108,8 +108,8 @@ def manifest(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     return install
 
 
-def toy(*urls: str, form: Form | None = None) -> ManifestEntry:
-    chosen = form or Form(PATH, size=len(CONTENT), sha256=SHA256)
+def toy(*urls: str, form: ManifestForm | None = None) -> ManifestEntry:
+    chosen = form or ManifestForm(PATH, size=len(CONTENT), sha256=SHA256)
     return ManifestEntry(name="toy/toy", group="toy", licence="none", forms=(chosen,), urls=urls)
 
 
@@ -125,14 +125,14 @@ def test_full_download(server: Server, cache: Path, manifest: Callable[..., None
     manifest(toy(f"{server.address}/toy.bin"))
     server.offered["/toy.bin"] = CONTENT
     lines: list[str] = []
-    assert [row.name for row in missing()] == ["toy/toy"]
+    assert [row.name for row in list_missing()] == ["toy/toy"]
     (result,) = fetch(["toy"], show=lines.append)
     assert (result.action, result.check, result.path) == ("downloaded", "verified", cache / PATH)
     assert result.path.read_bytes() == CONTENT
     assert left_in(cache) == [PATH]
     assert "checksum verified" in lines[0]
-    assert missing() == []
-    assert listing()[0].path == result.path
+    assert list_missing() == []
+    assert list_fetchable()[0].path == result.path
     (again,) = fetch(["toy/toy"], show=lines.append)
     assert again.action == "present"
     assert len(server.asked) == 1
@@ -211,7 +211,7 @@ def test_a_copy_that_fails_leaves_nothing(
 
 
 def test_wrong_checksum_leaves_nothing(server: Server, cache: Path, manifest: Callable[..., None]) -> None:
-    manifest(toy(f"{server.address}/toy.bin", form=Form(PATH, sha256=SHA256)))
+    manifest(toy(f"{server.address}/toy.bin", form=ManifestForm(PATH, sha256=SHA256)))
     server.offered["/toy.bin"] = b"<html>we have moved</html>"
     got = hashlib.sha256(server.offered["/toy.bin"]).hexdigest()
     with pytest.raises(BenchError, match=f"toy.bin is damaged .*expected {SHA256}, got {got}") as caught:
@@ -243,8 +243,10 @@ def test_no_network(cache: Path, manifest: Callable[..., None], server: Server) 
 
 
 def test_the_others_are_fetched_when_one_fails(server: Server, cache: Path, manifest: Callable[..., None]) -> None:
-    bad = ManifestEntry("toy/bad", "toy", "none", (Form("datasets/toy/bad.bin"),), (f"{server.address}/bad.bin",))
-    worse = ManifestEntry("toy/worse", "toy", "none", (Form("datasets/toy/worse.bin"),), how="ask the author")
+    bad = ManifestEntry(
+        "toy/bad", "toy", "none", (ManifestForm("datasets/toy/bad.bin"),), (f"{server.address}/bad.bin",)
+    )
+    worse = ManifestEntry("toy/worse", "toy", "none", (ManifestForm("datasets/toy/worse.bin"),), how="ask the author")
     manifest(bad, worse, toy(f"{server.address}/toy.bin"))
     server.offered["/toy.bin"] = CONTENT
     with pytest.raises(BenchError, match=r"(?s)toy/bad .*404.*toy/worse cannot be downloaded") as caught:
@@ -254,7 +256,7 @@ def test_the_others_are_fetched_when_one_fails(server: Server, cache: Path, mani
 
 
 def test_unpublished_checksum_is_recorded(server: Server, cache: Path, manifest: Callable[..., None]) -> None:
-    form = Form("datasets/domainnet/sketch.zip", holds=tuple(f"sketch/{name}" for name in DOMAINNET_CLASSES))
+    form = ManifestForm("datasets/domainnet/sketch.zip", holds=tuple(f"sketch/{name}" for name in DOMAINNET_CLASSES))
     manifest(toy(f"{server.address}/sketch.zip", form=form))
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
@@ -308,8 +310,8 @@ def test_full_disk(server: Server, cache: Path, manifest: Callable[..., None], m
 
 
 def test_from_folder(cache: Path, manifest: Callable[..., None], tmp_path: Path) -> None:
-    packed = Form("datasets/toy/toy.gz", size=len(CONTENT), sha256=SHA256, unpacked=True)
-    plain = Form("datasets/toy/toy", size=len(CONTENT), sha256=SHA256)
+    packed = ManifestForm("datasets/toy/toy.gz", size=len(CONTENT), sha256=SHA256, unpacked=True)
+    plain = ManifestForm("datasets/toy/toy", size=len(CONTENT), sha256=SHA256)
     manifest(ManifestEntry("toy/toy", "toy", "none", (packed, plain), ("http://127.0.0.1:9/toy.gz",)))
     source = tmp_path / "stick" / "some" / "where"
     source.mkdir(parents=True)
@@ -385,7 +387,7 @@ def tar_member(name: str, kind: bytes = tarfile.REGTYPE, link: str = "") -> tarf
 def test_unsafe_tar_member_is_refused(tmp_path: Path, member: tarfile.TarInfo) -> None:
     archive = tar(tmp_path / "x.tar.gz", tar_member("good"), member)
     with pytest.raises(BenchError, match=re.escape(f"'{member.name}'")) as caught:
-        extract(archive, tmp_path / "deep" / "target")
+        unpack_archive(archive, tmp_path / "deep" / "target")
     assert "nothing was written" in caught.value.remedy
     assert left_in(tmp_path) == ["x.tar.gz"]
 
@@ -396,7 +398,7 @@ def test_tar_member_of_negative_size_is_refused(tmp_path: Path) -> None:
     member.pax_headers = {"size": "-1536"}
     archive = tar(tmp_path / "x.tar", tar_member("good"), member, mode="w")
     with pytest.raises(BenchError, match=r"x\.tar.*'back' \(a negative size\)"):
-        extract(archive, tmp_path / "target")
+        unpack_archive(archive, tmp_path / "target")
     assert left_in(tmp_path) == ["x.tar"]
 
 
@@ -406,7 +408,7 @@ def test_unsafe_zip_member_is_refused(tmp_path: Path, name: str) -> None:
         archive.writestr("good", b"abc")
         archive.writestr(name, b"abc")
     with pytest.raises(BenchError, match=re.escape(f"'{name}'")):
-        extract(tmp_path / "x.zip", tmp_path / "target")
+        unpack_archive(tmp_path / "x.zip", tmp_path / "target")
     assert left_in(tmp_path) == ["x.zip"]
 
 
@@ -416,7 +418,7 @@ def test_zip_symlink_is_refused(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "x.zip", "w") as archive:
         archive.writestr(info, "/etc")
     with pytest.raises(BenchError, match=r"'link' .*link or device"):
-        extract(tmp_path / "x.zip", tmp_path / "target")
+        unpack_archive(tmp_path / "x.zip", tmp_path / "target")
     assert not (tmp_path / "target").exists()
 
 
@@ -428,12 +430,12 @@ def test_good_tar(tmp_path: Path, kind: str) -> None:
         tar_member("./a/b"),
         tar_member("c/d"),
     )
-    extract(tar(tmp_path / "x", *members, mode=kind), tmp_path / "target")
+    unpack_archive(tar(tmp_path / "x", *members, mode=kind), tmp_path / "target")
     assert left_in(tmp_path / "target") == ["a/b", "c/d"]
     assert (tmp_path / "target/a/b").read_bytes() == bytes(3)
     assert os.stat(tmp_path / "target").st_mode & 0o777 == 0o755
     with pytest.raises(BenchError, match="already there"):
-        extract(tmp_path / "x", tmp_path / "target")
+        unpack_archive(tmp_path / "x", tmp_path / "target")
 
 
 def test_damaged_archives_leave_nothing(tmp_path: Path) -> None:
@@ -444,14 +446,14 @@ def test_damaged_archives_leave_nothing(tmp_path: Path) -> None:
     content[100_000] ^= 1
     path.write_bytes(content)
     with pytest.raises(BenchError, match=r"x\.zip is damaged"):
-        extract(path, tmp_path / "target")
+        unpack_archive(path, tmp_path / "target")
     whole = tar(tmp_path / "x.tar.gz", tar_member("a"), tar_member("b")).read_bytes()
     (tmp_path / "x.tar.gz").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(BenchError, match=r"x\.tar\.gz is damaged"):
-        extract(tmp_path / "x.tar.gz", tmp_path / "target")
+        unpack_archive(tmp_path / "x.tar.gz", tmp_path / "target")
     (tmp_path / "x.txt").write_text("text")
     with pytest.raises(BenchError, match="neither a zip nor a tar"):
-        extract(tmp_path / "x.txt", tmp_path / "target")
+        unpack_archive(tmp_path / "x.txt", tmp_path / "target")
     assert left_in(tmp_path) == ["x.tar.gz", "x.txt", "x.zip"]
 
 

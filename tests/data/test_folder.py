@@ -14,8 +14,8 @@ from real_files import real_file
 
 from bench.core.errors import BenchError
 from bench.data.load import load_data
-from bench.data.prepare import prepare
-from bench.data.sources.folder import FolderDomain, decode_rgb, discover
+from bench.data.prepare import prepare_data
+from bench.data.sources.folder import FolderDomain, decode_rgb, discover_folder
 from bench.spec.tasks import get_task
 
 
@@ -47,39 +47,39 @@ def test_two_domains_and_their_classes(tmp_path: Path) -> None:
     tree(tmp_path)
     (tmp_path / "README.txt").write_text("a plain file beside the domains")
     (tmp_path / "photo" / "list.csv").write_text("a plain file beside the classes")
-    assert discover(tmp_path) == (("photo", "sketch"), ("cat", "hat"))
-    assert discover(tmp_path, domains=("sketch", "photo"))[0] == ("sketch", "photo")
-    assert discover(tmp_path, known_domains=("sketch", "photo"))[0] == ("sketch", "photo")
+    assert discover_folder(tmp_path) == (("photo", "sketch"), ("cat", "hat"))
+    assert discover_folder(tmp_path, domains=("sketch", "photo"))[0] == ("sketch", "photo")
+    assert discover_folder(tmp_path, known_domains=("sketch", "photo"))[0] == ("sketch", "photo")
 
 
 def test_not_a_folder_and_one_domain_only(tmp_path: Path) -> None:
     with pytest.raises(BenchError, match="nowhere is not a folder"):
-        discover(tmp_path / "nowhere")
+        discover_folder(tmp_path / "nowhere")
     with pytest.raises(BenchError, match="no domains"):
-        discover(tmp_path)
+        discover_folder(tmp_path)
     with pytest.raises(BenchError, match="only the domain 'photo'"):
-        discover(tree(tmp_path, ("photo",)))
+        discover_folder(tree(tmp_path, ("photo",)))
 
 
 def test_more_than_two_domains_need_a_choice(tmp_path: Path) -> None:
     tree(tmp_path, ("art", "photo", "sketch"))
     with pytest.raises(BenchError, match="3 domains: art, photo, sketch") as caught:
-        discover(tmp_path)
+        discover_folder(tmp_path)
     assert "--domains art,photo" in caught.value.remedy
-    assert discover(tmp_path, domains=("sketch", "art"))[0] == ("sketch", "art")
-    assert discover(tmp_path, known_domains=("sketch", "photo"))[0] == ("sketch", "photo")
+    assert discover_folder(tmp_path, domains=("sketch", "art"))[0] == ("sketch", "art")
+    assert discover_folder(tmp_path, known_domains=("sketch", "photo"))[0] == ("sketch", "photo")
     with pytest.raises(BenchError, match="no domain 'sketsch'") as caught:
-        discover(tmp_path, domains=("sketsch", "art"))
+        discover_folder(tmp_path, domains=("sketsch", "art"))
     assert "'sketch'" in caught.value.remedy
     with pytest.raises(BenchError, match="two different domains"):
-        discover(tmp_path, domains=("art", "art"))
+        discover_folder(tmp_path, domains=("art", "art"))
 
 
 def test_class_in_one_domain_only(tmp_path: Path) -> None:
     tree(tmp_path)
     (tmp_path / "photo" / "mouse").mkdir()
     with pytest.raises(BenchError, match=r"class 'mouse' is in .*photo but not in .*sketch"):
-        discover(tmp_path)
+        discover_folder(tmp_path)
 
 
 def test_all_faults_of_a_folder_are_named_at_once(tmp_path: Path) -> None:
@@ -107,7 +107,7 @@ def test_all_damaged_images_of_a_domain_are_named_at_once(tmp_path: Path) -> Non
         (tmp_path / "photo" / "cat" / f"{k}.png").write_bytes(b"damaged")
     sources = FolderDomain(tmp_path, "photo", ("cat", "hat")), FolderDomain(tmp_path, "sketch", ("cat", "hat"))
     with pytest.raises(BenchError) as caught:
-        prepare(sources, 32, tmp_path / "prepared", "folder", "")
+        prepare_data(sources, 32, tmp_path / "prepared", "folder", "")
     assert caught.value.what.count("cannot be decoded") == 25
     assert not list((tmp_path / "prepared").rglob("*.npy"))
     printed = str(caught.value).splitlines()
@@ -118,7 +118,7 @@ def test_domain_without_classes(tmp_path: Path) -> None:
     tree(tmp_path, ("photo",))
     (tmp_path / "sketch").mkdir()
     with pytest.raises(BenchError, match="sketch has no class folders"):
-        discover(tmp_path)
+        discover_folder(tmp_path)
 
 
 def test_empty_and_too_small_class(tmp_path: Path) -> None:
@@ -144,7 +144,7 @@ def test_system_files_are_ignored_others_refused(tmp_path: Path) -> None:
         (cat / name).write_bytes(b"junk")
     for folder in (tmp_path / "__MACOSX" / "photo", tmp_path / ".git", tmp_path / "photo" / ".cache", cat / "__MACOSX"):
         folder.mkdir(parents=True)
-    pair, classes = discover(tmp_path)
+    pair, classes = discover_folder(tmp_path)
     assert FolderDomain(tmp_path, pair[0], classes).count() == 12
     (cat / "moving.gif").write_bytes(b"GIF89a")
     with pytest.raises(BenchError, match=r"moving\.gif is not an image of a known type"):
@@ -281,7 +281,7 @@ def test_exif_orientation() -> None:
 
 def test_real_pacs() -> None:
     root = real_file("datasets/pacs")
-    pair, classes = discover(root, known_domains=("sketch", "photo"))
+    pair, classes = discover_folder(root, known_domains=("sketch", "photo"))
     assert (pair, classes) == (("sketch", "photo"), ("dog", "elephant", "giraffe", "guitar", "horse"))
     sketch, photo = (FolderDomain(root, domain, classes) for domain in pair)
     assert (sketch.count(), photo.count()) == (3689, 958)

@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bench.core.environment import cores, threads_asked
+from bench.core.environment import available_cores, threads_asked
 from bench.core.errors import BenchError
-from bench.data.prepare import in_order, prepare
-from bench.data.sources.folder import FolderDomain, decode_rgb, discover
+from bench.data.prepare import in_order, prepare_data
+from bench.data.sources.folder import FolderDomain, decode_rgb, discover_folder
 
 
 @pytest.mark.parametrize("threads", [1, 2, 5])
@@ -70,7 +70,7 @@ def test_the_number_of_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     for no_number in ("0", "", "two", "-1"):
         monkeypatch.setenv("OMP_NUM_THREADS", no_number)
         assert threads_asked() is None
-    assert 1 <= cores() <= (os.cpu_count() or 1)
+    assert 1 <= available_cores() <= (os.cpu_count() or 1)
 
 
 def photographs(root: Path, per_class: int = 12) -> tuple[FolderDomain, FolderDomain]:
@@ -82,7 +82,7 @@ def photographs(root: Path, per_class: int = 12) -> tuple[FolderDomain, FolderDo
             for k in range(per_class):
                 pixels = rng.integers(0, 256, (40 + k, 90 - k, 3), dtype=np.uint8)
                 Image.fromarray(pixels).save(root / domain / name / f"{k}.jpg")
-    domains, classes = discover(root)
+    domains, classes = discover_folder(root)
     return FolderDomain(root, domains[0], classes), FolderDomain(root, domains[1], classes)
 
 
@@ -91,7 +91,7 @@ def test_the_prepared_bytes_do_not_depend_on_it(tmp_path: Path, monkeypatch: pyt
     stored = []
     for threads in ("1", "2", "7"):
         monkeypatch.setenv("OMP_NUM_THREADS", threads)
-        version = prepare(sources, 32, tmp_path / threads, "real", "").version
+        version = prepare_data(sources, 32, tmp_path / threads, "real", "").version
         folder = tmp_path / threads / "prepared" / version
         stored.append({p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in sorted(folder.iterdir())})
     assert set(stored[0]) == {"domain0.npy", "domain0.npz", "domain1.npy", "domain1.npz", "prepared.json"}
@@ -105,7 +105,7 @@ def test_the_first_damaged_image_is_named_whatever_ends_first(tmp_path: Path, mo
     for name in (names[5], names[6]):
         Path(name).write_bytes(Path(name).read_bytes()[:300])
     with pytest.raises(BenchError) as caught:
-        prepare(photographs_again(tmp_path / "images"), 32, tmp_path / "cache", "real", "")
+        prepare_data(photographs_again(tmp_path / "images"), 32, tmp_path / "cache", "real", "")
     # Other bytes, another order: the first in the source's new order.
     order = [item.name for item in photographs_again(tmp_path / "images")[0].items()]
     assert str(caught.value).startswith(min(names[5:7], key=order.index))
@@ -114,7 +114,7 @@ def test_the_first_damaged_image_is_named_whatever_ends_first(tmp_path: Path, mo
 
 def photographs_again(root: Path) -> tuple[FolderDomain, FolderDomain]:
     """The same folders, looked at anew."""
-    domains, classes = discover(root)
+    domains, classes = discover_folder(root)
     return FolderDomain(root, domains[0], classes), FolderDomain(root, domains[1], classes)
 
 

@@ -13,7 +13,7 @@ from real_files import real_file
 
 from bench.core.errors import BenchError
 from bench.data.fetch import locate
-from bench.data.fetch.manifest import ENTRIES, TASK_GROUPS, Form
+from bench.data.fetch.manifest import ENTRIES, TASK_GROUPS, ManifestForm
 from bench.spec.tasks import TASKS
 
 
@@ -52,11 +52,11 @@ def test_manifest_is_consistent() -> None:
 def test_search_order_and_default_cache(roots: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
     assert locate.search_paths() == roots
     put(roots[2], "weights/some")
-    assert locate.find("weights/some") == roots[2] / "weights/some"
+    assert locate.locate_file("weights/some") == roots[2] / "weights/some"
     put(roots[1], "weights/some")
-    assert locate.find("weights/some") == roots[1] / "weights/some"
+    assert locate.locate_file("weights/some") == roots[1] / "weights/some"
     put(roots[0], "weights/some")
-    assert locate.find("weights/some") == roots[0] / "weights/some"
+    assert locate.locate_file("weights/some") == roots[0] / "weights/some"
     monkeypatch.delenv("UDT_BENCH_FILES")
     monkeypatch.delenv("UDT_BENCH_CACHE")
     assert locate.search_paths() == [locate.cache_folder()]
@@ -65,18 +65,18 @@ def test_search_order_and_default_cache(roots: list[Path], monkeypatch: pytest.M
 
 @pytest.mark.parametrize("name", ["weights-inception-2015-12-05-6726825d.pth", "weights-inception-2015-12-05-nofc.pth"])
 def test_weights_under_any_accepted_name(roots: list[Path], name: str) -> None:
-    assert locate.find_weights("inception") is None
+    assert locate.locate_weights("inception") is None
     path = put(roots[1], f"weights/{name}")
-    assert locate.find_weights("inception") == path
+    assert locate.locate_weights("inception") == path
 
 
 def test_weights_without_a_published_checksum(roots: list[Path]) -> None:
     with pytest.raises(BenchError, match=r"missing: weights/dinov2_vitl14_pretrain\.pth") as caught:
-        locate.require("dinov2")
+        locate.locate_required("dinov2")
     assert "udt-bench fetch dinov2" in caught.value.remedy
     path = put(roots[0], "weights/dinov2_vitl14_pretrain.pth")
-    assert locate.find_weights("dinov2") == path
-    assert locate.check(locate.select(["dinov2"])[0].forms[0], path) == "unverified"
+    assert locate.locate_weights("dinov2") == path
+    assert locate.check_file(locate.select_entries(["dinov2"])[0].forms[0], path) == "unverified"
 
 
 def test_missing_files_of_a_task_and_remedy(roots: list[Path]) -> None:
@@ -85,24 +85,24 @@ def test_missing_files_of_a_task_and_remedy(roots: list[Path]) -> None:
     assert len(missing) == 5
     assert "datasets/svhn/test_32x32.mat" in missing
     with pytest.raises(BenchError, match=r"test_32x32\.mat") as caught:
-        locate.require("svhn", verify=False)
+        locate.locate_required("svhn", verify=False)
     assert "udt-bench fetch svhn" in caught.value.remedy
     put(roots[1], "datasets/svhn/test_32x32.mat")
     assert locate.missing_files("svhn") == []
-    assert set(locate.require("svhn", verify=False)) == {"svhn/train", "svhn/test"}
+    assert set(locate.locate_required("svhn", verify=False)) == {"svhn/train", "svhn/test"}
 
 
 def test_usps_is_complete_with_the_one_matlab_file(roots: list[Path]) -> None:
     path = put(roots[0], "datasets/usps/usps_all.mat")
     assert locate.missing_files("usps") == []
-    assert locate.require("usps") == {"usps/train": path, "usps/test": path}
+    assert locate.locate_required("usps") == {"usps/train": path, "usps/test": path}
 
 
 def test_pacs_needs_both_domains(roots: list[Path]) -> None:
     (roots[0] / "datasets/pacs/sketch").mkdir(parents=True)
     assert locate.missing_files("pacs") == ["datasets/pacs"]
     with pytest.raises(BenchError, match="missing: datasets/pacs"):
-        locate.require("pacs")
+        locate.locate_required("pacs")
     (roots[0] / "datasets/pacs/photo").mkdir()
     assert locate.missing_files("pacs") == []
 
@@ -111,36 +111,36 @@ def test_require_refuses_a_damaged_file(roots: list[Path]) -> None:
     for part in ("train", "test"):
         put(roots[0], f"datasets/svhn/{part}_32x32.mat", b"not the real thing")
     with pytest.raises(BenchError, match=r"train_32x32\.mat is damaged.*182040794, got 18"):
-        locate.require("svhn")
+        locate.locate_required("svhn")
 
 
 def test_unknown_name_lists_the_nearest() -> None:
     with pytest.raises(BenchError, match="mnits") as caught:
-        locate.select(["mnits"])
+        locate.select_entries(["mnits"])
     assert "'mnist'" in caught.value.remedy
 
 
 def test_gz_is_judged_by_its_content(tmp_path: Path) -> None:
     content = b"digits" * 100
-    form = Form("x.gz", size=len(content), sha256=hashlib.sha256(content).hexdigest(), unpacked=True)
+    form = ManifestForm("x.gz", size=len(content), sha256=hashlib.sha256(content).hexdigest(), unpacked=True)
     for level in (1, 9):  # two compressions, one content
         path = put(tmp_path, f"{level}.gz", gzip.compress(content, level))
-        assert locate.check(form, path) == "verified"
+        assert locate.check_file(form, path) == "verified"
     with pytest.raises(BenchError, match=r"short\.gz is damaged"):
-        locate.check(form, put(tmp_path, "short.gz", gzip.compress(content)[:-12]))
+        locate.check_file(form, put(tmp_path, "short.gz", gzip.compress(content)[:-12]))
     with pytest.raises(BenchError, match=r"unpacked sha256: expected .* got"):
-        locate.check(form, put(tmp_path, "other.gz", gzip.compress(b"digitz" * 100)))
+        locate.check_file(form, put(tmp_path, "other.gz", gzip.compress(b"digitz" * 100)))
 
 
 def test_prefix_and_md5_are_checked(tmp_path: Path) -> None:
     path = put(tmp_path, "weights.pth", b"weights")
     sha256, md5 = hashlib.sha256(b"weights").hexdigest(), hashlib.md5(b"weights").hexdigest()
-    assert locate.check(Form("w", sha256_prefix=sha256[:8]), path) == "verified"
-    assert locate.check(Form("w", md5=md5), path) == "verified"
+    assert locate.check_file(ManifestForm("w", sha256_prefix=sha256[:8]), path) == "verified"
+    assert locate.check_file(ManifestForm("w", md5=md5), path) == "verified"
     with pytest.raises(BenchError, match=f"start of the sha256: expected 00000000, got {sha256[:8]}"):
-        locate.check(Form("w", sha256_prefix="00000000"), path)
+        locate.check_file(ManifestForm("w", sha256_prefix="00000000"), path)
     with pytest.raises(BenchError, match="md5: expected"):
-        locate.check(Form("w", md5="0" * 32), path)
+        locate.check_file(ManifestForm("w", md5="0" * 32), path)
 
 
 def test_recorded_digest_recognises_a_change(tmp_path: Path) -> None:
@@ -159,8 +159,8 @@ def test_real_files_are_verified(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     real_file("datasets/mnist/train-images-idx3-ubyte.gz")
     real_file("datasets/usps/usps_all.mat")
     monkeypatch.setenv("UDT_BENCH_CACHE", str(tmp_path))
-    assert len(locate.require("mnist2usps")) == 6
+    assert len(locate.locate_required("mnist2usps")) == 6
     for name in ("inception", "alexnet", "efficientnet"):
-        entry = locate.select([f"weights/{name}"])[0]
-        place = locate.find_entry(entry)
-        assert place is None or locate.check(*place) == "verified"
+        entry = locate.select_entries([f"weights/{name}"])[0]
+        place = locate.locate_entry(entry)
+        assert place is None or locate.check_file(*place) == "verified"

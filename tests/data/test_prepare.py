@@ -21,8 +21,8 @@ from real_files import real_file
 
 from bench.core.errors import BenchError
 from bench.data.fetch import locate
-from bench.data.prepare import PREPARATION, data_version, prepare, resized
-from bench.data.sources.folder import FolderDomain, discover
+from bench.data.prepare import PREPARATION, data_version, prepare_data, resized
+from bench.data.sources.folder import FolderDomain, discover_folder
 from bench.data.types import Item
 
 
@@ -69,7 +69,7 @@ def leftovers(cache: Path) -> list[str]:
 
 def test_content_order_and_ids(tmp_path: Path) -> None:
     sources = pair()
-    data = prepare(sources, 12, tmp_path, "real", "as found")
+    data = prepare_data(sources, 12, tmp_path, "real", "as found")
     assert (data.kind, data.note, data.size) == ("real", "as found", 12)
     assert (data.domains, data.classes) == (("left", "right"), ("a", "b", "c"))
     for index, source in enumerate(sources):
@@ -88,7 +88,7 @@ def test_content_order_and_ids(tmp_path: Path) -> None:
 
 
 def test_order_does_not_betray_the_class(tmp_path: Path) -> None:
-    data = prepare(pair(per_class=100), 4, tmp_path, "real", "")
+    data = prepare_data(pair(per_class=100), 4, tmp_path, "real", "")
     labels = data.splits[0, "train"].labels
     changes = np.count_nonzero(np.diff(labels))
     # 299 neighbours of 3 equal classes in random order differ with p = 2/3: 199 +- 8; in source order 2 of them would
@@ -96,7 +96,7 @@ def test_order_does_not_betray_the_class(tmp_path: Path) -> None:
 
 
 def test_arrays_are_mapped_and_read_only(tmp_path: Path) -> None:
-    part = prepare(pair(), 12, tmp_path, "real", "").splits[0, "train"]
+    part = prepare_data(pair(), 12, tmp_path, "real", "").splits[0, "train"]
     assert isinstance(part.images, np.memmap)
     with pytest.raises(ValueError, match="read-only"):
         part.images[0] = 0
@@ -106,9 +106,9 @@ def test_arrays_are_mapped_and_read_only(tmp_path: Path) -> None:
 
 def test_second_call_decodes_nothing(tmp_path: Path) -> None:
     sources = pair()
-    first = prepare(sources, 8, tmp_path, "real", "")
+    first = prepare_data(sources, 8, tmp_path, "real", "")
     before = [source.decoded for source in sources]
-    second = prepare(sources, 8, tmp_path, "real", "")
+    second = prepare_data(sources, 8, tmp_path, "real", "")
     assert [source.decoded for source in sources] == before == [21, 21]
     assert first.version == second.version
     assert all((first.splits[key].images == second.splits[key].images).all() for key in first.splits)
@@ -159,13 +159,13 @@ def test_aspect_ratio_is_not_kept() -> None:
 def test_a_broken_image_leaves_nothing(tmp_path: Path) -> None:
     sources = Toy("left", 1), Toy("right", 2, broken=9)
     with pytest.raises(BenchError, match=r"right/9\.png"):
-        prepare(sources, 8, tmp_path, "real", "")
+        prepare_data(sources, 8, tmp_path, "real", "")
     assert leftovers(tmp_path) == []
 
 
 def test_differing_classes_and_class_without_test_images(tmp_path: Path) -> None:
     with pytest.raises(BenchError, match="left has the classes a, b, c; right has a, b"):
-        prepare((Toy("left", 1), Toy("right", 2, classes=("a", "b"))), 8, tmp_path, "real", "")
+        prepare_data((Toy("left", 1), Toy("right", 2, classes=("a", "b"))), 8, tmp_path, "real", "")
 
     class Lacking(Toy):
         def count(self) -> int:
@@ -178,7 +178,7 @@ def test_differing_classes_and_class_without_test_images(tmp_path: Path) -> None
         return Toy(source.domain, source.seed).items()
 
     with pytest.raises(BenchError, match="right: class 'b' has no test images"):
-        prepare((Toy("left", 1), Lacking("right", 2)), 8, tmp_path, "real", "")
+        prepare_data((Toy("left", 1), Lacking("right", 2)), 8, tmp_path, "real", "")
     assert leftovers(tmp_path) == []
 
 
@@ -186,17 +186,17 @@ def test_full_disk_is_noticed_before_decoding(tmp_path: Path, monkeypatch: pytes
     sources = pair()
     monkeypatch.setattr(locate.shutil, "disk_usage", lambda folder: shutil._ntuple_diskusage(10**9, 10**9, 1000))
     with pytest.raises(BenchError, match="MB are free"):
-        prepare(sources, 8, tmp_path, "real", "")
+        prepare_data(sources, 8, tmp_path, "real", "")
     assert sources[0].decoded == 0
     assert leftovers(tmp_path) == []
 
 
 def test_damaged_store_is_named(tmp_path: Path) -> None:
-    data = prepare(pair(), 8, tmp_path, "real", "")
+    data = prepare_data(pair(), 8, tmp_path, "real", "")
     path = tmp_path / "prepared" / data.version / "domain1.npy"
     path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(BenchError, match=rf"{data.version} are damaged") as caught:
-        prepare(pair(), 8, tmp_path, "real", "")
+        prepare_data(pair(), 8, tmp_path, "real", "")
     assert "remove that folder" in caught.value.remedy
 
 
@@ -208,10 +208,10 @@ def test_duplicates_are_kept_and_counted(tmp_path: Path) -> None:
             items[5] = Item(items[4].image, 0, "train", "and another one")
             yield from items
 
-    data = prepare((Leaky("left", 3), Toy("right", 1)), 8, tmp_path, "real", "as found")
+    data = prepare_data((Leaky("left", 3), Toy("right", 1)), 8, tmp_path, "real", "as found")
     assert len(data.splits[0, "train"]) == 15
     assert data.note == ("as found; left: 1 test images are equal to training images; 19 images are in both domains")
-    assert prepare((Leaky("left", 3), Toy("right", 1)), 8, tmp_path, "real", "").note.startswith("left: 1 test")
+    assert prepare_data((Leaky("left", 3), Toy("right", 1)), 8, tmp_path, "real", "").note.startswith("left: 1 test")
 
 
 def test_progress_sees_every_image(tmp_path: Path) -> None:
@@ -222,7 +222,7 @@ def test_progress_sees_every_image(tmp_path: Path) -> None:
             seen.append((label, done, total))
             yield item
 
-    prepare(pair(), 8, tmp_path, "real", "", progress)
+    prepare_data(pair(), 8, tmp_path, "real", "", progress)
     assert seen[20] == ("preparing left", 21, 21)
     assert seen[-1] == ("preparing right", 21, 21)
     assert len(seen) == 42
@@ -230,7 +230,7 @@ def test_progress_sees_every_image(tmp_path: Path) -> None:
 
 def run_prepare(cache: Path, delay: float, results: Any) -> None:
     sources = pair(delay=delay)
-    data = prepare(sources, 8, cache, "real", "")
+    data = prepare_data(sources, 8, cache, "real", "")
     results.put((sources[0].decoded, data.splits[0, "train"].ids))
 
 
@@ -248,7 +248,7 @@ def test_killed_preparation_is_not_taken_as_whole(tmp_path: Path) -> None:
     os.kill(process.pid, signal.SIGKILL)
     process.join()
     assert leftovers(tmp_path) == [f".{version}.part"]
-    data = prepare(pair(), 8, tmp_path, "real", "")
+    data = prepare_data(pair(), 8, tmp_path, "real", "")
     assert leftovers(tmp_path) == [version]
     assert len(data.splits[0, "train"]) == 15
 
@@ -270,7 +270,7 @@ def test_two_processes_at_once(tmp_path: Path) -> None:
 def measure_memory(cache: Path, results: Any) -> None:
     sources = pair(side=256, per_class=98)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    prepare(sources, 256, cache, "real", "")
+    prepare_data(sources, 256, cache, "real", "")
     results.put(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 
 
@@ -287,9 +287,9 @@ def test_memory_does_not_grow_with_the_images(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_real_pacs_at_32(tmp_path: Path) -> None:
     root = real_file("datasets/pacs")
-    domains, classes = discover(root, known_domains=("sketch", "photo"))
+    domains, classes = discover_folder(root, known_domains=("sketch", "photo"))
     sources = FolderDomain(root, domains[0], classes), FolderDomain(root, domains[1], classes)
-    data = prepare(sources, 32, tmp_path, "real", "")
+    data = prepare_data(sources, 32, tmp_path, "real", "")
     assert np.bincount(data.splits[0, "test"].labels).tolist() == [154, 148, 151, 122, 163]
     assert np.bincount(data.splits[1, "train"].labels).tolist() == [151, 162, 146, 149, 159]
     assert data.note == ""

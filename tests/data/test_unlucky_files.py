@@ -20,10 +20,10 @@ from bench.core.device import Runtime
 from bench.core.errors import BenchError
 from bench.core.files import exclusive, remove_leftovers, write_atomically, write_json
 from bench.data.fetch import locate
-from bench.data.fetch.manifest import Form
-from bench.data.fetch.unpack import extract
+from bench.data.fetch.manifest import ManifestForm
+from bench.data.fetch.unpack import unpack_archive
 from bench.data.sources.digits import Svhn, read_mat
-from bench.data.sources.folder import read_file
+from bench.data.sources.folder import read_image_file
 from bench.evaluation.feature_cache import FeatureCache
 from bench.evaluation.judge import get_judge
 from bench.store import checkpoints
@@ -109,7 +109,7 @@ def test_a_log_that_cannot_be_written_says_so(tmp_path: Path) -> None:
 
 def test_images_and_folders_that_the_system_refuses(tmp_path: Path) -> None:
     with pytest.raises(BenchError, match=r"gone\.png cannot be read: No such file"):
-        read_file(tmp_path / "gone.png")
+        read_image_file(tmp_path / "gone.png")
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(BenchError, match=r"cannot write to .*\n  set UDT_BENCH_CACHE to another folder"):
         locate.make_folder(tmp_path / "file" / "datasets")
@@ -126,13 +126,13 @@ def test_a_record_of_a_digest_that_is_none(tmp_path: Path) -> None:
 
 def test_a_folder_and_an_archive_that_lack_a_part(tmp_path: Path) -> None:
     (tmp_path / "pacs" / "photo").mkdir(parents=True)
-    form = Form("pacs", folder=True, holds=("photo", "sketch"))
+    form = ManifestForm("pacs", folder=True, holds=("photo", "sketch"))
     with pytest.raises(BenchError, match="the folder 'sketch' is missing"):
-        locate.check(form, tmp_path / "pacs")
+        locate.check_file(form, tmp_path / "pacs")
     with zipfile.ZipFile(tmp_path / "some.zip", "w") as archive:
         archive.writestr("top/photo/dog/1.jpg", b"x")
     with pytest.raises(BenchError, match="no folder in it holds photo, sketch"):
-        extract(tmp_path / "some.zip", tmp_path / "unpacked", ("photo", "sketch"))
+        unpack_archive(tmp_path / "some.zip", tmp_path / "unpacked", ("photo", "sketch"))
     assert not (tmp_path / "unpacked").exists()
 
 

@@ -12,7 +12,7 @@ from bench.data.drawn.datasets import _item_seed
 from bench.data.drawn.letters import LETTERS, SKELETONS
 from bench.data.drawn.objects import OBJECTS
 from bench.data.drawn.pictures import DETAIL
-from bench.data.drawn.unseen_classes import OTHER_CLASSES, PALETTES, PLACES, draw_other, draw_others
+from bench.data.drawn.unseen_classes import OTHER_CLASSES, PALETTES, PLACES, draw_unseen_class, draw_unseen_classes
 from bench.data.types import SPLITS
 from bench.spec.tasks import TASKS
 
@@ -29,25 +29,25 @@ def test_no_class_is_a_tasks() -> None:
 
 
 def test_an_item_does_not_depend_on_what_is_drawn_with_it() -> None:
-    among = draw_others("train", 2)
-    again = draw_others("train", 1)
+    among = draw_unseen_classes("train", 2)
+    again = draw_unseen_classes("train", 1)
     assert among.labels.tolist() == [label for label in range(22) for _ in range(2)]
     assert among.images.shape == (44, 3, 32, 32)
     assert among.images.dtype == np.uint8
     assert np.array_equal(again.images, among.images[::2])
-    alone = draw_other(ONE_OBJECT, 1, "train", 1)
+    alone = draw_unseen_class(ONE_OBJECT, 1, "train", 1)
     assert np.array_equal(alone.transpose(2, 0, 1), among.images[2 * ONE_OBJECT + 1])
 
 
 def test_no_item_is_in_both_splits_or_twice() -> None:
-    items = [image for split in SPLITS for image in draw_others(split, 4).images]
+    items = [image for split in SPLITS for image in draw_unseen_classes(split, 4).images]
     assert len({hashlib.sha256(image.tobytes()).digest() for image in items}) == len(items) == 2 * 4 * 22
 
 
 @pytest.mark.parametrize("label", [ONE_LETTER, ONE_OBJECT])
 def test_one_style_is_grey_and_the_other_coloured(label: int) -> None:
     grey, coloured = (
-        [np.ptp(draw_other(label, style, "train", index).astype(int), axis=2) for index in range(12)]
+        [np.ptp(draw_unseen_class(label, style, "train", index).astype(int), axis=2) for index in range(12)]
         for style in (0, 1)
     )
     assert np.max(grey) <= 12
@@ -66,14 +66,14 @@ def test_every_item_has_a_seed_of_its_own(monkeypatch: pytest.MonkeyPatch) -> No
     for label in range(22):
         for split in SPLITS:
             for style, index in ((0, 0), (0, 1), (1, 0), (1, 1)):
-                draw_other(label, style, split, index)
+                draw_unseen_class(label, style, split, index)
     assert len(set(seeds)) == len(seeds) == 22 * 2 * 4
     assert not set(seeds) & {_item_seed("real", "bird", split, index) for split in SPLITS for index in range(50)}
 
 
 def test_hand_written_letters_are_white_on_black() -> None:
     for label in range(len(LETTERS)):
-        pixels = draw_other(label, 0, "test", 0)
+        pixels = draw_unseen_class(label, 0, "test", 0)
         assert pixels[[0, 0, -1, -1], [0, -1, 0, -1]].max() < 40
         assert pixels.max() > 150
         assert 0.04 < (pixels > 128).mean() < 0.45
@@ -101,5 +101,5 @@ def test_every_part_of_an_object_has_its_colour_and_a_place(name: str) -> None:
 
 def test_every_item_is_told_of() -> None:
     told: list[int] = []
-    draw_others("test", 1, told.append)
+    draw_unseen_classes("test", 1, told.append)
     assert sum(told) == 22

@@ -24,7 +24,7 @@ from torch.nn import functional as F
 
 from bench.cli.commands import main
 from bench.evaluation.self_test import doctor
-from bench.evaluation.self_test.case import Case, CaseResult, Refused, check
+from bench.evaluation.self_test.case import Case, CaseRefused, CaseResult, run_case
 from metrics import accuracy, frechet, kernel, manifold, ndb
 from metrics.encoders import judge, lpips_alexnet
 from metrics.statistics import intervals
@@ -249,15 +249,15 @@ def test_a_broken_library_hides_no_other_check(monkeypatch: pytest.MonkeyPatch) 
         (lambda: None, 0, False),
         (lambda: "a", "a", True),
         (lambda: "1", 1, False),
-        (lambda: 1, Refused("width"), False),
-        (lambda: int("width"), Refused("width"), True),
-        (lambda: int("width"), Refused("NaN"), False),
-        (lambda: [][0], Refused("range"), False),
-        (lambda: np.linalg.svd(np.array([[np.nan]])), Refused("NaN"), False),  # its LinAlgError is a ValueError
+        (lambda: 1, CaseRefused("width"), False),
+        (lambda: int("width"), CaseRefused("width"), True),
+        (lambda: int("width"), CaseRefused("NaN"), False),
+        (lambda: [][0], CaseRefused("range"), False),
+        (lambda: np.linalg.svd(np.array([[np.nan]])), CaseRefused("NaN"), False),  # its LinAlgError is a ValueError
     ],
 )
 def test_what_passes(compute: Callable[[], object], expected: float, passed: bool) -> None:
-    outcome = check(Case("metric", "name", compute, expected, 0.1))
+    outcome = run_case(Case("metric", "name", compute, expected, 0.1))
     assert outcome.passed is passed
     json.dumps(outcome.got, allow_nan=False)
 

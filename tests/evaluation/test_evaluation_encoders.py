@@ -12,8 +12,8 @@ from tiny import TINY
 from bench.core.device import Runtime
 from bench.core.errors import BenchError
 from bench.evaluation import encoders as encoders_module
-from bench.evaluation.encoders import Encoders, Missing, make_encoders
-from bench.spec.protocols import PROTOCOLS, select
+from bench.evaluation.encoders import Encoders, MissingEncoder, make_encoders
+from bench.spec.protocols import PROTOCOLS, select_protocols
 
 
 def real_encoders(root: Path, protocols: tuple[str, ...] = ()) -> Encoders:
@@ -21,7 +21,7 @@ def real_encoders(root: Path, protocols: tuple[str, ...] = ()) -> Encoders:
 
 
 def find_at(monkeypatch: pytest.MonkeyPatch, path: Path | None) -> None:
-    monkeypatch.setattr(encoders_module, "find_weights", lambda name: path)
+    monkeypatch.setattr(encoders_module, "locate_weights", lambda name: path)
 
 
 def test_every_protocol_has_an_encoder_or_a_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -29,7 +29,7 @@ def test_every_protocol_has_an_encoder_or_a_remedy(tmp_path: Path, monkeypatch: 
     encoders = real_encoders(tmp_path, tuple(PROTOCOLS))
     wanted = {protocol.encoder for protocol in encoders.protocols} - {"judge", "pixels", "categories"}
     remedies = {name: encoders.encoder(name, 1) for name in wanted}
-    assert all(isinstance(remedy, Missing) for remedy in remedies.values())
+    assert all(isinstance(remedy, MissingEncoder) for remedy in remedies.values())
     groups = {"dinov2": "dinov2", "alexnet": "alexnet"}
     assert {name: remedy.remedy for name, remedy in remedies.items()} == {
         name: f"needs: bench fetch {groups.get(name, 'inception')}" for name in wanted
@@ -72,7 +72,7 @@ def test_damaged_weights_and_a_missing_package_say_what_to_type(
     find_at(monkeypatch, damaged)
     monkeypatch.setattr(encoders_module, "Dinov2Encoder", lacks)
     encoders = real_encoders(tmp_path, ("fd-dinov2-v1",))
-    assert encoders.encoder("dinov2", 1) == Missing("needs: pip install 'udt-bench[dinov2]'")
+    assert encoders.encoder("dinov2", 1) == MissingEncoder("needs: pip install 'udt-bench[dinov2]'")
     with pytest.raises(BenchError, match="damaged or other weights") as caught:
         encoders.encoder("alexnet", 1)
     assert "then: bench fetch alexnet" in str(caught.value)
@@ -82,6 +82,6 @@ def test_an_unknown_protocol_is_an_error_with_the_nearest_name(tmp_path: Path) -
     with pytest.raises(BenchError, match="unknown protocol 'fid-claen-v1'") as caught:
         real_encoders(tmp_path, ("fid-claen-v1",))
     assert "fid-clean-v1" in str(caught.value)
-    names = [protocol.name for protocol in select(["fid-clean-v1"])]
+    names = [protocol.name for protocol in select_protocols(["fid-clean-v1"])]
     assert "fid-clean-v1" in names
     assert "fid-pytorch-v1" not in names  # on request only

@@ -14,12 +14,12 @@ from toys import Toy, ToyConfig
 
 from bench.evaluation.translate import (
     first_per_class,
-    keep,
-    kept,
-    provenance,
+    keep_translations,
+    kept_translations,
     style_name,
     styles_for,
     translate_test_images,
+    translation_provenance,
 )
 from bench.spec.protocols import TRANSLATION
 from methods.base import Exemplar, Noise
@@ -105,14 +105,14 @@ def test_style_name(toy: Toy) -> None:
 
 def test_kept_translations_are_found_again_only_if_nothing_changed(toy: Toy, tmp_path: Path) -> None:
     data, cell = make_data(), add(tmp_path, [])
-    origin = provenance(data, 0, 1, 5, "noise", "weights")
+    origin = translation_provenance(data, 0, 1, 5, "noise", "weights")
     made = translate_test_images(toy, data, 0, 1, 5, "noise")
 
     def find(**changes: object) -> object:
-        return kept(cell, "a->b", "noise", data, 0, 1, {**origin, **changes}, 5)
+        return kept_translations(cell, "a->b", "noise", data, 0, 1, {**origin, **changes}, 5)
 
     assert find() is None  # nothing yet
-    keep(cell, "a->b", "noise", made, origin)
+    keep_translations(cell, "a->b", "noise", made, origin)
     found = find()
     assert found is not None
     for name in ("index", "labels", "images"):
@@ -134,6 +134,11 @@ def test_kept_translations_are_found_again_only_if_nothing_changed(toy: Toy, tmp
 
 def test_provenance_names_the_sources() -> None:
     data = make_data()
-    one, other = provenance(data, 0, 1, 5, "noise", "w"), provenance(data, 0, 1, 6, "noise", "w")
+    one, other = (
+        translation_provenance(data, 0, 1, 5, "noise", "w"),
+        translation_provenance(data, 0, 1, 6, "noise", "w"),
+    )
     assert one["sources"] != other["sources"]
-    assert provenance(data, 0, 1, None, "noise", "w") == provenance(data, 0, 1, 20, "noise", "w")
+    assert translation_provenance(data, 0, 1, None, "noise", "w") == translation_provenance(
+        data, 0, 1, 20, "noise", "w"
+    )

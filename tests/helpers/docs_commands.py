@@ -14,13 +14,13 @@ import typer.main
 from bench.cli.commands import app
 from bench.cli.listing import LISTINGS
 from bench.core.errors import BenchError
-from bench.data.fetch.fetch import listing
+from bench.data.fetch.fetch import list_fetchable
 from bench.reporting.figures import figures
 from bench.reporting.paper.shapes import SHAPES
 from bench.reporting.tables.output import KINDS
 from bench.runs.request import Request, resolve_settings
 from bench.runs.sweep.file import find_sweep
-from bench.spec.protocols import select
+from bench.spec.protocols import select_protocols
 from bench.spec.run_spec import Budget
 from bench.spec.tasks import get_task
 
@@ -118,7 +118,7 @@ def _check_names(command: str, values: Mapping[str, Any]) -> None:
         get_task(task)
     if values.get("budget"):
         Budget.parse(values["budget"])
-    select(tuple(name for name in (values.get("protocols") or "").split(",") if name))
+    select_protocols(tuple(name for name in (values.get("protocols") or "").split(",") if name))
     request = Request(
         task=task or "sketch2real", methods=names or ("cyclegan",), preset=preset or "quick", data="embedded",
         seeds=(0,), overrides=tuple(values.get("overrides") or ()), device="cpu", results=Path("results"),
@@ -139,7 +139,7 @@ def _check_own(command: str, values: Mapping[str, Any]) -> None:
     elif command == "list":
         assert values["what"] in LISTINGS, values["what"]
     elif command == "fetch":
-        listing(values["names"] or [])
+        list_fetchable(values["names"] or [])
     elif command == "semantics":
         assert values["stage"] in ("", "imsat", "moco", "features", "spectral", "adaptation"), values["stage"]
     if command in ("table", "claims") and values["data"] and values["data"] not in KINDS:

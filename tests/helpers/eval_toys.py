@@ -10,15 +10,15 @@ import numpy as np
 import torch
 
 from bench.data.types import Split, TaskData
-from bench.evaluation.encoders import Encoders, Missing
+from bench.evaluation.encoders import Encoders, MissingEncoder
 from bench.evaluation.feature_cache import FeatureCache
 from bench.evaluation.judge import Judge
 from bench.spec.presets import EvaluationSize
-from bench.spec.protocols import PROTOCOLS, select
+from bench.spec.protocols import PROTOCOLS, select_protocols
 from metrics.encoders import JudgeEncoder
 from metrics.encoders.wide_resnet import WideResNet
 
-MISSING = Missing("needs: bench fetch x")
+MISSING = MissingEncoder("needs: bench fetch x")
 ENCODERS = {protocol.encoder for protocol in PROTOCOLS.values()} - {"judge", "pixels"}
 
 
@@ -46,7 +46,7 @@ def make_encoders(root: Path, protocols: tuple[str, ...] = (), **pretrained: Any
         pretrained={name: partial(known.get, name, MISSING) for name in ENCODERS},
         cache=FeatureCache(root),
         size=EvaluationSize(None, None),
-        protocols=select(protocols),
+        protocols=select_protocols(protocols),
     )
 
 

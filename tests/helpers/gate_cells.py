@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from stored_cells import JUDGE, fid, judged, store
 
-from bench.checks.gate.save import SaveRequest, save
+from bench.checks.gate.save import SaveBaselineRequest, save_gate_baseline
 from bench.checks.gate.verdict import Finding, Verdict
 
 METHODS = ("cyclegan", "munit")
@@ -70,4 +70,4 @@ def save_baseline(root: Path, name: str = "main", **changes: Any) -> None:
         "name": name, "task": "sketch2real", "methods": (), "seeds": (), "preset": "quick", "data": "", "domains": "",
         "budget": "", "results": root,
     }  # fmt: skip
-    assert save(SaveRequest(**{**fields, **changes})) == 0
+    assert save_gate_baseline(SaveBaselineRequest(**{**fields, **changes})) == 0

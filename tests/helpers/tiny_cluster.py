@@ -12,10 +12,10 @@ from pathlib import Path
 import tiny
 
 from bench.runs.ray import driver, node
-from bench.runs.ray.node import Order, Outcome
+from bench.runs.ray.node import NodeOrder, NodeOutcome
 
 
-def do_cell(order: Order) -> Outcome:
+def do_cell(order: NodeOrder) -> NodeOutcome:
     """The cell, with the tiny settings."""
     tiny.install()
     journal("begin", order)
@@ -24,14 +24,14 @@ def do_cell(order: Order) -> Outcome:
     return outcome
 
 
-def do_judges(order: Order) -> Outcome:
+def do_judges(order: NodeOrder) -> NodeOutcome:
     """The judges, with the tiny settings."""
     tiny.install()
     journal("judges", order)
     return node.do_judges(order)
 
 
-def journal(event: str, order: Order) -> None:
+def journal(event: str, order: NodeOrder) -> None:
     """One line; short appended lines of several processes do not mix."""
     with Path(os.environ["TINY_JOURNAL"]).open("a") as file:
         file.write(f"{event} {order.identity} {os.getpid()}\n")

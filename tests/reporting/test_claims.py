@@ -8,8 +8,8 @@ import pytest
 
 from bench.core.errors import BenchError
 from bench.reporting.claims.claims import ADAPTED, CLAIMS, CLUSTERED, FID, SWEEP
-from bench.reporting.claims.formula import Claim, ClaimSubject, Pair, chain, comparisons, leaves
-from bench.reporting.claims.published_check import printed
+from bench.reporting.claims.formula import Claim, ClaimSubject, FormulaPair, chain, comparisons, leaves
+from bench.reporting.claims.published_check import check_published
 from bench.reporting.claims.run import OF_PAPER, claims_about
 from bench.reporting.paper.published import published
 from bench.reporting.paper.shapes import ALIGNMENT, STAGES
@@ -38,7 +38,7 @@ PUBLISHED = {
 }  # fmt: skip
 
 
-def pairs(claim: Claim) -> list[Pair]:
+def pairs(claim: Claim) -> list[FormulaPair]:
     return [] if claim.formula is None else list(leaves(claim.formula))
 
 
@@ -84,22 +84,22 @@ def test_less_diverse_is_more_bins_and_more_divergence() -> None:
 
 @pytest.mark.parametrize("task", PUBLISHED)
 def test_what_the_papers_numbers_say(task: str) -> None:
-    assert {claim.name: printed(claim).answer for claim in claims_about(get_task(task))} == PUBLISHED[task]
+    assert {claim.name: check_published(claim).answer for claim in claims_about(get_task(task))} == PUBLISHED[task]
 
 
 def test_the_values_that_speak_against_a_claim_are_told_as_printed() -> None:
-    assert printed(BY_NAME["sketch2real", "each-loss"]).against == (
+    assert check_published(BY_NAME["sketch2real", "each-loss"]).against == (
         "sketch->real: cats_udt 58.69, cats_udt:no_sty 53.43",
         "sketch->real: cats_udt 58.69, cats_udt:no_ds 58.47",
     )
-    assert printed(BY_NAME["sketch2real", "less-diverse-lpips"]).against == (
+    assert check_published(BY_NAME["sketch2real", "less-diverse-lpips"]).against == (
         "sketch->real: cats_udt 0.065, egsc_it 0.064",
     )
-    assert len(printed(BY_NAME["sketch2real", "less-diverse-ndb"]).against) == 4
-    assert printed(BY_NAME["sketch2real", "collapse-classes"]).against == (
+    assert len(check_published(BY_NAME["sketch2real", "less-diverse-ndb"]).against) == 4
+    assert check_published(BY_NAME["sketch2real", "collapse-classes"]).against == (
         "sketch->real, tiger: cats_udt:content_vgg 228.84, cats_udt:content 212.69",
     )
-    assert printed(BY_NAME["mnist2svhn", "accuracy"]).against == ()
+    assert check_published(BY_NAME["mnist2svhn", "accuracy"]).against == ()
 
 
 @pytest.mark.parametrize("claim", [claim for claim in CLAIMS if claim.of_published_value], ids=lambda claim: claim.name)
@@ -119,7 +119,7 @@ def test_margins_count_in_published_values() -> None:
     # 95.63 - 47.72 = 47.91
     for margin, answer in ((47.9, "yes"), (47.92, "no")):
         formula = chain([pairs(order)[0].better], [pairs(order)[0].than], first_by=margin)
-        assert printed(replace(order, formula=formula)).answer == answer
+        assert check_published(replace(order, formula=formula)).answer == answer
 
 
 def test_one_value_that_is_not_printed_leaves_a_claim_open_unless_another_is_against_it() -> None:
@@ -128,8 +128,8 @@ def test_one_value_that_is_not_printed_leaves_a_claim_open_unless_another_is_aga
     other = ClaimSubject((replace(pair.better.first, method="cats_udt:none"),))
     assert pair.than != other
     assert isinstance(pair.than, ClaimSubject)
-    assert printed(replace(whole, formula=chain([pair.better], [pair.than, other]))).answer == "not printed"
-    assert printed(replace(whole, formula=chain([pair.than], [pair.better, other]))).answer == "no"
+    assert check_published(replace(whole, formula=chain([pair.better], [pair.than, other]))).answer == "not printed"
+    assert check_published(replace(whole, formula=chain([pair.than], [pair.better, other]))).answer == "no"
 
 
 def test_what_is_compared_stands_in_the_comparison() -> None:

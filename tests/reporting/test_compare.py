@@ -10,7 +10,7 @@ from as_typed import cells, request, run
 from long_table import frame
 
 from bench.core.errors import BenchError
-from bench.reporting.compare import CompareRequest, compare
+from bench.reporting.compare import CompareRequest, compare_methods
 
 pytestmark = pytest.mark.usefixtures("tiny_preset", "no_real_files")
 
@@ -31,7 +31,7 @@ def test_differences_are_those_of_the_table_with_intervals(
 ) -> None:
     assert run(request(shapes, tmp_path, methods=("cyclegan", "toys:Toy"), seeds=(0, 1))) == 0
     capsys.readouterr()
-    assert compare(asked(shapes, tmp_path)) == 0
+    assert compare_methods(asked(shapes, tmp_path)) == 0
     told = capsys.readouterr().out
     printed = rows(told)
     long = frame(tmp_path, "folder")
@@ -49,7 +49,7 @@ def test_differences_are_those_of_the_table_with_intervals(
     assert "difference: cyclegan minus toys:Toy." in told
     assert ("paint->ink", "fid-judge-v1") in printed
     assert ("ink->paint", "fid-inception-v1") not in printed  # no weights
-    assert compare(asked(shapes, tmp_path, "toys:Toy", "cyclegan")) == 0  # exchanged: the sign alone
+    assert compare_methods(asked(shapes, tmp_path, "toys:Toy", "cyclegan")) == 0  # exchanged: the sign alone
     back = rows(capsys.readouterr().out)["ink->paint", "fid-judge-v1"]
     assert float(back[2]) == pytest.approx(-float(printed["ink->paint", "fid-judge-v1"][2]))
 
@@ -57,15 +57,15 @@ def test_differences_are_those_of_the_table_with_intervals(
 def test_what_cannot_be_compared_says_why(shapes: Path, tmp_path: Path) -> None:
     run(request(shapes, tmp_path))
     with pytest.raises(BenchError, match="no scored cell of cyclegan"):
-        compare(asked(shapes, tmp_path))
+        compare_methods(asked(shapes, tmp_path))
     run(request(shapes, tmp_path, methods=("cyclegan",), seeds=(1,)))
     with pytest.raises(BenchError, match=r"cyclegan has seeds \[1\], toys:Toy \[0\]: none in common"):
-        compare(asked(shapes, tmp_path))
+        compare_methods(asked(shapes, tmp_path))
     run(request(shapes, tmp_path, methods=("cyclegan",), seeds=(0,)))
     path = Path(str(cells(tmp_path)["cyclegan/0"]["folder"])) / "translations-ink2paint-none.npy"
     np.save(path, np.load(path) ^ 1)
     with pytest.raises(BenchError, match="not the translations that cyclegan-seed0"):
-        compare(asked(shapes, tmp_path))
+        compare_methods(asked(shapes, tmp_path))
     run(request(shapes, tmp_path, methods=("cyclegan",), budget="images=6"))
     with pytest.raises(BenchError, match="several settings or budgets"):
-        compare(asked(shapes, tmp_path))
+        compare_methods(asked(shapes, tmp_path))

@@ -11,7 +11,7 @@ import pytest
 from figure_toys import DIGITS, M2S, S2M, accuracies, distances, store
 
 from bench.core.errors import BenchError
-from bench.reporting.figures.axes import Drawn
+from bench.reporting.figures.axes import DrawnAxes
 from bench.reporting.figures.collect import FigureRequest
 from bench.reporting.figures.figures import draw_figure, make_figure
 from bench.reporting.figures.page import TWO, drawing
@@ -30,7 +30,7 @@ def settings() -> Iterator[None]:
         yield
 
 
-def drawn(root: Path, name: str = "3a", published: Any = None, **options: Any) -> Drawn:
+def drawn(root: Path, name: str = "3a", published: Any = None, **options: Any) -> DrawnAxes:
     return draw_figure(FigureRequest(name, root, DIGITS, **options), published)[0]
 
 
@@ -58,7 +58,7 @@ def dots_near(axes: Axes, x: float) -> list[float]:
     return [float(y) for line in lines for y in line.get_ydata()]
 
 
-def texts(result: Drawn) -> str:
+def texts(result: DrawnAxes) -> str:
     axes = [text.get_text() for one in result.figure.axes for text in one.texts]
     return "\n".join([text.get_text() for text in result.figure.texts] + axes)
 

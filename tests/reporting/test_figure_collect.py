@@ -10,14 +10,14 @@ from figure_toys import DIGITS, M2S, accuracies, make_task_data, store
 from bench.core.errors import BenchError
 from bench.data.types import TaskData
 from bench.reporting.figures.collect import (
-    Collected,
+    CollectedCells,
+    FigureRemedy,
     FigureRequest,
-    Remedy,
-    Slot,
+    FigureSlot,
     SlotCells,
-    collect,
+    collect_figure_cells,
+    figure_remedy,
     figure_warning,
-    remedy_of,
 )
 from bench.reporting.figures.figures import FIGURES
 from bench.spec.run_spec import Budget
@@ -25,19 +25,19 @@ from bench.spec.tasks import TASKS
 from bench.store.columns import GIVEN
 from bench.store.query import Setting
 
-FULL, NO_SEM = Slot("full", ("cats_udt",)), Slot("λ_sem = 0", ("cats_udt:no_sem",))
-REMEDY = Remedy(("python -m bench sweep figure3a",), ())
+FULL, NO_SEM = FigureSlot("full", ("cats_udt",)), FigureSlot("λ_sem = 0", ("cats_udt:no_sem",))
+REMEDY = FigureRemedy(("python -m bench sweep figure3a",), ())
 
 
 def load(kind: str) -> TaskData:
     return make_task_data(DIGITS, "v2")
 
 
-def gathered(root: Path, *slots: Slot, **options: str) -> Collected:
-    return collect(FigureRequest("3a", root, DIGITS, **options), slots or (FULL, NO_SEM), REMEDY, load)
+def gathered(root: Path, *slots: FigureSlot, **options: str) -> CollectedCells:
+    return collect_figure_cells(FigureRequest("3a", root, DIGITS, **options), slots or (FULL, NO_SEM), REMEDY, load)
 
 
-def values(collected: Collected) -> list[list[float] | None]:
+def values(collected: CollectedCells) -> list[list[float] | None]:
     return [None if found is None else _values(found) for found in collected.found]
 
 
@@ -95,7 +95,7 @@ def test_given_checkpoints_stand_aside_for_what_was_trained(tmp_path: Path) -> N
 
 def test_a_cell_of_another_figure_does_not_stand_in(tmp_path: Path) -> None:
     """`cats_udt` with lambda_sem = 10 is no full model, and with 10 it is no model without the loss."""
-    ten = Slot("10", ("cats_udt",), lambda preset, size: {"lambda_sem": 10.0})
+    ten = FigureSlot("10", ("cats_udt",), lambda preset, size: {"lambda_sem": 10.0})
     store(tmp_path, DIGITS, "cats_udt", records=accuracies({M2S: 30.0}), over={"lambda_sem": 10.0})
     assert values(gathered(tmp_path, FULL, ten)) == [None, [30.0]]
     with pytest.raises(BenchError, match=r"sweep figure3a"):
@@ -119,8 +119,8 @@ def test_any_other_setting_that_is_not_the_presets_is_told(tmp_path: Path) -> No
 
 
 def test_what_stands_in_weak_supervision_and_failures_are_told(tmp_path: Path) -> None:
-    star = Slot("StarGAN-v2", ("stargan_v2:cats", "stargan_v2"))
-    egsc = Slot("EGSC-IT", ("egsc_it",))
+    star = FigureSlot("StarGAN-v2", ("stargan_v2:cats", "stargan_v2"))
+    egsc = FigureSlot("EGSC-IT", ("egsc_it",))
     store(tmp_path, DIGITS, "stargan_v2", records=accuracies({M2S: 28.0}))
     store(tmp_path, DIGITS, "stargan_v2:cats", state="failed")
     store(tmp_path, DIGITS, "egsc_it", records=accuracies({M2S: 47.0}), supervision="weak")
@@ -135,17 +135,17 @@ def test_what_stands_in_weak_supervision_and_failures_are_told(tmp_path: Path) -
 
 
 def test_commands_are_the_sweeps_or_for_another_task_runs(tmp_path: Path) -> None:
-    slots = (FULL, NO_SEM, Slot("2", ("cats_udt",), lambda preset, size: {"lambda_sem": 2.0}))
+    slots = (FULL, NO_SEM, FigureSlot("2", ("cats_udt",), lambda preset, size: {"lambda_sem": 2.0}))
     request = FigureRequest("3a", tmp_path / "my results", DIGITS, preset="paper", data="mnist-drawn")
-    remedy = remedy_of(request, DIGITS, "figure3a", slots)
+    remedy = figure_remedy(request, DIGITS, "figure3a", slots)
     common = "python -m bench sweep figure3a --preset paper --data mnist-drawn"
     assert remedy.typed == (f"{common} --results '{tmp_path}/my results'",)
     assert remedy.printed == (common,)
     folder = FigureRequest("4", Path("results"), "pacs", data="/mine/pacs")
-    assert remedy_of(folder, "sketch2real", "figure4", slots[:1]).printed == (
+    assert figure_remedy(folder, "sketch2real", "figure4", slots[:1]).printed == (
         "python -m bench run --task pacs --methods cats_udt --seeds 0,1,2 --data FOLDER",
     )
-    other = remedy_of(FigureRequest("3a", Path("results"), "mnist2usps"), DIGITS, "figure3a", slots)
+    other = figure_remedy(FigureRequest("3a", Path("results"), "mnist2usps"), DIGITS, "figure3a", slots)
     assert other.typed == (
         "python -m bench run --task mnist2usps --methods cats_udt,cats_udt:no_sem --seeds 0,1,2",
         "python -m bench run --task mnist2usps --methods cats_udt --set cats_udt.lambda_sem=2.0 --seeds 0,1,2",

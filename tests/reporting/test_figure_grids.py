@@ -13,10 +13,10 @@ from figure_toys import DIGITS, M2S, PER_CLASS, PICTURES, S2M, SIDE, add_transla
 
 from bench.core.errors import BenchError
 from bench.data.types import TaskData
-from bench.reporting.figures.axes import Drawn
+from bench.reporting.figures.axes import DrawnAxes
 from bench.reporting.figures.collect import FigureRequest
 from bench.reporting.figures.figures import draw_figure
-from bench.reporting.figures.grids import fitted, gap_of, pair_sheet, placed, style_sheet
+from bench.reporting.figures.grids import fitted_to_grid, gap_of, pair_sheet, placed_in_grid, style_sheet
 from bench.reporting.figures.page import drawing
 
 S2R = "sketch->real"
@@ -42,12 +42,12 @@ def here(task: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[TaskData]:
         yield data
 
 
-def drawn(root: Path, name: str, **options: Any) -> Drawn:
+def drawn(root: Path, name: str, **options: Any) -> DrawnAxes:
     task = DIGITS if name in ("5", "6", "7c") else PICTURES
     return draw_figure(FigureRequest(name, root, task, **options))[0]
 
 
-def sheets(result: Drawn) -> dict[str, np.ndarray]:
+def sheets(result: DrawnAxes) -> dict[str, np.ndarray]:
     """Title -> the pixels that are shown."""
     return {axes.get_title(loc="left"): np.asarray(axes.images[0].get_array()) for axes in result.figure.axes}
 
@@ -89,16 +89,16 @@ def test_a_pair_sheet_alternates_sources_and_translations() -> None:
 
 
 def test_the_papers_picks_are_fitted_to_how_many_images_there_are() -> None:
-    assert fitted((0, 1, 5, 6, 7), 8) == [0, 1, 5, 6, 7]
-    assert fitted((0, 1, 5, 6, 7), 7) == [0, 1, 2, 3, 4]
-    assert fitted((0, 1, 5, 6, 7), 3) == [0, 1, 2]
-    assert fitted((5,), 2) == [0]
+    assert fitted_to_grid((0, 1, 5, 6, 7), 8) == [0, 1, 5, 6, 7]
+    assert fitted_to_grid((0, 1, 5, 6, 7), 7) == [0, 1, 2, 3, 4]
+    assert fitted_to_grid((0, 1, 5, 6, 7), 3) == [0, 1, 2]
+    assert fitted_to_grid((5,), 2) == [0]
 
 
 def test_blocks_fill_rows_and_a_direction_begins_one() -> None:
-    assert placed([False] * 4, 3) == [(0, 0), (0, 1), (0, 2), (1, 0)]
-    assert placed([False, False, True, False], 3) == [(0, 0), (0, 1), (1, 0), (1, 1)]
-    assert placed([False, True, False], 1) == [(0, 0), (1, 0), (2, 0)]
+    assert placed_in_grid([False] * 4, 3) == [(0, 0), (0, 1), (0, 2), (1, 0)]
+    assert placed_in_grid([False, False, True, False], 3) == [(0, 0), (0, 1), (1, 0), (1, 1)]
+    assert placed_in_grid([False, True, False], 1) == [(0, 0), (1, 0), (2, 0)]
 
 
 def test_figure_4_shows_the_same_sources_and_style_k_in_row_k(tmp_path: Path, pictures: TaskData) -> None:

@@ -19,7 +19,7 @@ from bench.reporting.leaderboard.columns import MeasuredColumn
 from bench.reporting.leaderboard.leaderboards import boards, leaderboards, render_boards, write_leaderboards
 from bench.reporting.tables.as_csv import HEADER
 from bench.reporting.tables.marks import Marks
-from bench.reporting.tables.render import FORMATS, render
+from bench.reporting.tables.render import FORMATS, render_tables
 from bench.spec.run_spec import Budget
 from bench.store.index import read_records
 from bench.store.query import by_setting
@@ -75,7 +75,7 @@ def test_golden(form: str, tmp_path: Path) -> None:
         parse_html(render_boards(found, form))
     if form == "latex":
         for table in found[0].tables:
-            check_latex(render(table, form), len(table.columns))
+            check_latex(render_tables(table, form), len(table.columns))
     if form == "csv":
         lines = list(csv.DictReader(io.StringIO(render_boards(found, form))))
         assert {len(line) for line in lines} == {len(HEADER)}

@@ -22,8 +22,8 @@ from tinyhtml5.parser import HTMLParser
 
 from bench.cli.commands import main
 from bench.core.errors import BenchError
-from bench.reporting.page.collect import collect
-from bench.reporting.page.page import section, write_page, write_report
+from bench.reporting.page.collect import collect_for_page
+from bench.reporting.page.page import page_section, write_page, write_report
 
 HOSTILE = (
     "<script>alert(1)</script>",
@@ -48,7 +48,7 @@ def words(node: Element) -> str:
 
 
 def page_of(results: Path, out: Path, **options: Any) -> tuple[str, Element]:
-    path = write_page(out, [section(setting) for setting in collect(results)], **options)
+    path = write_page(out, [page_section(setting) for setting in collect_for_page(results)], **options)
     text = path.read_text()
     return text, parse(text)
 
@@ -148,7 +148,7 @@ def test_settings_never_share_a_table_and_other_settings_or_encoders_never_a_row
     add(tmp_path / "r", spec(config={"width": 16}), records(2.0))
     add(tmp_path / "r", spec(method="drit"), records(3.0, encoder="bbbbbbbbbbbb"))
     add(tmp_path / "r", spec(data_version="v2"), records(5.0))
-    first, second = collect(tmp_path / "r")
+    first, second = collect_for_page(tmp_path / "r")
     assert (first.setting.data_version, second.setting.data_version) == ("v1", "v2")
     named = {"cyclegan [width=16]", "cyclegan [width=8]", "drit"}
     assert {row.name for row in first.rows.values()} == named

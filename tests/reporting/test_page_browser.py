@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from report_results import add, folder_data, records, spec, translations, usual
 
-from bench.reporting.page.collect import collect
-from bench.reporting.page.page import section, write_page
+from bench.reporting.page.collect import collect_for_page
+from bench.reporting.page.page import page_section, write_page
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 pytestmark = pytest.mark.skipif(
@@ -46,7 +46,7 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 def page(tmp_path: Path, shapes: Path, browser: Any) -> Iterator[Path]:
     """The usual results, opened; afterwards: nothing was said on the console, and nothing was asked for but files."""
     usual(tmp_path / "r", folder_data(shapes).version)
-    path = write_page(tmp_path / "out", [section(setting) for setting in collect(tmp_path / "r")])
+    path = write_page(tmp_path / "out", [page_section(setting) for setting in collect_for_page(tmp_path / "r")])
     for kind in ("browser", "performance"):
         browser.get_log(kind)
     emulate(browser)
@@ -112,7 +112,9 @@ def test_a_column_is_sorted_by_its_values_and_real_images_stay_below(page: Path,
 def test_lower_is_better_puts_the_smallest_first(tmp_path: Path, page: Path, browser: Any) -> None:
     for method, base in (("a", 9.0), ("b", 100.0), ("c", 20.0)):  # as text 100 would come first
         add(tmp_path / "r2", spec(method=method), records(base))
-    opened(browser, write_page(tmp_path / "out2", [section(setting) for setting in collect(tmp_path / "r2")]))
+    opened(
+        browser, write_page(tmp_path / "out2", [page_section(setting) for setting in collect_for_page(tmp_path / "r2")])
+    )
     button = browser.find_elements("css selector", ".panel:not([hidden]) th button")[4]
     assert button.text.startswith("fid-judge-v1")
     button.click()
@@ -212,7 +214,9 @@ def test_pictures_are_seen_in_the_page_and_beside_it(tmp_path: Path, page: Path,
             () => done(Array.from(document.images, image => image.naturalWidth)), error => done(String(error)));
     """
     assert browser.execute_async_script(script) == [32, 32, 5 * 34 - 2] * 4
-    path = write_page(tmp_path / "beside", [section(setting) for setting in collect(tmp_path / "r")], inline_limit=0)
+    path = write_page(
+        tmp_path / "beside", [page_section(setting) for setting in collect_for_page(tmp_path / "r")], inline_limit=0
+    )
     opened(browser, path)
     assert browser.execute_async_script(script) == [32, 32, 5 * 34 - 2] * 4
 
@@ -224,7 +228,9 @@ def test_a_hostile_name_runs_nothing(tmp_path: Path, page: Path, browser: Any) -
             tmp_path / "r3", spec(method=name, config={name: name}), records(1.0, classes=(name,)), remarks=names,
             images={"ink->paint": translations(0)},
         )  # fmt: skip
-    opened(browser, write_page(tmp_path / "out3", [section(setting) for setting in collect(tmp_path / "r3")]))
+    opened(
+        browser, write_page(tmp_path / "out3", [page_section(setting) for setting in collect_for_page(tmp_path / "r3")])
+    )
     browser.find_elements("css selector", "th button")[0].click()
     assert browser.title == "udt-bench report: folder"
     assert sorted(shown(browser)[:3]) == sorted(names)

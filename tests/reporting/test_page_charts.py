@@ -12,8 +12,19 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from report_results import add, records, spec
 
-from bench.reporting.page.charts import CURVE, PLOT, POINTS, Point, curves, pareto, place_labels, scatter, thin, ticks
-from bench.reporting.page.collect import collect
+from bench.reporting.page.charts import (
+    CURVE,
+    PLOT,
+    POINTS,
+    ChartPoint,
+    chart_ticks,
+    loss_charts,
+    pareto_points,
+    place_chart_labels,
+    scatter_chart,
+    thin_for_chart,
+)
+from bench.reporting.page.collect import collect_for_page
 from bench.reporting.page.tradeoff import tradeoff
 
 few = st.integers(0, 4).map(float)  # few values, so that there are ties
@@ -27,7 +38,7 @@ def test_the_front_is_what_nothing_dominates(points: list[tuple[float, float]], 
         return a[0] <= b[0] and as_good and a != b
 
     wanted = [not any(dominates(other, point) for other in points) for point in points]
-    assert pareto(points, higher) == wanted
+    assert pareto_points(points, higher) == wanted
 
 
 finite = st.floats(-1e9, 1e9, allow_nan=False)
@@ -39,7 +50,7 @@ finite = st.floats(-1e9, 1e9, allow_nan=False)
 @example(1e9, 1e9 + 1.2e-7)
 def test_ticks_enclose_what_is_plotted_at_round_even_steps(a: float, b: float) -> None:
     low, high = min(a, b), max(a, b)
-    found = ticks(low, high)
+    found = chart_ticks(low, high)
     assert 2 <= len(found) <= 8
     slack = 1e-6 * max(abs(low), abs(high), high - low, found[1] - found[0])
     assert found[0] <= low + slack
@@ -50,15 +61,20 @@ def test_ticks_enclose_what_is_plotted_at_round_even_steps(a: float, b: float) -
 
 
 def test_ticks_are_those_that_a_person_would_choose() -> None:
-    assert ticks(0, 403) == [0, 100, 200, 300, 400, 500]
-    assert ticks(62.4, 90.7) == [60, 70, 80, 90, 100]
-    assert ticks(0.55, 2.02) == [0.5, 1, 1.5, 2, 2.5]
-    assert ticks(5, 5)[0] <= 5 < ticks(5, 5)[-1]
+    assert chart_ticks(0, 403) == [0, 100, 200, 300, 400, 500]
+    assert chart_ticks(62.4, 90.7) == [60, 70, 80, 90, 100]
+    assert chart_ticks(0.55, 2.02) == [0.5, 1, 1.5, 2, 2.5]
+    assert chart_ticks(5, 5)[0] <= 5 < chart_ticks(5, 5)[-1]
 
 
 def test_a_scatter_draws_points_where_they_belong_and_the_front_as_stairs() -> None:
-    points = [Point("cheap", 100, 60, 5.0), Point("best", 400, 90), Point("worse", 300, 50), Point("mid", 200, 80)]
-    plot = scatter(points, "s", "accuracy", higher_is_better=True)
+    points = [
+        ChartPoint("cheap", 100, 60, 5.0),
+        ChartPoint("best", 400, 90),
+        ChartPoint("worse", 300, 50),
+        ChartPoint("mid", 200, 80),
+    ]
+    plot = scatter_chart(points, "s", "accuracy", higher_is_better=True)
     width, height = PLOT
     by_name = {mark.point.name: mark for mark in plot.marks}
     assert [name for name, mark in by_name.items() if mark.best] == ["cheap", "best", "mid"]
@@ -76,14 +92,14 @@ def test_a_scatter_draws_points_where_they_belong_and_the_front_as_stairs() -> N
     assert corners[0] == pytest.approx((by_name["cheap"].x, by_name["cheap"].y), abs=0.1)
     assert corners[-1] == pytest.approx((width, by_name["best"].y), abs=0.1)
     assert all(a[0] == b[0] or a[1] == b[1] for a, b in pairwise(corners))
-    lower = scatter(points, "s", "fid", higher_is_better=False)
+    lower = scatter_chart(points, "s", "fid", higher_is_better=False)
     assert [mark.point.name for mark in lower.marks if mark.best] == ["cheap", "worse"]
 
 
 def test_names_cover_neither_points_nor_each_other() -> None:
     places = [(60.0, 100.0), (70.0, 102.0), (65.0, 90.0), (290.0, 100.0), (5.0, 5.0)]
     names = ["stargan_v2", "munit", "cyclegan", "cats_udt", "drit"]
-    found = place_labels(places, dict(enumerate(names)))
+    found = place_chart_labels(places, dict(enumerate(names)))
     boxes = [(x, y - 10, x + 6.8 * len(name), y + 3) for (x, y), name in zip(found, names, strict=True)]
     for i, a in enumerate(boxes):
         assert a[0] >= -1
@@ -95,21 +111,21 @@ def test_names_cover_neither_points_nor_each_other() -> None:
 
 
 def test_a_crowd_bears_the_names_of_the_front_alone() -> None:
-    crowd = [Point(f"p{i}", 1 + (7 * i) % 40, float(i)) for i in range(40)]
-    marks = scatter(crowd, "s", "fid", higher_is_better=False).marks
+    crowd = [ChartPoint(f"p{i}", 1 + (7 * i) % 40, float(i)) for i in range(40)]
+    marks = scatter_chart(crowd, "s", "fid", higher_is_better=False).marks
     assert [mark.best for mark in marks] == [mark.label is not None for mark in marks]
     assert 1 <= sum(mark.best for mark in marks) < 40
 
 
 def test_thinning_keeps_means_and_the_last_step() -> None:
     points = [(10 * i, float(i)) for i in range(1, 1001)]
-    found = thin(points)
+    found = thin_for_chart(points)
     assert len(found) <= POINTS
     assert found[-1][0] == 10_000
     size = -(-1000 // POINTS)
     assert found[0] == (10 * size, (size + 1) / 2)
-    assert thin(points[:7]) == points[:7]
-    assert thin([]) == []
+    assert thin_for_chart(points[:7]) == points[:7]
+    assert thin_for_chart([]) == []
 
 
 def test_curves_scale_each_loss_and_break_where_it_is_not_finite(tmp_path: Path) -> None:
@@ -119,8 +135,8 @@ def test_curves_scale_each_loss_and_break_where_it_is_not_finite(tmp_path: Path)
     cell = add(tmp_path, spec(), records(1.0), losses=losses)
     with (cell / "log.jsonl").open("a") as log:
         log.write('{"step": 60, "losses": {"0:discr')  # a process was killed
-    (setting,) = collect(tmp_path)
-    (found,) = curves(setting)
+    (setting,) = collect_for_page(tmp_path)
+    (found,) = loss_charts(setting)
     assert [name for name, _ in found.phases] == ["update 1: discriminator", "update 2: generator, mapping"]
     (real,), (flat,) = (of for _, of in found.phases)
     width, height = CURVE
@@ -139,7 +155,7 @@ def test_the_tradeoff_counts_stages_and_has_the_same_numbers_as_a_table(tmp_path
         add(tmp_path, spec(seed=seed), records(40.0 + 2 * seed), seconds=seconds)
     add(tmp_path, spec(method="drit"), records(70.0), seconds=295.0, supervision="weak")
     add(tmp_path, spec(method="munit"), records(30.0), seconds=200.0)
-    (setting,) = collect(tmp_path)
+    (setting,) = collect_for_page(tmp_path)
     found = tradeoff(setting, "ink->paint")
     assert found is not None
     accuracy, fid = found.plots
@@ -155,5 +171,5 @@ def test_the_tradeoff_counts_stages_and_has_the_same_numbers_as_a_table(tmp_path
 
 def test_checkpoints_that_were_not_trained_here_have_no_cost(tmp_path: Path) -> None:
     add(tmp_path, spec(weights="0123456789ab"), records(40.0))
-    (setting,) = collect(tmp_path)
+    (setting,) = collect_for_page(tmp_path)
     assert tradeoff(setting, "ink->paint") is None

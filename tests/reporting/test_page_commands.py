@@ -13,7 +13,7 @@ import pytest
 from report_results import add, folder_data, records, spec
 
 from bench.cli.commands import main
-from bench.reporting.page.collect import collect
+from bench.reporting.page.collect import collect_for_page
 from bench.reporting.page.commands import as_typed, row_commands, spec_of
 from bench.reporting.setting import FOLDER
 from bench.runs.request import Request, open_session
@@ -66,7 +66,7 @@ def test_a_command_parsed_back_has_the_identities_of_its_cells(
                 cell.begin()
                 cell.set_state("failed", reason="was never trained")
                 identities.setdefault(f"{method} {budget}", []).append(job.spec.identity())
-    shown = [entry for setting in collect(tmp_path) for entry in row_commands(setting)]
+    shown = [entry for setting in collect_for_page(tmp_path) for entry in row_commands(setting)]
     assert len(shown) == len(identities) == 8
     found = []
     for entry in shown:
@@ -96,7 +96,7 @@ def test_every_setting_of_every_method_can_be_typed(method: str, tmp_path: Path)
         method_version=cls.version, config=_with_ten_clusters(config),
     )  # fmt: skip
     add(tmp_path, stored, records(1.0, direction="mnist->svhn"))
-    (setting,) = collect(tmp_path)
+    (setting,) = collect_for_page(tmp_path)
     (entry,) = row_commands(setting)
     assert entry.remarks == ()
     words = shlex.split(entry.commands[0])
@@ -126,7 +126,7 @@ def only(tmp_path: Path, **changes: Any) -> Any:
     scores = changes.pop("scores", records(1.0))
     stored = spec(**{"method_version": cls.version, "config": config, "budget": Budget("images", 3_500), **changes})
     folder = add(tmp_path, stored, scores, style=style)
-    (setting,) = collect(tmp_path)
+    (setting,) = collect_for_page(tmp_path)
     (entry,) = row_commands(setting)
     return entry, folder
 
@@ -158,7 +158,7 @@ def test_checkpoints_other_styles_and_protocols_have_their_commands(tmp_path: Pa
     entry, folder = only(tmp_path / "b", scores=[*records(1.0), *asked])
     assert entry.commands[0].endswith("--protocols fid-clean-v1")
     (folder / "metrics-exemplar.json").write_text((folder / "metrics-none.json").read_text())
-    (setting,) = collect(tmp_path / "b")
+    (setting,) = collect_for_page(tmp_path / "b")
     (entry,) = row_commands(setting)
     assert [shlex.split(command)[3] for command in entry.commands] == ["run", "evaluate"]
     assert entry.commands[1].endswith("--style exemplar")
@@ -169,7 +169,7 @@ def test_the_specification_is_read_as_it_was_written(tmp_path: Path, shapes: Pat
     data = folder_data(shapes)
     stored = spec(data_version=data.version, config={"betas": [0.5, 0.999], "deep": {"x": None}})
     add(tmp_path, stored)
-    (setting,) = collect(tmp_path)
+    (setting,) = collect_for_page(tmp_path)
     assert spec_of(setting.cells[0]).identity() == stored.identity()
     assert json.loads(json.dumps(asdict(spec_of(setting.cells[0])))) == json.loads(json.dumps(asdict(stored)))
     assert [as_typed(value) for value in (True, None, 1e-6, [0.5, 2], "a b")] == [

@@ -13,7 +13,7 @@ from bench.core.errors import BenchError
 from bench.reporting.paper.from_results import stored_tables
 from bench.reporting.paper.table import OTHER_PROTOCOL, OTHER_SETTING
 from bench.reporting.setting import Commands
-from bench.reporting.tables.render import render
+from bench.reporting.tables.render import render_tables
 from bench.reporting.tables.table import Table, TableCell
 from bench.spec.run_spec import Budget
 from bench.spec.tasks import get_task
@@ -159,7 +159,7 @@ def test_cells_with_other_settings_than_the_preset_s_are_left_out_and_named(tmp_
     assert "left out: drit on sketch2real, 1 cells: not the preset's settings: width=99" in text
     version = own("cyclegan").version
     assert f"made by version {version + 1} of the method, which is now {version}" in text
-    assert not {"10.00", "11.00", "12.00"} & set(render(table, "markdown").split())
+    assert not {"10.00", "11.00", "12.00"} & set(render_tables(table, "markdown").split())
 
 
 def test_styles_come_from_where_the_method_s_own_do(tmp_path: Path) -> None:

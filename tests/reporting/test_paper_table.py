@@ -18,7 +18,7 @@ from bench.reporting.paper.table import OTHER_PROTOCOL, OTHER_SETTING, paper_tab
 from bench.reporting.paper.values import Measured
 from bench.reporting.setting import Commands
 from bench.reporting.tables.as_csv import HEADER
-from bench.reporting.tables.render import FORMATS, render
+from bench.reporting.tables.render import FORMATS, render_tables
 from bench.reporting.tables.table import Table, TableCell
 from bench.spec.protocols import PROTOCOLS
 from bench.spec.tasks import TASKS
@@ -104,7 +104,7 @@ def test_what_is_asked_for_exists() -> None:
     ("name", "form"), [(name, form) for name in SHAPES for form in FORMATS if form == "markdown" or name in ("2", "4")]
 )
 def test_golden(name: str, form: str) -> None:
-    check_golden(f"paper-{name}{FORMATS[form][0]}", render(paper_table(name, Measurements()), form))
+    check_golden(f"paper-{name}{FORMATS[form][0]}", render_tables(paper_table(name, Measurements()), form))
 
 
 def test_golden_of_quick_results() -> None:
@@ -113,22 +113,22 @@ def test_golden_of_quick_results() -> None:
         False,
         without=("fid-pytorch-paper-v1", "fid-pytorch-v1", "fid-inception-v1", "stargan_v2:cats", "egsc_it"),
     )
-    check_golden("paper-2-quick.md", render(paper_table("2", lookup, Commands("quick")), "markdown"))
+    check_golden("paper-2-quick.md", render_tables(paper_table("2", lookup, Commands("quick")), "markdown"))
 
 
 @pytest.mark.parametrize("name", SHAPES)
 def test_every_rendering_is_well_formed(name: str) -> None:
     table = paper_table(name, Measurements())
-    check_latex(render(table, "latex"), len(table.columns))
-    parse_html(render(table, "html"))
-    rows = list(csv.DictReader(io.StringIO(render(table, "csv"))))
+    check_latex(render_tables(table, "latex"), len(table.columns))
+    parse_html(render_tables(table, "html"))
+    rows = list(csv.DictReader(io.StringIO(render_tables(table, "csv"))))
     assert {len(row) for row in rows} == {len(HEADER)}
     stated = [row["value"] for row in rows if row["role"] == "published"]
     assert [float(value) for value in stated] == [float(value) for value in TRANSCRIBED[name].split()]
 
 
 def test_the_tables_compile(tmp_path: Path) -> None:
-    compile_latex([render(paper_table(name, Measurements()), "latex") for name in SHAPES], tmp_path)
+    compile_latex([render_tables(paper_table(name, Measurements()), "latex") for name in SHAPES], tmp_path)
 
 
 # ---------------------------------------------------------------------------------------- what may be compared, and how
@@ -148,7 +148,7 @@ def test_the_difference_is_ours_less_published_with_the_interval_of_ours() -> No
         pytest.approx(3.31 - reach, abs=1e-5),
         pytest.approx(3.31 + reach, abs=1e-5),
     )
-    assert "+3.31 (-3.26 to +9.88)" in render(table, "markdown")
+    assert "+3.31 (-3.26 to +9.88)" in render_tables(table, "markdown")
 
 
 @pytest.mark.parametrize("name", SHAPES)
@@ -159,7 +159,7 @@ def test_what_is_not_comparable_bears_a_mark_and_has_no_difference(name: str) ->
     assert all(OTHER_SETTING in cell.marks and "quick, embedded data" in cell.text for cell in named)
     assert rows_of(table, "difference") == []
     for form in FORMATS:
-        text = render(table, form)
+        text = render_tables(table, form)
         assert "not comparable with the published values" in text
         assert ("\\dag" if form == "latex" else OTHER_SETTING) in text
 
@@ -213,7 +213,7 @@ def test_lpips_of_unknown_computation_is_shown_both_ways_and_never_subtracted() 
 
 def test_failures_and_what_is_missing_are_shown_with_reason_and_command() -> None:
     table = paper_table("1", Measurements())
-    text = render(table, "markdown")
+    text = render_tables(table, "markdown")
     munit = [row[1] for row in rows_of(table, "ours")]
     assert {(cell.missing, cell.seeds) for cell in munit} == {("failed", (0, 3))}
     assert "failed: loss is not finite (step 9)" in text
@@ -249,7 +249,7 @@ def test_weak_supervision_bears_an_asterisk_in_every_table() -> None:
 
 def test_counts_and_floor_stand_in_the_row_s_name_and_others_beside_their_value() -> None:
     table = paper_table("1", Measurements())
-    text = render(table, "markdown")
+    text = render_tables(table, "markdown")
     assert "n = 375/475, floor 40.00" in text
     judge = [row[6] for row in rows_of(table, "ours") if row[6].value is not None]
     assert [cell.images for cell in judge] == [(10_000, 0)] * 2
@@ -265,7 +265,7 @@ def test_each_inconsistency_is_told_below_each_of_its_tables() -> None:
             name = "text" if source.startswith("Text") else source.removeprefix("Table ")
             assert any(of.text == note.footnote for of in paper_table(name, nothing).footnotes), (name, note.place)
     assert all(inconsistencies(number.table) for number in published() if number.table != "Text 4.1")
-    assert "58.69 in Table 2 and 58.59 in Table 3b" in render(paper_table("2", nothing), "csv")
+    assert "58.69 in Table 2 and 58.59 in Table 3b" in render_tables(paper_table("2", nothing), "csv")
 
 
 def test_the_inconsistencies_are_in_the_numbers() -> None:

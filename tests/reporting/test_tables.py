@@ -15,8 +15,8 @@ from table_checks import check_latex, compile_latex, elements, parse_html
 
 from bench.core.errors import BenchError
 from bench.reporting.tables.as_csv import FORMULA
-from bench.reporting.tables.render import FORMATS, render
-from bench.reporting.tables.table import Column, Footnote, RowGroup, Table, TableCell, number, one_line, spread
+from bench.reporting.tables.render import FORMATS, render_tables
+from bench.reporting.tables.table import Column, Footnote, RowGroup, Table, TableCell, one_line, spread, table_number
 
 NASTY = "a_b & 50% #1 $x$ {y} ~z^2 <b>|</b> \\cmd [q](u) *em* `c` -- '' \"q\" é ẽ ∞ 日本 \u202e\x00\n=cmd()"
 names = st.text(max_size=25) | st.text(alphabet="_*&%<>|[](){}\\`~#$^=+-@'\" \n\tab1!:./é日\u202e\x00", max_size=25)
@@ -39,12 +39,12 @@ def table_of(*texts: str) -> Table:
 
 @pytest.mark.parametrize("form", FORMATS)
 def test_golden(form: str) -> None:
-    check_golden(f"leaderboard{FORMATS[form][0]}", render(LEADERBOARD, form))
+    check_golden(f"leaderboard{FORMATS[form][0]}", render_tables(LEADERBOARD, form))
 
 
 def test_an_unknown_form_names_the_nearest() -> None:
     with pytest.raises(BenchError, match="did you mean 'latex'"):
-        render(LEADERBOARD, "latx")
+        render_tables(LEADERBOARD, "latx")
 
 
 # ------------------------------------------------------------------------------------------------------------ Markdown
@@ -73,7 +73,7 @@ def markdown_texts(text: str) -> tuple[list[list[str]], list[str]]:
 @example(["1. x", "- y", "# z"])
 def test_markdown_shows_every_name_as_it_is(texts: list[str]) -> None:
     assume(one_line(texts[0]))  # a heading without words is no paragraph
-    rows, (title, note, footnote) = markdown_texts(render(table_of(*texts), "markdown"))
+    rows, (title, note, footnote) = markdown_texts(render_tables(table_of(*texts), "markdown"))
     lines = [one_line(text) for text in texts]
     assert rows[1:] == [[f"{line} *".strip(), line, line, "1.00"] for line in lines]
     assert rows[0][1] == title == note == lines[0]
@@ -86,14 +86,14 @@ def test_markdown_shows_every_name_as_it_is(texts: list[str]) -> None:
 @given(st.lists(names, min_size=1, max_size=3))
 @example(["=cmd()", "\t=1+1", "＠x"])
 def test_csv_has_no_formula_and_loses_no_cell(texts: list[str]) -> None:
-    rows = list(csv.DictReader(io.StringIO(render(table_of(*texts), "csv"))))
+    rows = list(csv.DictReader(io.StringIO(render_tables(table_of(*texts), "csv"))))
     assert len(rows) == 3 * len(texts)
     assert not any(value.startswith(FORMULA) for row in rows for value in row.values())
     assert [row["row"].removeprefix("'") for row in rows[::3]] == [one_line(text).removeprefix("'") for text in texts]
 
 
 def test_csv_numbers_are_exact_and_negative_ones_stay_numbers() -> None:
-    rows = list(csv.DictReader(io.StringIO(render(LEADERBOARD, "csv"))))
+    rows = list(csv.DictReader(io.StringIO(render_tables(LEADERBOARD, "csv"))))
     assert [float(row["value"]) for row in rows if row["value"]] == [81.25, 11.0, 0.06449, 9.996, -0.0001234, 99.5]
     (first,) = [row for row in rows if row["row"] == "cats_udt:no_sem" and row["column"] == "accuracy-judge-v1"]
     assert (first["deviation"], first["seeds"], first["seeds_begun"], first["n"], first["n_real"]) == (
@@ -116,7 +116,7 @@ def test_csv_numbers_are_exact_and_negative_ones_stay_numbers() -> None:
 @example([NASTY])
 @example(["<script>alert(1)</script>", '" onload="x', "&lt;"])
 def test_html_is_valid_and_shows_every_name_as_it_is(texts: list[str]) -> None:
-    root = parse_html(render(table_of(*texts), "html"))
+    root = parse_html(render_tables(table_of(*texts), "html"))
     allowed = {"html", "head", "meta", "title", "body", "div", "table", "caption", "thead", "tbody", "tr", "th", "td",
                "ul", "li", "sup", "strong", "span", "code"}  # fmt: skip
     assert {node.tag.split("}")[-1] for node in root.iter()} <= allowed
@@ -151,7 +151,7 @@ def test_html_is_a_table_that_a_screen_reader_can_read(stub: int) -> None:
     table = Table(
         "t", (Column("a"), Column("b"), Column("c", better="lower")), (RowGroup(cells), RowGroup(cells[:1])), stub=stub
     )
-    root = parse_html(render(table, "html"))
+    root = parse_html(render_tables(table, "html"))
     assert [node.attrib["scope"] for node in elements(root, "th")[:3]] == ["col"] * 3
     groups = [node for node in elements(root, "th") if node.attrib["scope"] == "rowgroup"]
     assert [node.attrib["rowspan"] for node in groups] == (["2"] if stub == 2 else [])
@@ -171,7 +171,7 @@ def test_html_is_a_table_that_a_screen_reader_can_read(stub: int) -> None:
 @example([NASTY])
 @example(["[x]", "*", "\\\\"])
 def test_latex_is_well_formed_whatever_the_names(texts: list[str]) -> None:
-    check_latex(render(table_of(*texts), "latex"), columns=4)
+    check_latex(render_tables(table_of(*texts), "latex"), columns=4)
 
 
 def test_latex_compiles(tmp_path: Path) -> None:
@@ -180,7 +180,7 @@ def test_latex_compiles(tmp_path: Path) -> None:
     chunks = ["".join(every[i : i + 40]) for i in range(0, len(every), 40)]
     pairs = [a + b for a in "[]*-'`<>?!,\"" for b in "[]*-'`<>?!,\""]
     tables = [LEADERBOARD, table_of(NASTY, *pairs), *(table_of(*chunks[i : i + 8]) for i in range(0, len(chunks), 8))]
-    compile_latex([render(table, "latex") for table in tables], tmp_path)
+    compile_latex([render_tables(table, "latex") for table in tables], tmp_path)
 
 
 # -------------------------------------------------------------------------------------------------------------- numbers
@@ -195,7 +195,7 @@ def test_latex_compiles(tmp_path: Path) -> None:
     ],
 )  # fmt: skip
 def test_numbers(value: float, decimals: int | None, signed: bool, text: str) -> None:
-    assert number(value, decimals, signed) == text
+    assert table_number(value, decimals, signed) == text
 
 
 def test_deviations_have_two_digits_and_no_exponent_when_large() -> None:
@@ -233,7 +233,7 @@ def test_a_mark_without_a_footnote_and_an_uneven_row_are_refused() -> None:
 def test_image_counts_stand_in_the_heading_only_where_all_agree() -> None:
     def text(*counts: tuple[int, int]) -> str:
         rows = tuple((TableCell(f"m{i}"), TableCell(value=1.0, images=of, role="ours")) for i, of in enumerate(counts))
-        return render(Table("t", (Column("method"), Column("fid")), (RowGroup(rows),)), "markdown")
+        return render_tables(Table("t", (Column("method"), Column("fid")), (RowGroup(rows),)), "markdown")
 
     assert text((5, 9), (5, 9)).count("n = 5/9") == 1
     assert "fid (n = 5/9)" in text((5, 9), (5, 9))
@@ -245,6 +245,6 @@ def test_image_counts_stand_in_the_heading_only_where_all_agree() -> None:
 @pytest.mark.parametrize("form", FORMATS)
 def test_a_table_without_rows_is_still_a_table(form: str) -> None:
     empty = Table("t", (Column("a"), Column("b")), ())
-    assert render(empty, form)
+    assert render_tables(empty, form)
     if form == "html":
-        parse_html(render(empty, form))
+        parse_html(render_tables(empty, form))

@@ -17,8 +17,8 @@ from bench.core.errors import BenchError
 from bench.runs import cell as cell_module
 from bench.runs.cell import is_settled
 from bench.runs.ray import driver, node
-from bench.runs.ray.node import Order, Outcome, do_cell, do_judges
-from bench.runs.ray.transfer import pack, shared_units, store_cell, store_unit
+from bench.runs.ray.node import NodeOrder, NodeOutcome, do_cell, do_judges
+from bench.runs.ray.transfer import pack_transfer, shared_units, store_cell, store_unit
 from bench.runs.request import Request, open_session
 from bench.store.cell import Cell
 
@@ -36,22 +36,22 @@ def on_a_node(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def order(shapes: Path, tmp_path: Path) -> Order:
+def order(shapes: Path, tmp_path: Path) -> NodeOrder:
     """A cell of a quick toy, from a results folder that this node does not reach."""
     request = Request(
         task="folder", methods=("toys:Toy",), preset="quick", data=str(shapes), seeds=(0,), overrides=(), device="cpu",
         results=(tmp_path / "results").absolute(),
     )  # fmt: skip
     spec = open_session(request).jobs[0].spec
-    return Order(request, spec.identity(), 1, TOKEN, "a-driver", tmp_path)
+    return NodeOrder(request, spec.identity(), 1, TOKEN, "a-driver", tmp_path)
 
 
-def cell_of(order: Order, root: Path | None = None) -> Cell:
+def cell_of(order: NodeOrder, root: Path | None = None) -> Cell:
     return Cell(root or order.request.results, open_session(order.request).jobs[0].spec)
 
 
 def test_a_cell_made_elsewhere_is_the_cell_made_in_place(
-    order: Order, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    order: NodeOrder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     away = do_cell(order)
     assert away.good
@@ -64,7 +64,7 @@ def test_a_cell_made_elsewhere_is_the_cell_made_in_place(
     (here.request.results / TOKEN).touch()
     outcome = do_cell(here)
     assert (outcome.good, outcome.cell, outcome.units) == (True, None, {})
-    first, second = pack(cell_of(order).folder), pack(cell_of(here).folder)
+    first, second = pack_transfer(cell_of(order).folder), pack_transfer(cell_of(here).folder)
     assert first.keys() == second.keys()
     for name in ("weights.safetensors", "spec.json", "status.json", "metrics-noise.json"):
         assert first[name] == second[name], name
@@ -75,14 +75,14 @@ def test_a_cell_made_elsewhere_is_the_cell_made_in_place(
     assert do_cell(here).cell is not None
 
 
-def gather(outcome: Outcome, order: Order) -> None:
+def gather(outcome: NodeOutcome, order: NodeOrder) -> None:
     assert outcome.cell is not None
     for unit, files in outcome.units.items():
         assert store_unit(unit, files, order.request.results)
     assert store_cell(outcome.cell, cell_of(order))
 
 
-def test_a_node_that_would_make_another_cell_makes_none(order: Order, tmp_path: Path) -> None:
+def test_a_node_that_would_make_another_cell_makes_none(order: NodeOrder, tmp_path: Path) -> None:
     outcome = do_cell(replace(order, identity="another"))
     assert not outcome.good
     assert outcome.cell is None
@@ -92,7 +92,7 @@ def test_a_node_that_would_make_another_cell_makes_none(order: Order, tmp_path: 
 
 
 def test_judges_of_the_results_folder_are_used_and_not_trained_again(
-    order: Order, monkeypatch: pytest.MonkeyPatch
+    order: NodeOrder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = do_judges(order)
     assert sorted(unit.split("/")[0] for unit in made.units) == ["judges", "judges"]
@@ -107,30 +107,32 @@ def fail(*arguments: Any) -> None:
     raise AssertionError("it was done again")
 
 
-def test_a_trained_cell_that_was_begun_here_is_only_scored_there(order: Order, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_trained_cell_that_was_begun_here_is_only_scored_there(
+    order: NodeOrder, monkeypatch: pytest.MonkeyPatch
+) -> None:
     gather(do_cell(order), order)
     cell = cell_of(order)
     cell.metrics("noise").unlink()
     cell.set_state("trained")
     monkeypatch.setattr(cell_module, "train", fail)
-    outcome = do_cell(replace(order, begun=pack(cell.folder)))
+    outcome = do_cell(replace(order, begun=pack_transfer(cell.folder)))
     assert outcome.good
     gather(outcome, order)
     assert cell.state() == "done"
     assert cell.metrics("noise").exists()
 
 
-def test_a_finished_cell_is_not_overwritten_by_another_training(order: Order) -> None:
+def test_a_finished_cell_is_not_overwritten_by_another_training(order: NodeOrder) -> None:
     outcome = do_cell(order)
     gather(outcome, order)
     cell = cell_of(order)
-    before = pack(cell.folder)
+    before = pack_transfer(cell.folder)
     assert outcome.cell is not None
     other = {**outcome.cell, "weights.safetensors": b"other", "metrics-noise.json": b"{}"}
     assert not store_cell(other, cell)
-    assert pack(cell.folder) == before
+    assert pack_transfer(cell.folder) == before
     assert store_cell({**outcome.cell, "scoring.json": b"{}"}, cell)  # the same training, scored anew
-    assert pack(cell.folder)["scoring.json"] == b"{}"
+    assert pack_transfer(cell.folder)["scoring.json"] == b"{}"
     with cell.locked(), pytest.raises(BenchError, match="is being worked on"):
         store_cell(outcome.cell, cell)
 
@@ -144,12 +146,12 @@ def test_of_two_nodes_judges_the_first_is_kept_whole(tmp_path: Path) -> None:
     assert store_unit("judges/ink-1", first, tmp_path)
     assert not store_unit("judges/ink-1", second, tmp_path)
     assert store_unit("judges/ink-1", first, tmp_path)
-    assert pack(tmp_path / "judges/ink-1") == first
+    assert pack_transfer(tmp_path / "judges/ink-1") == first
     assert store_unit("features/a/b.npy", {"b.npy": b"1"}, tmp_path)
     assert (tmp_path / "features/a/b.npy").read_bytes() == b"1"
 
 
-def test_settled_cells_are_not_sent(order: Order, capsys: pytest.CaptureFixture[str]) -> None:
+def test_settled_cells_are_not_sent(order: NodeOrder, capsys: pytest.CaptureFixture[str]) -> None:
     session = open_session(order.request)
     wanted = [(order.request, session, session.jobs[0])]
     assert driver._unsettled(wanted) == (wanted, True)
@@ -164,7 +166,7 @@ def test_settled_cells_are_not_sent(order: Order, capsys: pytest.CaptureFixture[
     assert is_settled(cell, "toys:Toy seed 0", None) is False  # type: ignore[arg-type]
 
 
-def test_a_cell_whose_workers_were_lost_is_a_row(order: Order) -> None:
+def test_a_cell_whose_workers_were_lost_is_a_row(order: NodeOrder) -> None:
     job = open_session(order.request).jobs[0]
     cell = cell_of(order)
     driver._record_lost(order.request, job, "WorkerCrashedError")

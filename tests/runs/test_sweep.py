@@ -20,7 +20,7 @@ from bench.core.errors import BenchError
 from bench.runs.request import Request
 from bench.runs.sweep import estimate as sweep_cost
 from bench.runs.sweep.file import load_sweep
-from bench.runs.sweep.run import MAX_CELLS, Planned, SweepRequest, check, duration, expand, plan
+from bench.runs.sweep.run import MAX_CELLS, PlannedSweep, SweepRequest, check_sweep, duration, expand_sweep, sweep_plan
 from bench.store.cell import read_cells
 
 pytestmark = pytest.mark.usefixtures("tiny_preset", "no_real_files")
@@ -102,7 +102,7 @@ cells:
     set: {betas: [0.5, 0.9]}
 """
     asked = request(text, shapes, tmp_path, seeds=(4, 5))
-    found = [part.request for part in expand(load_sweep(Path(asked.name)), asked)]
+    found = [part.request for part in expand_sweep(load_sweep(Path(asked.name)), asked)]
     assert [part.preset for part in found] == ["quick", *["paper"] * 9]
     assert found[0].overrides == ("cyclegan.betas=[0.5, 0.9]",)
     pairs = [("1", "3"), ("1", "4"), ("2", "3"), ("2", "4")]
@@ -115,7 +115,7 @@ cells:
     assert {(p.task, p.seeds, p.budget, p.data) for p in found} == {("folder", (4, 5), "images=7", str(shapes))}
     assert {p.protocols for p in found} == {("fid-clean-v1",)}
     asked = request(text, shapes, tmp_path, budget="seconds=3", protocols=("fid-pytorch-v1", "fid-clean-v1"))
-    found = [part.request for part in expand(load_sweep(Path(asked.name)), asked)]
+    found = [part.request for part in expand_sweep(load_sweep(Path(asked.name)), asked)]
     assert {(p.budget, p.protocols) for p in found} == {("seconds=3", ("fid-clean-v1", "fid-pytorch-v1"))}
 
 
@@ -123,7 +123,7 @@ def test_a_grid_of_too_many_cells_is_refused_before_it_is_expanded(shapes: Path,
     grid = ", ".join(f"key{index}: [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]" for index in range(30))
     asked = request(f"task: folder\ncells: [{{method: munit, grid: {{{grid}}}}}]\n", shapes, tmp_path)
     with pytest.raises(BenchError, match=r"has 1,000,000,(000,)*000 cells") as caught:
-        expand(load_sweep(Path(asked.name)), asked)
+        expand_sweep(load_sweep(Path(asked.name)), asked)
     assert f"at most {MAX_CELLS:,}" in caught.value.remedy
 
 
@@ -386,11 +386,11 @@ def test_cells_of_another_machine_and_damaged_ones_say_nothing(
     assert f"{cells[2].name}: passed over for estimates: damaged (JSONDecodeError" in captured.err
 
 
-def planned(text: str, shapes: Path, tmp_path: Path, **changes: Any) -> list[Planned]:
+def planned(text: str, shapes: Path, tmp_path: Path, **changes: Any) -> list[PlannedSweep]:
     asked = request(text, shapes, tmp_path, **changes)
-    sessions, broken = check(expand(load_sweep(Path(asked.name)), asked), Path(asked.name))
+    sessions, broken = check_sweep(expand_sweep(load_sweep(Path(asked.name)), asked), Path(asked.name))
     assert not broken
-    return plan(sessions)
+    return sweep_plan(sessions)
 
 
 def test_stages_that_cells_share_are_counted_once(
@@ -423,20 +423,20 @@ cells:
 
 def planned_spec(text: str, shapes: Path, tmp_path: Path, index: int) -> Any:
     asked = request(text, shapes, tmp_path)
-    sessions, _ = check(expand(load_sweep(Path(asked.name)), asked), Path(asked.name))
+    sessions, _ = check_sweep(expand_sweep(load_sweep(Path(asked.name)), asked), Path(asked.name))
     return [job.spec for _, session in sessions for job in session.jobs][index]
 
 
 def record(spec: Any, folder: Path, stages: dict[str, float], seconds: float) -> None:
     """A trained cell of that cost."""
-    from bench.core.environment import describe
+    from bench.core.environment import describe_environment
     from bench.store.cell import Cell
 
     cell = Cell(folder / "results", spec)
     cell.folder.mkdir(parents=True)
     cell.begin()
     cell.cost.write_text(json.dumps({"seconds": seconds, "stage_seconds": stages, "images_per_domain": 24}))
-    cell.environment.write_text(json.dumps(describe("cpu")))
+    cell.environment.write_text(json.dumps(describe_environment("cpu")))
 
 
 def test_shipped_seconds_are_for_the_quick_preset_alone(

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.core.errors import BenchError
-from bench.runs.sweep.file import MAX_BYTES, Entry, count_cells, find_sweep, load_sweep, shipped_names
+from bench.runs.sweep.file import MAX_BYTES, SweepEntry, count_cells, find_sweep, load_sweep, shipped_names
 
 FULL = """\
 summary: All that there is
@@ -45,8 +45,8 @@ def test_every_key(tmp_path: Path) -> None:
     assert (sweep.budget, sweep.seeds) == ("images=100", (0, 7))
     assert sweep.protocols == ("fid-clean-v1", "fd-dinov2-v1")
     first, second = sweep.entries
-    assert first == Entry(("cyclegan", "cats_udt:no_sem"), {}, {}, (), (), line=10)
-    assert second == Entry(
+    assert first == SweepEntry(("cyclegan", "cats_udt:no_sem"), {}, {}, (), (), line=10)
+    assert second == SweepEntry(
         methods=("my_package.module:Class",),
         settings={"semantics.imsat.scale": "[0.5, 1.5]", "base_width": "null", "transfer": ""},
         grid={"lambda_sem": ("0", "1e-1"), "pairing": ("union",)},

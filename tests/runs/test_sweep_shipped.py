@@ -15,7 +15,7 @@ from bench.reporting.paper import shapes as paper_shapes
 from bench.runs.request import Job, Request, check_buildable, make_job, resolve_settings
 from bench.runs.sweep import estimate as sweep_cost
 from bench.runs.sweep.file import load_sweep, shipped_names
-from bench.runs.sweep.run import SweepPart, SweepRequest, expand
+from bench.runs.sweep.run import SweepPart, SweepRequest, expand_sweep
 from bench.spec.methods import with_clusters
 from bench.spec.presets import PRESETS, get_preset
 from bench.spec.run_spec import Budget
@@ -37,7 +37,7 @@ def parts(name: str, preset: str) -> list[SweepPart]:
     request = SweepRequest(
         name=name, presets=(preset,), seeds=(), data="", budget="", results=Path("results"), device="cpu"
     )
-    return expand(load_sweep(shipped_names()[name]), request)
+    return expand_sweep(load_sweep(shipped_names()[name]), request)
 
 
 def labels(name: str, preset: str = "quick") -> list[str]:

@@ -43,8 +43,8 @@ import metrics
 from bench.core.errors import BenchError
 from bench.core.files import read_array
 from bench.data.fetch import locate
-from bench.data.fetch.manifest import DOMAINNET_CLASSES, Form
-from bench.data.fetch.unpack import extract
+from bench.data.fetch.manifest import DOMAINNET_CLASSES, ManifestForm
+from bench.data.fetch.unpack import unpack_archive
 from bench.data.prepare import _open
 from bench.data.sources.digits import Svhn, read_idx, read_libsvm, read_mat
 from bench.data.sources.domainnet import DomainNet, _opened, _read_member
@@ -163,7 +163,7 @@ def unpack(path: Path) -> None:
     jail.mkdir()
     beside = sorted(path.parent.iterdir())
     try:
-        extract(path, jail / "inner" / "target")
+        unpack_archive(path, jail / "inner" / "target")
     finally:
         assert sorted(path.parent.iterdir()) == beside
         assert [found.name for found in jail.iterdir()] in ([], ["inner"])
@@ -182,7 +182,7 @@ def pictures(path: Path) -> None:
     source.fingerprint()
     for item, _ in zip(source.items(), range(3), strict=False):
         assert item.pixels.dtype == np.uint8
-    locate.check(Form("x.zip", holds=("sketch/dog",)), path)
+    locate.check_file(ManifestForm("x.zip", holds=("sketch/dog",)), path)
 
 
 def load_training(path: Path) -> None:
@@ -495,8 +495,8 @@ def test_small_files_that_hold_gigabytes(tmp_path: Path, monkeypatch: pytest.Mon
     head = bytes([0, 0, 8, 1]) + (10).to_bytes(4, "big")
     (tmp_path / "idx.gz").write_bytes(gzip.compress(head) + 4096 * gzip.compress(zeros))
     refused(lambda path: read_idx(path, 1), tmp_path / "idx.gz", "18 bytes expected for shape .10,., got more")
-    form = Form("idx.gz", size=18, sha256="0" * 64, unpacked=True)
-    refused(lambda path: locate.check(form, path), tmp_path / "idx.gz", "unpacked size: expected 18")
+    form = ManifestForm("idx.gz", size=18, sha256="0" * 64, unpacked=True)
+    refused(lambda path: locate.check_file(form, path), tmp_path / "idx.gz", "unpacked size: expected 18")
     refused(unpack, tmp_path / "idx.gz", "neither a zip nor a tar")
     (tmp_path / "usps.bz2").write_bytes(4096 * bz2.compress(zeros))
     refused(read_libsvm, tmp_path / "usps.bz2", "it holds more than 67,108,864 bytes")

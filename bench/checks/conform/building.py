@@ -8,14 +8,14 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from bench.checks.conform.check import Unmet, check, unless
+from bench.checks.conform.check import Unmet, conform_check, unless
 from bench.checks.conform.subject import ConformSubject
-from bench.checks.method_state import difference
+from bench.checks.method_state import state_difference
 from methods.base import Progress
 from methods.semantics.categories import LABELLED
 
 
-@check(
+@conform_check(
     "the constructor works on the meta device, where the harness asks a method for what it supports",
     look="__init__", needs=("quick_settings",),
 )  # fmt: skip
@@ -26,7 +26,7 @@ def constructor_on_meta(subject: ConformSubject) -> str:
     return f"{sum(method.parameter_counts().values()):,} trained parameters"
 
 
-@check(
+@conform_check(
     "the constructor makes finite weights on the CPU, the same ones from the same seed",
     look="__init__", needs=("constructor_on_meta",),
 )  # fmt: skip
@@ -37,11 +37,11 @@ def constructor(subject: ConformSubject) -> str:
     unless(not elsewhere, f"not on the CPU: {', '.join(elsewhere)}; the harness moves the method itself")
     infinite = [name for name, value in state.items() if not bool(value.isfinite().all())]
     unless(not infinite, f"not finite: {', '.join(infinite)}")
-    unless(not difference(state, again), f"built twice from one seed: {difference(state, again)}")
+    unless(not state_difference(state, again), f"built twice from one seed: {state_difference(state, again)}")
     return f"{len(state)} tensors"
 
 
-@check(
+@conform_check(
     "style_sources, noise_dim, supervision, ema_decay and images_per_step have values that the harness understands",
     look="__init__", needs=("constructor",), sizes="first",
 )  # fmt: skip
@@ -61,7 +61,7 @@ def declarations(subject: ConformSubject) -> str:
     return f"styles: {', '.join(sources) or 'none'}; {images} images per step"
 
 
-@check(
+@conform_check(
     "each entry of `optimizers` is named after a network and steps exactly its parameters",
     look="__init__", needs=("constructor",), sizes="first",
 )  # fmt: skip
@@ -84,7 +84,7 @@ def optimizers(subject: ConformSubject) -> str:
     return ", ".join(method.optimizers)
 
 
-@check(
+@conform_check(
     "learning_rates gives every optimiser, and nothing else, a finite rate >= 0, the same for the same progress",
     look="learning_rates", needs=("optimizers",), sizes="first",
 )  # fmt: skip
@@ -103,7 +103,7 @@ def learning_rates(subject: ConformSubject) -> str:
     return f"{len(method.optimizers)} optimisers"
 
 
-@check(
+@conform_check(
     "each EMA copy belongs to a network, has its shapes and wants no gradients",
     look="__init__", needs=("constructor",), sizes="first",
 )  # fmt: skip
@@ -120,7 +120,7 @@ def ema_copies(subject: ConformSubject) -> str:
     return ", ".join(method.ema) or "none"
 
 
-@check(
+@conform_check(
     "prepare ends, on the images alone, with the stages cut to 2 steps; what it was given is declared",
     look="prepare", needs=("constructor",),
 )  # fmt: skip
@@ -147,7 +147,7 @@ def prepare(subject: ConformSubject) -> str:
     return ", ".join(sorted(set(asked))) or "no weights asked for"
 
 
-@check(
+@conform_check(
     "load_official, if there is one, refuses a network that it does not know with a ValueError that names it",
     look="load_official", needs=("constructor",), sizes="first",
 )  # fmt: skip

@@ -19,7 +19,7 @@ Status = Literal["passed", "failed", "skipped"]
 
 
 @dataclass(frozen=True)
-class Check:
+class ConformCheck:
     """One thing that every method must do."""
 
     name: str
@@ -46,7 +46,7 @@ class Unmet(Exception):
 
 
 @dataclass(frozen=True)
-class CheckOutcome:
+class ConformOutcome:
     """Result of one check; every field is a JSON value."""
 
     name: str
@@ -67,13 +67,13 @@ class CheckOutcome:
     """Duration."""
 
 
-def check(
+def conform_check(
     expects: str, look: str, needs: tuple[str, ...] = (), sizes: Sizes = "all"
-) -> Callable[[Callable[[Any], str]], Check]:
+) -> Callable[[Callable[[Any], str]], ConformCheck]:
     """Make a Check of a function, under the function's name."""
 
-    def decorated(run: Callable[[Any], str]) -> Check:
-        return Check(run.__name__, expects, look, run, needs, sizes)
+    def decorated(run: Callable[[Any], str]) -> ConformCheck:
+        return ConformCheck(run.__name__, expects, look, run, needs, sizes)
 
     return decorated
 
@@ -87,7 +87,7 @@ def unless(holds: bool, seen: str, look: str = "") -> None:
 # ------------------------------------------------------------------------------------------------- where to look
 
 
-def place_of(cls: type, attribute: str) -> str:
+def place_in_class(cls: type, attribute: str) -> str:
     """`Class.attribute (file:line)`, in the class that defines it; of `cls` itself if none but the base does."""
     for owner in cls.__mro__:
         value = vars(owner).get(attribute)
@@ -107,7 +107,7 @@ def place_of(cls: type, attribute: str) -> str:
     return label
 
 
-def place_of_error(error: BaseException, files: set[str]) -> str:
+def place_of_raise(error: BaseException, files: set[str]) -> str:
     """`file:line, in function` of the innermost frame that lies in `files`; empty if none does."""
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename in files]
     return f"{_short(frames[-1].filename)}:{frames[-1].lineno}, in {frames[-1].name}" if frames else ""

@@ -16,7 +16,7 @@ from traceback import extract_tb
 from typing import Any
 
 from bench.checks.conform import building, declaring, drawing, isolating, resuming, stepping, translating
-from bench.checks.conform.check import Check, CheckOutcome, Unmet, place_of, place_of_error, source_files
+from bench.checks.conform.check import ConformCheck, ConformOutcome, Unmet, place_in_class, place_of_raise, source_files
 from bench.checks.conform.subject import ConformSubject, global_seeds
 from bench.checks.tiny_run import CandidateMethod
 from bench.core.errors import BenchError, nearest
@@ -25,7 +25,7 @@ from bench.spec.methods import target_of
 from methods import registry
 
 SIZES = (32, 64)
-CHECKS: tuple[Check, ...] = (
+CHECKS: tuple[ConformCheck, ...] = (
     declaring.importable,
     declaring.interface,
     declaring.config,
@@ -66,14 +66,14 @@ CHECKS: tuple[Check, ...] = (
     translating.stored_weights,
 )
 """All checks in the order in which they run; a check stands after those that it needs."""
-CheckPlan = Sequence[tuple[int | None, Sequence[Check]]]
+CheckPlan = Sequence[tuple[int | None, Sequence[ConformCheck]]]
 """Image size (None: the class) -> checks."""
 
 
 def conform(
     name: str, values: Mapping[str, Any] | None = None, sizes: Sequence[int] = SIZES, only: Sequence[str] = (),
     advance: Advance = lambda count: None,
-) -> list[CheckOutcome]:  # fmt: skip
+) -> list[ConformOutcome]:  # fmt: skip
     """Examine the method `name` (registered, a variant, or `package.module:Class`).
 
     `values`: settings over the quick preset's. `sizes`: sides of the square images. `only`: names of checks; those that
@@ -89,7 +89,7 @@ def conform(
     return [outcome for outcome in outcomes if not only or outcome.name in only or outcome.status == "failed"]
 
 
-def count(sizes: Sequence[int], only: Sequence[str] = ()) -> int:
+def count_checks(sizes: Sequence[int], only: Sequence[str] = ()) -> int:
     """Number of outcomes to wait for."""
     return sum(len(checks) for _, checks in _plan(sizes, only))
 
@@ -113,7 +113,7 @@ def _with_needs(only: Sequence[str]) -> set[str]:
     return needed
 
 
-def _runs_at(check: Check, size: int | None, sizes: Sequence[int]) -> bool:
+def _runs_at(check: ConformCheck, size: int | None, sizes: Sequence[int]) -> bool:
     if size is None:
         return check.sizes == "none"
     return check.sizes == "all" or (check.sizes == "first" and size == sizes[0])
@@ -129,9 +129,9 @@ def _check_values(candidate: CandidateMethod) -> None:
         candidate.config()
 
 
-def _examine(candidate: CandidateMethod, plan: CheckPlan, folder: Path, advance: Advance) -> list[CheckOutcome]:
+def _examine(candidate: CandidateMethod, plan: CheckPlan, folder: Path, advance: Advance) -> list[ConformOutcome]:
     hand_to(lambda message: None)  # messages of stages while they train are of no interest here
-    outcomes: list[CheckOutcome] = []
+    outcomes: list[ConformOutcome] = []
     passed: set[tuple[str, int | None]] = set()
     only_at = {check.name: size for size, checks in plan for check in checks if check.sizes != "all"}
     for size, checks in plan:
@@ -148,13 +148,13 @@ def _examine(candidate: CandidateMethod, plan: CheckPlan, folder: Path, advance:
     return outcomes
 
 
-def _skipped(check: Check, size: int | None, lacking: Sequence[str]) -> CheckOutcome:
-    return CheckOutcome(check.name, size, "skipped", check.expects, f"needs {', '.join(lacking)}", "", "", 0.0)
+def _skipped(check: ConformCheck, size: int | None, lacking: Sequence[str]) -> ConformOutcome:
+    return ConformOutcome(check.name, size, "skipped", check.expects, f"needs {', '.join(lacking)}", "", "", 0.0)
 
 
 def _outcome(
-    check: Check, size: int | None, candidate: CandidateMethod, target: CandidateMethod | ConformSubject
-) -> CheckOutcome:
+    check: ConformCheck, size: int | None, candidate: CandidateMethod, target: CandidateMethod | ConformSubject
+) -> ConformOutcome:
     start = time.monotonic()
     look = ""
     try:
@@ -163,23 +163,23 @@ def _outcome(
         failed = False
     except Unmet as finding:
         failed, seen = True, finding.seen
-        look = place_of(candidate.cls, finding.look or check.look)
+        look = place_in_class(candidate.cls, finding.look or check.look)
     except Exception as error:  # one check's crash is its own failure
         failed, seen = True, f"{type(error).__name__}: {error}"
         look = _blame(candidate, check, error)
     seconds = round(time.monotonic() - start, 2)
     if not failed:
-        return CheckOutcome(check.name, size, "passed", check.expects, seen, "", "", seconds)
+        return ConformOutcome(check.name, size, "passed", check.expects, seen, "", "", seconds)
     alone = _command(candidate, check, size)
-    return CheckOutcome(check.name, size, "failed", check.expects, seen, look, alone, seconds)
+    return ConformOutcome(check.name, size, "failed", check.expects, seen, look, alone, seconds)
 
 
-def _blame(candidate: CandidateMethod, check: Check, error: Exception) -> str:
+def _blame(candidate: CandidateMethod, check: ConformCheck, error: Exception) -> str:
     """The line of the method's that raised, else the attribute that the check is about."""
     try:
-        return place_of_error(error, source_files(candidate.cls)) or place_of(candidate.cls, check.look)
+        return place_of_raise(error, source_files(candidate.cls)) or place_in_class(candidate.cls, check.look)
     except Exception:  # the class cannot even be imported: the line of its module, if it came that far
-        return place_of_error(error, _imported_files(error)) or candidate.target
+        return place_of_raise(error, _imported_files(error)) or candidate.target
 
 
 def _imported_files(error: Exception) -> set[str]:
@@ -190,7 +190,7 @@ def _imported_files(error: Exception) -> set[str]:
     return {file for file in files[after:] if not file.startswith("<")}
 
 
-def _command(candidate: CandidateMethod, check: Check, size: int | None) -> str:
+def _command(candidate: CandidateMethod, check: ConformCheck, size: int | None) -> str:
     parts = ["python", "-m", "bench", "conform", candidate.name, "--only", check.name]
     parts += ["--size", str(size)] if size is not None else []
     for key, value in candidate.values.items():

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from bench.checks.conform.check import check, source_files, unless
+from bench.checks.conform.check import conform_check, source_files, unless
 from bench.checks.tiny_run import CandidateMethod
 from bench.core.errors import BenchError
 from bench.spec.run_spec import config_from_values, config_values
@@ -22,14 +22,16 @@ CALLS: dict[str, int] = {
 """Method -> positional arguments that the harness calls it with, `self` apart."""
 
 
-@check("package.module:Class can be imported and is a subclass of methods.base.Translator", look="", sizes="none")
+@conform_check(
+    "package.module:Class can be imported and is a subclass of methods.base.Translator", look="", sizes="none"
+)
 def importable(candidate: CandidateMethod) -> str:
     """Import it."""
     cls = candidate.cls
     return f"{cls.__module__}.{cls.__qualname__}"
 
 
-@check(
+@conform_check(
     "the class says what the contract asks for, and each method takes the arguments that the harness gives",
     look="", needs=("importable",), sizes="none",
 )  # fmt: skip
@@ -51,7 +53,7 @@ def interface(candidate: CandidateMethod) -> str:
     return f"version {cls.version}"
 
 
-@check(
+@conform_check(
     "Config is a frozen dataclass of JSON values, every field has a default and a line of documentation below it",
     look="Config", needs=("interface",), sizes="none",
 )  # fmt: skip
@@ -90,7 +92,7 @@ def _is_text(node: ast.stmt) -> bool:
     return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
 
 
-@check(
+@conform_check(
     "the values of the quick preset are settings of Config, of the right types and within its limits",
     look="quick", needs=("config",), sizes="none",
 )  # fmt: skip
@@ -103,7 +105,7 @@ def quick_settings(candidate: CandidateMethod) -> str:
     return "accepted"
 
 
-@check(
+@conform_check(
     "nothing of the method's package imports the harness (bench): from there it could reach labels and files",
     look="", needs=("importable",), sizes="none",
 )  # fmt: skip

@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bench.checks.conform.check import check, unless
+from bench.checks.conform.check import conform_check, unless
 from bench.checks.conform.subject import ConformSubject
-from bench.checks.method_state import difference
+from bench.checks.method_state import state_difference
 from bench.core.randomness import generator
 from bench.training.loop import module_state
 from methods.base import Progress
@@ -20,7 +20,7 @@ def _values(batch: Any) -> dict[str, Any]:
     return {field.name: getattr(batch, field.name) for field in dataclasses.fields(batch)}
 
 
-@check(
+@conform_check(
     "draw returns a frozen dataclass of tensors: then a step can be repeated, and nothing in it is a surprise",
     look="draw", needs=("prepare",), sizes="first",
 )  # fmt: skip
@@ -39,7 +39,7 @@ def _is_tensor(value: Any) -> bool:
     return isinstance(value, Tensor)
 
 
-@check(
+@conform_check(
     "a batch holds at least 2 x images_per_step images (over both domains), float32 in [-1, 1]",
     look="images_per_step", needs=("batch", "declarations"), sizes="first",
 )  # fmt: skip
@@ -58,7 +58,7 @@ def images_per_step(subject: ConformSubject) -> str:
     return f"{count} images for 2 x {method.images_per_step}"
 
 
-@check(
+@conform_check(
     "draw changes neither the method's state nor the images", look="draw", needs=("batch",), sizes="first",
 )  # fmt: skip
 def draw_changes_nothing(subject: ConformSubject) -> str:
@@ -67,14 +67,14 @@ def draw_changes_nothing(subject: ConformSubject) -> str:
     method = subject.prepared(domains)
     before = {name: value.clone() for name, value in method.state_dict().items()}
     method.draw(domains, generator("conform"), Progress(0, 2))
-    changed = difference({"state": before}, {"state": module_state(method)["module"]})
+    changed = state_difference({"state": before}, {"state": module_state(method)["module"]})
     unless(not changed, f"the state before and after: {changed}")
-    images = difference(list(untouched.images), list(domains.images))
+    images = state_difference(list(untouched.images), list(domains.images))
     unless(not images, f"the images before and after prepare and draw: {images}")
     return f"{len(before)} tensors and {sum(domains.sizes)} images as before"
 
 
-@check(
+@conform_check(
     "draw follows from its generator: the same one, the same batch; another one, another batch",
     look="draw", needs=("draw_changes_nothing",), sizes="first",
 )  # fmt: skip
@@ -85,6 +85,6 @@ def draw_follows_its_generator(subject: ConformSubject) -> str:
     first, again, other = (
         _values(method.draw(domains, generator("conform", seed), Progress(1, 9))) for seed in (5, 5, 6)
     )
-    unless(not difference(first, again), f"two generators of one seed: {difference(first, again)}")
-    unless(bool(difference(first, other)), "two generators of different seeds: the same batch")
+    unless(not state_difference(first, again), f"two generators of one seed: {state_difference(first, again)}")
+    unless(bool(state_difference(first, other)), "two generators of different seeds: the same batch")
     return f"{len(first)} tensors"

@@ -16,7 +16,7 @@ PER_CLASS: dict[SplitName, int] = {"train": 3, "test": 1}
 DOMAINS: tuple[PictureDomain, PictureDomain] = ("sketch", "real")
 
 
-def few_images(size: int) -> TaskData:
+def few_conform_images(size: int) -> TaskData:
     """Five classes of sketches and of painted scenes, 15 training and 5 test images a domain, `size` x `size`.
 
     Made anew at every call, so that its labels may be overwritten.

@@ -9,15 +9,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bench.checks.conform.check import check, unless
-from bench.checks.conform.resuming import compared
+from bench.checks.conform.check import conform_check, unless
+from bench.checks.conform.resuming import compare_resumed
 from bench.checks.conform.subject import ConformSubject
-from bench.checks.method_state import attributes
+from bench.checks.method_state import state_attributes
 from bench.checks.tiny_run import TinyTraining
 from methods.base import Translator
 
 
-@check(
+@conform_check(
     "a training does not depend on the labels, and the method holds neither them nor the harness's data",
     look="prepare", needs=("global_random_numbers",), sizes="first",
 )  # fmt: skip
@@ -25,7 +25,7 @@ def labels(subject: ConformSubject) -> str:
     """Repeat the reference with other labels in every place where the harness keeps them."""
     with subject.labels_shuffled():
         training = TinyTraining(subject)
-        differing = compared(subject, training)
+        differing = compare_resumed(subject, training)
         unless(not differing, f"with other labels in the harness's memory, {differing}")
         given = _label_vectors(subject)
         for path, value in _held(training.method):
@@ -37,7 +37,7 @@ def labels(subject: ConformSubject) -> str:
 
 def _held(method: Translator) -> Iterator[tuple[str, Any]]:
     yield from method.named_buffers()
-    yield from attributes(method)
+    yield from state_attributes(method)
 
 
 def _label_vectors(subject: ConformSubject) -> list[np.ndarray]:

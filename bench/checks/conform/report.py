@@ -11,8 +11,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from bench.checks.conform.check import CheckOutcome
-from bench.checks.conform.conform import conform, count
+from bench.checks.conform.check import ConformOutcome
+from bench.checks.conform.conform import conform, count_checks
 from bench.core.environment import versions
 from bench.core.files import write_json
 from bench.core.progress import progress
@@ -22,7 +22,7 @@ WORDS = {"passed": "ok", "failed": "FAILED", "skipped": "skipped"}
 NARROWEST, WIDEST = 40, 120
 
 
-def report(
+def report_conformance(
     name: str, overrides: Sequence[str] = (), sizes: Sequence[int] = (32, 64), only: Sequence[str] = (),
     json_file: str = "",
 ) -> int:  # fmt: skip
@@ -34,21 +34,21 @@ def report(
     parsed = parse_overrides(overrides)
     check_override_methods(parsed, [name])
     start = time.monotonic()
-    with progress(f"conform {name}", count(sizes, only), "checks") as advance:
+    with progress(f"conform {name}", count_checks(sizes, only), "checks") as advance:
         outcomes = conform(name, parsed.get(name, {}), sizes, only, advance)
     seconds = round(time.monotonic() - start, 1)
-    record = summary(name, outcomes, seconds)
+    record = conformance_summary(name, outcomes, seconds)
     if json_file == "-":
         print(json.dumps(record, indent=2, sort_keys=True))
     else:
         width = min(WIDEST, max(NARROWEST, shutil.get_terminal_size().columns))
-        print(text(name, outcomes, seconds, width))
+        print(conformance_text(name, outcomes, seconds, width))
         if json_file:
             write_json(Path(json_file), record)
     return 1 if record["failed"] else 0
 
 
-def summary(name: str, outcomes: Sequence[CheckOutcome], seconds: float) -> dict[str, Any]:
+def conformance_summary(name: str, outcomes: Sequence[ConformOutcome], seconds: float) -> dict[str, Any]:
     """Counts, versions and every outcome, as JSON values."""
     counts = {status: sum(outcome.status == status for outcome in outcomes) for status in WORDS}
     return {
@@ -57,7 +57,7 @@ def summary(name: str, outcomes: Sequence[CheckOutcome], seconds: float) -> dict
     }  # fmt: skip
 
 
-def text(name: str, outcomes: Sequence[CheckOutcome], seconds: float, width: int) -> str:
+def conformance_text(name: str, outcomes: Sequence[ConformOutcome], seconds: float, width: int) -> str:
     """The report for people, no line longer than `width` where words can be broken."""
     lines: list[str] = []
     size: int | None = -1
@@ -75,7 +75,7 @@ def text(name: str, outcomes: Sequence[CheckOutcome], seconds: float, width: int
     return "\n".join([*lines[1:], "", *textwrap.wrap(last, width)])
 
 
-def _lines(outcome: CheckOutcome, longest: int, width: int) -> list[str]:
+def _lines(outcome: ConformOutcome, longest: int, width: int) -> list[str]:
     head = f"{WORDS[outcome.status]:<8}"
     if outcome.status != "failed":
         return _wrapped(f"{head}{outcome.name:<{longest}}  ", outcome.seen, 10, width)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import torch
 
-from bench.checks.conform.check import check, unless
+from bench.checks.conform.check import conform_check, unless
 from bench.checks.conform.subject import ConformSubject
 from bench.checks.tiny_run import STEPS
 from bench.core.randomness import generator
 from methods.base import Progress, run_step
 
 
-@check(
+@conform_check(
     "a step yields phases that name networks with optimisers, together all of them, each with losses that are float "
     "scalars with a graph; nothing is yielded inside a context manager",
     look="training_step", needs=("optimizers", "batch"),
@@ -38,7 +38,7 @@ def phases(subject: ConformSubject) -> str:
     return f"{index + 1} phases"
 
 
-@check(
+@conform_check(
     f"{STEPS} training steps end, and every loss is finite",
     look="training_step", needs=("phases", "learning_rates", "ema_copies"),
 )  # fmt: skip
@@ -50,7 +50,7 @@ def training(subject: ConformSubject) -> str:
     return f"{len(losses)} losses"
 
 
-@check(
+@conform_check(
     "every network that a phase names gets gradients, not all zero in each step, and finite",
     look="training_step", needs=("training",), sizes="first",
 )  # fmt: skip
@@ -64,7 +64,7 @@ def gradients(subject: ConformSubject) -> str:
     return f"{len(watch.without_gradient)} networks"
 
 
-@check(
+@conform_check(
     "a trained network changes in the phases that name it and at no other moment",
     look="training_step", needs=("training", "optimizers_in_the_state"), sizes="first",
 )  # fmt: skip
@@ -76,7 +76,7 @@ def weights_change_in_phases(subject: ConformSubject) -> str:
     return f"{STEPS} steps"
 
 
-@check(
+@conform_check(
     f"every trained network, and every EMA copy, has changed after {STEPS} steps",
     look="training_step", needs=("gradients",), sizes="first",
 )  # fmt: skip
@@ -91,7 +91,7 @@ def every_network_learns(subject: ConformSubject) -> str:
     return ", ".join(names)
 
 
-@check(
+@conform_check(
     "a step under bfloat16 autocast (what CUDA cards get) gives finite losses and leaves the state's types alone",
     look="training_step", needs=("training",), sizes="first",
 )  # fmt: skip

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from bench.checks.conform.images import few_images
+from bench.checks.conform.images import few_conform_images
 from bench.checks.tiny_run import STEPS, CandidateMethod, TinyRun, TinyTraining
 
 STAGE_STEPS = 2
@@ -23,7 +23,7 @@ class ConformSubject(TinyRun):
 
     def __init__(self, candidate: CandidateMethod, size: int, folder: Path) -> None:
         """`folder`: an empty one of its own, where stages and checkpoints go."""
-        super().__init__(candidate, few_images(size), folder, stage_steps=STAGE_STEPS)
+        super().__init__(candidate, few_conform_images(size), folder, stage_steps=STAGE_STEPS)
 
     @cached_property
     def trained(self) -> TinyTraining:

@@ -12,9 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bench.checks.conform.check import Unmet, check, unless
+from bench.checks.conform.check import Unmet, conform_check, unless
 from bench.checks.conform.subject import ConformSubject, seed_globals
-from bench.checks.method_state import difference
+from bench.checks.method_state import state_difference
 from bench.evaluation.translate import styles_for
 from bench.training.loop import module_state
 from bench.training.train import evaluating
@@ -28,7 +28,7 @@ ROUNDING_DOUBLE = 1e-8
 """The same limit in float64, in networks that lose as many digits."""
 
 
-def kinds(method: Translator) -> tuple[str, ...]:
+def style_kinds(method: Translator) -> tuple[str, ...]:
     """The style sources, or `none`."""
     return method.style_sources or ("none",)
 
@@ -39,19 +39,21 @@ def sources(subject: ConformSubject, domain: int, rows: Sequence[int] | None = N
     return to_model_range(torch.from_numpy(images if rows is None else images[list(rows)]))
 
 
-def style(subject: ConformSubject, kind: str, source: int, rows: Sequence[int] | None = None, number: int = 0) -> Style:
+def style_for_check(
+    subject: ConformSubject, kind: str, source: int, rows: Sequence[int] | None = None, number: int = 0
+) -> Style:
     """Style `number` of those images, as the evaluator draws it."""
     ids = subject.data.splits[source, "test"].ids
     keys = [(ids[row], number) for row in (range(len(ids)) if rows is None else rows)]
     return styles_for(subject.trained.method, subject.data, 1 - source, kind, keys, torch.device("cpu"))
 
 
-def translated(
+def translate_for_check(
     subject: ConformSubject, method: Translator, kind: str, source: int, rows: Sequence[int] | None = None,
     number: int = 0, dtype: torch.dtype = torch.float32,
 ) -> Tensor:  # fmt: skip
     """Translations of test images of `source` into the other domain."""
-    x, given = sources(subject, source, rows).to(dtype), style(subject, kind, source, rows, number)
+    x, given = sources(subject, source, rows).to(dtype), style_for_check(subject, kind, source, rows, number)
     if isinstance(given, Noise):
         given = Noise(given.z.to(dtype))
     elif isinstance(given, Exemplar):
@@ -60,21 +62,21 @@ def translated(
         return method.translate(x, source, 1 - source, given)
 
 
-def cases(subject: ConformSubject) -> Iterator[tuple[str, str, int]]:
+def translation_cases(subject: ConformSubject) -> Iterator[tuple[str, str, int]]:
     """(what to call it, style source, source domain) of everything that the evaluator may ask for."""
-    for kind in kinds(subject.trained.method):
+    for kind in style_kinds(subject.trained.method):
         for source, target in DIRECTIONS:
             yield f"{source} -> {target}" + ("" if kind == "none" else f", style from {kind}"), kind, source
 
 
-@check(
+@conform_check(
     "a translation has the shape of its source, is float32, finite and without a graph, and depends on the source",
     look="translate", needs=("training",),
 )  # fmt: skip
 def output(subject: ConformSubject) -> str:
     """Translate in both directions, with each kind of style."""
-    for label, kind, source in cases(subject):
-        x, y = sources(subject, source), translated(subject, subject.trained.method, kind, source)
+    for label, kind, source in translation_cases(subject):
+        x, y = sources(subject, source), translate_for_check(subject, subject.trained.method, kind, source)
         unless(isinstance(y, Tensor), f"{label}: a {type(y).__name__}")
         unless(y.shape == x.shape, f"{label}: {tuple(x.shape)} -> {tuple(y.shape)}")
         unless(y.dtype == torch.float32, f"{label}: {y.dtype}")
@@ -82,21 +84,23 @@ def output(subject: ConformSubject) -> str:
         unless(bool(y.isfinite().all()), f"{label}: {int((~y.isfinite()).sum())} of {y.numel()} values are not finite")
         unless(bool((y != y[:1]).any()), f"{label}: {len(x)} different images become one and the same")
         unless(bool((y[0] != y[0, :, :1, :1]).any()), f"{label}: an image of a single colour")
-    return f"{tuple(x.shape)}, both directions, styles: {', '.join(kinds(subject.trained.method))}"
+    return f"{tuple(x.shape)}, both directions, styles: {', '.join(style_kinds(subject.trained.method))}"
 
 
-@check("translations are in [-1, 1]: translate ends with a clamp, or a tanh", look="translate", needs=("output",))
+@conform_check(
+    "translations are in [-1, 1]: translate ends with a clamp, or a tanh", look="translate", needs=("output",)
+)
 def output_range(subject: ConformSubject) -> str:
     """Read the range: the evaluator would clamp in silence."""
     low, high = 0.0, 0.0
-    for label, kind, source in cases(subject):
-        y = translated(subject, subject.trained.method, kind, source)
+    for label, kind, source in translation_cases(subject):
+        y = translate_for_check(subject, subject.trained.method, kind, source)
         low, high = min(low, float(y.min())), max(high, float(y.max()))
         unless(low >= -1 and high <= 1, f"{label}: values from {float(y.min()):.4g} to {float(y.max()):.4g}")
     return f"{low:.2g} to {high:.2g}"
 
 
-@check(
+@conform_check(
     "a row's translation depends on that row alone: alone, in a part of the batch and in the whole it is the same",
     look="translate", needs=("translations_repeat",),
 )  # fmt: skip
@@ -106,7 +110,7 @@ def rows_alone(subject: ConformSubject) -> str:
     return _equal_rows(subject, parts, "with statistics over the batch (BatchNorm in training?), or by position")
 
 
-@check(
+@conform_check(
     "the order of a batch's rows does not matter", look="translate", needs=("translations_repeat",), sizes="first",
 )  # fmt: skip
 def order_of_rows(subject: ConformSubject) -> str:
@@ -122,10 +126,12 @@ def _equal_rows(subject: ConformSubject, parts: Sequence[list[int]], suspicion: 
     if double is not None and double[0] <= ROUNDING_DOUBLE:
         return f"within {largest[0]:.1g} in float32 and {double[0]:.1g} in float64"
     gap, label, rows = largest
-    raise Unmet(f"{label}: rows {rows} of {parts_of(subject)} differ by up to {gap:.2g}; are rows mixed, {suspicion}?")
+    raise Unmet(
+        f"{label}: rows {rows} of {parts_of_batch(subject)} differ by up to {gap:.2g}; are rows mixed, {suspicion}?"
+    )
 
 
-def parts_of(subject: ConformSubject) -> int:
+def parts_of_batch(subject: ConformSubject) -> int:
     """Number of test images."""
     return len(subject.data.splits[0, "test"])
 
@@ -135,10 +141,10 @@ def _largest_gap(
 ) -> tuple[float, str, list[int]]:
     """The largest difference between rows of the whole batch and the same ones in a part; where it is."""
     worst: tuple[float, str, list[int]] = (0.0, "", [])
-    for label, kind, source in cases(subject):
-        whole = translated(subject, method, kind, source, dtype=dtype)
+    for label, kind, source in translation_cases(subject):
+        whole = translate_for_check(subject, method, kind, source, dtype=dtype)
         for rows in parts:
-            part = translated(subject, method, kind, source, rows, dtype=dtype)
+            part = translate_for_check(subject, method, kind, source, rows, dtype=dtype)
             gap = float((part - whole[rows]).abs().max())
             worst = max(worst, (gap, label, rows))
     return worst
@@ -152,7 +158,7 @@ def _double(subject: ConformSubject, parts: Sequence[list[int]]) -> tuple[float,
         return None
 
 
-@check(
+@conform_check(
     "with another style the translation is another one, for each kind of style that is declared",
     look="translate", needs=("output",),
 )  # fmt: skip
@@ -160,45 +166,45 @@ def style_varies(subject: ConformSubject) -> str:
     """Compare styles 0 and 1 of each test image."""
     method = subject.trained.method
     smallest = float("inf")
-    for label, kind, source in cases(subject):
+    for label, kind, source in translation_cases(subject):
         if kind == "none":
             continue
-        first, second = (translated(subject, method, kind, source, number=number) for number in (0, 1))
+        first, second = (translate_for_check(subject, method, kind, source, number=number) for number in (0, 1))
         gap = float((first - second).abs().max())
         unless(gap > 0, f"{label}: two styles, one and the same translation: is the style used?")
         smallest = min(smallest, gap)
     return f"by {smallest:.2g} and more" if method.style_sources else "no styles declared"
 
 
-@check("the two directions differ", look="translate", needs=("output",), sizes="first")
+@conform_check("the two directions differ", look="translate", needs=("output",), sizes="first")
 def directions_differ(subject: ConformSubject) -> str:
     """Translate the same image as one of domain 0 and as one of domain 1, with the same style."""
     method = subject.trained.method
-    for kind in kinds(method):
-        x, given = sources(subject, 0), style(subject, kind, 0)
+    for kind in style_kinds(method):
+        x, given = sources(subject, 0), style_for_check(subject, kind, 0)
         with evaluating(method), torch.inference_mode(), subject.runtime.threads_pinned(1):
             forth, back = (method.translate(x, source, target, given) for source, target in DIRECTIONS)
         unless(not torch.equal(forth, back), f"style from {kind}: 0 -> 1 and 1 -> 0 are the same: is `target` used?")
     return "yes"
 
 
-@check(
+@conform_check(
     "the same images and styles give the same bytes, whatever the global random state",
     look="translate", needs=("output",),
 )  # fmt: skip
 def translations_repeat(subject: ConformSubject) -> str:
     """Translate twice: a method's only variation is that of its styles."""
-    for label, kind, source in cases(subject):
+    for label, kind, source in translation_cases(subject):
         translations = []
         for seed in (1, 2):
             seed_globals(seed)
-            translations.append(translated(subject, subject.trained.method, kind, source))
-        differing = difference(*translations)
+            translations.append(translate_for_check(subject, subject.trained.method, kind, source))
+        differing = state_difference(*translations)
         unless(not differing, f"{label}: twice, {differing}")
     return "equal"
 
 
-@check(
+@conform_check(
     "translate changes neither weights, buffers, optimisers nor its inputs, draws no global random number, and leaves "
     "gradients switched as they were",
     look="translate", needs=("output",),
@@ -206,13 +212,13 @@ def translations_repeat(subject: ConformSubject) -> str:
 def translate_changes_nothing(subject: ConformSubject) -> str:
     """Compare before and after, in both directions."""
     method = subject.trained.method
-    for label, kind, source in cases(subject):
-        x, given = sources(subject, source), style(subject, kind, source)
+    for label, kind, source in translation_cases(subject):
+        x, given = sources(subject, source), style_for_check(subject, kind, source)
         inputs = {"x": x, "style": vars(given) if given is not None else {}}
         before = copy.deepcopy({"state": module_state(method), "inputs": inputs})
         with _untouched_globals(label), evaluating(method), torch.no_grad():
             method.translate(x, source, 1 - source, given)
-        changed = difference(before, {"state": module_state(method), "inputs": inputs})
+        changed = state_difference(before, {"state": module_state(method), "inputs": inputs})
         unless(not changed, f"{label}: before and after, {changed}")
     return "as before"
 
@@ -234,7 +240,7 @@ def _untouched_globals(label: str) -> Iterator[None]:
     unless(not changed, f"{label}: it changes {', '.join(changed)}")
 
 
-@check(
+@conform_check(
     "a kind of style that is not declared is refused with a TypeError (self.check_style(style) does it)",
     look="translate", needs=("output",), sizes="first",
 )  # fmt: skip
@@ -256,7 +262,7 @@ def undeclared_styles(subject: ConformSubject) -> str:
     return f"refused: {', '.join(refused)}"
 
 
-@check(
+@conform_check(
     "weights written to disk and read into a new method, without `prepare`, translate to the same bytes",
     look="prepare", needs=("translations_repeat",), sizes="first",
 )  # fmt: skip
@@ -268,8 +274,8 @@ def stored_weights(subject: ConformSubject) -> str:
     again = load_trained(subject.shortest_job.build, subject.cell, subject.runtime)
     elsewhere = subject.built(seed=1).eval()  # as on a machine whose torch draws other first weights
     elsewhere.load_state_dict(again.state_dict())
-    for label, kind, source in cases(subject):
+    for label, kind, source in translation_cases(subject):
         for read, how in ((again, "read again"), (elsewhere, "read into a method that was begun from another seed")):
-            differing = difference(*(translated(subject, one, kind, source) for one in (method, read)))
+            differing = state_difference(*(translate_for_check(subject, one, kind, source) for one in (method, read)))
             unless(not differing, f"{label}: trained and {how}, {differing}")
     return "equal"

@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from bench.checks.gate.trainings import FAILED, Made, Measure, StoredTraining
+from bench.checks.gate.trainings import FAILED, MadeOf, StoredTraining, TrainingMeasure
 from bench.core.errors import BenchError, nearest
 from bench.core.files import write_json
 from bench.core.installation import shipped_results
@@ -32,7 +32,7 @@ CODE = "code"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
-class Shared(NamedTuple):
+class BaselineSetting(NamedTuple):
     """Settings in which all trainings of a baseline agree."""
 
     data_kind: str
@@ -42,7 +42,7 @@ class Shared(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Method:
+class BaselineMethod:
     """Settings with which a method was trained and scored."""
 
     budget: str
@@ -53,12 +53,12 @@ class Method:
     """Version of the method."""
     style: str
     """Source of the styles: `noise`, `exemplar` or `none`."""
-    made: Mapping[Measure, Made]
+    made: Mapping[TrainingMeasure, MadeOf]
     """Measure -> encoder and number of images, the same for all seeds."""
 
 
 @dataclass(frozen=True)
-class Kept:
+class BaselineTraining:
     """One training."""
 
     method: str
@@ -67,7 +67,7 @@ class Kept:
     """Identity of its cell."""
     failure: str
     """Reason of its failure; empty if it did not fail."""
-    values: Mapping[Measure, float]
+    values: Mapping[TrainingMeasure, float]
     """Values over all classes; empty if it failed."""
     environment: int
     """Number of its environment in the baseline's list."""
@@ -79,7 +79,7 @@ class Baseline:
 
     name: str
     task: str
-    shared: Shared
+    shared: BaselineSetting
     classes: int
     """Number of classes of the task: the accuracy of guessing is one over it."""
     seeds: tuple[int, ...]
@@ -90,8 +90,8 @@ class Baseline:
     """`--domains` of such a run."""
     protocols: Mapping[str, Mapping[str, Any]]
     """Name -> every field of the protocols of the values, and of the translation."""
-    methods: Mapping[str, Method]
-    trainings: Sequence[Kept]
+    methods: Mapping[str, BaselineMethod]
+    trainings: Sequence[BaselineTraining]
     environments: Sequence[Mapping[str, Any]]
     """The different ones in which trainings were made."""
 
@@ -99,12 +99,12 @@ class Baseline:
         """Settings that the trainings of a method have in common: data, size, preset, and its training length."""
         return Setting(*self.shared, self.methods[method].budget)
 
-    def of(self, method: str) -> dict[int, Kept]:
+    def of(self, method: str) -> dict[int, BaselineTraining]:
         """Seed -> training of a method."""
         return {training.seed: training for training in self.trainings if training.method == method}
 
 
-def definitions(names: Sequence[str]) -> dict[str, dict[str, Any]]:
+def protocol_definitions(names: Sequence[str]) -> dict[str, dict[str, Any]]:
     """Every field of the protocols called `names` that exist, and of the translation, as JSON values."""
     protocols = {name: asdict(PROTOCOLS[name]) for name in sorted(set(names)) if name in PROTOCOLS}
     return json.loads(json.dumps({**protocols, TRANSLATION.name: asdict(TRANSLATION)}))
@@ -113,19 +113,19 @@ def definitions(names: Sequence[str]) -> dict[str, dict[str, Any]]:
 # --------------------------------------------------------------------------------------------------------- the folders
 
 
-def folder_of(root: Path, name: str) -> Path:
+def baseline_folder(root: Path, name: str) -> Path:
     """The folder of the baseline called `name`: in the results folder `root`, or shipped. BenchError if in neither."""
     places = _places(root)
     folders = [place / name for place in places if NAME.fullmatch(name) and _is_one(place / name)]
     if not folders:
         raise BenchError(
             f"there is no baseline '{name}' in {places[0]}, and none is shipped under that name",
-            nearest(name, [known for known, _ in baselines(root)]) + "; make one: baseline save NAME --task T",
+            nearest(name, [known for known, _ in find_baselines(root)]) + "; make one: baseline save NAME --task T",
         )
     return folders[0]
 
 
-def baselines(root: Path) -> list[tuple[str, Path]]:
+def find_baselines(root: Path) -> list[tuple[str, Path]]:
     """(name, folder) of every baseline that can be compared with; of two of one name the one in `root`."""
     folders: dict[str, Path] = {}
     for place in _places(root):
@@ -147,7 +147,7 @@ def _places(root: Path) -> tuple[Path, Path]:
 # --------------------------------------------------------------------------------------------------------- the content
 
 
-def write(baseline: Baseline, judges: Sequence[Path], folder: Path) -> None:
+def write_baseline(baseline: Baseline, judges: Sequence[Path], folder: Path) -> None:
     """Fill `folder` with `baseline` and copies of the folders of `judges`."""
     for judge in judges:
         to = folder / JUDGES / judge.name
@@ -157,8 +157,8 @@ def write(baseline: Baseline, judges: Sequence[Path], folder: Path) -> None:
     write_json(folder / FILE, _as_json(baseline))
 
 
-def claim(root: Path, name: str) -> Path:
-    """An empty folder for the content of a new baseline, for `publish`. BenchError if there is one of that name."""
+def claim_baseline_folder(root: Path, name: str) -> Path:
+    """An empty folder for a new baseline's content, for `publish_baseline`. BenchError if the name is taken."""
     if not NAME.fullmatch(name):
         raise BenchError(f"{name!r} cannot be a baseline's name", "letters, digits, dots, dashes and underscores can")
     final = root / "baselines" / name
@@ -171,7 +171,7 @@ def claim(root: Path, name: str) -> Path:
         raise BenchError(f"could not write {final}: {error.strerror or error}", "choose another --results") from error
 
 
-def publish(folder: Path, root: Path, name: str) -> Path:
+def publish_baseline(folder: Path, root: Path, name: str) -> Path:
     """Rename `folder` to its final name, at once."""
     final = root / "baselines" / name
     folder.chmod(0o755)
@@ -179,9 +179,9 @@ def publish(folder: Path, root: Path, name: str) -> Path:
     return final
 
 
-def load(root: Path, name: str) -> Baseline:
+def load_baseline(root: Path, name: str) -> Baseline:
     """The baseline called `name`. BenchError if there is none, if it has no trainings, is damaged or newer."""
-    path = folder_of(root, name) / FILE
+    path = baseline_folder(root, name) / FILE
     if not path.is_file():
         raise BenchError(
             f"the baseline '{name}' has no trainings, only the code check's part ({path.parent})",
@@ -207,7 +207,7 @@ def _damaged(path: Path, error: Exception) -> BenchError:
     )
 
 
-def install_judges(folder: Path, root: Path) -> None:
+def install_baseline_judges(folder: Path, root: Path) -> None:
     """Put the judges of the baseline in `folder` where runs with the results folder `root` find theirs.
 
     A judge that is there already stays: values of another one are told apart by its identity.
@@ -222,7 +222,7 @@ def install_judges(folder: Path, root: Path) -> None:
             os.replace(to / f".{file}.tmp", to / file)
 
 
-def judges_of(root: Path, encoders: Sequence[str]) -> Iterator[Path]:
+def baseline_judges(root: Path, encoders: Sequence[str]) -> Iterator[Path]:
     """The folders of the judges in `root` with the identities (or beginnings of them) `encoders`."""
     for path in sorted((root / "judges").glob("*/judge.json")):
         if any(json.loads(path.read_text())["identity"].startswith(encoder) for encoder in encoders):
@@ -255,12 +255,14 @@ def _as_json(baseline: Baseline) -> dict[str, Any]:
 
 def _from_json(name: str, stored: Mapping[str, Any]) -> Baseline:
     methods = {
-        method: Method(**{**fields, "made": {at: Made(**source) for at, source in _flat(fields["made"]).items()}})
+        method: BaselineMethod(
+            **{**fields, "made": {at: MadeOf(**source) for at, source in _flat(fields["made"]).items()}}
+        )
         for method, fields in stored["methods"].items()
     }
-    trainings = [Kept(**{**fields, "values": _flat(fields["values"])}) for fields in stored["trainings"]]
+    trainings = [BaselineTraining(**{**fields, "values": _flat(fields["values"])}) for fields in stored["trainings"]]
     baseline = Baseline(
-        name=name, task=stored["task"], shared=Shared(**stored["shared"]), classes=stored["classes"],
+        name=name, task=stored["task"], shared=BaselineSetting(**stored["shared"]), classes=stored["classes"],
         seeds=tuple(stored["seeds"]), data=stored["data"], domains=stored["domains"], protocols=stored["protocols"],
         methods=methods, trainings=trainings, environments=stored["environments"],
     )  # fmt: skip
@@ -270,28 +272,30 @@ def _from_json(name: str, stored: Mapping[str, Any]) -> Baseline:
     return baseline
 
 
-def _nested(values: Mapping[Measure, Any]) -> dict[str, dict[str, Any]]:
+def _nested(values: Mapping[TrainingMeasure, Any]) -> dict[str, dict[str, Any]]:
     nested: dict[str, dict[str, Any]] = {}
     for measure, value in values.items():
         nested.setdefault(measure.direction, {})[measure.protocol] = value
     return nested
 
 
-def _flat(nested: Mapping[str, Mapping[str, Any]]) -> dict[Measure, Any]:
-    return {Measure(direction, name): value for direction, named in nested.items() for name, value in named.items()}
+def _flat(nested: Mapping[str, Mapping[str, Any]]) -> dict[TrainingMeasure, Any]:
+    return {
+        TrainingMeasure(direction, name): value for direction, named in nested.items() for name, value in named.items()
+    }
 
 
 # ------------------------------------------------------------------------------------------------------- from trainings
 
 
-def gather(
+def gather_baseline(
     name: str, task: str, chosen: Sequence[StoredTraining], root: Path, classes: int, data: str, domains: str
 ) -> Baseline:
     """A baseline of `chosen`: trainings that differ in method, its budget and seed alone, finished or failed.
 
     BenchError if seeds of a method were scored differently, or fewer than two have values.
     """
-    methods: dict[str, Method] = {}
+    methods: dict[str, BaselineMethod] = {}
     environments: list[Mapping[str, Any]] = []
     kept = []
     for one in chosen:
@@ -301,23 +305,23 @@ def gather(
                 raise _differs(one, measured)
             measured = one.made
         style = one.style if measured else ""
-        methods[one.method] = Method(one.setting.budget, one.config, one.version, style, measured)
+        methods[one.method] = BaselineMethod(one.setting.budget, one.config, one.version, style, measured)
         environment = _environment(root / "runs" / task / one.folder)
         if environment not in environments:
             environments.append(environment)
         number = environments.index(environment)
-        kept.append(Kept(one.method, one.seed, one.identity, one.failure(), one.values, number))
+        kept.append(BaselineTraining(one.method, one.seed, one.identity, one.failure(), one.values, number))
     for method in methods:
         if sum(not training.failure for training in kept if training.method == method) < 2:
             raise BenchError(f"fewer than two trainings of {method} ended well", "leave it out with --methods")
-    protocols = definitions([measure.protocol for method in methods.values() for measure in method.made])
+    protocols = protocol_definitions([measure.protocol for method in methods.values() for measure in method.made])
     seeds = tuple(sorted({one.seed for one in chosen}))
     setting = chosen[0].setting
-    shared = Shared(setting.data_kind, setting.data_version, setting.image_size, setting.preset)
+    shared = BaselineSetting(setting.data_kind, setting.data_version, setting.image_size, setting.preset)
     return Baseline(name, task, shared, classes, seeds, data, domains, protocols, methods, kept, environments)
 
 
-def _differs(of: StoredTraining, made: Mapping[Measure, Made]) -> BenchError:
+def _differs(of: StoredTraining, made: Mapping[TrainingMeasure, MadeOf]) -> BenchError:
     differing = sorted(at for at in {*made, *of.made} if made.get(at) != of.made.get(at))
     told = ", ".join(f"{at.protocol} {at.direction}" for at in differing)
     return BenchError(

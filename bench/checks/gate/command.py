@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.checks.gate.baseline import CODE, folder_of, load
-from bench.checks.gate.report import Report, as_json, as_junit, as_markdown
+from bench.checks.gate.baseline import CODE, baseline_folder, load_baseline
+from bench.checks.gate.report import GateReport, gate_report_json, gate_report_junit, gate_report_markdown
 from bench.core.errors import BenchError
 from bench.core.files import write_json, write_text
 from bench.core.progress import say
@@ -39,55 +39,57 @@ class CheckRequest:
     json_file: Path | None
 
 
-def check(request: CheckRequest) -> int:
+def check_baseline(request: CheckRequest) -> int:
     """Make both checks, print and write the reports. Returns the verdict, which is the exit code.
 
     Raises BenchError if the request cannot be met, and Interrupted on a signal while cells are trained.
     """
-    report = examine(request)
+    report = examine_baseline(request)
     _deliver(request, report)
     return int(report.verdict)
 
 
-def examine(request: CheckRequest) -> Report:
+def examine_baseline(request: CheckRequest) -> GateReport:
     """The findings of both checks."""
-    from bench.checks.gate.code.code_check import check as check_code
+    from bench.checks.gate.code.code_check import run_code_check as check_code
 
     if request.code_only and (request.rerun or request.seeds):
         raise BenchError("--code-only trains and compares no seeds", "leave out --rerun and --seeds, or --code-only")
-    code = folder_of(request.results, request.baseline) / CODE
+    code = baseline_folder(request.results, request.baseline) / CODE
     if request.code_only:
-        return Report(request.baseline, check_code(code))
-    baseline = load(request.results, request.baseline)
+        return GateReport(request.baseline, check_code(code))
+    baseline = load_baseline(request.results, request.baseline)
     if request.rerun and baseline.task == "folder" and (request.data or baseline.data) == "auto":
         raise BenchError(  # now, and not after the code check
             f"the baseline '{request.baseline}' is of a folder of images, and does not say where it lies",
             "add --data ROOT, the folder with ROOT/<domain>/<class>/<image>",
         )
     findings = list(check_code(code))
-    from bench.checks.gate.rerun import last_seeds, rerun
-    from bench.checks.gate.training import compare, undecided
+    from bench.checks.gate.rerun import last_rerun_seeds, rerun_baseline
+    from bench.checks.gate.training import compare_trainings, undecided_training
 
     if request.rerun:
-        trained = rerun(baseline, request.results, request.seeds, request.data, request.device, request.jobs)
+        trained = rerun_baseline(baseline, request.results, request.seeds, request.data, request.device, request.jobs)
         if trained.obstacle:
-            nothing = undecided(baseline, trained.obstacle)
-            return Report(request.baseline, [*findings, *nothing.findings], nothing.notes)
-        compared = compare(baseline, request.results, trained.seeds)
+            nothing = undecided_training(baseline, trained.obstacle)
+            return GateReport(request.baseline, [*findings, *nothing.findings], nothing.notes)
+        compared = compare_trainings(baseline, request.results, trained.seeds)
     else:
-        compared = compare(baseline, request.results, request.seeds or last_seeds(baseline, request.results))
-    return Report(request.baseline, [*findings, *compared.findings], compared.notes)
+        compared = compare_trainings(
+            baseline, request.results, request.seeds or last_rerun_seeds(baseline, request.results)
+        )
+    return GateReport(request.baseline, [*findings, *compared.findings], compared.notes)
 
 
-def _deliver(request: CheckRequest, report: Report) -> None:
-    text = as_markdown(report)
+def _deliver(request: CheckRequest, report: GateReport) -> None:
+    text = gate_report_markdown(report)
     print(text, end="", flush=True)
     if request.out:
         write_text(request.out, text)
     if request.junit:
-        write_text(request.junit, as_junit(report))
+        write_text(request.junit, gate_report_junit(report))
     if request.json_file:
-        write_json(request.json_file, as_json(report))
+        write_json(request.json_file, gate_report_json(report))
     for path in (request.out, request.junit, request.json_file):
         if path:
             say(f"check: {path}")

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bench.checks.gate.baseline import Baseline
-from bench.checks.gate.trainings import Measure
+from bench.checks.gate.trainings import TrainingMeasure
 from bench.spec.protocols import PROTOCOLS
 from metrics.statistics import permutation as statistics
 
@@ -31,7 +31,7 @@ class Series:
     """One metric of one method in one direction, over the baseline's seeds."""
 
     method: str
-    measure: Measure
+    measure: TrainingMeasure
     stored: np.ndarray
     """(m,) in the order of the baseline's seeds; larger is worse (an accuracy has its sign changed), inf: failed."""
 
@@ -82,8 +82,8 @@ class Series:
         failed = f", {len(values) - len(ended)} failed" if len(ended) < len(values) else ""
         if not len(ended):
             return f"{len(values)} failed"
-        scatter = f" ± {number(statistics.deviation(ended))}" if len(ended) > 1 else ""
-        return f"{number(float(ended.mean()))}{scatter} ({counted(len(ended), 'seed')}{failed})"
+        scatter = f" ± {family_number(statistics.deviation(ended))}" if len(ended) > 1 else ""
+        return f"{family_number(float(ended.mean()))}{scatter} ({count_in_family(len(ended), 'seed')}{failed})"
 
     def stored_text(self) -> str:
         """`stored` as it is shown."""
@@ -95,33 +95,33 @@ class Series:
         if not np.isfinite(least):
             return "no change is found reliably"
         way = "fall" if self.sign < 0 else "rise"
-        return f"a {way} of {number(least)} is found in 9 of 10 checks"
+        return f"a {way} of {family_number(least)} is found in 9 of 10 checks"
 
 
-def number(value: float) -> str:
+def family_number(value: float) -> str:
     """Three significant digits, no exponent for what occurs."""
     return f"{value:.3g}" if abs(value) < 100 else f"{value:.0f}"
 
 
-def counted(count: int, noun: str) -> str:
+def count_in_family(count: int, noun: str) -> str:
     """`1 seed`, `2 seeds`."""
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
-def family_of(baseline: Baseline) -> list[Series]:
+def family_of_baseline(baseline: Baseline) -> list[Series]:
     """Every series that is compared, in the order of methods and directions."""
     family = []
     for name, method in baseline.methods.items():
         for measure in sorted(method.made):
             if measure.protocol not in (DISTANCE, ACCURACY):
                 continue
-            series = series_of(baseline, name, measure)
+            series = series_of_family(baseline, name, measure)
             if measure.protocol == DISTANCE or above_chance(baseline, series) >= ABOVE_CHANCE:
                 family.append(series)
     return family
 
 
-def series_of(baseline: Baseline, method: str, measure: Measure) -> Series:
+def series_of_family(baseline: Baseline, method: str, measure: TrainingMeasure) -> Series:
     """The baseline's values of one measure of one method."""
     sign = -1 if PROTOCOLS[measure.protocol].higher_is_better else 1
     trainings = baseline.of(method)
@@ -137,7 +137,7 @@ def above_chance(baseline: Baseline, series: Series) -> float:
 
 
 @dataclass(frozen=True)
-class Plan:
+class FamilyPlan:
     """Default numbers of new seeds of a check."""
 
     first: int
@@ -148,9 +148,9 @@ class Plan:
     """Changes that it will not find, though it should."""
 
 
-def plan(baseline: Baseline) -> Plan:
+def plan_family(baseline: Baseline) -> FamilyPlan:
     """The default numbers of new seeds, from the scatter of the accuracies that are watched."""
-    family = family_of(baseline)
+    family = family_of_baseline(baseline)
     m, j = len(baseline.seeds), len(family)
     watched = {
         name: [series for series in family if series.method == name and series.measure.protocol == ACCURACY]
@@ -163,12 +163,12 @@ def plan(baseline: Baseline) -> Plan:
     }
     if statistics.attainable(m, max(new.values()), j) > statistics.LEVEL:
         too_few = f"{m} seeds are too few for {j} series: every check will end with 'cannot decide'"
-        return Plan(first, new, (too_few,))
+        return FamilyPlan(first, new, (too_few,))
     warnings = [
-        f"{series.subject}: its seeds scatter by {number(series.scatter)} points: a fall of "
-        f"{number(statistics.FALL)} points is found less often than in 9 of 10 checks with {new[name]} new seeds"
+        f"{series.subject}: its seeds scatter by {family_number(series.scatter)} points: a fall of "
+        f"{family_number(statistics.FALL)} points is found less often than in 9 of 10 checks with {new[name]} new seeds"
         for name, accuracies in watched.items()
         for series in accuracies
         if statistics.found_share(series.stored, statistics.FALL, new[name], j, first) < statistics.POWER
     ]
-    return Plan(first, {name: max(first, count) for name, count in new.items()}, tuple(warnings))
+    return FamilyPlan(first, {name: max(first, count) for name, count in new.items()}, tuple(warnings))

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 from xml.etree import ElementTree
 
-from bench.checks.gate.verdict import Finding, Verdict, decide
+from bench.checks.gate.verdict import Finding, Verdict, decide_verdict
 
 TITLES = {"code": "Code check", "training": "Training check"}
 MEANING = {
@@ -21,7 +21,7 @@ _NOT_IN_XML = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff
 
 
 @dataclass(frozen=True)
-class Report:
+class GateReport:
     """A whole check."""
 
     baseline: str
@@ -33,10 +33,10 @@ class Report:
     @property
     def verdict(self) -> Verdict:
         """The verdict of all findings."""
-        return decide(self.findings)
+        return decide_verdict(self.findings)
 
 
-def as_markdown(report: Report) -> str:
+def gate_report_markdown(report: GateReport) -> str:
     """A heading with the verdict, then a table for each check: what is not a pass comes first."""
     lines = [f"# {report.baseline}: {report.verdict.words}", "", f"{MEANING[report.verdict]}."]
     for check, title in TITLES.items():
@@ -45,7 +45,7 @@ def as_markdown(report: Report) -> str:
             continue
         counts = {verdict: sum(finding.verdict is verdict for finding in listed) for verdict in Verdict}
         summary = ", ".join(f"{count} {verdict.words}" for verdict, count in counts.items() if count)
-        lines += ["", f"## {title}: {decide(listed).words}", "", f"{summary}.", ""]
+        lines += ["", f"## {title}: {decide_verdict(listed).words}", "", f"{summary}.", ""]
         rows = [("of", "what", "verdict", "baseline", "now", "why")]
         ordered = sorted(listed, key=lambda finding: finding.verdict is Verdict.PASS)
         rows += [(f.subject, f.quantity, f.verdict.words, f.stored, f.found, f.reason) for f in ordered]
@@ -70,7 +70,7 @@ def _escaped(text: str) -> str:
     return re.sub(r"([\\|`*<])", r"\\\1", " ".join(text.split()))
 
 
-def as_junit(report: Report) -> str:
+def gate_report_junit(report: GateReport) -> str:
     """JUnit XML: a test case for each finding. What is no pass is a failure, or an error if nothing was decided.
 
     Never `skipped`, which CI servers show as harmless. Without findings there is one error.
@@ -113,7 +113,7 @@ def _clean(text: str) -> str:
     return _NOT_IN_XML.sub("?", text)
 
 
-def as_json(report: Report) -> dict[str, Any]:
+def gate_report_json(report: GateReport) -> dict[str, Any]:
     """All of the report as JSON values; verdicts by their words, with the exit code of the whole."""
     return {
         "schema": 1,

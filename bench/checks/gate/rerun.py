@@ -11,9 +11,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.checks.gate.baseline import Baseline, folder_of, install_judges
-from bench.checks.gate.family import plan
-from bench.checks.gate.training import differing, in_doubt, unlike
+from bench.checks.gate.baseline import Baseline, baseline_folder, install_baseline_judges
+from bench.checks.gate.family import plan_family
+from bench.checks.gate.training import differing_trainings, trainings_in_doubt, unlike_training_setting
 from bench.core.files import write_json
 from bench.core.progress import say
 from bench.spec.run_spec import config_values, flat_values
@@ -39,7 +39,7 @@ class Rerun:
     """Reason why nothing was trained; empty if something was."""
 
 
-def rerun(
+def rerun_baseline(
     baseline: Baseline, root: Path, seeds: Sequence[int] = (), data: str = "", device: str = "auto", jobs: int = 0
 ) -> Rerun:
     """Train and score new seeds of every method into the results folder: a few, and more of methods that are in doubt.
@@ -51,14 +51,14 @@ def rerun(
     """
     from bench.runs.run import run_together
 
-    install_judges(folder_of(root, baseline.name), root)
-    default = plan(baseline)
+    install_baseline_judges(baseline_folder(root, baseline.name), root)
+    default = plan_family(baseline)
     drawn = [] if seeds else _begun(root, baseline) or _unused(baseline, root, max(default.new.values()))
     wanted = {name: list(seeds) or drawn[: default.first] for name in baseline.methods}
 
     def train(now: Wanted) -> str:
         """Train `now`; return the reason why not, empty if it was done."""
-        requests, obstacle = as_stored(baseline, root, now, data, device, jobs)
+        requests, obstacle = rerun_requests(baseline, root, now, data, device, jobs)
         if obstacle:
             return f"nothing was trained: {obstacle}"
         _note(root, baseline, {"drawn": drawn, "seeds": wanted, "finished": False})
@@ -70,7 +70,9 @@ def rerun(
     if obstacle := train(wanted):
         return Rerun(wanted, obstacle)
     more = (
-        {name: drawn[: default.new[name]] for name in in_doubt(baseline, root, drawn[: default.first])} if drawn else {}
+        {name: drawn[: default.new[name]] for name in trainings_in_doubt(baseline, root, drawn[: default.first])}
+        if drawn
+        else {}
     )
     if more := {name: seeds for name, seeds in more.items() if len(seeds) > default.first}:
         say(f"check: in doubt after {default.first} seeds, so more are trained: {', '.join(more)}")
@@ -80,7 +82,7 @@ def rerun(
     return Rerun(wanted)
 
 
-def as_stored(
+def rerun_requests(
     baseline: Baseline, root: Path, wanted: Wanted, data: str = "", device: str = "auto", jobs: int = 0
 ) -> tuple[list[Request], str]:
     """The runs that train `wanted` as the baseline's were, and why this code cannot (empty: it can). Trains nothing.
@@ -103,28 +105,28 @@ def as_stored(
         for job in open_session(requests[-1]).jobs:
             spec = job.spec
             setting = Setting(spec.data_kind, spec.data_version, spec.image_size, spec.preset, str(spec.budget))
-            if why := unlike(setting, baseline.setting(spec.method)):
+            if why := unlike_training_setting(setting, baseline.setting(spec.method)):
                 return requests, why
-            if changed := differing(baseline, spec.method, spec.config):
+            if changed := differing_trainings(baseline, spec.method, spec.config):
                 return requests, f"{spec.method} with {', '.join(changed[:3])}"
     return requests, ""
 
 
-def last_seeds(baseline: Baseline, root: Path) -> Wanted:
+def last_rerun_seeds(baseline: Baseline, root: Path) -> Wanted:
     """Seeds of the last rerun with this baseline, if it was made with this code; else none."""
     stored = _read(_path(root, baseline))
-    return dict(stored["seeds"]) if stored.get("code") == code_of(baseline) else {}
+    return dict(stored["seeds"]) if stored.get("code") == rerun_code(baseline) else {}
 
 
 def _begun(root: Path, baseline: Baseline) -> list[int]:
     """The seeds that an interrupted rerun of this code drew."""
     stored = _read(_path(root, baseline))
-    unfinished = stored.get("code") == code_of(baseline) and not stored["finished"]
+    unfinished = stored.get("code") == rerun_code(baseline) and not stored["finished"]
     return list(stored["drawn"]) if unfinished else []
 
 
 def _note(root: Path, baseline: Baseline, content: Mapping[str, Any]) -> None:
-    write_json(_path(root, baseline), {"code": code_of(baseline), **content})
+    write_json(_path(root, baseline), {"code": rerun_code(baseline), **content})
 
 
 def _path(root: Path, baseline: Baseline) -> Path:
@@ -162,7 +164,7 @@ def _overrides(baseline: Baseline, configs: Mapping[str, Mapping[str, Any]]) -> 
     return texts
 
 
-def code_of(baseline: Baseline) -> str:
+def rerun_code(baseline: Baseline) -> str:
     """A digest of all code that its methods' results can follow from: ours, and that of other people's packages."""
     outside = sha256()
     for path in sorted(_outside(baseline.methods)):

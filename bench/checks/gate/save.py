@@ -7,9 +7,26 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.checks.gate.baseline import CODE, FILE, Baseline, baselines, claim, gather, judges_of, load, publish, write
-from bench.checks.gate.family import family_of, plan
-from bench.checks.gate.trainings import FAILED, StoredTraining, classes_of, common_seeds, read_trainings
+from bench.checks.gate.baseline import (
+    CODE,
+    FILE,
+    Baseline,
+    baseline_judges,
+    claim_baseline_folder,
+    find_baselines,
+    gather_baseline,
+    load_baseline,
+    publish_baseline,
+    write_baseline,
+)
+from bench.checks.gate.family import family_of_baseline, plan_family
+from bench.checks.gate.trainings import (
+    FAILED,
+    StoredTraining,
+    classes_of_trainings,
+    common_training_seeds,
+    read_trainings,
+)
 from bench.core.errors import BenchError, nearest
 from bench.core.progress import say
 from bench.spec.data_kinds import DRAWN, REAL, is_real
@@ -24,7 +41,7 @@ FEWEST_SEEDS = 2
 
 
 @dataclass(frozen=True, kw_only=True)
-class SaveRequest(Where):
+class SaveBaselineRequest(Where):
     """What the user asked for, as typed."""
 
     name: str
@@ -34,9 +51,9 @@ class SaveRequest(Where):
     """Empty: those of which every method has a finished training."""
 
 
-def save(request: SaveRequest) -> int:
+def save_gate_baseline(request: SaveBaselineRequest) -> int:
     """Store the baseline, say what was stored and how much it can find; returns 0. BenchError if nothing was."""
-    from bench.checks.gate.code.code_check import record
+    from bench.checks.gate.code.code_check import record_code_check
 
     task = get_task(request.task)
     budget = str(Budget.parse(request.budget)) if request.budget else ""
@@ -56,15 +73,15 @@ def save(request: SaveRequest) -> int:
     trainings = [training for training in trainings if training.method in methods]
     setting = _only_settings(request, trainings)[0]
     chosen = _chosen(request, methods, trainings)
-    classes = len(task.classes) or classes_of(request.results, task.name, setting)
+    classes = len(task.classes) or classes_of_trainings(request.results, task.name, setting)
     data = request.data or ("auto" if setting.data_kind == REAL else setting.data_kind)
-    baseline = gather(request.name, task.name, chosen, request.results, classes, data, request.domains)
+    baseline = gather_baseline(request.name, task.name, chosen, request.results, classes, data, request.domains)
     judges = _judges(baseline, request.results)
-    folder = claim(request.results, request.name)
+    folder = claim_baseline_folder(request.results, request.name)
     try:
-        write(baseline, judges, folder)
-        record(folder / CODE)
-        final = publish(folder, request.results, request.name)
+        write_baseline(baseline, judges, folder)
+        record_code_check(folder / CODE)
+        final = publish_baseline(folder, request.results, request.name)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
@@ -81,7 +98,7 @@ def _judges(baseline: Baseline, root: Path) -> list[Path]:
         for at, scored_with in method.made.items()
         if PROTOCOLS[at.protocol].encoder == "judge"
     }
-    folders_of = {encoder: list(judges_of(root, [encoder])) for encoder in sorted(used)}
+    folders_of = {encoder: list(baseline_judges(root, [encoder])) for encoder in sorted(used)}
     for encoder in (encoder for encoder, folders in folders_of.items() if not folders):
         say(f"warning: the judge {encoder} is not in {root / 'judges'}: a rerun elsewhere cannot decide")
     return [folder for folders in folders_of.values() for folder in folders[:1]]
@@ -102,14 +119,14 @@ class _Styles(dict[str, str]):
         return self[method]
 
 
-def _is_data(request: SaveRequest, training: StoredTraining) -> bool:
+def _is_data(request: SaveBaselineRequest, training: StoredTraining) -> bool:
     if request.data in ("", "auto"):
         return True
     kind = training.setting.data_kind
     return kind == request.data if request.data in DRAWN else is_real(kind)
 
 
-def _methods(request: SaveRequest, trainings: Sequence[StoredTraining]) -> list[str]:
+def _methods(request: SaveBaselineRequest, trainings: Sequence[StoredTraining]) -> list[str]:
     """Methods that were asked for, or the built-in ones that are there, or all."""
     from methods.registry import BUILT_IN
 
@@ -117,7 +134,7 @@ def _methods(request: SaveRequest, trainings: Sequence[StoredTraining]) -> list[
     return list(dict.fromkeys(request.methods)) or [name for name in there if name in BUILT_IN] or there
 
 
-def _only_settings(request: SaveRequest, trainings: Sequence[StoredTraining]) -> list[Setting]:
+def _only_settings(request: SaveBaselineRequest, trainings: Sequence[StoredTraining]) -> list[Setting]:
     """Settings of the trainings. BenchError if there are none, a method has several, or more than lengths differ."""
     settings = sorted({one.setting for one in trainings})
     if not settings:
@@ -133,13 +150,17 @@ def _only_settings(request: SaveRequest, trainings: Sequence[StoredTraining]) ->
     return settings
 
 
-def _chosen(request: SaveRequest, methods: Sequence[str], trainings: Sequence[StoredTraining]) -> list[StoredTraining]:
+def _chosen(
+    request: SaveBaselineRequest, methods: Sequence[str], trainings: Sequence[StoredTraining]
+) -> list[StoredTraining]:
     """One training for each method and seed."""
     by_method = {
         name: _one_configuration(request, [training for training in trainings if training.method == name])
         for name in methods
     }
-    seeds = list(request.seeds) or common_seeds([training for name in methods for training in by_method[name].values()])
+    seeds = list(request.seeds) or common_training_seeds(
+        [training for name in methods for training in by_method[name].values()]
+    )
     if len(seeds) < FEWEST_SEEDS:
         raise BenchError(
             f"{len(seeds)} seeds of which every method ({', '.join(methods)}) has a finished training",
@@ -155,7 +176,7 @@ def _chosen(request: SaveRequest, methods: Sequence[str], trainings: Sequence[St
     return [by_method[name][seed] for name in methods for seed in sorted(seeds)]
 
 
-def _one_configuration(request: SaveRequest, trainings: Sequence[StoredTraining]) -> dict[int, StoredTraining]:
+def _one_configuration(request: SaveBaselineRequest, trainings: Sequence[StoredTraining]) -> dict[int, StoredTraining]:
     """Seed -> training of one method: if it was trained with several sets of settings, with the preset's own."""
     distinct = [
         training
@@ -177,7 +198,7 @@ def _kind(training: StoredTraining) -> tuple[int, Mapping[str, object]]:
     return training.version, training.config
 
 
-def _is_preset(request: SaveRequest, training: StoredTraining) -> bool:
+def _is_preset(request: SaveBaselineRequest, training: StoredTraining) -> bool:
     """Whether a training is its method as the preset trains it."""
     try:
         preset = preset_method(
@@ -190,7 +211,7 @@ def _is_preset(request: SaveRequest, training: StoredTraining) -> bool:
 
 def _told(baseline: Baseline) -> list[str]:
     """What was stored and what a check with it can find."""
-    family, planned, shared = family_of(baseline), plan(baseline), baseline.shared
+    family, planned, shared = family_of_baseline(baseline), plan_family(baseline), baseline.shared
     lines = [
         f"{baseline.task}, {shared.preset}, {shared.data_kind} data {shared.data_version}: {len(baseline.methods)} "
         f"methods, {len(baseline.seeds)} seeds each",
@@ -208,11 +229,11 @@ def _told(baseline: Baseline) -> list[str]:
 def list_baselines(results: Path) -> str:
     """Name, task and size of every baseline, and where it lies."""
     lines = []
-    for name, folder in baselines(results):
+    for name, folder in find_baselines(results):
         if not (folder / FILE).is_file():
             lines.append(f"{name}  the code check's part alone  {folder}")
             continue
-        baseline = load(results, name)
+        baseline = load_baseline(results, name)
         size = f"{len(baseline.methods)} methods x {len(baseline.seeds)} seeds"
         lines.append(f"{name}  {baseline.task}, {baseline.shared.preset}, {size}  {folder}")
     return "\n".join(lines) if lines else "no baselines; make one: baseline save NAME --task T"

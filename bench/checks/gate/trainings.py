@@ -16,7 +16,7 @@ from bench.store.query import CellScore, MethodRow, Setting, SettingRecords, by_
 FAILED = "failed"
 
 
-class Measure(NamedTuple):
+class TrainingMeasure(NamedTuple):
     """Direction and protocol of a value. Values of different ones are never compared."""
 
     direction: str
@@ -25,7 +25,7 @@ class Measure(NamedTuple):
     """Name and version."""
 
 
-class Made(NamedTuple):
+class MadeOf(NamedTuple):
     """The weights and the numbers of images that a value was made with."""
 
     encoder: str
@@ -57,11 +57,11 @@ class StoredTraining:
     """Why it failed; empty otherwise."""
     style: str
     """Where its styles came from."""
-    values: Mapping[Measure, float]
+    values: Mapping[TrainingMeasure, float]
     """Over all classes."""
-    made: Mapping[Measure, Made]
+    made: Mapping[TrainingMeasure, MadeOf]
     """What each of `values` was made with."""
-    missing: Mapping[Measure, str]
+    missing: Mapping[TrainingMeasure, str]
     """Why there is no value of a measure that was asked for."""
     folder: str
     """Below `runs/<task>/`."""
@@ -86,21 +86,25 @@ def read_trainings(root: Path, task: str, styles: Callable[[str], str] = lambda 
     return [trainings[cell] for cell in sorted(trainings)]
 
 
-def _values(records: SettingRecords) -> dict[int, dict[str, dict[Measure, CellScore]]]:
+def _values(records: SettingRecords) -> dict[int, dict[str, dict[TrainingMeasure, CellScore]]]:
     """Cell -> where styles came from -> measure -> its value over all classes."""
-    by_cell: dict[int, dict[str, dict[Measure, CellScore]]] = {}
+    by_cell: dict[int, dict[str, dict[TrainingMeasure, CellScore]]] = {}
     for direction, every in records.directions.items():
         for scores in every:
             for cell in scores.cells:
                 by_cell.setdefault(cell, {}).setdefault(scores.style, {})
             for key, measurement in scores.measurements.items():
                 for score in records.scores(key, measurement) if key.label == ALL else ():
-                    by_cell[score.cell][scores.style][Measure(direction, key.protocol)] = score
+                    by_cell[score.cell][scores.style][TrainingMeasure(direction, key.protocol)] = score
     return by_cell
 
 
 def _training(
-    records: SettingRecords, row: MethodRow, cell: int, by_style: Mapping[str, Mapping[Measure, CellScore]], wanted: str
+    records: SettingRecords,
+    row: MethodRow,
+    cell: int,
+    by_style: Mapping[str, Mapping[TrainingMeasure, CellScore]],
+    wanted: str,
 ) -> StoredTraining:
     style = wanted if wanted in by_style else min(by_style, default="")
     scores = by_style.get(style, {})
@@ -109,20 +113,20 @@ def _training(
         seed=records.seed(cell), identity=records.text("identity", cell), state=records.text("state", cell),
         reason=records.text("reason", cell), style=style,
         values={measure: score.value for measure, score in scores.items() if score.value is not None},
-        made={at: Made(score.encoder, *score.images) for at, score in scores.items() if score.value is not None},
+        made={at: MadeOf(score.encoder, *score.images) for at, score in scores.items() if score.value is not None},
         missing={measure: score.missing for measure, score in scores.items() if score.value is None},
         folder=records.text("folder", cell),
     )  # fmt: skip
 
 
-def classes_of(root: Path, task: str, setting: Setting) -> int:
+def classes_of_trainings(root: Path, task: str, setting: Setting) -> int:
     """How many classes the trainings of a setting were scored on."""
     same_data = (setting.data_kind, setting.data_version)
     every = by_setting(read_records(root, task), lambda other: (other.data_kind, other.data_version) == same_data)
     return len({key.label for records in every for _, key, _ in records.measurements()} - {ALL})
 
 
-def common_seeds(trainings: Sequence[StoredTraining]) -> list[int]:
+def common_training_seeds(trainings: Sequence[StoredTraining]) -> list[int]:
     """Seeds of which every method among `trainings` has a finished one, or a failed one."""
     ended = Counter(training.seed for training in trainings if training.state in ("done", FAILED))
     methods = len({training.method for training in trainings})

@@ -47,7 +47,7 @@ class Finding:
     """Reason for the verdict, in a sentence: the limit that was kept or broken, or what was missing."""
 
 
-def decide(findings: Sequence[Finding]) -> Verdict:
+def decide_verdict(findings: Sequence[Finding]) -> Verdict:
     """The verdict of all: nothing compared is nothing decided, never a pass.
 
     What got worse weighs most: one regression is a regression whatever else could not be decided. Then an implausible

@@ -34,7 +34,7 @@ STYLES = (("strokes", "sign"), ("sketch", "scene"))
 """The two styles of letters and of objects: without and with colours."""
 
 
-class Others(NamedTuple):
+class UnseenClasses(NamedTuple):
     """Items of one split."""
 
     images: np.ndarray
@@ -43,20 +43,22 @@ class Others(NamedTuple):
     """int64 (N,), indices into OTHER_CLASSES."""
 
 
-def draw_others(split: SplitName, per_class: int, advance: Callable[[int], None] = lambda count: None) -> Others:
+def draw_unseen_classes(
+    split: SplitName, per_class: int, advance: Callable[[int], None] = lambda count: None
+) -> UnseenClasses:
     """`per_class` items of each class, the two styles in turns; `advance` is called for each. Raises BenchError without
     FreeType.
     """
     images, labels = [], []
     for label in range(len(OTHER_CLASSES)):
         for index in range(per_class):
-            images.append(draw_other(label, index % 2, split, index))
+            images.append(draw_unseen_class(label, index % 2, split, index))
             labels.append(label)
             advance(1)
-    return Others(np.stack(images).transpose(0, 3, 1, 2), np.array(labels, np.int64))
+    return UnseenClasses(np.stack(images).transpose(0, 3, 1, 2), np.array(labels, np.int64))
 
 
-def draw_other(label: int, style: int, split: SplitName, index: int) -> np.ndarray:
+def draw_unseen_class(label: int, style: int, split: SplitName, index: int) -> np.ndarray:
     """One item, uint8 (32, 32, 3). `style`: index into the pair of STYLES that belongs to the class."""
     name = OTHER_CLASSES[label]
     letter = label < len(LETTERS)

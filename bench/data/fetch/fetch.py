@@ -23,8 +23,8 @@ from bench.core.errors import BenchError, merged
 from bench.core.files import read_json, write_json
 from bench.core.progress import progress, say
 from bench.data.fetch import locate
-from bench.data.fetch.manifest import ENTRIES, Form, ManifestEntry
-from bench.data.fetch.unpack import extract
+from bench.data.fetch.manifest import ENTRIES, ManifestEntry, ManifestForm
+from bench.data.fetch.unpack import unpack_archive
 
 TIMEOUT = 30.0  # seconds without a byte
 
@@ -57,12 +57,12 @@ class Fetched:
 # ------------------------------------------------------------------------------------------------ the commands
 
 
-def listing(names: Iterable[str] = ()) -> list[FileStatus]:
+def list_fetchable(names: Iterable[str] = ()) -> list[FileStatus]:
     """Status of every entry of the manifest (or of the groups, tasks or entries named), present or not."""
     chosen = list(names)
     rows = []
-    for entry in locate.select(chosen) if chosen else ENTRIES:
-        place = locate.find_entry(entry)
+    for entry in locate.select_entries(chosen) if chosen else ENTRIES:
+        place = locate.locate_entry(entry)
         form = entry.forms[0]
         if form.verifiable:
             checksum = "sha256" if form.sha256 else "sha256 prefix" if form.sha256_prefix else "md5"
@@ -74,9 +74,9 @@ def listing(names: Iterable[str] = ()) -> list[FileStatus]:
     return rows
 
 
-def missing(names: Iterable[str] = ()) -> list[FileStatus]:
+def list_missing(names: Iterable[str] = ()) -> list[FileStatus]:
     """The entries that are in no root."""
-    return [row for row in listing(names) if row.path is None]
+    return [row for row in list_fetchable(names) if row.path is None]
 
 
 def fetch(
@@ -93,7 +93,7 @@ def fetch(
     failures: list[BenchError] = []
     if from_dir is not None and not from_dir.is_dir():
         raise BenchError(f"--from {from_dir}: no such folder", "name the folder that holds the files")
-    for entry in locate.select(list(names)):
+    for entry in locate.select_entries(list(names)):
         try:
             result = _fetch_entry(entry, from_dir)
         except BenchError as error:
@@ -136,11 +136,11 @@ def _fetch_entry(entry: ManifestEntry, from_dir: Path | None) -> Fetched:
 
 def _present(entry: ManifestEntry, root: Path) -> Fetched | None:
     """The entry if it is there already, checked; None: absent, or damaged in the cache folder and so to be replaced."""
-    place = locate.find_entry(entry)
+    place = locate.locate_entry(entry)
     if place is None:
         return None
     try:
-        return Fetched(entry.name, place[1], "present", locate.check(*place))
+        return Fetched(entry.name, place[1], "present", locate.check_file(*place))
     except BenchError:
         if place[1].is_relative_to(root):
             return None
@@ -252,10 +252,10 @@ def _reason(error: Exception) -> str:
     return f"{type(error).__name__}: {error}"
 
 
-def _put_in_place(part: Path, target: Path, form: Form) -> locate.Verification:
+def _put_in_place(part: Path, target: Path, form: ManifestForm) -> locate.Verification:
     """Verify `part` and give it its name; record its digest where none is published. A bad part is removed."""
     try:
-        result = locate.check(form, part)
+        result = locate.check_file(form, part)
     except BenchError as error:
         part.unlink(missing_ok=True)
         raise BenchError(error.what.replace(str(part), str(target)), error.remedy) from error
@@ -281,22 +281,22 @@ def _copy(entry: ManifestEntry, from_dir: Path, root: Path) -> Fetched:
             continue
         for source in sorted(path for path in from_dir.rglob(Path(form.path).name) if path.is_file()):
             try:
-                locate.check(form, source)
+                locate.check_file(form, source)
                 return _copy_file(entry, form, source, root / form.path)
             except BenchError as error:
                 wrong.append(error)
     for name in entry.archives:
         for source in sorted(path for path in from_dir.rglob(name) if path.is_file()):
             target = root / entry.forms[0].path
-            extract(source, target, entry.forms[0].holds)
-            return Fetched(entry.name, target, "unpacked", locate.check(entry.forms[0], target))
+            unpack_archive(source, target, entry.forms[0].holds)
+            return Fetched(entry.name, target, "unpacked", locate.check_file(entry.forms[0], target))
     if wrong:
         raise wrong[0]
     names = ", ".join(_accepted_names(entry))
     raise BenchError(f"{entry.name}: none of {names} is under {from_dir}", "check the folder given with --from")
 
 
-def _copy_file(entry: ManifestEntry, form: Form, source: Path, target: Path) -> Fetched:
+def _copy_file(entry: ManifestEntry, form: ManifestForm, source: Path, target: Path) -> Fetched:
     locate.make_folder(target.parent)
     locate.check_space(target.parent, source.stat().st_size)
     part = target.with_name(f"{target.name}.part")

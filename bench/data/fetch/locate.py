@@ -24,7 +24,7 @@ import platformdirs
 
 from bench.core.errors import BenchError, nearest
 from bench.core.files import read_json
-from bench.data.fetch.manifest import ENTRIES, TASK_GROUPS, Form, ManifestEntry
+from bench.data.fetch.manifest import ENTRIES, TASK_GROUPS, ManifestEntry, ManifestForm
 
 Verification = Literal["verified", "recorded", "unverified"]
 """By a published checksum; by the digest recorded at the first download; not at all, but for the structure."""
@@ -50,7 +50,7 @@ def search_paths() -> list[Path]:
     return [*(Path(folder).expanduser() for folder in folders if folder), cache_folder()]
 
 
-def select(names: list[str]) -> list[ManifestEntry]:
+def select_entries(names: list[str]) -> list[ManifestEntry]:
     """The manifest's entries of groups, tasks or entry names, each once, in the manifest's order."""
     valid = sorted({entry.group for entry in ENTRIES} | set(TASK_GROUPS) | {entry.name for entry in ENTRIES})
     wanted: set[str] = set()
@@ -61,16 +61,16 @@ def select(names: list[str]) -> list[ManifestEntry]:
     return [entry for entry in ENTRIES if entry.group in wanted or entry.name in wanted]
 
 
-def find(name: str) -> Path | None:
+def locate_file(name: str) -> Path | None:
     """The path of an entry (in any of its forms) or of a path relative to a root; None where it is absent."""
     for entry in ENTRIES:
         if entry.name == name:
-            place = find_entry(entry)
+            place = locate_entry(entry)
             return place[1] if place else None
     return next((root / name for root in search_paths() if (root / name).exists()), None)
 
 
-def find_entry(entry: ManifestEntry) -> tuple[Form, Path] | None:
+def locate_entry(entry: ManifestEntry) -> tuple[ManifestForm, Path] | None:
     """(form, path) of the first form of `entry` that exists: root after root, each in all forms; else None."""
     for root in search_paths():
         for form in entry.forms:
@@ -80,17 +80,17 @@ def find_entry(entry: ManifestEntry) -> tuple[Form, Path] | None:
     return None
 
 
-def find_in(folder: Path, group: str) -> dict[str, tuple[Form, Path]]:
+def locate_in_folder(folder: Path, group: str) -> dict[str, tuple[ManifestForm, Path]]:
     """Entry name -> (form, path) of the group's files that lie in `folder` itself, under their own names."""
-    found: dict[str, tuple[Form, Path]] = {}
-    for entry in select([group]):
+    found: dict[str, tuple[ManifestForm, Path]] = {}
+    for entry in select_entries([group]):
         places = [(form, folder / Path(form.path).name) for form in entry.forms]
         if present := [(form, path) for form, path in places if path.is_file()]:
             found[entry.name] = present[0]
     return found
 
 
-def find_folder(name: str) -> Path | None:
+def locate_folder(name: str) -> Path | None:
     """The folder `name`: as a path, or relative to one of `search_paths`; None where there is none."""
     places = [Path(name).expanduser(), *(root / name for root in search_paths())]
     return next((place for place in places if place.is_dir()), None)
@@ -98,23 +98,23 @@ def find_folder(name: str) -> Path | None:
 
 def missing_files(name: str) -> list[str]:
     """Relative paths (as downloaded) of what is absent of a group, task or entry; empty: every file is there."""
-    return [entry.forms[0].path for entry in select([name]) if find_entry(entry) is None]
+    return [entry.forms[0].path for entry in select_entries([name]) if locate_entry(entry) is None]
 
 
-def require(name: str, verify: bool = True) -> dict[str, Path]:
-    """Entry name -> path for every entry of a group or task, each checked (`check`) unless `verify` is False.
+def locate_required(name: str, verify: bool = True) -> dict[str, Path]:
+    """Entry name -> path for every entry of a group or task, each checked (`check_file`) unless `verify` is False.
 
     Raises BenchError naming what is missing and the command that fetches it, or the file that is damaged.
     """
     paths: dict[str, Path] = {}
     absent: list[ManifestEntry] = []
-    for entry in select([name]):
-        place = find_entry(entry)
+    for entry in select_entries([name]):
+        place = locate_entry(entry)
         if place is None:
             absent.append(entry)
             continue
         if verify:
-            check(*place)
+            check_file(*place)
         paths[entry.name] = place[1]
     if absent:
         raise BenchError(f"missing: {', '.join(entry.forms[0].path for entry in absent)}", _how_to_get(absent))
@@ -128,16 +128,16 @@ def _how_to_get(absent: list[ManifestEntry]) -> str:
     return "; ".join([*command, *dict.fromkeys(by_hand)])
 
 
-def find_weights(name: str) -> Path | None:
+def locate_weights(name: str) -> Path | None:
     """The file of a pretrained network (`inception`, `alexnet`, `dinov2`, `vgg19`, `moco`, `efficientnet`, ...) under
     any of its accepted names, unchecked: protocols identify weights by their tensors."""
-    return find(f"weights/{name}")
+    return locate_file(f"weights/{name}")
 
 
 # -------------------------------------------------------------------------------------------------- verification
 
 
-def check(form: Form, path: Path) -> Verification:
+def check_file(form: ManifestForm, path: Path) -> Verification:
     """Compare `path` with what is known of `form`. Raises BenchError naming the file, the expected and the
     actual value."""
     if form.folder:
@@ -152,16 +152,16 @@ def check(form: Form, path: Path) -> Verification:
     return "recorded" if matches_record(path) else "unverified"
 
 
-def is_published(form: Form, path: Path) -> bool:
+def is_published(form: ManifestForm, path: Path) -> bool:
     """Whether `path` has the size and checksum that the publisher states, where one is stated."""
     try:
-        check(form, path)
+        check_file(form, path)
     except BenchError:
         return False
     return True
 
 
-def _compare(form: Form, path: Path) -> None:
+def _compare(form: ManifestForm, path: Path) -> None:
     size, sha256 = digest(path, form.unpacked, limit=form.size)
     md5 = digest(path, form.unpacked, "md5")[1] if form.md5 else ""
     what = "unpacked " if form.unpacked else ""
@@ -173,10 +173,10 @@ def _compare(form: Form, path: Path) -> None:
     )
     for label, expected, actual in comparisons:
         if expected is not None and expected != actual:
-            raise damaged(path, f"{label}: expected {expected}, got {actual}")
+            raise damaged_file(path, f"{label}: expected {expected}, got {actual}")
 
 
-def damaged(path: Path | str, detail: str) -> BenchError:
+def damaged_file(path: Path | str, detail: str) -> BenchError:
     """The BenchError for a file that is not what it should be."""
     return BenchError(
         f"{path} is damaged or another file: {detail}",
@@ -200,7 +200,7 @@ def digest(
                 if limit is not None and size > limit:
                     break
     except (OSError, EOFError, zlib.error) as error:
-        raise damaged(path, str(error)) from error
+        raise damaged_file(path, str(error)) from error
     return size, state.hexdigest()
 
 
@@ -217,21 +217,21 @@ def chunks(file: IO[bytes]) -> Iterator[bytes]:
         yield chunk
 
 
-def _check_folder(form: Form, path: Path) -> None:
+def _check_folder(form: ManifestForm, path: Path) -> None:
     for part in form.holds:
         if not (path / part).is_dir():
-            raise damaged(path, f"the folder '{part}' is missing")
+            raise damaged_file(path, f"the folder '{part}' is missing")
 
 
-def _check_members(form: Form, path: Path) -> None:
+def _check_members(form: ManifestForm, path: Path) -> None:
     try:
         with zipfile.ZipFile(path) as archive:
             present = {name.rpartition("/")[0] for name in archive.namelist() if not name.endswith("/")}
     except BROKEN_ARCHIVE as error:
-        raise damaged(path, str(error)) from error
+        raise damaged_file(path, str(error)) from error
     absent = [part for part in form.holds if part not in present]
     if absent:
-        raise damaged(path, f"nothing in {', '.join(absent)}")
+        raise damaged_file(path, f"nothing in {', '.join(absent)}")
 
 
 # ------------------------------------------------------- files without a published checksum: trust on first use
@@ -260,13 +260,13 @@ def matches_record(path: Path) -> bool:
         kept = read_json(record)
         expected, size, mtime = kept["sha256"], kept["size"], kept["mtime_ns"]
     except (ValueError, KeyError, TypeError) as error:
-        raise damaged(record, f"not a record of a digest ({error})") from error
+        raise damaged_file(record, f"not a record of a digest ({error})") from error
     status = path.stat()
     if (status.st_size, status.st_mtime_ns) == (size, mtime):
         return True
     actual = digest(path)[1]
     if actual != expected:
-        raise damaged(path, f"sha256 recorded at the first download: expected {expected}, got {actual}")
+        raise damaged_file(path, f"sha256 recorded at the first download: expected {expected}, got {actual}")
     return True
 
 

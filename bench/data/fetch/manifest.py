@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Form:
+class ManifestForm:
     """One form in which an entry may lie on disk."""
 
     path: str
@@ -49,7 +49,7 @@ class ManifestEntry:
     name: str
     group: str
     licence: str
-    forms: tuple[Form, ...]
+    forms: tuple[ManifestForm, ...]
     urls: tuple[str, ...] = ()
     """Tried in order; empty: cannot be downloaded, `how` says where it comes from."""
     archives: tuple[str, ...] = ()
@@ -59,8 +59,8 @@ class ManifestEntry:
 
 
 def _mnist(name: str, size: int, sha256: str) -> ManifestEntry:
-    form = Form(f"datasets/mnist/{name}.gz", size=size, sha256=sha256, unpacked=True)
-    plain = Form(f"datasets/mnist/{name}", size=size, sha256=sha256)
+    form = ManifestForm(f"datasets/mnist/{name}.gz", size=size, sha256=sha256, unpacked=True)
+    plain = ManifestForm(f"datasets/mnist/{name}", size=size, sha256=sha256)
     mirrors = ("https://ossci-datasets.s3.amazonaws.com/mnist/", "https://storage.googleapis.com/cvdf-datasets/mnist/")
     return ManifestEntry(
         name=f"mnist/{name}",
@@ -76,7 +76,7 @@ def _svhn(group: str, part: str, size: int, sha256: str) -> ManifestEntry:
         name=f"svhn/{part}",
         group=group,
         licence="non-commercial use only",
-        forms=(Form(f"datasets/svhn/{part}_32x32.mat", size=size, sha256=sha256),),
+        forms=(ManifestForm(f"datasets/svhn/{part}_32x32.mat", size=size, sha256=sha256),),
         urls=(f"http://ufldl.stanford.edu/housenumbers/{part}_32x32.mat",),
     )
 
@@ -84,7 +84,7 @@ def _svhn(group: str, part: str, size: int, sha256: str) -> ManifestEntry:
 # All 9,298 digits in one MATLAB array. Exports of the same digits differ in their bytes (header, compression), so no
 # checksum is demanded: the loader checks structure and label counts, and the file's zlib stream has its own checksum.
 # The copy this project was checked with has sha256 6808d327acc6a5d9335acf4647ad64b2285490dcab053a32509caacb7fbf0303.
-_USPS_ALL = Form("datasets/usps/usps_all.mat")
+_USPS_ALL = ManifestForm("datasets/usps/usps_all.mat")
 
 
 def _usps(part: str, file: str, md5: str) -> ManifestEntry:
@@ -94,7 +94,7 @@ def _usps(part: str, file: str, md5: str) -> ManifestEntry:
         name=f"usps/{part}",
         group="usps",
         licence="research use",
-        forms=(Form(f"datasets/usps/{file}", md5=md5), _USPS_ALL),
+        forms=(ManifestForm(f"datasets/usps/{file}", md5=md5), _USPS_ALL),
         urls=(f"https://www.csie.ntu.edu.tw/~cjlin/libsvmtools/datasets/multiclass/{file}",),
     )
 
@@ -109,14 +109,14 @@ def _domainnet(domain: str) -> ManifestEntry:
         group="domainnet",
         licence="non-commercial research (fair use notice of the authors)",
         forms=(
-            Form(f"datasets/domainnet/{domain}.zip", holds=holds),
-            Form(f"datasets/domainnet/{domain}", holds=DOMAINNET_CLASSES, folder=True),
+            ManifestForm(f"datasets/domainnet/{domain}.zip", holds=holds),
+            ManifestForm(f"datasets/domainnet/{domain}", holds=DOMAINNET_CLASSES, folder=True),
         ),
         urls=(f"http://csr.bu.edu/ftp/visda/2019/multi-source/{domain}.zip",),
     )
 
 
-def _weights(group: str, licence: str, forms: tuple[Form, ...], url: str = "", how: str = "") -> ManifestEntry:
+def _weights(group: str, licence: str, forms: tuple[ManifestForm, ...], url: str = "", how: str = "") -> ManifestEntry:
     urls = (url,) if url else ()
     return ManifestEntry(name=f"weights/{group}", group=group, licence=licence, forms=forms, urls=urls, how=how)
 
@@ -138,7 +138,7 @@ ENTRIES: tuple[ManifestEntry, ...] = (
         name="pacs",
         group="pacs",
         licence="research use",
-        forms=(Form("datasets/pacs", holds=("sketch", "photo"), folder=True),),
+        forms=(ManifestForm("datasets/pacs", holds=("sketch", "photo"), folder=True),),
         archives=("PACS.zip", "pacs.zip", "pacs_data.zip", "kfold.zip"),
         how="download PACS from its authors (it has no fixed address), then `udt-bench fetch pacs --from DIR` with the "
         "zip in DIR, or point UDT_BENCH_FILES at a folder that holds datasets/pacs/{sketch,photo}/<class>/",
@@ -147,9 +147,9 @@ ENTRIES: tuple[ManifestEntry, ...] = (
         "inception",
         "Apache-2.0",
         (
-            Form("weights/weights-inception-2015-12-05-6726825d.pth", sha256_prefix="6726825d"),
+            ManifestForm("weights/weights-inception-2015-12-05-6726825d.pth", sha256_prefix="6726825d"),
             # The same network with a zero-filled last layer: features, FID and KID are equal, logits are not.
-            Form(
+            ManifestForm(
                 "weights/weights-inception-2015-12-05-nofc.pth",
                 sha256="64b50247a3c58452be46b0518baeeb1d7fa52fb74fa2e1d8beed4ede3031e51b",
             ),
@@ -160,9 +160,9 @@ ENTRIES: tuple[ManifestEntry, ...] = (
         "alexnet",
         "BSD-3-Clause (torchvision)",
         (
-            Form("weights/alexnet-owt-7be5be79.pth", sha256_prefix="7be5be79"),
+            ManifestForm("weights/alexnet-owt-7be5be79.pth", sha256_prefix="7be5be79"),
             # The convolution layers alone (`features.*`), which is all that LPIPS uses.
-            Form(
+            ManifestForm(
                 "weights/alexnet-features.pth",
                 sha256="32f45cf71e6147af08382a6a04e5f8255c3da364697454151048598d3031dc08",
             ),
@@ -172,32 +172,32 @@ ENTRIES: tuple[ManifestEntry, ...] = (
     _weights(
         "vgg19",
         "BSD-3-Clause (torchvision)",
-        (Form("weights/vgg19-dcbb9e9d.pth", sha256_prefix="dcbb9e9d"),),
+        (ManifestForm("weights/vgg19-dcbb9e9d.pth", sha256_prefix="dcbb9e9d"),),
         "https://download.pytorch.org/models/vgg19-dcbb9e9d.pth",
     ),
     _weights(  # the original Caffe weights, converted: for EGSC-IT
         "vgg19_caffe",
         "CC BY 4.0 (Simonyan and Zisserman)",
-        (Form("weights/vgg19-d01eb7cb.pth", sha256_prefix="d01eb7cb"),),
+        (ManifestForm("weights/vgg19-d01eb7cb.pth", sha256_prefix="d01eb7cb"),),
         "https://web.eecs.umich.edu/~justincj/models/vgg19-d01eb7cb.pth",
     ),
     _weights(
         "moco",
         "CC BY-NC 4.0",
-        (Form("weights/moco_v2_800ep_pretrain.pth.tar"),),
+        (ManifestForm("weights/moco_v2_800ep_pretrain.pth.tar"),),
         "https://dl.fbaipublicfiles.com/moco/moco_checkpoints/moco_v2_800ep/moco_v2_800ep_pretrain.pth.tar",
     ),
     _weights(  # for FD-DINOv2
         "dinov2",
         "Apache-2.0",
-        (Form("weights/dinov2_vitl14_pretrain.pth"),),
+        (ManifestForm("weights/dinov2_vitl14_pretrain.pth"),),
         "https://dl.fbaipublicfiles.com/dinov2/dinov2_vitl14/dinov2_vitl14_pretrain.pth",
     ),
     _weights(
         "efficientnet",
         "Apache-2.0",
         (
-            Form(
+            ManifestForm(
                 "weights/efficientnet-lite0-57934424.pth",
                 size=18_826_032,
                 sha256="579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",

@@ -25,7 +25,7 @@ LONG_HEADERS = (tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE, tarfi
                 tarfile.GNUTYPE_LONGLINK)  # fmt: skip
 
 
-def extract(archive: Path, target: Path, holds: tuple[str, ...] = ()) -> None:
+def unpack_archive(archive: Path, target: Path, holds: tuple[str, ...] = ()) -> None:
     """Unpack a zip or tar file (plain, gz, bz2, xz) into the new folder `target`, which must not exist.
 
     All members are checked before the first byte is written. Refused: absolute paths, `..`, drive letters, links (data
@@ -42,7 +42,7 @@ def extract(archive: Path, target: Path, holds: tuple[str, ...] = ()) -> None:
         temporary.chmod(0o755)  # mkdtemp makes private folders
         os.replace(_find_folder(temporary, holds, archive), target)
     except locate.BROKEN_ARCHIVE as error:
-        raise locate.damaged(archive, str(error)) from error
+        raise locate.damaged_file(archive, str(error)) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
@@ -69,7 +69,7 @@ def _open_tar(archive: Path) -> tarfile.TarFile:
     try:
         return tarfile.open(archive, tarinfo=_TarInfo)
     except tarfile.ReadError as error:
-        raise locate.damaged(archive, "neither a zip nor a tar file") from error
+        raise locate.damaged_file(archive, "neither a zip nor a tar file") from error
 
 
 class _TarInfo(tarfile.TarInfo):
@@ -115,4 +115,4 @@ def _find_folder(top: Path, holds: tuple[str, ...], archive: Path) -> Path:
     for folder in (top, *below):
         if all((folder / part).is_dir() for part in holds):
             return folder
-    raise locate.damaged(archive, f"no folder in it holds {', '.join(holds)}")
+    raise locate.damaged_file(archive, f"no folder in it holds {', '.join(holds)}")

@@ -19,7 +19,7 @@ from typing import Literal
 from bench.core.errors import BenchError
 from bench.data.fetch import locate
 from bench.data.fetch.manifest import DOMAINNET_CLASSES
-from bench.data.sources.folder import SUFFIXES, decode_rgb, image_files, read_file
+from bench.data.sources.folder import SUFFIXES, decode_rgb, image_files, read_image_file
 from bench.data.types import Item, SplitName
 
 TESTS = 15
@@ -55,7 +55,7 @@ class DomainNet:
     @classmethod
     def locate(cls, domain: str) -> DomainNet:
         """The file found by `locate.require`, checked; raises BenchError if it is missing or damaged."""
-        return cls(locate.require(f"domainnet/{domain}")[f"domainnet/{domain}"], domain)
+        return cls(locate.locate_required(f"domainnet/{domain}")[f"domainnet/{domain}"], domain)
 
     @cached_property
     def _pictures(self) -> list[tuple[_Picture, int, SplitName]]:
@@ -89,7 +89,7 @@ class DomainNet:
         for name in self.classes:
             folder = self.path / name
             for path in image_files(folder) if folder.is_dir() else []:
-                data = read_file(path)
+                data = read_image_file(path)
                 pictures.append(_Picture(f"{name}/{path.name}", len(data), zlib.crc32(data)))
         return pictures
 
@@ -114,7 +114,7 @@ class DomainNet:
     @contextmanager
     def _reader(self) -> Iterator[Callable[[str], bytes]]:
         if self.path.is_dir():
-            yield lambda member: read_file(self.path / member)
+            yield lambda member: read_image_file(self.path / member)
             return
         with _opened(self.path) as archive:
             yield lambda member: _read_member(archive, f"{self.domain}/{member}", self.path)
@@ -125,7 +125,7 @@ def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
     try:
         archive = zipfile.ZipFile(path)
     except locate.BROKEN_ARCHIVE as error:
-        raise locate.damaged(path, str(error)) from error
+        raise locate.damaged_file(path, str(error)) from error
     with archive:
         yield archive
 
@@ -136,4 +136,4 @@ def _read_member(archive: zipfile.ZipFile, member: str, path: Path) -> bytes:
             raise ValueError(f"{size:,} bytes are more than a picture has")
         return archive.read(member)
     except locate.BROKEN_ARCHIVE as error:
-        raise locate.damaged(path, f"member {member}: {error}") from error
+        raise locate.damaged_file(path, f"member {member}: {error}") from error

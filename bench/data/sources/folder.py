@@ -120,7 +120,7 @@ def _folders(folder: Path) -> list[str]:
     return [path.name for path in _visible(folder) if path.is_dir()]
 
 
-def discover(
+def discover_folder(
     root: Path, domains: Sequence[str] | None = None, known_domains: Sequence[str] | None = None
 ) -> tuple[tuple[str, str], tuple[str, ...]]:
     """The two domains under `root` and their classes (sorted by name).
@@ -227,7 +227,7 @@ class FolderDomain:
         """Every file with its digest and split."""
         listed = []
         for label, paths in enumerate(self._images.values()):
-            hashed = sorted((hashlib.sha256(read_file(path)).hexdigest(), path) for path in paths)
+            hashed = sorted((hashlib.sha256(read_image_file(path)).hexdigest(), path) for path in paths)
             tests = max(2, round(0.2 * len(hashed)))
             for rank, (sha256, path) in enumerate(hashed):
                 listed.append(_File(path, label, "test" if rank < tests else "train", sha256))
@@ -250,10 +250,10 @@ class FolderDomain:
 
 
 def _decode_file(path: Path) -> np.ndarray:
-    return decode_rgb(read_file(path), str(path))
+    return decode_rgb(read_image_file(path), str(path))
 
 
-def read_file(path: Path) -> bytes:
+def read_image_file(path: Path) -> bytes:
     """The file's bytes; raises BenchError naming it if it cannot be read."""
     try:
         return path.read_bytes()

@@ -11,7 +11,7 @@ TOLERANCE = 1e-9
 
 
 @dataclass(frozen=True)
-class Refused:
+class CaseRefused:
     """Expected instead of a value: a ValueError that says what was wrong."""
 
     about: str
@@ -28,7 +28,7 @@ class Case:
     """Peculiarity of this input; unique within the metric."""
     compute: Callable[[], Any]
     """Gives a number, a text, or an array of numbers of any shape."""
-    expected: float | str | Sequence[float] | Refused
+    expected: float | str | Sequence[float] | CaseRefused
     """The answer, derived without the code under test; an array is written row after row."""
     tolerance: float = TOLERANCE
     """Largest absolute difference of any number."""
@@ -52,10 +52,10 @@ class CaseResult:
     """Whether the answer is the known one."""
 
 
-def check(case: Case) -> CaseResult:
+def run_case(case: Case) -> CaseResult:
     """Compute `case`. Whatever it raises is its result, so that one broken library leaves the other cases alone."""
     name, expected = f"{case.metric}: {case.name}", case.expected
-    refusal = expected if isinstance(expected, Refused) else None
+    refusal = expected if isinstance(expected, CaseRefused) else None
     expected_text = f"ValueError: ... {refusal.about} ..." if refusal else _json_value(expected)
     try:
         value = case.compute()

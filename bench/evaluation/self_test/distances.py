@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bench.evaluation.self_test.case import Case, Refused
+from bench.evaluation.self_test.case import Case, CaseRefused
 
 if TYPE_CHECKING:
     from metrics.parts.per_class import ClassDistance
@@ -63,9 +63,9 @@ def frechet() -> Iterator[Case]:
     yield case("lopsided, unequal n", lambda: frechet_distance(lopsided, other), 1 + (sqrt(3) - 4) ** 2)
     yield case("rows in another order", lambda: frechet_distance(x[::-1], y), answer)
     yield case("per class, one with a single row", lambda: _by_class(per_class_frechet, x, y), [answer, 4, 4, 1])
-    yield case("NaN", lambda: frechet_distance(NAN, y), Refused("NaN"))
-    yield case("unequal widths", lambda: frechet_distance(x, many), Refused("equal width"))
-    yield case("a single row", lambda: frechet_distance(x[:1], y), Refused("at least 2"))
+    yield case("NaN", lambda: frechet_distance(NAN, y), CaseRefused("NaN"))
+    yield case("unequal widths", lambda: frechet_distance(x, many), CaseRefused("equal width"))
+    yield case("a single row", lambda: frechet_distance(x[:1], y), CaseRefused("at least 2"))
 
 
 def kid() -> Iterator[Case]:
@@ -87,9 +87,9 @@ def kid() -> Iterator[Case]:
     yield case("in blocks that do not fit", lambda: kernel_distance(large, large, block=100), -14 / 256)
     yield case("subsets", lambda: subset_kernel_distance(x, y, subsets=3, subset_size=2), 1 + 27 - 2 * 30 / 4)
     yield case("per class, one with a single row", lambda: _by_class(per_class_kernel, x, y), [13, 2, 2, 1])
-    yield case("NaN", lambda: kernel_distance(NAN, y), Refused("NaN"))
-    yield case("unequal widths", lambda: kernel_distance(three, y), Refused("equal width"))
-    yield case("a single row", lambda: kernel_distance(x[:1], y), Refused("at least 2"))
+    yield case("NaN", lambda: kernel_distance(NAN, y), CaseRefused("NaN"))
+    yield case("unequal widths", lambda: kernel_distance(three, y), CaseRefused("equal width"))
+    yield case("a single row", lambda: kernel_distance(x[:1], y), CaseRefused("at least 2"))
 
 
 def prdc() -> Iterator[Case]:
@@ -110,9 +110,9 @@ def prdc() -> Iterator[Case]:
     yield case("counted by hand", lambda: scores(x, y, 1, 2), [2 / 4, 2 / 7, (3 + 3 + 1) / (2 * 4), 4 / 7])
     yield case("a distance equal to the radius is inside", lambda: scores(simplex, simplex), [1, 1, 8 / 5, 1])
     yield case("identical rows", lambda: scores(np.ones((8, 3)), np.ones((8, 3))), [1, 1, 8 / 5, 1])
-    yield case("NaN", lambda: manifold_scores(NAN, y), Refused("NaN"))
-    yield case("unequal widths", lambda: manifold_scores(x, cloud), Refused("equal width"))
-    yield case("fewer rows than neighbours", lambda: manifold_scores(x, y, k_precision=4), Refused("more than 4"))
+    yield case("NaN", lambda: manifold_scores(NAN, y), CaseRefused("NaN"))
+    yield case("unequal widths", lambda: manifold_scores(x, cloud), CaseRefused("equal width"))
+    yield case("fewer rows than neighbours", lambda: manifold_scores(x, y, k_precision=4), CaseRefused("more than 4"))
 
 
 def ndb() -> Iterator[Case]:
@@ -139,8 +139,10 @@ def ndb() -> Iterator[Case]:
     yield case("50 and 64 of 100: z = 2.00", lambda: differing(64), 2)
     yield case("50 and 63 of 100: z = 1.85", lambda: differing(63), 0)
     yield case("a bin empty on both sides", lambda: different_bins([1, 0], 9, [1, 0], 9), [0, 0])
-    yield case("NaN", lambda: number_of_different_bins(NAN, clusters, k=2), Refused("NaN"))
-    yield case("pixels of another range", lambda: count_and_jsd(np.ones((4, 2), np.uint8)), Refused("floating point"))
+    yield case("NaN", lambda: number_of_different_bins(NAN, clusters, k=2), CaseRefused("NaN"))
+    yield case(
+        "pixels of another range", lambda: count_and_jsd(np.ones((4, 2), np.uint8)), CaseRefused("floating point")
+    )
 
 
 def _by_class(

@@ -18,7 +18,7 @@ from typing import Any
 from bench.core.environment import versions
 from bench.core.files import write_json
 from bench.core.progress import say
-from bench.evaluation.self_test.case import Case, CaseResult, check
+from bench.evaluation.self_test.case import Case, CaseResult, run_case
 
 GROUPS = {
     "bench.evaluation.self_test.distances": ("frechet", "kid", "prdc", "ndb"),
@@ -42,7 +42,7 @@ def _group(module: str, name: str) -> list[CaseResult]:
         with _one_thread():
             cases: Callable[[], Iterator[Case]] = getattr(import_module(module), name)
             for case in cases():
-                checks.append(check(case))
+                checks.append(run_case(case))
     except Exception as error:  # libraries raise anything, also while they are imported
         checks.append(CaseResult(f"{name}: set-up", name, "no error", f"{type(error).__name__}: {error}", 0, False))
     return checks
@@ -90,7 +90,7 @@ def warn_if_unwell() -> None:
         say(f"doctor: {len(record['failed'])} of {record['checks']} checks failed: {names}; python -m bench doctor")
 
 
-def report(json_file: str = "") -> int:
+def report_doctor(json_file: str = "") -> int:
     """Print every check, the versions and the count. Returns the exit status: 0, or 1 if a check failed.
 
     `json_file`: where the record, with every case in it, is also written; "-": to standard output, instead of the

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bench.evaluation.self_test.case import Case, Refused
+from bench.evaluation.self_test.case import Case, CaseRefused
 
 if TYPE_CHECKING:
     from metrics.encoders import LpipsAlexNet
@@ -90,7 +90,7 @@ def lpips() -> Iterator[Case]:
     across = [0, answer, answer, answer, answer, 0]
     yield case("two sides of red 123.7", lambda: encoder.pair_distances(reds), across, 1e-5)
     yield case("equal images", lambda: encoder.pair_distances(noise.repeat(2, axis=1)), 0, 0)
-    yield case("float images", lambda: encoder.pair_distances(reds / 255), Refused("uint8 in 0..255 wanted"))
+    yield case("float images", lambda: encoder.pair_distances(reds / 255), CaseRefused("uint8 in 0..255 wanted"))
 
 
 def judge() -> Iterator[Case]:
@@ -105,7 +105,7 @@ def judge() -> Iterator[Case]:
     case = partial(Case, "judge")
     yield case("uint8 / 255", lambda: encoder(greys)[:, 0], [0, 0.2 * norms, norms], 1e-6)
     yield case("verdicts", lambda: encoder.predict(greys), [1, 1, 0])
-    yield case("float images", lambda: encoder(greys / 255), Refused("uint8 in 0..255 wanted"))
+    yield case("float images", lambda: encoder(greys / 255), CaseRefused("uint8 in 0..255 wanted"))
     content = b"a\0torch.float32\0(2,)\0" + np.array([1, -2], "<f4").tobytes()  # name, dtype, shape, bytes of each
     content += b"b\0torch.int64\0()\0" + np.array(3, "<i8").tobytes()
     tensors = {"b": torch.tensor(3), "a": torch.tensor([1.0, -2])}

@@ -11,7 +11,7 @@ from math import log, sqrt
 
 import numpy as np
 
-from bench.evaluation.self_test.case import Case, Refused
+from bench.evaluation.self_test.case import Case, CaseRefused
 
 
 def diversity() -> Iterator[Case]:
@@ -27,8 +27,8 @@ def diversity() -> Iterator[Case]:
     yield case("cosine: equal directions", lambda: cosine_diversity(np.array([alike])), 0)
     yield case("cosine: three styles", lambda: cosine_diversity(np.array([three])), (1 + 2 + 1) / 3)
     yield case("cosine: two sources", lambda: cosine_diversity(np.array([right, alike])), 1 / 2)
-    yield case("NaN", lambda: within_source_diversity(np.array([[np.nan]])), Refused("NaN"))
-    yield case("no number of pairs", lambda: within_source_diversity(np.ones((1, 5))), Refused("number of pairs"))
+    yield case("NaN", lambda: within_source_diversity(np.array([[np.nan]])), CaseRefused("NaN"))
+    yield case("no number of pairs", lambda: within_source_diversity(np.ones((1, 5))), CaseRefused("number of pairs"))
 
 
 def accuracy() -> Iterator[Case]:
@@ -46,7 +46,7 @@ def accuracy() -> Iterator[Case]:
         [1 / 2, 2, 1 / 2, 2, 1, 1],
     )
     yield case("a class without images", lambda: str(per_class_accuracy(predicted, labels, [7])[7].value), "None")
-    yield case("scores in place of labels", lambda: share(predicted / 2, labels), Refused("integer labels"))
+    yield case("scores in place of labels", lambda: share(predicted / 2, labels), CaseRefused("integer labels"))
 
 
 def alignment() -> Iterator[Case]:
@@ -81,7 +81,9 @@ def alignment() -> Iterator[Case]:
     yield case("NMI: independent", lambda: normalized_mutual_information([0, 0, 1, 1], [0, 1, 0, 1]), 0)
     yield case("ARI", lambda: adjusted_rand_index(halves, thirds), (4 - by_chance) / ((6 + 7) / 2 - by_chance))
     yield case("the same clusters by other names", lambda: all_three([5, 5, 2, 9], [0, 0, 1, 2]), [1, 1, 1])
-    yield case("a cluster outside the map", lambda: alignment_accuracy([3], [0], [0, 1]), Refused("values in [0, 2)"))
+    yield case(
+        "a cluster outside the map", lambda: alignment_accuracy([3], [0], [0, 1]), CaseRefused("values in [0, 2)")
+    )
 
 
 def intervals() -> Iterator[Case]:
@@ -126,4 +128,4 @@ def intervals() -> Iterator[Case]:
     yield case("disjoint sets", lambda: np.sort(np.concatenate(disjoint_sets(ten, 5))), range(10))
     yield case("floor: no row in both sets", lambda: real_floor(overlap, ten, 4).value, 0)
     yield case("seeds: Student's t, one failed", of_seeds, [2, 2 - reach, 2 + reach, 3, 4])
-    yield case("NaN", lambda: half_sample_deviation(difference, x * np.nan, y), Refused("NaN"))
+    yield case("NaN", lambda: half_sample_deviation(difference, x * np.nan, y), CaseRefused("NaN"))

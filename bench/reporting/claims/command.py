@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.reporting.claims.report import details, verdicts
+from bench.reporting.claims.report import report_details, report_verdicts
 from bench.reporting.claims.run import OF_PAPER, run_claims
 from bench.reporting.setting import distinct_texts, setting_text
-from bench.reporting.tables.output import deliver, form_of, joined, unmeasured, wants
+from bench.reporting.tables.output import deliver_output, form_of, joined, unmeasured, wants_output
 from bench.reporting.tables.table import Table
 from bench.spec.tasks import Task, get_task
 from bench.spec.where import Where
@@ -30,7 +30,7 @@ class ClaimsRequest(Where):
 
     def wants(self, setting: Setting) -> bool:
         """Whether a setting is decided. Semantic stages alone have no budget."""
-        return wants(self, setting)
+        return wants_output(self, setting)
 
 
 def decide_claims(request: ClaimsRequest) -> int:
@@ -38,7 +38,7 @@ def decide_claims(request: ClaimsRequest) -> int:
     form = form_of(request)
     tasks = [get_task(name) for name in ([request.task] if request.task else OF_PAPER)]
     text = joined([table for task in tasks for table in _tables(request, task)], form)
-    deliver(request, text, form, "claims", "claims of the paper")
+    deliver_output(request, text, form, "claims", "claims of the paper")
     return 0
 
 
@@ -51,7 +51,7 @@ def _tables(request: ClaimsRequest, task: Task) -> list[Table]:
     texts = distinct_texts(texts, [setting.data_version for setting in settings]) or [""]
     tables = []
     for decisions, text in zip(every, texts, strict=True):
-        tables.append(verdicts(decisions, unmeasured(request), text))
+        tables.append(report_verdicts(decisions, unmeasured(request), text))
         if request.details:
-            tables.append(details(decisions, text))
+            tables.append(report_details(decisions, text))
     return tables

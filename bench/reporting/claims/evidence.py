@@ -49,7 +49,7 @@ class Evidence:
         return f"{len(self.sample.values)}/{self.begun}"
 
 
-class Stored:
+class StoredEvidence:
     """All evidence of one task in one setting: nothing is joined over two."""
 
     def __init__(
@@ -163,7 +163,7 @@ def _count(cells: int) -> str:
 
 def read_evidence(
     root: Path, task: Task, wanted: Callable[[Setting], bool], candidates: Sequence[ClaimCandidate]
-) -> Iterator[Stored]:
+) -> Iterator[StoredEvidence]:
     """The evidence of each setting in the results folder `root` that is `wanted`; none of given checkpoints.
 
     A given checkpoint is one training. Semantic stages, which have no budget, belong to each budget, or where there is
@@ -182,4 +182,4 @@ def read_evidence(
         presets = preset_methods(root, task, setting.preset, setting.data_kind, methods)
         presets = {name: presets[name] for name in methods}
         of_setting = [stage for stage in aligned if stage.setting == setting._replace(budget="")]
-        yield Stored(task, setting, settings.get(setting), of_setting, presets, candidates)
+        yield StoredEvidence(task, setting, settings.get(setting), of_setting, presets, candidates)

@@ -1,7 +1,7 @@
 """What a claim is made of: who is compared, by which measure, and how single comparisons make up a sentence.
 
-Every sentence is a formula of one kind of comparison, `Pair`: one side is better than the other by more than a margin.
-"About as good" is two of them with a negative margin, a U-shape is a choice of lowest points.
+Every sentence is a formula of one kind of comparison, `FormulaPair`: one side is better than the other by more than a
+margin. "About as good" is two of them with a negative margin, a U-shape is a choice of lowest points.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class ClaimSubject:
 
 
 @dataclass(frozen=True)
-class Pair:
+class FormulaPair:
     """`better` is better than `than` by more than `by`."""
 
     better: ClaimSubject
@@ -77,25 +77,25 @@ class Pair:
 
 
 @dataclass(frozen=True)
-class Every(Generic[Leaf]):
+class FormulaEvery(Generic[Leaf]):
     """True if every part is."""
 
     parts: tuple[Formula[Leaf], ...]
 
 
 @dataclass(frozen=True)
-class Some(Generic[Leaf]):
+class FormulaSome(Generic[Leaf]):
     """True if one part is."""
 
     parts: tuple[Formula[Leaf], ...]
 
 
-Formula: TypeAlias = Leaf | Every[Leaf] | Some[Leaf]
+Formula: TypeAlias = Leaf | FormulaEvery[Leaf] | FormulaSome[Leaf]
 
 
 def leaves(formula: Formula[Leaf]) -> Iterator[Leaf]:
     """Every leaf, from left to right."""
-    if isinstance(formula, Every | Some):
+    if isinstance(formula, FormulaEvery | FormulaSome):
         for part in formula.parts:
             yield from leaves(part)
     else:
@@ -104,31 +104,31 @@ def leaves(formula: Formula[Leaf]) -> Iterator[Leaf]:
 
 def with_leaves(formula: Formula[Leaf], change: Callable[[Leaf], Other]) -> Formula[Other]:
     """The same formula of other leaves."""
-    if isinstance(formula, Every):
-        return Every(tuple(with_leaves(part, change) for part in formula.parts))
-    if isinstance(formula, Some):
-        return Some(tuple(with_leaves(part, change) for part in formula.parts))
+    if isinstance(formula, FormulaEvery):
+        return FormulaEvery(tuple(with_leaves(part, change) for part in formula.parts))
+    if isinstance(formula, FormulaSome):
+        return FormulaSome(tuple(with_leaves(part, change) for part in formula.parts))
     return change(formula)
 
 
 # ------------------------------------------------------------------------------------------------ kinds of sentences
 
 
-def better(one: ClaimSubject, others: Sequence[ClaimSubject], by: float = 0.0) -> Every[Pair]:
+def better(one: ClaimSubject, others: Sequence[ClaimSubject], by: float = 0.0) -> FormulaEvery[FormulaPair]:
     """`one` is better than each of the `others`."""
-    return Every(tuple(Pair(one, other, by) for other in others))
+    return FormulaEvery(tuple(FormulaPair(one, other, by) for other in others))
 
 
-def worst(one: ClaimSubject, others: Sequence[ClaimSubject]) -> Every[Pair]:
+def worst(one: ClaimSubject, others: Sequence[ClaimSubject]) -> FormulaEvery[FormulaPair]:
     """Each of the `others` is better than `one`: of several losses, that of `one` is missed most."""
-    return Every(tuple(Pair(other, one) for other in others))
+    return FormulaEvery(tuple(FormulaPair(other, one) for other in others))
 
 
-def chain(*steps: Sequence[ClaimSubject], first_by: float = 0.0) -> Every[Pair]:
+def chain(*steps: Sequence[ClaimSubject], first_by: float = 0.0) -> FormulaEvery[FormulaPair]:
     """Each of a step is better than each of the next; those of the first by more than `first_by`."""
-    return Every(
+    return FormulaEvery(
         tuple(
-            Pair(one, other, 0.0 if number else first_by)
+            FormulaPair(one, other, 0.0 if number else first_by)
             for number, (above, below) in enumerate(pairwise(steps))
             for one in above
             for other in below
@@ -136,28 +136,30 @@ def chain(*steps: Sequence[ClaimSubject], first_by: float = 0.0) -> Every[Pair]:
     )
 
 
-def about_equal(subjects: Sequence[ClaimSubject], margin: float) -> Every[Pair]:
+def about_equal(subjects: Sequence[ClaimSubject], margin: float) -> FormulaEvery[FormulaPair]:
     """Any two differ by less than `margin`: two one-sided comparisons each (TOST, Schuirmann 1987)."""
-    return Every(tuple(Pair(one, other, -margin) for one, other in permutations(subjects, 2)))
+    return FormulaEvery(tuple(FormulaPair(one, other, -margin) for one, other in permutations(subjects, 2)))
 
 
-def differ(subjects: Sequence[ClaimSubject]) -> Every[Pair] | Some[Pair]:
+def differ(subjects: Sequence[ClaimSubject]) -> FormulaEvery[FormulaPair] | FormulaSome[FormulaPair]:
     """One of them is better than another. Nothing refutes it: no two methods are exactly alike."""
-    return Some(tuple(Pair(*pair) for both in combinations(subjects, 2) for pair in (both, both[::-1])))
+    return FormulaSome(tuple(FormulaPair(*pair) for both in combinations(subjects, 2) for pair in (both, both[::-1])))
 
 
-def u_shape(sweep: Sequence[ClaimSubject]) -> Some[Pair]:
+def u_shape(sweep: Sequence[ClaimSubject]) -> FormulaSome[FormulaPair]:
     """One between the ends is better than both ends.
 
     As in the test of Lind & Mehlum (2010), a fall and a rise must both be shown; but for means of separate trainings
     and not for the slopes of a parabola, which a sweep from 0 to 10 need not follow.
     """
-    return Some(tuple(Every((Pair(inner, sweep[0]), Pair(inner, sweep[-1]))) for inner in sweep[1:-1]))
+    return FormulaSome(
+        tuple(FormulaEvery((FormulaPair(inner, sweep[0]), FormulaPair(inner, sweep[-1]))) for inner in sweep[1:-1])
+    )
 
 
-def reaches(one: ClaimSubject, level: float, margin: float) -> Every[Pair]:
+def reaches(one: ClaimSubject, level: float, margin: float) -> FormulaEvery[FormulaPair]:
     """`one` is not worse than `level` by `margin` or more."""
-    return Every((Pair(one, level, -margin),))
+    return FormulaEvery((FormulaPair(one, level, -margin),))
 
 
 # ------------------------------------------------------------------------------------------------------------- claims
@@ -186,7 +188,7 @@ class Claim:
     task: str
     """The paper's."""
     measure: ClaimMeasure
-    formula: Formula[Pair] | None
+    formula: Formula[FormulaPair] | None
     """To hold at each of the places and labels; None: no number decides it, and `remark` says why."""
     places: tuple[tuple[int, ...], ...]
     """Directions (domains source, target); of a semantic stage (domain,)."""
@@ -204,7 +206,7 @@ class Claim:
 class Comparison:
     """A pair in one direction (or domain), of one class or of all."""
 
-    pair: Pair
+    pair: FormulaPair
     place: str
     label: str
     higher_is_better: bool
@@ -236,4 +238,4 @@ def comparisons(claim: Claim, domains: Sequence[str], classes: Sequence[str]) ->
         parts += [
             with_leaves(formula, partial(Comparison, place=at, label=label, higher_is_better=up)) for label in labels
         ]
-    return Every(tuple(parts))
+    return FormulaEvery(tuple(parts))

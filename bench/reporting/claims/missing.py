@@ -12,7 +12,7 @@ from bench.reporting.setting import Commands
 from bench.reporting.tables.table import Footnote
 
 
-def missing(decisions: Decisions, commands: Commands) -> Iterator[Footnote]:
+def missing_evidence(decisions: Decisions, commands: Commands) -> Iterator[Footnote]:
     """The command for all methods as the preset trains them, those for each method with other settings and for each
     stage, and the one for trainings that ended and were not scored so."""
     task, sides = decisions.task.name, list(_sides(decisions))

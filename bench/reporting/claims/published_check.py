@@ -11,7 +11,15 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Literal
 
-from bench.reporting.claims.formula import Claim, ClaimSubject, Comparison, Every, Formula, Some, comparisons
+from bench.reporting.claims.formula import (
+    Claim,
+    ClaimSubject,
+    Comparison,
+    Formula,
+    FormulaEvery,
+    FormulaSome,
+    comparisons,
+)
 from bench.reporting.paper.published import Published
 from bench.reporting.paper.shapes import SHAPES
 from bench.reporting.paper.values import places
@@ -23,7 +31,7 @@ Answer = Literal["yes", "no", "not printed"]
 
 
 @dataclass(frozen=True)
-class Printed:
+class PublishedCheck:
     """What the published values say of a claim."""
 
     answer: Answer
@@ -32,22 +40,22 @@ class Printed:
 
 
 @cache
-def printed(claim: Claim) -> Printed:
+def check_published(claim: Claim) -> PublishedCheck:
     """Check a claim: `no` if a printed value is against it, `yes` if all that it needs are printed."""
     task = get_task(claim.task)
     formula = comparisons(claim, task.domains, task.classes)
     if formula is None:
-        return Printed("not printed")
+        return PublishedCheck("not printed")
     holds = _holds(claim, formula)
     if holds is not False:
-        return Printed("not printed" if holds is None else "yes")
-    return Printed("no", tuple(_told(claim, leaf) for leaf in _against(claim, formula)))
+        return PublishedCheck("not printed" if holds is None else "yes")
+    return PublishedCheck("no", tuple(_told(claim, leaf) for leaf in _against(claim, formula)))
 
 
 def _holds(claim: Claim, formula: Formula[Comparison]) -> bool | None:
     """None: it depends on what is not printed."""
-    if isinstance(formula, Every | Some):
-        decisive = isinstance(formula, Some)
+    if isinstance(formula, FormulaEvery | FormulaSome):
+        decisive = isinstance(formula, FormulaSome)
         parts = [_holds(claim, part) for part in formula.parts]
         return decisive if decisive in parts else None if None in parts else not decisive
     one, other = _values(claim, formula)
@@ -58,7 +66,7 @@ def _holds(claim: Claim, formula: Formula[Comparison]) -> bool | None:
 
 
 def _against(claim: Claim, formula: Formula[Comparison]) -> Iterator[Comparison]:
-    if isinstance(formula, Every | Some):
+    if isinstance(formula, FormulaEvery | FormulaSome):
         for part in formula.parts:
             if _holds(claim, part) is False:
                 yield from _against(claim, part)

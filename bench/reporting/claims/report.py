@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 
 from bench.reporting.claims.evidence import Evidence
 from bench.reporting.claims.formula import Comparison
-from bench.reporting.claims.missing import missing
-from bench.reporting.claims.run import DecidedClaim, Decisions, Side, lacks
+from bench.reporting.claims.missing import missing_evidence
+from bench.reporting.claims.run import ComparedSide, DecidedClaim, Decisions, lacks_evidence
 from bench.reporting.claims.verdict import LEVEL, ComparisonResult
 from bench.reporting.paper.shapes import WEAK
 from bench.reporting.setting import Commands, commands_in
@@ -26,7 +26,7 @@ EXPLAINED = {
 }
 
 
-def verdicts(decisions: Decisions, unmeasured: Commands, text: str) -> Table:
+def report_verdicts(decisions: Decisions, unmeasured: Commands, text: str) -> Table:
     """One row per claim. `unmeasured`: the commands where nothing was measured; `text`: the setting."""
     notes = Marks()
     rows = tuple(_verdict(decisions, decided, notes) for decided in decisions.decided)
@@ -39,7 +39,7 @@ def verdicts(decisions: Decisions, unmeasured: Commands, text: str) -> Table:
     return Table(title, columns, (RowGroup(rows),), _header(decisions, text), footnotes, stub=2)
 
 
-def details(decisions: Decisions, text: str) -> Table:
+def report_details(decisions: Decisions, text: str) -> Table:
     """One row per comparison."""
     notes = Marks()
     groups = tuple(
@@ -100,7 +100,7 @@ def _detail(decided: DecidedClaim, leaf: Comparison, part: ComparisonResult, not
     )  # fmt: skip
 
 
-def _compared(leaf: Comparison, side: Side, notes: Marks) -> TableCell:
+def _compared(leaf: Comparison, side: ComparedSide, notes: Marks) -> TableCell:
     weak = any(evidence.weak for evidence in side.both)
     marks = (notes.sign(WEAK, "weak supervision: uses a network trained on labels"),) if weak else ()
     return TableCell(leaf.sentence(*(evidence.candidate.label for evidence in side.both)), marks=marks)
@@ -112,7 +112,7 @@ def _advantage(part: ComparisonResult) -> TableCell:
     return TableCell(value=part.advantage, low=part.low, high=part.high, role="difference")
 
 
-def _trainings(side: Side, notes: Marks) -> TableCell:
+def _trainings(side: ComparedSide, notes: Marks) -> TableCell:
     """`3/3, 2/3`: with a value, of those begun, on both sides."""
     failures = [f"{evidence.candidate.label}: failed: {why}" for evidence in side.both for why in evidence.failures]
     return TableCell(
@@ -131,7 +131,9 @@ def _reason(decided: DecidedClaim) -> str:
     names: dict[str, dict[str, None]] = {}
     for leaf, part in untested:
         short = [
-            (evidence.candidate.label, lacks(evidence)) for evidence in decided.sides[leaf].both if lacks(evidence)
+            (evidence.candidate.label, lacks_evidence(evidence))
+            for evidence in decided.sides[leaf].both
+            if lacks_evidence(evidence)
         ]
         for name, why in short or [("", part.why)]:
             names.setdefault(why, {})[name] = None
@@ -190,7 +192,9 @@ def _footnotes(decisions: Decisions, unmeasured: Commands) -> Iterator[Footnote]
     )
     if given:
         yield Footnote(f"with a small network of our own in VGG-19's place: {', '.join(given)}")
-    yield from missing(decisions, commands_in(decisions.setting, decisions.task) if decisions.setting else unmeasured)
+    yield from missing_evidence(
+        decisions, commands_in(decisions.setting, decisions.task) if decisions.setting else unmeasured
+    )
     yield from (Footnote(line) for line in (decisions.stored.left_out() if decisions.stored else ()))
 
 

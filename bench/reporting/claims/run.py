@@ -8,10 +8,18 @@ from pathlib import Path
 
 from bench.core.errors import BenchError, nearest
 from bench.reporting.claims.claims import CLAIMS
-from bench.reporting.claims.evidence import Evidence, Stored, read_evidence
+from bench.reporting.claims.evidence import Evidence, StoredEvidence, read_evidence
 from bench.reporting.claims.formula import Claim, ClaimSubject, Comparison, Formula, comparisons, leaves
-from bench.reporting.claims.published_check import Printed, printed
-from bench.reporting.claims.verdict import FEWEST, ClaimVerdict, ComparisonResult, Sample, compare, decide, exceeds
+from bench.reporting.claims.published_check import PublishedCheck, check_published
+from bench.reporting.claims.verdict import (
+    FEWEST,
+    ClaimVerdict,
+    ComparisonResult,
+    Sample,
+    compare_samples,
+    decide_claim,
+    exceeds_value,
+)
 from bench.reporting.paper.shapes import ACCURACY
 from bench.reporting.setting import PUBLISHED_SOURCES, unlike_paper
 from bench.reporting.tables.table import images
@@ -23,7 +31,7 @@ OF_PAPER = tuple(dict.fromkeys(claim.task for claim in CLAIMS))
 
 
 @dataclass(frozen=True)
-class Side:
+class ComparedSide:
     """The evidence of both sides of a comparison."""
 
     better: Evidence
@@ -41,12 +49,12 @@ class DecidedClaim:
     """One claim in one setting."""
 
     claim: Claim
-    printed: Printed
+    printed: PublishedCheck
     protocol: str
     """Which measured it."""
     verdict: ClaimVerdict[Comparison] | None
     """None: no number decides it."""
-    sides: Mapping[Comparison, Side] = field(default_factory=dict)
+    sides: Mapping[Comparison, ComparedSide] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -57,7 +65,7 @@ class Decisions:
     setting: Setting | None
     """None: nothing was measured."""
     decided: tuple[DecidedClaim, ...]
-    stored: Stored | None
+    stored: StoredEvidence | None
 
     @property
     def unlike_paper(self) -> list[str]:
@@ -103,11 +111,11 @@ def claims_about(task: Task) -> list[Claim]:
     return [claim for claim in claims if claim.task == task.name or not claim.of_published_value]
 
 
-def _decided(claim: Claim, task: Task, stored: Stored | None) -> DecidedClaim:
+def _decided(claim: Claim, task: Task, stored: StoredEvidence | None) -> DecidedClaim:
     """Decide by the protocol with which most comparisons can be tested, whatever they say; of equal ones the first."""
     formula = comparisons(claim, task.domains, stored.classes if stored else task.classes)
     if formula is None or not any(leaves(formula)):
-        return DecidedClaim(claim, printed(claim), claim.measure.protocols[0], None)
+        return DecidedClaim(claim, check_published(claim), claim.measure.protocols[0], None)
     tried = [_by(protocol, claim, formula, stored) for protocol in claim.measure.protocols]
     known = [_known(decided) for decided in tried]
     return tried[known.index(max(known))]
@@ -120,23 +128,23 @@ def _known(decided: DecidedClaim) -> tuple[int, int, int]:
     return sum(bool(part.test) for part in parts), sum(part.advantage is not None for part in parts), values
 
 
-def _by(protocol: str, claim: Claim, formula: Formula[Comparison], stored: Stored | None) -> DecidedClaim:
+def _by(protocol: str, claim: Claim, formula: Formula[Comparison], stored: StoredEvidence | None) -> DecidedClaim:
     sides = {leaf: _side(leaf, protocol, stored) for leaf in leaves(formula)}
     parts = {leaf: _tested(leaf, side) for leaf, side in sides.items()}
-    return DecidedClaim(claim, printed(claim), protocol, decide(formula, parts), sides)
+    return DecidedClaim(claim, check_published(claim), protocol, decide_claim(formula, parts), sides)
 
 
-def _side(leaf: Comparison, protocol: str, stored: Stored | None) -> Side:
+def _side(leaf: Comparison, protocol: str, stored: StoredEvidence | None) -> ComparedSide:
     def evidence(subject: ClaimSubject) -> Evidence:
         if stored is None:
             return Evidence(subject.first, Sample({}))
         return stored.evidence(subject, leaf.place, leaf.label, protocol)
 
     than = leaf.pair.than
-    return Side(evidence(leaf.pair.better), evidence(than) if isinstance(than, ClaimSubject) else None)
+    return ComparedSide(evidence(leaf.pair.better), evidence(than) if isinstance(than, ClaimSubject) else None)
 
 
-def _tested(leaf: Comparison, side: Side) -> ComparisonResult:
+def _tested(leaf: Comparison, side: ComparedSide) -> ComparisonResult:
     """Values of different numbers of images are not compared: most of a distribution metric at small n is bias."""
     pair, up = leaf.pair, leaf.higher_is_better
     counts = sorted(set().union(*(evidence.images for evidence in side.both)))
@@ -145,15 +153,17 @@ def _tested(leaf: Comparison, side: Side) -> ComparisonResult:
     if weak := [evidence.weak_judge for evidence in side.both if evidence.weak_judge]:
         return ComparisonResult(why=weak[0])
     if side.than is not None:
-        result = compare(side.better.sample, side.than.sample, up, pair.by, pair.learn_the_same)
+        result = compare_samples(side.better.sample, side.than.sample, up, pair.by, pair.learn_the_same)
     else:
         assert not isinstance(pair.than, ClaimSubject)
-        result = exceeds(side.better.sample, pair.than, up, pair.by)
-    short = [f"{evidence.candidate.label}: {lacks(evidence)}" for evidence in side.both if lacks(evidence)]
+        result = exceeds_value(side.better.sample, pair.than, up, pair.by)
+    short = [
+        f"{evidence.candidate.label}: {lacks_evidence(evidence)}" for evidence in side.both if lacks_evidence(evidence)
+    ]
     return replace(result, why="; ".join(short)) if short and not result.test else result
 
 
-def lacks(side: Evidence) -> str:
+def lacks_evidence(side: Evidence) -> str:
     """`1/3 trainings have a value (needs: bench fetch inception)`, if too few have one or failed; else empty."""
     if side.sample.trainings >= FEWEST:
         return ""

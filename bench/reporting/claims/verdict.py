@@ -41,7 +41,7 @@ from typing import Generic, Literal
 import numpy as np
 from scipy.special import stdtr, stdtrit
 
-from bench.reporting.claims.formula import Every, Formula, Leaf, Some, leaves
+from bench.reporting.claims.formula import Formula, FormulaEvery, FormulaSome, Leaf, leaves
 from metrics.statistics.two_samples import moments, rank_sum, welch
 
 LEVEL = 0.05
@@ -88,7 +88,7 @@ class ComparisonResult:
     """Why not."""
 
 
-def compare(
+def compare_samples(
     better: Sample, than: Sample, higher_is_better: bool, by: float = 0.0, paired: bool = False
 ) -> ComparisonResult:
     """Whether `better` is better than `than` by more than `by`. `paired`: both are variants of one method."""
@@ -109,7 +109,7 @@ def compare(
     return _welch(list(a.values()), list(b.values()), by)
 
 
-def exceeds(sample: Sample, level: float, higher_is_better: bool, by: float = 0.0) -> ComparisonResult:
+def exceeds_value(sample: Sample, level: float, higher_is_better: bool, by: float = 0.0) -> ComparisonResult:
     """Whether the mean is better than the fixed `level` by more than `by`. No training may have failed."""
     sign = 1 if higher_is_better else -1
     over = [sign * (value - level) for value in sample.values.values()]
@@ -162,7 +162,7 @@ class ClaimVerdict(Generic[Leaf]):
     parts: Mapping[Leaf, ComparisonResult] = field(default_factory=dict)
 
 
-def decide(formula: Formula[Leaf], parts: Mapping[Leaf, ComparisonResult]) -> ClaimVerdict[Leaf]:
+def decide_claim(formula: Formula[Leaf], parts: Mapping[Leaf, ComparisonResult]) -> ClaimVerdict[Leaf]:
     """The verdict on `formula` from the tests of its leaves."""
     p, least_certain = _holds(formula, parts)
     if p <= LEVEL:
@@ -177,9 +177,9 @@ def decide(formula: Formula[Leaf], parts: Mapping[Leaf, ComparisonResult]) -> Cl
 
 def _holds(formula: Formula[Leaf], parts: Mapping[Leaf, ComparisonResult]) -> tuple[float, Leaf]:
     """p-value of a formula that is not true, and the leaf it is of."""
-    if isinstance(formula, Every):
+    if isinstance(formula, FormulaEvery):
         return max((_holds(part, parts) for part in formula.parts), key=lambda pair: pair[0])
-    if isinstance(formula, Some):
+    if isinstance(formula, FormulaSome):
         p, leaf = min((_holds(part, parts) for part in formula.parts), key=lambda pair: pair[0])
         return min(1.0, len(formula.parts) * p), leaf
     return parts[formula].p, formula
@@ -187,20 +187,20 @@ def _holds(formula: Formula[Leaf], parts: Mapping[Leaf, ComparisonResult]) -> tu
 
 def _fails(formula: Formula[Leaf], parts: Mapping[Leaf, ComparisonResult]) -> tuple[float, Leaf]:
     """p-value of a formula that is true, and the leaf it is of."""
-    if isinstance(formula, Every):
+    if isinstance(formula, FormulaEvery):
         p, leaf = min((_fails(part, parts) for part in formula.parts), key=lambda pair: pair[0])
         return min(1.0, len(formula.parts) * p), leaf
-    if isinstance(formula, Some):
+    if isinstance(formula, FormulaSome):
         return max((_fails(part, parts) for part in formula.parts), key=lambda pair: pair[0])
     return parts[formula].opposite, formula
 
 
 def _tested(formula: Formula[Leaf], parts: Mapping[Leaf, ComparisonResult]) -> Formula[Leaf] | None:
     """`formula` without what could not be tested; None if nothing is left."""
-    if isinstance(formula, Every):
+    if isinstance(formula, FormulaEvery):
         kept = tuple(rest for part in formula.parts if (rest := _tested(part, parts)) is not None)
-        return Every(kept) if kept else None
-    if isinstance(formula, Some):
+        return FormulaEvery(kept) if kept else None
+    if isinstance(formula, FormulaSome):
         whole = tuple(part for part in formula.parts if all(parts[leaf].test for leaf in leaves(part)))
-        return Some(whole) if whole else None
+        return FormulaSome(whole) if whole else None
     return formula if parts[formula].test else None

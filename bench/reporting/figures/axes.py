@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bench.reporting.figures.collect import Remedy
+from bench.reporting.figures.collect import FigureRemedy
 from bench.reporting.figures.page import TWO
 from bench.reporting.figures.values import Chart, SlotValues
 
@@ -21,7 +21,7 @@ LONGEST = 1.6
 
 
 @dataclass(frozen=True)
-class Drawn:
+class DrawnAxes:
     """A figure that is not yet written."""
 
     figure: Figure
@@ -41,12 +41,12 @@ def typeset(label: str) -> str:
     return re.sub(r"λ_(\w+)", r"$λ_{\\mathrm{\1}}$", label)
 
 
-def numeral(value: float) -> str:
+def axis_number(value: float) -> str:
     """Three digits are enough in a picture."""
     return f"{value:.0f}" if abs(value) >= 100 else f"{value:.1f}" if abs(value) >= 1 else f"{value:.2g}"
 
 
-def top_of(one: Chart) -> float:
+def axis_top(one: Chart) -> float:
     """Upper limit of the y axis."""
     if one.quantity.metric == "accuracy":
         return 100.0
@@ -59,7 +59,7 @@ def top_of(one: Chart) -> float:
 
 def limit_y(axes: Axes, one: Chart, marks: Sequence[float] = ()) -> None:
     """Set the y axis from 0, for bars have lengths, to what is above all values and `marks`."""
-    axes.set_ylim(0.0, max([top_of(one), *(HEADROOM * mark for mark in marks if mark > top_of(one) / HEADROOM)]))
+    axes.set_ylim(0.0, max([axis_top(one), *(HEADROOM * mark for mark in marks if mark > axis_top(one) / HEADROOM)]))
 
 
 def reference_lines(axes: Axes, one: Chart) -> None:
@@ -104,14 +104,14 @@ def about_values(one: Chart) -> list[str]:
             text += f"unequal n, so not comparable with each other: {each}"
         if level is not None:
             on_real = one.quantity.metric == "accuracy"
-            text += f"; {'the judge on real images' if on_real else 'floor'}: {numeral(level)}"
+            text += f"; {'the judge on real images' if on_real else 'floor'}: {axis_number(level)}"
         lines.append(text + f"; seeds k/n: {_seeds(one, direction)}.")
     cut = sorted({bar.label for bar in one.measured() if _cut(bar, one)})
     return lines + ([f"Intervals that leave the frame are cut: {', '.join(cut)}."] if cut else [])
 
 
 def _cut(bar: SlotValues, one: Chart) -> bool:
-    return bar.low is not None and bar.high is not None and (bar.low < 0 or bar.high > top_of(one))
+    return bar.low is not None and bar.high is not None and (bar.low < 0 or bar.high > axis_top(one))
 
 
 def _counts(n: int, real: int) -> str:
@@ -128,6 +128,6 @@ def _seeds(one: Chart, direction: str) -> str:
     return ", ".join(f"{bar.label}: {len(bar.values)}/{bar.begun}" for bar in bars)
 
 
-def with_commands(missing: Sequence[str], remedy: Remedy) -> list[str]:
+def with_commands(missing: Sequence[str], remedy: FigureRemedy) -> list[str]:
     """The caption's line about what is not there and what makes it."""
     return [f"Missing: {'; '.join(missing)}. To make it: {'; '.join(remedy.printed)}"] if missing else []

@@ -7,19 +7,19 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bench.reporting.figures.axes import (
-    Drawn,
+    DrawnAxes,
     about_values,
+    axis_number,
     direction_name,
     draw_legend,
     limit_y,
-    numeral,
     reference_lines,
     typeset,
     with_commands,
 )
-from bench.reporting.figures.collect import Collected, Remedy, Slot
-from bench.reporting.figures.page import LINE, MARGIN, SIZE, TWO, WIDTH, Heading, Page, wrapped
-from bench.reporting.figures.values import Chart, PublishedValue, Quantity, SlotValues, chart
+from bench.reporting.figures.collect import CollectedCells, FigureRemedy, FigureSlot
+from bench.reporting.figures.page import LINE, MARGIN, SIZE, TWO, WIDTH, FigurePage, PageHeading, wrapped_on_page
+from bench.reporting.figures.values import Chart, ChartQuantity, PublishedValue, SlotValues, chart
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -39,11 +39,13 @@ PAPER = "published"
 class Bars:
     """A bar chart of the paper."""
 
-    slots: tuple[Slot, ...]
-    quantities: tuple[Quantity, ...]
+    slots: tuple[FigureSlot, ...]
+    quantities: tuple[ChartQuantity, ...]
     """One panel each."""
 
-    def draw(self, collected: Collected, heading: Heading, remedy: Remedy, published: PublishedValue | None) -> Drawn:
+    def draw(
+        self, collected: CollectedCells, heading: PageHeading, remedy: FigureRemedy, published: PublishedValue | None
+    ) -> DrawnAxes:
         """All panels on one page, side by side."""
         charts = [chart(collected, quantity) for quantity in self.quantities]
         missing = _missing(charts, collected)
@@ -57,15 +59,15 @@ class Bars:
         width = (WIDTH - 2 * MARGIN) / len(charts)
         names = _group_names(collected, width - LEFT)
         below = 0.12 + max(name.count("\n") + 1 for name in names) * SIZE * LINE / 72
-        page = Page(heading, len(charts) * LEGEND + PLOT_HEIGHT + below, caption)
+        page = FigurePage(heading, len(charts) * LEGEND + PLOT_HEIGHT + below, caption)
         for number, one in enumerate(charts):
             axes = page.axes(number * width + LEFT, below, width - LEFT - 0.05, PLOT_HEIGHT)
-            draw_panel(axes, one, names, published)
+            draw_bars(axes, one, names, published)
             draw_legend(axes, ENTRIES // len(charts))
-        return Drawn(page.figure, caption, missing)
+        return DrawnAxes(page.figure, caption, missing)
 
 
-def _missing(charts: Sequence[Chart], collected: Collected) -> list[str]:
+def _missing(charts: Sequence[Chart], collected: CollectedCells) -> list[str]:
     """`lambda = 0: not measured`, once for each slot and reason."""
     lines = []
     for one in charts:
@@ -80,14 +82,14 @@ def _missing(charts: Sequence[Chart], collected: Collected) -> list[str]:
     return list(dict.fromkeys(lines))
 
 
-def _group_names(collected: Collected, width: float) -> list[str]:
+def _group_names(collected: CollectedCells, width: float) -> list[str]:
     """Names below the groups, on as many lines as they need in axes of `width` inches."""
     room = 0.95 * width / len(collected.slots)
     pairs = zip(collected.slots, collected.found, strict=True)
-    return [typeset("\n".join(wrapped(cells.label if cells else slot.label, room))) for slot, cells in pairs]
+    return [typeset("\n".join(wrapped_on_page(cells.label if cells else slot.label, room))) for slot, cells in pairs]
 
 
-def draw_panel(axes: Axes, one: Chart, names: Sequence[str], published: PublishedValue | None) -> None:
+def draw_bars(axes: Axes, one: Chart, names: Sequence[str], published: PublishedValue | None) -> None:
     """The bars of one quantity, with `names` below the groups."""
     marks: list[float] = []
     each = GROUP / max(len(one.directions), 1)
@@ -100,7 +102,7 @@ def draw_panel(axes: Axes, one: Chart, names: Sequence[str], published: Publishe
                          edgecolor="black", linewidth=0.6, zorder=2)  # fmt: skip
                 label = ""  # one entry in the legend
                 _interval_and_seeds(axes, x, each, bar)
-                axes.text(x, 0.025, numeral(bar.mean), transform=axes.get_xaxis_transform(), ha="center", zorder=6,
+                axes.text(x, 0.025, axis_number(bar.mean), transform=axes.get_xaxis_transform(), ha="center", zorder=6,
                           bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.8})  # fmt: skip
             else:
                 axes.text(x, 0.05, "failed" if bar else "not run", transform=axes.get_xaxis_transform(), ha="center",

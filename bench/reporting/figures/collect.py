@@ -70,7 +70,7 @@ def no_settings(preset: str, image_size: int) -> Mapping[str, Any]:
 
 
 @dataclass(frozen=True)
-class Slot:
+class FigureSlot:
     """One place of a figure: a bar, a point, a block of images."""
 
     label: str
@@ -96,7 +96,7 @@ def figure_warning(task: str, setting: Setting, paper_task: str) -> str:
 class SlotCells:
     """The cells of one slot: one method with one config, all seeds."""
 
-    slot: Slot
+    slot: FigureSlot
     records: SettingRecords
     row: MethodRow
     notes: tuple[str, ...] = ()
@@ -136,14 +136,14 @@ class SlotCells:
 
 
 @dataclass(frozen=True)
-class Collected:
+class CollectedCells:
     """All cells of a figure."""
 
     task: str
     folder: Path
     """Folder of the task's cells."""
     setting: Setting
-    slots: tuple[Slot, ...]
+    slots: tuple[FigureSlot, ...]
     found: tuple[SlotCells | None, ...]
     """One per slot; None where no cell was begun."""
 
@@ -164,7 +164,7 @@ class Collected:
 
 
 @dataclass(frozen=True)
-class Remedy:
+class FigureRemedy:
     """The commands that make what is missing."""
 
     typed: tuple[str, ...]
@@ -176,12 +176,12 @@ class Remedy:
         return "; ".join(self.typed)
 
 
-def remedy_of(request: FigureRequest, paper_task: str, sweep: str, slots: Sequence[Slot]) -> Remedy:
+def figure_remedy(request: FigureRequest, paper_task: str, sweep: str, slots: Sequence[FigureSlot]) -> FigureRemedy:
     """What makes the cells of `slots`: the shipped sweep, or on another task `run`, once for each set of settings."""
-    return Remedy(*(tuple(_commands(one, paper_task, sweep, slots)) for one in (request, request.anywhere)))
+    return FigureRemedy(*(tuple(_commands(one, paper_task, sweep, slots)) for one in (request, request.anywhere)))
 
 
-def _commands(request: FigureRequest, paper_task: str, sweep: str, slots: Iterable[Slot]) -> list[str]:
+def _commands(request: FigureRequest, paper_task: str, sweep: str, slots: Iterable[FigureSlot]) -> list[str]:
     if request.task == paper_task:
         return [command("sweep", sweep, **request.options("preset", "data", "budget", "results"))]
     size = get_task(request.task).sizes[request.preset]
@@ -199,7 +199,7 @@ def _commands(request: FigureRequest, paper_task: str, sweep: str, slots: Iterab
     ]  # fmt: skip
 
 
-def _nothing(request: FigureRequest, stored: Iterable[SettingRecords], remedy: Remedy) -> BenchError:
+def _nothing(request: FigureRequest, stored: Iterable[SettingRecords], remedy: FigureRemedy) -> BenchError:
     """The error of a figure of which nothing is there; `stored`: its methods' cells in any setting."""
     asked = f"preset {request.preset}, data {request.data}" + (f", budget {request.budget}" if request.budget else "")
     what = f"figure {request.name}: no cell of {request.task} ({asked}) with its settings in {request.results}"
@@ -211,7 +211,9 @@ def _nothing(request: FigureRequest, stored: Iterable[SettingRecords], remedy: R
 # ------------------------------------------------------------------------------------------------------- collecting
 
 
-def collect(request: FigureRequest, slots: Sequence[Slot], remedy: Remedy, load: Load) -> Collected:
+def collect_figure_cells(
+    request: FigureRequest, slots: Sequence[FigureSlot], remedy: FigureRemedy, load: Load
+) -> CollectedCells:
     """The cells of every slot. Of several versions of the data, that which is there now is taken.
 
     Raises BenchError if there is no cell at all, with `remedy`; if cells of several settings are left, and if a method
@@ -229,7 +231,7 @@ def collect(request: FigureRequest, slots: Sequence[Slot], remedy: Remedy, load:
     found = tuple(_of_slot(slot, records, presets) for slot in slots)
     if not any(found):
         raise _nothing(request, stored, remedy)
-    return Collected(request.task, request.results / "runs" / request.task, setting, tuple(slots), found)
+    return CollectedCells(request.task, request.results / "runs" / request.task, setting, tuple(slots), found)
 
 
 def _of_request(stored: Sequence[SettingRecords], request: FigureRequest, load: Load) -> list[SettingRecords]:
@@ -261,7 +263,7 @@ def _only_setting(chosen: Sequence[SettingRecords], request: FigureRequest) -> S
     return chosen[0]
 
 
-def _of_slot(slot: Slot, records: SettingRecords, presets: Mapping[str, PresetMethod]) -> SlotCells | None:
+def _of_slot(slot: FigureSlot, records: SettingRecords, presets: Mapping[str, PresetMethod]) -> SlotCells | None:
     """The cells of the first of the slot's methods that has a finished one; else of the first that has any."""
     candidates = [_of_method(slot, name, records, presets[name]) for name in slot.methods]
     begun = [cells for cells in candidates if cells is not None]
@@ -269,7 +271,7 @@ def _of_slot(slot: Slot, records: SettingRecords, presets: Mapping[str, PresetMe
     return next(iter(done or begun), None)
 
 
-def _of_method(slot: Slot, method: str, records: SettingRecords, preset: PresetMethod) -> SlotCells | None:
+def _of_method(slot: FigureSlot, method: str, records: SettingRecords, preset: PresetMethod) -> SlotCells | None:
     setting = records.setting
     changes = tuple(slot.settings(setting.preset, setting.image_size).items())
     rows = [row for row in records.rows if row.method == method]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bench.reporting.figures.axes import (
-    Drawn,
+    DrawnAxes,
     about_values,
     direction_name,
     draw_legend,
@@ -15,9 +15,9 @@ from bench.reporting.figures.axes import (
     typeset,
     with_commands,
 )
-from bench.reporting.figures.collect import Collected, Remedy, Slot
-from bench.reporting.figures.page import TWO, Heading, Page
-from bench.reporting.figures.values import Chart, PublishedValue, Quantity, chart
+from bench.reporting.figures.collect import CollectedCells, FigureRemedy, FigureSlot
+from bench.reporting.figures.page import TWO, FigurePage, PageHeading
+from bench.reporting.figures.values import Chart, ChartQuantity, PublishedValue, chart
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -36,16 +36,18 @@ class Curves:
 
     setting: str
     """Name on the x axis."""
-    points: tuple[tuple[float, Slot], ...]
+    points: tuple[tuple[float, FigureSlot], ...]
     """Value of the setting, and its cells."""
-    quantity: Quantity
+    quantity: ChartQuantity
 
     @property
-    def slots(self) -> tuple[Slot, ...]:
+    def slots(self) -> tuple[FigureSlot, ...]:
         """One per value."""
         return tuple(slot for _, slot in self.points)
 
-    def draw(self, collected: Collected, heading: Heading, remedy: Remedy, published: PublishedValue | None) -> Drawn:
+    def draw(
+        self, collected: CollectedCells, heading: PageHeading, remedy: FigureRemedy, published: PublishedValue | None
+    ) -> DrawnAxes:
         """The chart on its page. The paper prints no values of its curves: `published` is not asked."""
         one = chart(collected, self.quantity)
         missing = _missing(one, collected)
@@ -56,10 +58,10 @@ class Curves:
             *collected.notes,
             *with_commands(missing, remedy),
         ]
-        page = Page(heading, TOP + PLOT_HEIGHT + BOTTOM, caption)
+        page = FigurePage(heading, TOP + PLOT_HEIGHT + BOTTOM, caption)
         axes = page.axes(LEFT, BOTTOM, page.content[2] - LEFT - 0.1, PLOT_HEIGHT)
         self._plot(axes, one)
-        return Drawn(page.figure, caption, missing)
+        return DrawnAxes(page.figure, caption, missing)
 
     def _plot(self, axes: Axes, one: Chart) -> None:
         xs = [x for x, _ in self.points]
@@ -86,7 +88,7 @@ class Curves:
         draw_legend(axes, 4)
 
 
-def _missing(one: Chart, collected: Collected) -> list[str]:
+def _missing(one: Chart, collected: CollectedCells) -> list[str]:
     """The points without a value, and why."""
     unrun = [slot.label for slot, bars in zip(collected.slots, one.bars, strict=True) if not any(bars)]
     empty = [

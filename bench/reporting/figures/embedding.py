@@ -12,9 +12,9 @@ import numpy as np
 
 from bench.core.errors import BenchError
 from bench.core.progress import say
-from bench.reporting.figures.axes import Drawn
+from bench.reporting.figures.axes import DrawnAxes
 from bench.reporting.figures.collect import FigureRequest
-from bench.reporting.figures.page import CLASS_COLOURS, DPI, LINE, SIZE, Heading, Page, text_width
+from bench.reporting.figures.page import CLASS_COLOURS, DPI, LINE, SIZE, FigurePage, PageHeading, text_width
 from bench.reporting.setting import command
 from bench.spec.tasks import get_task
 
@@ -36,7 +36,7 @@ SIGNS = ("●", "△")
 
 
 @dataclass(frozen=True)
-class Features:
+class EmbeddedFeatures:
     """What is embedded."""
 
     rows: tuple[np.ndarray, np.ndarray]
@@ -49,7 +49,9 @@ class Features:
 class Embedding:
     """The one figure of its kind."""
 
-    def draw(self, request: FigureRequest, data: TaskData, features: Features, heading: Heading) -> Drawn:
+    def draw(
+        self, request: FigureRequest, data: TaskData, features: EmbeddedFeatures, heading: PageHeading
+    ) -> DrawnAxes:
         """Colours are classes, marks are domains; a class's name stands at its points' middle."""
         chosen = [first_of_each(data.splits[domain, "train"].labels, PER_CLASS) for domain in (0, 1)]
         rows = np.concatenate([features_of[index] for features_of, index in zip(features.rows, chosen, strict=True)])
@@ -62,10 +64,10 @@ class Embedding:
             f"{', '.join(f'{name} n = {len(part)}' for name, part in zip(data.domains, parts, strict=True))}.",
             f"{settings_told(len(rows))}. Distances between far groups mean nothing.",
         ]
-        page = Page(heading, HEIGHT, caption)
+        page = FigurePage(heading, HEIGHT, caption)
         axes = page.axes(0.05, 0.05, page.content[2] - 1.35, HEIGHT - 0.1)
         _scatter(axes, parts, labels, data)
-        return Drawn(page.figure, caption)
+        return DrawnAxes(page.figure, caption)
 
 
 def first_of_each(labels: np.ndarray, count: int) -> np.ndarray:
@@ -143,7 +145,7 @@ def _apart(axes: Axes, named: Sequence[tuple[str, float, float]]) -> list[tuple[
 # --------------------------------------------------------------------------------------------------- the features
 
 
-def find_features(request: FigureRequest, data: TaskData) -> Features:
+def find_features(request: FigureRequest, data: TaskData) -> EmbeddedFeatures:
     """The features of the stored semantic stage of this data; else by the preset's encoder, computed now.
 
     Of several, those that spectral clusters were made of, of the lowest seed. Raises BenchError if none is stored and
@@ -191,14 +193,14 @@ def _tensors(path: Path) -> dict[str, Any]:
     return dict(load_file(path.parent / "weights.safetensors"))
 
 
-def _read(path: Path) -> Features:
+def _read(path: Path) -> EmbeddedFeatures:
     tensors = _tensors(path)
     first, second = (tensors[f"features_{domain}"].numpy() for domain in (0, 1))
     which = "of which spectral clusters were made" if _clustered(path) else "of which no spectral clusters are stored"
-    return Features((first, second), f"semantic stage {path.parent.name}, {which}")
+    return EmbeddedFeatures((first, second), f"semantic stage {path.parent.name}, {which}")
 
 
-def _computed(request: FigureRequest, data: TaskData) -> Features:
+def _computed(request: FigureRequest, data: TaskData) -> EmbeddedFeatures:
     """The features stage, run and stored as `bench semantics` would, where nothing has to be trained before it."""
     from bench.core.device import Runtime
     from bench.spec.methods import layers, with_clusters

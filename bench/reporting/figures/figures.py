@@ -17,20 +17,20 @@ from bench.core.errors import BenchError, nearest
 from bench.core.progress import say
 from bench.reporting.figures.bars import Bars
 from bench.reporting.figures.collect import (
+    FigureRemedy,
     FigureRequest,
+    FigureSlot,
     Load,
-    Remedy,
     Settings,
-    Slot,
-    collect,
+    collect_figure_cells,
+    figure_remedy,
     figure_title,
     figure_warning,
-    remedy_of,
 )
 from bench.reporting.figures.curves import Curves
 from bench.reporting.figures.embedding import Embedding, find_features
 from bench.reporting.figures.grids import ClassGrid, Grid, PairGrid, StyleGrid
-from bench.reporting.figures.page import Heading, drawing, save
+from bench.reporting.figures.page import PageHeading, drawing, save_figure_page
 from bench.reporting.figures.values import ACCURACY, FID_DIGITS, PublishedValue
 from bench.reporting.paper.shapes import printed_value
 from bench.reporting.setting import DRAWN, command
@@ -39,7 +39,7 @@ from bench.store.query import Setting
 
 if TYPE_CHECKING:
     from bench.data.types import TaskData
-    from bench.reporting.figures.axes import Drawn
+    from bench.reporting.figures.axes import DrawnAxes
 
 
 @dataclass(frozen=True)
@@ -74,40 +74,40 @@ def _map_of_4(preset: str, image_size: int) -> Mapping[str, Any]:
 
 
 DIGITS, PICTURES = "mnist2svhn", "sketch2real"
-FULL = Slot("full", ("cats_udt",))
+FULL = FigureSlot("full", ("cats_udt",))
 ABLATIONS = (
     FULL,
-    Slot("λ_sem = 0", ("cats_udt:no_sem",)),
-    Slot("λ_sty = 0", ("cats_udt:no_sty",)),
-    Slot("λ_cyc = 0", ("cats_udt:no_cyc",)),
-    Slot("λ_SD = 0", ("cats_udt:no_ds",)),
+    FigureSlot("λ_sem = 0", ("cats_udt:no_sem",)),
+    FigureSlot("λ_sty = 0", ("cats_udt:no_sty",)),
+    FigureSlot("λ_cyc = 0", ("cats_udt:no_cyc",)),
+    FigureSlot("λ_SD = 0", ("cats_udt:no_ds",)),
 )
 ENCODERS = (
-    Slot("VGG", ("cats_udt:vgg",)),
-    Slot("MoCo", ("cats_udt:moco",), _moco),
-    Slot("clusters, not adapted", ("cats_udt:not_adapted",)),
-    Slot("clusters, adapted", ("cats_udt",)),
+    FigureSlot("VGG", ("cats_udt:vgg",)),
+    FigureSlot("MoCo", ("cats_udt:moco",), _moco),
+    FigureSlot("clusters, not adapted", ("cats_udt:not_adapted",)),
+    FigureSlot("clusters, adapted", ("cats_udt",)),
 )
 CONDITIONINGS = (
-    Slot("None", ("cats_udt:none",)),
-    Slot("Content", ("cats_udt:content",)),
-    Slot("Style", ("cats_udt",)),
+    FigureSlot("None", ("cats_udt:none",)),
+    FigureSlot("Content", ("cats_udt:content",)),
+    FigureSlot("Style", ("cats_udt",)),
 )
 LAMBDA_SEM = tuple(
-    (value, Slot(f"λ_sem = {value:g}", methods, _setting("lambda_sem", value)))
+    (value, FigureSlot(f"λ_sem = {value:g}", methods, _setting("lambda_sem", value)))
     for value, methods in (
         (0.0, ("cats_udt:no_sem", "cats_udt")),
         *((value, ("cats_udt",)) for value in (0.1, 0.5, 1.0, 2.0, 5.0, 10.0)),
     )
 )
 """Which values the paper took cannot be read off its figures, but for 10."""
-MUNIT = Slot("MUNIT", ("munit",))
+MUNIT = FigureSlot("MUNIT", ("munit",))
 SKETCH_METHODS = (
-    Slot("CycleGAN", ("cyclegan",)),
-    Slot("DRIT", ("drit",)),
-    Slot("EGSC-IT", ("egsc_it",)),
-    Slot("StarGAN-v2", ("stargan_v2:cats", "stargan_v2")),
-    Slot("CatS-UDT", ("cats_udt",)),
+    FigureSlot("CycleGAN", ("cyclegan",)),
+    FigureSlot("DRIT", ("drit",)),
+    FigureSlot("EGSC-IT", ("egsc_it",)),
+    FigureSlot("StarGAN-v2", ("stargan_v2:cats", "stargan_v2")),
+    FigureSlot("CatS-UDT", ("cats_udt",)),
 )
 OURS = SKETCH_METHODS[-1:]
 
@@ -159,14 +159,14 @@ FIGURES: dict[str, PaperFigure] = {
     "10": PaperFigure(
         "drawings translated by what the semantics condition", PICTURES,
         StyleGrid(
-            (*CONDITIONINGS[:2], Slot("Content(VGG)", ("cats_udt:content_vgg",))), positions=PAPER_SKETCHES
+            (*CONDITIONINGS[:2], FigureSlot("Content(VGG)", ("cats_udt:content_vgg",))), positions=PAPER_SKETCHES
         ),
         "figure10",
     ),
     "11": PaperFigure(
         "drawings translated through a content map of 4 × 4", PICTURES,
         StyleGrid(
-            (Slot("CatS-UDT", ("cats_udt:map4",)), Slot("CycleGAN", ("cyclegan",), _map_of_4)),
+            (FigureSlot("CatS-UDT", ("cats_udt:map4",)), FigureSlot("CycleGAN", ("cyclegan",), _map_of_4)),
             positions=PAPER_SKETCHES, across=2,
         ),
         "figure11",
@@ -204,12 +204,12 @@ def make_figure(
         description = "\n".join([setting, *drawn.caption])
         options = request.anywhere.options("preset", "data", "domains", "budget")
         typed = command("figure", name, task="" if request.task == figure.task else request.task, **options)
-        return save(
+        return save_figure_page(
             drawn.figure, out or results / "figures", name, f"Figure {name}: {figure.title}", description, typed
         )
 
 
-def draw_figure(request: FigureRequest, published: PublishedValue | None = None) -> tuple[Drawn, str]:
+def draw_figure(request: FigureRequest, published: PublishedValue | None = None) -> tuple[DrawnAxes, str]:
     """The figure, not yet written, and the setting that it is of. To be called inside `page.drawing`."""
     figure, kind = _figure(request.name), _figure(request.name).kind
     get_task(request.task)
@@ -217,28 +217,28 @@ def draw_figure(request: FigureRequest, published: PublishedValue | None = None)
     if isinstance(kind, Embedding):
         return _embedding(figure, kind, request, load(""))
     remedy = _remedy(request)
-    collected = collect(request, kind.slots, remedy, load)
+    collected = collect_figure_cells(request, kind.slots, remedy, load)
     heading = _heading(request, figure, collected.setting)
     if isinstance(kind, Grid):
         return kind.draw(request, collected, load(collected.setting.data_kind), heading, remedy), heading.setting
     return kind.draw(collected, heading, remedy, None if heading.warning else published), heading.setting
 
 
-def _remedy(request: FigureRequest) -> Remedy:
+def _remedy(request: FigureRequest) -> FigureRemedy:
     figure = _figure(request.name)
     assert not isinstance(figure.kind, Embedding)
-    return remedy_of(request, figure.task, figure.sweep, figure.kind.slots)
+    return figure_remedy(request, figure.task, figure.sweep, figure.kind.slots)
 
 
-def _embedding(figure: PaperFigure, kind: Embedding, request: FigureRequest, data: TaskData) -> tuple[Drawn, str]:
+def _embedding(figure: PaperFigure, kind: Embedding, request: FigureRequest, data: TaskData) -> tuple[DrawnAxes, str]:
     """There are no cells, so the setting is the request's."""
     heading = _heading(request, figure, Setting(data.kind, data.version, data.size, request.preset, ""))
     return kind.draw(request, data, find_features(request, data), heading), heading.setting
 
 
-def _heading(request: FigureRequest, figure: PaperFigure, setting: Setting) -> Heading:
+def _heading(request: FigureRequest, figure: PaperFigure, setting: Setting) -> PageHeading:
     warning = figure_warning(request.task, setting, figure.task)
-    return Heading(f"Figure {request.name}: {figure.title}", figure_title(request.task, setting), warning)
+    return PageHeading(f"Figure {request.name}: {figure.title}", figure_title(request.task, setting), warning)
 
 
 def _loader(request: FigureRequest) -> Load:

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bench.core.errors import BenchError
-from bench.reporting.figures.axes import Drawn, direction_name, with_commands
-from bench.reporting.figures.collect import Collected, FigureRequest, Remedy, Slot, SlotCells
-from bench.reporting.figures.page import DPI, MARGIN, SIZE, WIDTH, Heading, Page, text_width
+from bench.reporting.figures.axes import DrawnAxes, direction_name, with_commands
+from bench.reporting.figures.collect import CollectedCells, FigureRemedy, FigureRequest, FigureSlot, SlotCells
+from bench.reporting.figures.page import DPI, MARGIN, SIZE, WIDTH, FigurePage, PageHeading, text_width
 from bench.reporting.figures.values import STYLE_ORDER
 from bench.reporting.setting import command
 from bench.spec.presets import get_preset
@@ -40,7 +40,7 @@ LARGEST_TILE = 0.62
 
 
 @dataclass(frozen=True)
-class Block:
+class GridBlock:
     """One sheet of tiles."""
 
     title: str
@@ -109,7 +109,7 @@ def _put(sheet: np.ndarray, y: int, x: int, image: np.ndarray) -> None:
 # ------------------------------------------------------------------------------------------------- which sources
 
 
-def fitted(positions: Sequence[int], count: int) -> list[int]:
+def fitted_to_grid(positions: Sequence[int], count: int) -> list[int]:
     """The wanted positions among `count` images of a class; the first ones if there are not so many."""
     return list(positions) if max(positions) < count else list(range(min(len(positions), count)))
 
@@ -131,18 +131,18 @@ def _fewest(each: Sequence[Translations], label: int) -> int:
 class Grid:
     """What the grids of the paper have in common: slots, and a direction."""
 
-    slots: tuple[Slot, ...]
+    slots: tuple[FigureSlot, ...]
     directions: tuple[int, ...] = (0,)
     """Numbers of the task's directions; a task that has fewer shows its last one."""
     across: int = 3
     """Blocks side by side."""
 
-    def blocks(self, data: TaskData, shown: Sequence[Shown]) -> tuple[list[Block], list[str]]:
+    def blocks(self, data: TaskData, shown: Sequence[ShownTile]) -> tuple[list[GridBlock], list[str]]:
         """The sheets, and the lines that say what they are."""
         raise NotImplementedError
 
-    def draw(self, request: FigureRequest, collected: Collected, data: TaskData, heading: Heading,
-             remedy: Remedy) -> Drawn:  # fmt: skip
+    def draw(self, request: FigureRequest, collected: CollectedCells, data: TaskData, heading: PageHeading,
+             remedy: FigureRemedy) -> DrawnAxes:  # fmt: skip
         """All blocks on one page. Raises BenchError for cells of other data, and if none has translations."""
         if data.version != collected.setting.data_version:
             raise BenchError(
@@ -157,11 +157,11 @@ class Grid:
             raise BenchError(f"figure {request.name}: {'; '.join(missing)}", str(remedy))
         blocks, lines = self.blocks(data, shown)
         caption = [*lines, *origins(shown), *collected.notes, *with_commands(missing, remedy)]
-        return Drawn(_page(heading, blocks, caption, self.across).figure, caption, missing)
+        return DrawnAxes(_page(heading, blocks, caption, self.across).figure, caption, missing)
 
 
 @dataclass(frozen=True)
-class Shown:
+class ShownTile:
     """The translations of one slot in one direction."""
 
     found: SlotCells
@@ -190,19 +190,21 @@ class StyleGrid(Grid):
     positions: tuple[int, ...] = ()
     """Which source of each class, counted from 0 in the order of content hashes; 0 where there is none."""
 
-    def blocks(self, data: TaskData, shown: Sequence[Shown]) -> tuple[list[Block], list[str]]:
+    def blocks(self, data: TaskData, shown: Sequence[ShownTile]) -> tuple[list[GridBlock], list[str]]:
         """One per slot and direction."""
         translations = [one.made for one in shown]
         labels = [label for label in range(len(data.classes)) if _fewest(translations, label)][:MOST_CLASSES]
         wanted = [self.positions[label] if label < len(self.positions) else 0 for label in labels]
-        picks = [fitted([want], _fewest(translations, label))[0] for want, label in zip(wanted, labels, strict=True)]
+        picks = [
+            fitted_to_grid([want], _fewest(translations, label))[0] for want, label in zip(wanted, labels, strict=True)
+        ]
         styles = max(one.made.images.shape[1] for one in shown)
         sheets = []
         for one in shown:
             rows = np.array([rows_of(one.made, label, [pick])[0] for label, pick in zip(labels, picks, strict=True)])
             sheet = style_sheet(one.sources(rows), one.styles(rows, styles))
             names = tuple(data.classes[label] for label in labels)
-            sheets.append(Block(one.found.label, sheet, names, _style_rows(styles), data.size))
+            sheets.append(GridBlock(one.found.label, sheet, names, _style_rows(styles), data.size))
         which = _numbered([data.classes[label] for label in labels], picks)
         return sheets, [f"{direction_name(shown[0].direction)}. Top row, from left to right: {which}."]
 
@@ -214,19 +216,19 @@ class PairGrid(Grid):
     per_class: int = 3
     """Sources of each class."""
 
-    def blocks(self, data: TaskData, shown: Sequence[Shown]) -> tuple[list[Block], list[str]]:
+    def blocks(self, data: TaskData, shown: Sequence[ShownTile]) -> tuple[list[GridBlock], list[str]]:
         """All slots of one direction, then those of the next."""
         translations = [one.made for one in shown]
         labels = [label for label in range(len(data.classes)) if _fewest(translations, label)][:MOST_CLASSES]
         count = min(self.per_class, *(_fewest(translations, label) for label in labels))
-        sheets: list[Block] = []
+        sheets: list[GridBlock] = []
         last = ""
         for one in sorted(shown, key=lambda one: one.direction != shown[0].direction):
             rows = np.array([rows_of(one.made, label, [n])[0] for n in range(count) for label in labels])
             sheet = pair_sheet(one.sources(rows), one.made.images[rows, 0])
             title = f"{one.found.label}, {direction_name(one.direction)}"
             turns = bool(sheets) and one.direction != last
-            sheets.append(Block(title, sheet, (), (), data.size, turns))
+            sheets.append(GridBlock(title, sheet, (), (), data.size, turns))
             last = one.direction
         names = ", ".join(data.classes[label] for label in labels)
         return sheets, [
@@ -242,7 +244,7 @@ class ClassGrid(Grid):
     positions: tuple[tuple[int, ...], ...] = ()
     """Which sources of each class, as in the paper."""
 
-    def blocks(self, data: TaskData, shown: Sequence[Shown]) -> tuple[list[Block], list[str]]:
+    def blocks(self, data: TaskData, shown: Sequence[ShownTile]) -> tuple[list[GridBlock], list[str]]:
         """One per class."""
         sheets, lines = [], []
         one = shown[0]
@@ -250,11 +252,11 @@ class ClassGrid(Grid):
             count = _fewest([one.made], label)
             wanted = self.positions[label] if label < len(self.positions) else tuple(range(5))
             if count:
-                picks = fitted(wanted, count)
+                picks = fitted_to_grid(wanted, count)
                 rows = rows_of(one.made, label, picks)
                 styles = one.made.images.shape[1]
                 sheet = style_sheet(one.sources(rows), one.styles(rows, styles))
-                sheets.append(Block(name, sheet, (), _style_rows(styles), data.size))
+                sheets.append(GridBlock(name, sheet, (), _style_rows(styles), data.size))
                 lines.append(f"{name} {', '.join(str(pick + 1) for pick in picks)}")
         which = f"test images with these numbers in the order of content hashes: {'; '.join(lines)}"
         return sheets, [f"{direction_name(one.direction)}. Top rows: {which}."]
@@ -276,8 +278,8 @@ def _numbered(classes: Sequence[str], picks: Sequence[int]) -> str:
 
 
 def _shown(
-    collected: Collected, data: TaskData, directions: Sequence[tuple[int, int]]
-) -> tuple[list[Shown], list[str]]:
+    collected: CollectedCells, data: TaskData, directions: Sequence[tuple[int, int]]
+) -> tuple[list[ShownTile], list[str]]:
     """(the translations of every slot in every direction, what is missing and why)."""
     shown, missing = [], []
     for slot, cells in zip(collected.slots, collected.found, strict=True):
@@ -299,10 +301,10 @@ def _shown(
 
 
 def _first_seed(
-    collected: Collected, cells: SlotCells, data: TaskData, direction: tuple[int, int], name: str
-) -> Shown | None:
+    collected: CollectedCells, cells: SlotCells, data: TaskData, direction: tuple[int, int], name: str
+) -> ShownTile | None:
     """The translations of the lowest seed that has any: nobody picks the prettiest."""
-    from bench.evaluation.translate import scored
+    from bench.evaluation.translate import scored_translations
 
     records = cells.records
     done = [cell for cell in cells.row.cells if records.text("state", cell) == "done"]
@@ -312,14 +314,16 @@ def _first_seed(
         for style in styles[:1]:
             record = json.loads((folder / f"metrics-{style}.json").read_text())
             path = folder / f"translations-{direction_file(name)}-{style}.npy"
-            translations = scored(path, record["images"].get(name), data, direction, _per_class(record, collected))
+            translations = scored_translations(
+                path, record["images"].get(name), data, direction, _per_class(record, collected)
+            )
             if translations is not None:
                 images = data.splits[direction[0], "test"].images
-                return Shown(cells, translations, name, style, records.seed(cell), images)
+                return ShownTile(cells, translations, name, style, records.seed(cell), images)
     return None
 
 
-def _per_class(record: Mapping[str, dict[str, int | None]], collected: Collected) -> int | None:
+def _per_class(record: Mapping[str, dict[str, int | None]], collected: CollectedCells) -> int | None:
     """How many sources of each class were translated; records of old versions do not say: the preset's."""
     if "size" in record:
         return record["size"]["sources_per_class"]
@@ -327,7 +331,7 @@ def _per_class(record: Mapping[str, dict[str, int | None]], collected: Collected
     return preset.evaluation.sources_per_class
 
 
-def origins(shown: Sequence[Shown]) -> list[str]:
+def origins(shown: Sequence[ShownTile]) -> list[str]:
     """Which seeds of the training, and where the styles are from."""
     seeds = {one.seed for one in shown}
     each = ", ".join(dict.fromkeys(f"{one.found.label} {one.seed}" for one in shown))
@@ -348,9 +352,9 @@ def origins(shown: Sequence[Shown]) -> list[str]:
 # ------------------------------------------------------------------------------------------------------- the page
 
 
-def _page(heading: Heading, blocks: Sequence[Block], caption: Sequence[str], across: int) -> Page:
+def _page(heading: PageHeading, blocks: Sequence[GridBlock], caption: Sequence[str], across: int) -> FigurePage:
     """Blocks row by row, all tiles of one size: whole pixels where they are enlarged."""
-    places = placed([block.new_row for block in blocks], across)
+    places = placed_in_grid([block.new_row for block in blocks], across)
     across = 1 + max(column for _, column in places)
     widest = max(block.sheet.shape[1] for block in blocks)
     left = ROWS if any(block.rows for block in blocks) else 0.0
@@ -358,14 +362,14 @@ def _page(heading: Heading, blocks: Sequence[Block], caption: Sequence[str], acr
     blocks = [replace(block, columns=block.columns if _fit(block, pixel) else ()) for block in blocks]
     above = TITLE + (NAMES if any(block.columns for block in blocks) else 0.0)
     width, height = widest * pixel + BETWEEN, above + max(block.sheet.shape[0] for block in blocks) * pixel + BETWEEN
-    page = Page(heading, (1 + places[-1][0]) * height, caption)
+    page = FigurePage(heading, (1 + places[-1][0]) * height, caption)
     for block, (row, column) in zip(blocks, places, strict=True):
         top = page.content[3] - row * height - above
         _draw_block(page, block, left + column * width, top, pixel, with_rows=column == 0)
     return page
 
 
-def placed(new_rows: Sequence[bool], across: int) -> list[tuple[int, int]]:
+def placed_in_grid(new_rows: Sequence[bool], across: int) -> list[tuple[int, int]]:
     """(row, column) of each block: at most `across` in a row, and a new row where one begins it."""
     places: list[tuple[int, int]] = []
     for new_row in new_rows:
@@ -380,12 +384,12 @@ def _inches_per_pixel(most: float, side: int) -> float:
     return max(1, int(most * DPI)) / DPI if most * DPI >= 1 else most
 
 
-def _fit(block: Block, pixel: float) -> bool:
+def _fit(block: GridBlock, pixel: float) -> bool:
     """Whether each column's name has room above it; where one has none, the caption alone names them."""
     return all(text_width(name) <= (block.side + gap_of(block.side)) * pixel for name in block.columns)
 
 
-def _draw_block(page: Page, block: Block, x: float, top: float, pixel: float, with_rows: bool) -> None:
+def _draw_block(page: FigurePage, block: GridBlock, x: float, top: float, pixel: float, with_rows: bool) -> None:
     height, width = block.sheet.shape[0] * pixel, block.sheet.shape[1] * pixel
     axes = page.axes(x, top - height, width, height)
     enlarged = pixel * DPI >= 1

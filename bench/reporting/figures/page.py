@@ -68,7 +68,7 @@ def drawing() -> Iterator[None]:
 
 
 @dataclass(frozen=True)
-class Heading:
+class PageHeading:
     """What stands above the picture."""
 
     title: str
@@ -78,20 +78,22 @@ class Heading:
     """Why it must not be compared with the paper."""
 
 
-class Page:
+class FigurePage:
     """A figure of WIDTH by what `height` of content and its text need."""
 
-    def __init__(self, heading: Heading, height: float, caption: Sequence[str]) -> None:
+    def __init__(self, heading: PageHeading, height: float, caption: Sequence[str]) -> None:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
 
         self.figure: Figure = Figure(figsize=(WIDTH, 1.0), dpi=DPI)
         FigureCanvasAgg(self.figure)
         room = WIDTH - 2 * MARGIN
-        above = [(line, TITLE_SIZE, "black", "bold") for line in wrapped(heading.title, room, TITLE_SIZE, "bold")]
-        above += [(line, SIZE, "black", "normal") for line in wrapped(heading.setting, room)]
-        above += [(line, SIZE, WARNING, "bold") for line in wrapped(heading.warning, room, weight="bold")]
-        below = [(line, SIZE, "black", "normal") for text in caption for line in wrapped(text, room)]
+        above = [
+            (line, TITLE_SIZE, "black", "bold") for line in wrapped_on_page(heading.title, room, TITLE_SIZE, "bold")
+        ]
+        above += [(line, SIZE, "black", "normal") for line in wrapped_on_page(heading.setting, room)]
+        above += [(line, SIZE, WARNING, "bold") for line in wrapped_on_page(heading.warning, room, weight="bold")]
+        below = [(line, SIZE, "black", "normal") for text in caption for line in wrapped_on_page(text, room)]
         top, bottom = (sum(size * LINE / 72 for _, size, _, _ in lines) for lines in (above, below))
         self.height = top + bottom + height + 3 * MARGIN
         self.content = (MARGIN, bottom + 1.5 * MARGIN, room, height)
@@ -123,7 +125,7 @@ def text_width(text: str, size: float = SIZE, weight: str = "normal") -> float:
     return float(RendererAgg(1, 1, DPI).get_text_width_height_descent(text, font, ismath=False)[0]) / DPI
 
 
-def wrapped(text: str, room: float, size: float = SIZE, weight: str = "normal") -> list[str]:
+def wrapped_on_page(text: str, room: float, size: float = SIZE, weight: str = "normal") -> list[str]:
     """Lines no wider than `room` inches, broken at blanks; a word that is wider has its own."""
     lines: list[str] = []
     for word in text.split():
@@ -135,7 +137,7 @@ def wrapped(text: str, room: float, size: float = SIZE, weight: str = "normal") 
     return lines
 
 
-def save(figure: Figure, folder: Path, name: str, title: str, description: str, command: str) -> list[Path]:
+def save_figure_page(figure: Figure, folder: Path, name: str, title: str, description: str, command: str) -> list[Path]:
     """`folder/name.png`, `.pdf` and `.svg`, each written atomically; equal figures give equal bytes.
 
     Every file holds `title`, `description` and `command` (how it was made), and no date.

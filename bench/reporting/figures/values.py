@@ -8,7 +8,7 @@ from statistics import fmean
 from typing import Literal
 
 from bench.core.errors import BenchError
-from bench.reporting.figures.collect import Collected, SlotCells
+from bench.reporting.figures.collect import CollectedCells, SlotCells
 from bench.reporting.setting import command
 from bench.spec.protocols import ALL, PROTOCOLS, only_one
 from bench.store.query import MeasureKey, Measurement
@@ -22,7 +22,7 @@ PublishedValue = Callable[[str, str, str], float | None]
 
 
 @dataclass(frozen=True)
-class Quantity:
+class ChartQuantity:
     """What is on the y axis."""
 
     metric: str
@@ -33,8 +33,8 @@ class Quantity:
     """Nearest to the paper's first. One is taken for a whole chart: the one that has most of its values."""
 
 
-ACCURACY = Quantity("accuracy", "translation accuracy", ("accuracy-judge-v1",))
-FID_DIGITS = Quantity(
+ACCURACY = ChartQuantity("accuracy", "translation accuracy", ("accuracy-judge-v1",))
+FID_DIGITS = ChartQuantity(
     "fid", "FID",
     (
         "fid-pytorch-paper-test-v1", "fid-pytorch-test-v1", "fid-pytorch-v1", "fid-inception-v1", "fid-judge-v1",
@@ -80,7 +80,7 @@ class SlotValues:
 class Chart:
     """All numbers of one chart."""
 
-    quantity: Quantity
+    quantity: ChartQuantity
     protocol: str
     directions: tuple[str, ...]
     bars: tuple[tuple[SlotValues | None, ...], ...]
@@ -102,7 +102,7 @@ ByEncoder = dict[tuple[str, str], dict[str, Measurement]]
 """(direction, protocol) -> what was measured of a slot by each encoder, over all classes."""
 
 
-def chart(collected: Collected, quantity: Quantity) -> Chart:
+def chart(collected: CollectedCells, quantity: ChartQuantity) -> Chart:
     """The values of `quantity` over all classes.
 
     Raises BenchError for values of two encoders in one direction, and if there is no value at all.
@@ -130,7 +130,7 @@ def chart(collected: Collected, quantity: Quantity) -> Chart:
     return whole
 
 
-def _measurements(cells: SlotCells, quantity: Quantity) -> ByEncoder:
+def _measurements(cells: SlotCells, quantity: ChartQuantity) -> ByEncoder:
     """What was measured over all classes by any of the protocols, of one source of styles: the first that has any."""
     by_style: dict[str, ByEncoder] = {}
     for direction, every in cells.records.directions.items():
@@ -142,7 +142,7 @@ def _measurements(cells: SlotCells, quantity: Quantity) -> ByEncoder:
     return next((by_style[style] for style in STYLE_ORDER if style in by_style), {})
 
 
-def _protocol(measured: Iterable[ByEncoder], quantity: Quantity) -> str:
+def _protocol(measured: Iterable[ByEncoder], quantity: ChartQuantity) -> str:
     """That by which most slots and directions have a value; of equals the one nearest to the paper's."""
     filled = [
         protocol

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from bench.reporting.tables.as_csv import csv_text
-from bench.reporting.tables.as_markdown import footnote_list, markdown, note_list, title
-from bench.reporting.tables.render import render
+from bench.reporting.tables.as_markdown import footnote_list, markdown_table, note_list, title
+from bench.reporting.tables.render import render_tables
 from bench.reporting.tables.table import Footnote, Table
 from bench.store.query import Setting
 
@@ -48,7 +48,7 @@ def render_boards(boards: Sequence[Board], form: str) -> str:
     if form == "csv":
         head, _, lines = csv_text(tables[0]).partition("\n") if tables else ("", "", "")
         return "\n".join([head, lines]) + "".join(csv_text(table).partition("\n")[2] for table in tables[1:])
-    return "\n".join(render(table, form) for table in tables)
+    return "\n".join(render_tables(table, form) for table in tables)
 
 
 def _markdown(board: Board) -> str:
@@ -56,7 +56,8 @@ def _markdown(board: Board) -> str:
     footnotes = list(dict.fromkeys(note for table in board.tables for note in table.footnotes if not _of_one(note)))
     said: set[str | Footnote] = {*notes, *footnotes}
     tables = [
-        markdown(replace(sheet.table, title=sheet.heading), sheet.level, said).rstrip("\n") for sheet in board.sheets
+        markdown_table(replace(sheet.table, title=sheet.heading), sheet.level, said).rstrip("\n")
+        for sheet in board.sheets
     ]
     return "\n\n".join([title(board.title, 1), *note_list(notes), *tables, *footnote_list(footnotes)]) + "\n"
 

@@ -79,7 +79,7 @@ class MeasuredColumn:
     def heading(self, label: str, in_title: bool = False) -> Column:
         """The column's heading."""
         protocol = PROTOCOLS[self.protocol]
-        return Column(label, protocol.name, protocol.unit, better(protocol.name), in_title=in_title)
+        return Column(label, protocol.name, protocol.unit, better_direction(protocol.name), in_title=in_title)
 
     def cell(self, row: int, state: str, begun: int, marks: Marks) -> TableCell:
         """Mean ± deviation over seeds and k/n of the `begun` seeds; or why there is none.
@@ -145,12 +145,14 @@ class MeasuredColumn:
         ]  # fmt: skip
 
 
-def better(protocol: str) -> Better:
+def better_direction(protocol: str) -> Better:
     """Direction of a protocol, as columns have it."""
     return "higher" if PROTOCOLS[protocol].higher_is_better else "lower"
 
 
-def measures(scores: Sequence[RowScores | None], protocols: Iterable[str], label: str = ALL) -> list[MeasuredColumn]:
+def measured_columns(
+    scores: Sequence[RowScores | None], protocols: Iterable[str], label: str = ALL
+) -> list[MeasuredColumn]:
     """The columns of `protocols`: numbers of different protocols or different weights never share one.
 
     A protocol whose encoder is missing in every cell has one column; one that is missing in some joins the others'.
@@ -168,7 +170,7 @@ def measures(scores: Sequence[RowScores | None], protocols: Iterable[str], label
     ]
 
 
-def headings(columns: Sequence[MeasuredColumn]) -> list[Column]:
+def column_headings(columns: Sequence[MeasuredColumn]) -> list[Column]:
     """Name, unit and direction of each; the encoder, too, where one protocol has several."""
     seen = [column.protocol for column in columns]
     return [

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from bench.reporting.leaderboard.board import Sheet
-from bench.reporting.leaderboard.columns import MeasuredColumn, measures
+from bench.reporting.leaderboard.columns import MeasuredColumn, measured_columns
 from bench.reporting.leaderboard.rows import Rows
 from bench.reporting.tables.marks import Marks
 from bench.reporting.tables.table import Column, Footnote, RowGroup, Table, TableCell
@@ -51,12 +51,12 @@ class Direction:
     @cached_property
     def headline(self) -> list[MeasuredColumn]:
         """The columns of the first table."""
-        return measures(self.scores, [name for name, protocol in PROTOCOLS.items() if protocol.headline])
+        return measured_columns(self.scores, [name for name, protocol in PROTOCOLS.items() if protocol.headline])
 
     @cached_property
     def others(self) -> list[MeasuredColumn]:
         """The columns of the second."""
-        return measures(self.scores, [name for name, protocol in PROTOCOLS.items() if not protocol.headline])
+        return measured_columns(self.scores, [name for name, protocol in PROTOCOLS.items() if not protocol.headline])
 
     def classes(self, protocol: str) -> list[str]:
         """The labels that have records by `protocol`, in their stored order: all, then each class."""

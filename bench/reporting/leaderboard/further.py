@@ -5,7 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from bench.reporting.leaderboard.board import Sheet
-from bench.reporting.leaderboard.columns import MeasuredColumn, about_bold, better, headings, measures
+from bench.reporting.leaderboard.columns import (
+    MeasuredColumn,
+    about_bold,
+    better_direction,
+    column_headings,
+    measured_columns,
+)
 from bench.reporting.leaderboard.direction import FLOOR_NOTE, MEANS_NOTE, NAMES, Direction, has_floor, reference_rows
 from bench.reporting.tables.marks import Marks
 from bench.reporting.tables.table import ARROWS, TableCell
@@ -21,9 +27,9 @@ def further(direction: Direction) -> list[Sheet]:
     return [_values(direction, "further measures", direction.others)] if direction.others else []
 
 
-def one_class(direction: Direction, label: str) -> list[Sheet]:
+def further_of_class(direction: Direction, label: str) -> list[Sheet]:
     """The table of what is measured within the class called `label`."""
-    columns = measures(
+    columns = measured_columns(
         direction.scores, [name for name, protocol in PROTOCOLS.items() if protocol.metric in PER_CLASS], label
     )
     return (
@@ -36,13 +42,13 @@ def class_tables(direction: Direction) -> list[Sheet]:
     sheets = []
     for name in (name for name, protocol in PROTOCOLS.items() if protocol.metric in PER_CLASS):
         classes = direction.classes(name)
-        whole = {label: measures(direction.scores, [name], label) for label in classes}
+        whole = {label: measured_columns(direction.scores, [name], label) for label in classes}
         for encoder in sorted(
             {column.encoder for columns in whole.values() for column in columns if column.measurements}
         ):
             columns = [MeasuredColumn(name, encoder, label, direction.scores) for label in classes]
             unit = f" {PROTOCOLS[name].unit}" if PROTOCOLS[name].unit else ""
-            heading = f"{name}{unit} {ARROWS[better(name)]} per class (encoder {encoder})"
+            heading = f"{name}{unit} {ARROWS[better_direction(name)]} per class (encoder {encoder})"
             sheets.append(_values(direction, heading, columns, by_class=True))
     return sheets
 
@@ -56,7 +62,9 @@ def _values(direction: Direction, heading: str, columns: list[MeasuredColumn], b
     ]
     reference = reference_rows(columns, len(NAMES), 0)
     footnotes = [MEANS_NOTE, *about_bold(columns), *([FLOOR_NOTE] if has_floor(reference) else [])]
-    named = [column.heading(column.label, in_title=True) for column in columns] if by_class else headings(columns)
+    named = (
+        [column.heading(column.label, in_title=True) for column in columns] if by_class else column_headings(columns)
+    )
     return direction.sheet(heading, [*NAMES, *named], [body, reference], marks, footnotes)
 
 
@@ -96,4 +104,4 @@ def _intervals(
     body = [
         [*direction.names(i, marks), *cells] for i, cells in rows.items() if any(c.value is not None for c in cells)
     ]
-    return [direction.sheet(heading, [*NAMES, *headings(columns)], [body], marks, [note])] if body else []
+    return [direction.sheet(heading, [*NAMES, *column_headings(columns)], [body], marks, [note])] if body else []

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from bench.reporting.leaderboard.board import Sheet
-from bench.reporting.leaderboard.columns import about_bold, headings
+from bench.reporting.leaderboard.columns import about_bold, column_headings
 from bench.reporting.leaderboard.direction import FLOOR_NOTE, MEANS_NOTE, NAMES, Direction, has_floor, reference_rows
 from bench.reporting.tables.marks import Marks
 from bench.reporting.tables.table import Column, TableCell
@@ -36,7 +36,7 @@ def overview(direction: Direction) -> Sheet:
     footnotes += [SECONDS_NOTE] if with_stages else []
     footnotes += _needs(body)
     footnotes += _not_usual(direction)
-    columns = [*NAMES, Column("seeds k/n"), *headings(direction.headline), *costs]
+    columns = [*NAMES, Column("seeds k/n"), *column_headings(direction.headline), *costs]
     return direction.sheet(direction.name, columns, [body, reference], marks, footnotes, first=True)
 
 

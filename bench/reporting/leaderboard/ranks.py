@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from bench.reporting.leaderboard.board import Sheet
-from bench.reporting.leaderboard.columns import MeasuredColumn, headings
+from bench.reporting.leaderboard.columns import MeasuredColumn, column_headings
 from bench.reporting.leaderboard.direction import NAMES, Direction
 from bench.reporting.tables.marks import Marks
 from bench.reporting.tables.table import TableCell
@@ -49,7 +49,7 @@ def _sheet(
     body = [
         [*direction.names(row, marks), *(by_row.get(row, TableCell(role="ours")) for by_row in cells)] for row in shown
     ]
-    return [direction.sheet(heading, [*NAMES, *headings(columns)], [body], marks, [note])]
+    return [direction.sheet(heading, [*NAMES, *column_headings(columns)], [body], marks, [note])]
 
 
 def _several(column: MeasuredColumn) -> dict[int, tuple[float, ...]]:

@@ -6,11 +6,11 @@ from dataclasses import dataclass, replace
 
 from bench.reporting.leaderboard.board import Sheet
 from bench.reporting.leaderboard.direction import Direction
-from bench.reporting.leaderboard.further import class_tables, further, one_class, over_images, over_seeds
+from bench.reporting.leaderboard.further import class_tables, further, further_of_class, over_images, over_seeds
 from bench.reporting.leaderboard.overview import overview
 from bench.reporting.leaderboard.ranks import improvements, ranks
 from bench.reporting.leaderboard.rows import Rows
-from bench.reporting.page.collect import Results
+from bench.reporting.page.collect import PageResults
 from bench.reporting.tables.table import Table
 
 
@@ -27,23 +27,23 @@ class Panel:
     """Shown on demand."""
 
 
-def in_direction(results: Results, name: str) -> Direction:
+def boards_in_direction(results: PageResults, name: str) -> Direction:
     """What tables of one direction are made from. Failures and warnings stand elsewhere on the page."""
     rows = Rows(results.records)
     entries = tuple(rows.in_direction(results.records.directions[name]))
     return Direction(name, results.title, (), (), rows, entries)
 
 
-def panels(results: Results, name: str) -> list[Panel]:
+def board_panels(results: PageResults, name: str) -> list[Panel]:
     """All classes together first, then each class, then the classes side by side by each protocol that has them."""
-    direction = in_direction(results, name)
+    direction = boards_in_direction(results, name)
     shown, folded = (
         [overview(direction), *further(direction)],
         [*over_images(direction), *over_seeds(direction), *ranks(direction), *improvements(direction)],
     )
     shown_panels = [Panel("all classes together", "all", _tables(shown), _tables(folded))]
     for label in results.classes:
-        sheets = one_class(direction, label)
+        sheets = further_of_class(direction, label)
         shown_panels += [Panel(label, "one class", _tables(sheets))] if sheets else []
     return shown_panels + [
         Panel(sheet.heading, "classes side by side", _tables([sheet])) for sheet in class_tables(direction)

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from bench.reporting.page.collect import Results
+from bench.reporting.page.collect import PageResults
 
 # ---------------------------------------------------------------------------------------------------------- curves
 
@@ -18,7 +18,7 @@ CURVE = (200, 64)
 
 
 @dataclass(frozen=True)
-class Line:
+class ChartLine:
     """One seed's curve."""
 
     seed: int
@@ -29,7 +29,7 @@ class Line:
 
 
 @dataclass(frozen=True)
-class Curve:
+class ChartCurve:
     """One loss of one row, over the steps."""
 
     loss: str
@@ -37,7 +37,7 @@ class Curve:
     high: str
     """Ends of the vertical axis."""
     last_step: int
-    lines: tuple[Line, ...]
+    lines: tuple[ChartLine, ...]
     text: str
     """The same in words."""
 
@@ -48,11 +48,11 @@ class LossCurves:
 
     row: str
     seeds: tuple[int, ...]
-    phases: tuple[tuple[str, tuple[Curve, ...]], ...]
+    phases: tuple[tuple[str, tuple[ChartCurve, ...]], ...]
     """(what an update trains, its losses), in the order of the updates."""
 
 
-def curves(results: Results) -> list[LossCurves]:
+def loss_charts(results: PageResults) -> list[LossCurves]:
     """Names of the rows that have a log."""
     charts = []
     for row in results.rows.values():
@@ -60,7 +60,7 @@ def curves(results: Results) -> list[LossCurves]:
         if not logs:
             continue
         names = dict.fromkeys(name for log in logs.values() for _, losses in log for name in losses)
-        phases: dict[str, list[Curve]] = {}
+        phases: dict[str, list[ChartCurve]] = {}
         for name in names:
             update, _, loss = name.rpartition(".")
             curve = _curve(loss, {seed: [(step, losses[name]) for step, losses in log if name in losses]
@@ -77,15 +77,15 @@ def _update(name: str) -> str:
     return f"update {int(number) + 1}: {trains.replace('+', ', ')}" if number.isdecimal() and trains else name
 
 
-def _curve(loss: str, by_seed: dict[int, list[tuple[int, float]]]) -> Curve | None:
-    thinned = {seed: thin(points) for seed, points in by_seed.items()}
+def _curve(loss: str, by_seed: dict[int, list[tuple[int, float]]]) -> ChartCurve | None:
+    thinned = {seed: thin_for_chart(points) for seed, points in by_seed.items()}
     values = [value for points in thinned.values() for _, value in points if math.isfinite(value)]
     if not values:
         return None
     low, high = min(values), max(values)
     last = max(step for points in thinned.values() for step, _ in points)
     lines = tuple(
-        Line(seed, place, tuple(_stretches(points, last, low, high)))
+        ChartLine(seed, place, tuple(_stretches(points, last, low, high)))
         for place, (seed, points) in enumerate(thinned.items())
     )
     said = "; ".join(
@@ -93,10 +93,10 @@ def _curve(loss: str, by_seed: dict[int, list[tuple[int, float]]]) -> Curve | No
         for seed, points in thinned.items()
         if points
     )
-    return Curve(loss, f"{low:.3g}", f"{high:.3g}", last, lines, f"{loss}: {said}")
+    return ChartCurve(loss, f"{low:.3g}", f"{high:.3g}", last, lines, f"{loss}: {said}")
 
 
-def thin(points: Sequence[tuple[int, float]], most: int = POINTS) -> list[tuple[int, float]]:
+def thin_for_chart(points: Sequence[tuple[int, float]], most: int = POINTS) -> list[tuple[int, float]]:
     """At most `most` points: the last step and the mean value of stretches of equal numbers of points."""
     size = max(1, -(-len(points) // most))
     stretches = [points[start : start + size] for start in range(0, len(points), size)]
@@ -129,7 +129,7 @@ CHARACTER, LINE_HEIGHT = 6.8, 13
 
 
 @dataclass(frozen=True)
-class Point:
+class ChartPoint:
     """A method: what it costs, and how good it is."""
 
     name: str
@@ -140,10 +140,10 @@ class Point:
 
 
 @dataclass(frozen=True)
-class Mark:
+class ChartMark:
     """A point as drawn."""
 
-    point: Point
+    point: ChartPoint
     best: bool
     """Whether it is on the Pareto front."""
     x: float
@@ -155,13 +155,13 @@ class Mark:
 
 
 @dataclass(frozen=True)
-class Scatter:
+class ScatterChart:
     """Cost against quality."""
 
     x_name: str
     y_name: str
     higher_is_better: bool
-    marks: tuple[Mark, ...]
+    marks: tuple[ChartMark, ...]
     x_ticks: tuple[tuple[float, str], ...]
     """(place, text)."""
     y_ticks: tuple[tuple[float, str], ...]
@@ -169,7 +169,7 @@ class Scatter:
     """The front as a staircase, as SVG wants it."""
 
 
-def pareto(points: Sequence[tuple[float, float]], higher_is_better: bool) -> list[bool]:
+def pareto_points(points: Sequence[tuple[float, float]], higher_is_better: bool) -> list[bool]:
     """Whether each (cost, quality) is on the front: no other is at least as good in both and better in one."""
     sign = 1 if higher_is_better else -1
     order = sorted(range(len(points)), key=lambda i: (points[i][0], -sign * points[i][1]))
@@ -182,28 +182,28 @@ def pareto(points: Sequence[tuple[float, float]], higher_is_better: bool) -> lis
     return on
 
 
-def scatter(points: Sequence[Point], x_name: str, y_name: str, higher_is_better: bool) -> Scatter:
+def scatter_chart(points: Sequence[ChartPoint], x_name: str, y_name: str, higher_is_better: bool) -> ScatterChart:
     """The plot of at least one point. Costs begin at 0."""
     width, height = PLOT
     spreads = [point.spread or 0.0 for point in points]
     lows = [point.quality - spread for point, spread in zip(points, spreads, strict=True)]
     highs = [point.quality + spread for point, spread in zip(points, spreads, strict=True)]
-    x_ticks, y_ticks = ticks(0.0, max(point.cost for point in points)), ticks(min(lows), max(highs))
+    x_ticks, y_ticks = chart_ticks(0.0, max(point.cost for point in points)), chart_ticks(min(lows), max(highs))
     across = lambda value: width * (value - x_ticks[0]) / (x_ticks[-1] - x_ticks[0])  # noqa: E731
     up = lambda value: height * (1 - (value - y_ticks[0]) / (y_ticks[-1] - y_ticks[0]))  # noqa: E731
     places = [(across(point.cost), up(point.quality)) for point in points]
-    best = pareto([(point.cost, point.quality) for point in points], higher_is_better)
+    best = pareto_points([(point.cost, point.quality) for point in points], higher_is_better)
     named = [i for i in range(len(points)) if best[i] or len(points) <= MOST_NAMES]
     bars = [(up(p.quality - p.spread), up(p.quality + p.spread)) if p.spread else None for p in points]
     stairs = _stairs(sorted(place for place, on in zip(places, best, strict=True) if on))
     drawn = [(x - 2, bar[1], x + 2, bar[0]) for (x, _), bar in zip(places, bars, strict=True) if bar]
     drawn += [(min(a, c) - 2, min(b, d) - 2, max(a, c) + 2, max(b, d) + 2) for (a, b), (c, d) in pairwise(stairs)]
-    labels = dict(zip(named, place_labels(places, {i: points[i].name for i in named}, drawn), strict=True))
+    labels = dict(zip(named, place_chart_labels(places, {i: points[i].name for i in named}, drawn), strict=True))
     marks = tuple(
-        Mark(point, on, x, y, bar, labels.get(i))
+        ChartMark(point, on, x, y, bar, labels.get(i))
         for i, (point, on, (x, y), bar) in enumerate(zip(points, best, places, bars, strict=True))
     )
-    return Scatter(
+    return ScatterChart(
         x_name, y_name, higher_is_better, marks, tuple((across(tick), f"{tick:g}") for tick in x_ticks),
         tuple((up(tick), f"{tick:g}") for tick in y_ticks), " ".join(f"{x:.1f},{y:.1f}" for x, y in stairs),
     )  # fmt: skip
@@ -217,7 +217,7 @@ def _stairs(front: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
     return [*corners, (float(PLOT[0]), front[-1][1])]
 
 
-def ticks(low: float, high: float, most: int = 6) -> list[float]:
+def chart_ticks(low: float, high: float, most: int = 6) -> list[float]:
     """Round numbers, evenly spaced, that enclose [low, high]: two at least."""
     # Never finer than the millionth of the values: nobody reads such ticks, and floats run out of digits for them.
     span = max(high - low, 1e-6 * max(abs(low), abs(high))) if high > low else abs(high) or 1.0
@@ -233,7 +233,7 @@ Box = tuple[float, float, float, float]
 """Left, top, right, bottom."""
 
 
-def place_labels(
+def place_chart_labels(
     places: Sequence[tuple[float, float]], names: Mapping[int, str], drawn: Sequence[Box] = ()
 ) -> list[tuple[float, float]]:
     """Where each of `names` (of the points at `places`) begins.

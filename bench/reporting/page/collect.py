@@ -98,7 +98,7 @@ class RowCells:
 
 
 @dataclass(frozen=True)
-class Results:
+class PageResults:
     """Everything that was run of one task with one data version, size, preset and budget."""
 
     task: Task
@@ -154,7 +154,7 @@ class Results:
         return sorted({cell.seed for cell in self.cells})
 
 
-def collect(results: Path, task: str = "") -> list[Results]:
+def collect_for_page(results: Path, task: str = "") -> list[PageResults]:
     """Every setting with cells, of `task` or of all tasks; real data before drawn, `paper` before `quick`.
 
     Raises BenchError, with the command that makes some, if there is none.
@@ -167,7 +167,7 @@ def collect(results: Path, task: str = "") -> list[Results]:
     return every
 
 
-def _of_task(results: Path, task: Task) -> Iterator[Results]:
+def _of_task(results: Path, task: Task) -> Iterator[PageResults]:
     base = results / "runs" / task.name
     for records in sorted(by_setting(read_records(results, task.name)), key=lambda records: _order(records.setting)):
         names, rows = Rows(records).names, {}
@@ -177,7 +177,7 @@ def _of_task(results: Path, task: Task) -> Iterator[Results]:
             if cells := [cell for cell in stored if cell]:
                 rows[row] = RowCells(name, weak, tuple(sorted(cells, key=lambda cell: cell.seed)))
         if rows:
-            yield Results(task, records, rows)
+            yield PageResults(task, records, rows)
 
 
 def _order(setting: Setting) -> tuple[Any, ...]:

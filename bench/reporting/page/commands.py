@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from bench.core.errors import BenchError
-from bench.reporting.page.collect import Results, StoredCell
+from bench.reporting.page.collect import PageResults, StoredCell
 from bench.reporting.setting import FOLDER, command, usual_budget
 from bench.spec.data_kinds import REAL, not_published
 from bench.spec.presets import get_preset
@@ -33,7 +33,7 @@ class RowCommands:
     """What has to be put in, or what stands in the way of the same identity; none: the command makes these cells."""
 
 
-def row_commands(results: Results) -> list[RowCommands]:
+def row_commands(results: PageResults) -> list[RowCommands]:
     """One entry for each row."""
     return [_of_row(results, row.cells) for row in results.rows.values()]
 
@@ -45,7 +45,7 @@ def spec_of(cell: StoredCell) -> RunSpec:
     return RunSpec(**{**values, "domains": tuple(values["domains"]), "budget": Budget(**values["budget"])})
 
 
-def _of_row(results: Results, cells: Sequence[StoredCell]) -> RowCommands:
+def _of_row(results: PageResults, cells: Sequence[StoredCell]) -> RowCommands:
     first = spec_of(cells[0])
     overrides, remarks = _overrides(results, first)
     options: dict[str, object] = {"task": first.task, "methods": first.method, "preset": first.preset}
@@ -65,7 +65,7 @@ def _of_row(results: Results, cells: Sequence[StoredCell]) -> RowCommands:
     )
 
 
-def _data(results: Results, spec: RunSpec, remarks: list[str]) -> dict[str, str]:
+def _data(results: PageResults, spec: RunSpec, remarks: list[str]) -> dict[str, str]:
     """`--data` and `--domains`; none for the task's own files."""
     if other := not_published(spec.data_kind):
         remarks.append(f"{FOLDER}: where the files lie ({other}; data version {spec.data_version})")
@@ -78,12 +78,12 @@ def _data(results: Results, spec: RunSpec, remarks: list[str]) -> dict[str, str]
     return {"data": FOLDER, "domains": ",".join(spec.domains)}
 
 
-def _budget(results: Results, spec: RunSpec) -> str:
+def _budget(results: PageResults, spec: RunSpec) -> str:
     """`--budget`; empty for the preset's own."""
     return "" if str(spec.budget) == usual_budget(spec.preset, results.task) else str(spec.budget)
 
 
-def _protocols(results: Results, cells: Sequence[StoredCell]) -> list[str]:
+def _protocols(results: PageResults, cells: Sequence[StoredCell]) -> list[str]:
     """The protocols that are measured only where they are named."""
     usual = get_preset(cells[0].spec["preset"], results.task.kind).evaluation.protocols
     measured = {r["protocol"] for cell in cells for score in cell.scores.values() for r in score["records"]}
@@ -92,7 +92,7 @@ def _protocols(results: Results, cells: Sequence[StoredCell]) -> list[str]:
     ]
 
 
-def _overrides(results: Results, spec: RunSpec) -> tuple[list[str], list[str]]:
+def _overrides(results: PageResults, spec: RunSpec) -> tuple[list[str], list[str]]:
     """(`method.key=value` of each setting that the preset would not give, what stands in the way)."""
     stored = flat_values(dict(spec.config))
     where = results.task, spec.preset, spec.data_kind, spec.method
@@ -124,7 +124,7 @@ def _difference(stored: RunSpec, again: PresetMethod) -> str:
     return f"this version has other settings ({keys}), so the command makes another cell"
 
 
-def _other_styles(results: Results, cells: Sequence[StoredCell]) -> list[str]:
+def _other_styles(results: PageResults, cells: Sequence[StoredCell]) -> list[str]:
     """An `evaluate` for each style source beside the method's own."""
     styles = sorted({style for cell in cells for style in cell.scores})
     if len(styles) < 2:

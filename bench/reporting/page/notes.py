@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from bench.reporting.page.collect import Results, StoredCell
+from bench.reporting.page.collect import PageResults, StoredCell
 from bench.reporting.setting import GIVEN_WARNING, PRESET_WARNING, command, data_warning
 from bench.spec.data_kinds import REAL, is_real
 from bench.spec.presets import STAND_IN
@@ -17,7 +17,7 @@ SMALL_N = 500
 """Below so many images most of a Fréchet distance is bias."""
 
 
-def banner(results: Results) -> list[str]:
+def banner_notes(results: PageResults) -> list[str]:
     """Why no number of this setting may stand beside the paper's; empty for published settings on real data."""
     kind, preset = results.setting.data_kind, results.setting.preset
     reasons = []
@@ -30,7 +30,7 @@ def banner(results: Results) -> list[str]:
     return reasons
 
 
-def failures(results: Results) -> list[str]:
+def failure_notes(results: PageResults) -> list[str]:
     """One line for each failed cell, with the step."""
     return [f"{cell.name}: {_reason(cell)}" for cell in results.cells if cell.state == "failed"]
 
@@ -40,23 +40,23 @@ def _reason(cell: StoredCell) -> str:
     return f"{cell.status.get('reason', 'no reason recorded')}" + (f" (step {step})" if step is not None else "")
 
 
-def unfinished(results: Results) -> list[str]:
+def unfinished_notes(results: PageResults) -> list[str]:
     """One line for each cell that is neither done nor failed, and for each that cannot be read."""
     waiting = [f"{cell.name}: {cell.state}" for cell in results.cells if cell.state not in ("done", "failed")]
     return waiting + [f"left out: {complaint}" for complaint in results.records.columns.complaints]
 
 
-def remarks(results: Results) -> list[str]:
+def remark_notes(results: PageResults) -> list[str]:
     """What methods said of their own cells."""
     return [f"{cell.name}: {'; '.join(cell.remarks)}" for cell in results.cells if cell.remarks]
 
 
-def caveats(results: Results) -> list[str]:
+def caveat_notes(results: PageResults) -> list[str]:
     """How far the numbers of this setting reach."""
     return [*_about_seeds(results), *_about_images(results), *_about_methods(results), *_not_measured(results)]
 
 
-def _about_seeds(results: Results) -> Iterator[str]:
+def _about_seeds(results: PageResults) -> Iterator[str]:
     most = max(sum(bool(cell.scores) for cell in row.cells) for row in results.rows.values())
     if most <= 1:
         yield "One training of each method: nothing here says how another one would come out."
@@ -67,7 +67,7 @@ def _about_seeds(results: Results) -> Iterator[str]:
         )
 
 
-def _about_images(results: Results) -> Iterator[str]:
+def _about_images(results: PageResults) -> Iterator[str]:
     metric = {name: protocol.metric for name, protocol in PROTOCOLS.items()}
     distances = [
         measurement
@@ -98,7 +98,7 @@ def _about_images(results: Results) -> Iterator[str]:
         )
 
 
-def _about_methods(results: Results) -> Iterator[str]:
+def _about_methods(results: PageResults) -> Iterator[str]:
     weak = [row.name for row in results.rows.values() if row.weak]
     if weak:
         yield f"{', '.join(weak)}: weakly supervised (*), so not on an equal footing with the others."
@@ -110,7 +110,7 @@ def _about_methods(results: Results) -> Iterator[str]:
         yield "The cells were trained on different machines: their seconds do not compare."
 
 
-def _not_measured(results: Results) -> Iterator[str]:
+def _not_measured(results: PageResults) -> Iterator[str]:
     missing: dict[str, dict[str, None]] = {}
     for _, protocol, _, measurement in results.measurements():
         for why in measurement.reasons:
@@ -122,7 +122,7 @@ def _not_measured(results: Results) -> Iterator[str]:
         yield f"Not shown, because this version does not know these protocols: {unknown}."
 
 
-def protocols(results: Results) -> list[Protocol]:
+def protocol_notes(results: PageResults) -> list[Protocol]:
     """The protocols of the records, in the order of PROTOCOLS."""
     named = {protocol for _, protocol, _, _ in results.measurements()}
     return [protocol for name, protocol in PROTOCOLS.items() if name in named]
@@ -132,7 +132,7 @@ def protocols(results: Results) -> list[Protocol]:
 
 
 @dataclass(frozen=True)
-class Environment:
+class EnvironmentNote:
     """What some cells were made with."""
 
     cells: tuple[str, ...]
@@ -144,7 +144,7 @@ class Environment:
     """The checks that failed."""
 
 
-def environments(results: Results) -> list[Environment]:
+def environment_notes(results: PageResults) -> list[EnvironmentNote]:
     """One for each set of cells that were made with the same versions on the same machine."""
     groups: dict[str, list[StoredCell]] = {}
     for cell in results.cells:
@@ -154,7 +154,7 @@ def environments(results: Results) -> list[Environment]:
     return [_environment(cells) for cells in groups.values()]
 
 
-def _environment(cells: list[StoredCell]) -> Environment:
+def _environment(cells: list[StoredCell]) -> EnvironmentNote:
     known, doctor = cells[0].environment, cells[0].doctor
     source = known.get("source") if isinstance(known.get("source"), dict) else None
     facts = [(name, known.get(name)) for name in ("device", "processor", "cores", "system", "python")]
@@ -163,7 +163,7 @@ def _environment(cells: list[StoredCell]) -> Environment:
         facts.append(("source revision", f"{source.get('revision')}{changed}"))
     packages = known.get("packages") if isinstance(known.get("packages"), dict) else {}
     failed = [entry for entry in doctor.get("failed", []) if isinstance(entry, dict)]
-    return Environment(
+    return EnvironmentNote(
         tuple(cell.name for cell in cells),
         tuple((name, str(value)) for name, value in facts if value is not None),
         tuple((str(name), str(version or "not installed")) for name, version in sorted((packages or {}).items())),

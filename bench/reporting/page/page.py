@@ -22,9 +22,9 @@ from markupsafe import Markup
 
 from bench.core.files import write_atomically, write_text
 from bench.reporting.page import boards, charts, commands, notes, samples, tradeoff
-from bench.reporting.page.collect import Results, collect
+from bench.reporting.page.collect import PageResults, collect_for_page
 from bench.reporting.page.samples import PagePicture, SampleSheet
-from bench.reporting.tables.as_html import html
+from bench.reporting.tables.as_html import html_table
 from bench.reporting.tables.table import Table, one_line
 
 INLINE_LIMIT = 15_000_000
@@ -35,7 +35,7 @@ _OURS = re.compile(r"[0-9a-f]{32}\.png")
 
 
 @dataclass(frozen=True)
-class DirectionSection:
+class PageDirection:
     """What is shown of one direction."""
 
     name: str
@@ -45,19 +45,19 @@ class DirectionSection:
 
 
 @dataclass(frozen=True)
-class Section:
+class PageSection:
     """What is shown of one setting."""
 
-    results: Results
+    results: PageResults
     banner: Sequence[str]
     failures: Sequence[str]
     unfinished: Sequence[str]
     remarks: Sequence[str]
     caveats: Sequence[str]
-    directions: Sequence[DirectionSection]
+    directions: Sequence[PageDirection]
     curves: Sequence[charts.LossCurves]
     made: Sequence[commands.RowCommands]
-    environments: Sequence[notes.Environment]
+    environments: Sequence[notes.EnvironmentNote]
     protocols: Sequence[Any]
 
 
@@ -66,25 +66,28 @@ def write_report(results: Path, out: Path, task: str = "") -> Path:
 
     Raises BenchError if there are no results, or the disk refuses.
     """
-    return write_page(out, [section(results_of) for results_of in collect(results, task)])
+    return write_page(out, [page_section(results_of) for results_of in collect_for_page(results, task)])
 
 
-def section(results: Results) -> Section:
+def page_section(results: PageResults) -> PageSection:
     """Everything that the template needs of one setting."""
     directions = [
-        DirectionSection(
-            name, boards.panels(results, name), tradeoff.tradeoff(results, name), samples.grid(results, name)
+        PageDirection(
+            name,
+            boards.board_panels(results, name),
+            tradeoff.tradeoff(results, name),
+            samples.sample_tiles(results, name),
         )
         for name in results.directions
     ]
-    return Section(
-        results, notes.banner(results), notes.failures(results), notes.unfinished(results), notes.remarks(results),
-        notes.caveats(results), directions, charts.curves(results), commands.row_commands(results),
-        notes.environments(results), notes.protocols(results),
+    return PageSection(
+        results, notes.banner_notes(results), notes.failure_notes(results), notes.unfinished_notes(results),
+        notes.remark_notes(results), notes.caveat_notes(results), directions, charts.loss_charts(results), commands.row_commands(results),
+        notes.environment_notes(results), notes.protocol_notes(results),
     )  # fmt: skip
 
 
-def write_page(out: Path, sections: Sequence[Section], inline_limit: int = INLINE_LIMIT) -> Path:
+def write_page(out: Path, sections: Sequence[PageSection], inline_limit: int = INLINE_LIMIT) -> Path:
     """`out/index.html`, and `out/images/` where the pictures are too many for the page; returns the page's path.
 
     Pictures are written first, so that the page never names one that is not there. Pictures of an earlier report that
@@ -94,7 +97,7 @@ def write_page(out: Path, sections: Sequence[Section], inline_limit: int = INLIN
     inline = sum(4 * len(picture.png) // 3 for picture in pictures) <= inline_limit
     page = out / "index.html"
     if inline:
-        write_text(page, render(sections, _data_uri))
+        write_text(page, render_page(sections, _data_uri))
         _remove_others(out / IMAGES, set())
         return page
     kept = {}
@@ -103,7 +106,7 @@ def write_page(out: Path, sections: Sequence[Section], inline_limit: int = INLIN
         if name not in kept:
             kept[name] = picture
             _write(out / IMAGES / name, picture.png)
-    write_text(page, render(sections, lambda picture: f"{IMAGES}/{_name(picture)}"))
+    write_text(page, render_page(sections, lambda picture: f"{IMAGES}/{_name(picture)}"))
     _remove_others(out / IMAGES, set(kept))
     return page
 
@@ -134,7 +137,7 @@ def _remove_others(folder: Path, kept: Iterable[str]) -> None:
                 path.unlink(missing_ok=True)
 
 
-def render(sections: Sequence[Section], address: Callable[[PagePicture], str]) -> str:
+def render_page(sections: Sequence[PageSection], address: Callable[[PagePicture], str]) -> str:
     """The page as text; `address`: what stands in a picture's `src`."""
     style, script = _part("report.css"), _part("report.js")
     environment = Environment(
@@ -157,7 +160,7 @@ def _plain(value: Any) -> Any:
 
 
 def _table(table: Table) -> Markup:
-    return Markup(html(table))
+    return Markup(html_table(table))
 
 
 def _part(name: str) -> str:

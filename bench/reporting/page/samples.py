@@ -16,7 +16,7 @@ from bench.data import prepare as store
 from bench.data.fetch import locate
 from bench.data.types import Split
 from bench.evaluation.translate import first_per_class
-from bench.reporting.page.collect import Results, StoredCell, read_table
+from bench.reporting.page.collect import PageResults, StoredCell, read_table
 from bench.spec.protocols import ALL
 from bench.store.cell import direction_file
 
@@ -70,7 +70,7 @@ class SampleSheet:
     """What is not shown, and why."""
 
 
-def grid(results: Results, direction: str) -> SampleSheet:
+def sample_tiles(results: PageResults, direction: str) -> SampleSheet:
     """The first sources of each class, and what the lowest seed of every row made of them.
 
     Translations that are not those that were scored (another hash) are not shown; `notes` says so.
@@ -103,7 +103,7 @@ def grid(results: Results, direction: str) -> SampleSheet:
         rows, labels, images = known
         source = direction.partition("->")[0]
         sources = tuple(
-            strip(image[None], f"{source} test image of class {label}")
+            sample_strip(image[None], f"{source} test image of class {label}")
             for image, label in zip(images, labels, strict=True)
         )
         if len(results.classes) > MOST_CLASSES:
@@ -121,7 +121,7 @@ class _Stored:
     images: np.ndarray
     """uint8 (S, K, 3, H, W), memory-mapped."""
     origin: dict[str, Any]
-    """What it follows from (`bench.evaluation.translate.provenance`); empty for cells older than that."""
+    """What it follows from (`bench.evaluation.translate.translation_provenance`); empty for cells older than that."""
 
 
 def _of_row(cells: Sequence[StoredCell], direction: str) -> tuple[_Stored | None, list[str]]:
@@ -147,7 +147,7 @@ def _of_row(cells: Sequence[StoredCell], direction: str) -> tuple[_Stored | None
     return None, notes
 
 
-def _sources(results: Results, direction: str, stored: _Stored) -> tuple[np.ndarray, list[str], np.ndarray] | None:
+def _sources(results: PageResults, direction: str, stored: _Stored) -> tuple[np.ndarray, list[str], np.ndarray] | None:
     """(rows among the sources (R,), their classes, their images uint8 (R, 3, H, W)), from the prepared data.
 
     None where it is not at hand, or does not give the sources that were translated.
@@ -155,7 +155,7 @@ def _sources(results: Results, direction: str, stored: _Stored) -> tuple[np.ndar
     domains = stored.cell.spec["domains"]
     names = [f"{domains[a]}->{domains[b]}" for a, b in ((0, 1), (1, 0))]
     try:
-        splits = store.prepared(results.setting.data_version, results.setting.image_size, locate.cache_folder())
+        splits = store.find_prepared(results.setting.data_version, results.setting.image_size, locate.cache_folder())
     except BenchError:
         return None
     if splits is None or direction not in names or not results.classes:
@@ -189,7 +189,7 @@ def _strips(stored: _Stored, rows: np.ndarray, labels: Sequence[str], direction:
     count = stored.images.shape[1]
     styles = "" if count == 1 else f", styles 1 to {count} from the left"
     pictures = tuple(
-        strip(
+        sample_strip(
             np.asarray(stored.images[row]),
             f"{source} image of class {label} as {target} by {stored.cell.name}{styles}",
         )
@@ -198,7 +198,7 @@ def _strips(stored: _Stored, rows: np.ndarray, labels: Sequence[str], direction:
     return MethodSamples(stored.cell.row, stored.cell.weak, stored.style, stored.cell.seed, count, pictures)
 
 
-def strip(tiles: np.ndarray, alt: str) -> PagePicture:
+def sample_strip(tiles: np.ndarray, alt: str) -> PagePicture:
     """uint8 (K, 3, H, W) side by side, with transparent gaps; as stored, unless larger than LARGEST_TILE."""
     side = tiles.shape[-1]
     shown = min(side, LARGEST_TILE)

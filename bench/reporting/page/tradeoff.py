@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from bench.reporting.leaderboard.columns import MeasuredColumn
 from bench.reporting.leaderboard.direction import Direction
-from bench.reporting.page.boards import in_direction
-from bench.reporting.page.charts import Point, Scatter, scatter
-from bench.reporting.page.collect import Results, StoredCell
+from bench.reporting.page.boards import boards_in_direction
+from bench.reporting.page.charts import ChartPoint, ScatterChart, scatter_chart
+from bench.reporting.page.collect import PageResults, StoredCell
 from bench.reporting.tables.marks import Marks
 from bench.reporting.tables.table import Column, Footnote, RowGroup, Table, TableCell
 from bench.spec.protocols import PROTOCOLS
@@ -24,15 +24,15 @@ COST = "training + stages"
 class Tradeoff:
     """The plots of one direction, and the same as a table."""
 
-    plots: tuple[Scatter, ...]
+    plots: tuple[ScatterChart, ...]
     table: Table
 
 
-def tradeoff(results: Results, name: str) -> Tradeoff | None:
+def tradeoff(results: PageResults, name: str) -> Tradeoff | None:
     """None where nothing was trained, or nothing was measured."""
     if not results.trained:
         return None
-    direction = in_direction(results, name)
+    direction = boards_in_direction(results, name)
     known = {
         i: cost
         for i, (row, _) in enumerate(direction.entries)
@@ -65,7 +65,7 @@ def _shown(column: MeasuredColumn, known: dict[int, float]) -> list[int]:
     return [i for i in column.measurements if i in known]
 
 
-def _plot(results: Results, direction: Direction, column: MeasuredColumn, known: dict[int, float]) -> Scatter:
+def _plot(results: PageResults, direction: Direction, column: MeasuredColumn, known: dict[int, float]) -> ScatterChart:
     points = []
     for i in _shown(column, known):
         row, scores = direction.entries[i]
@@ -74,13 +74,13 @@ def _plot(results: Results, direction: Direction, column: MeasuredColumn, known:
         name = f"{named.name}{f' ({scores.style})' if several and scores else ''}{' *' if named.weak else ''}"
         mean = column.over[i].mean
         assert mean is not None
-        points.append(Point(name, known[i], mean, column.over[i].deviation))
+        points.append(ChartPoint(name, known[i], mean, column.over[i].deviation))
     protocol = PROTOCOLS[column.protocol]
-    return scatter(points, f"{COST}, s", f"{protocol.name} {protocol.unit}".strip(), protocol.higher_is_better)
+    return scatter_chart(points, f"{COST}, s", f"{protocol.name} {protocol.unit}".strip(), protocol.higher_is_better)
 
 
 def _table(
-    direction: Direction, chosen: Sequence[MeasuredColumn], plots: Sequence[Scatter], known: dict[int, float]
+    direction: Direction, chosen: Sequence[MeasuredColumn], plots: Sequence[ScatterChart], known: dict[int, float]
 ) -> Table:
     marks = Marks()
     held = [

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bench.reporting.paper.published import inconsistencies
-from bench.reporting.paper.shapes import JUDGE, STAGES, Shape
+from bench.reporting.paper.shapes import JUDGE, STAGES, PaperShape
 from bench.reporting.paper.values import PaperMeasurements, places
 from bench.reporting.setting import Commands
 from bench.reporting.tables.table import Footnote
@@ -13,12 +13,12 @@ from bench.reporting.tables.table import Footnote
 _NO_METHODS = {JUDGE, *STAGES.values()}
 
 
-def sources(shape: Shape) -> list[str]:
+def paper_sources_note(shape: PaperShape) -> list[str]:
     """Where its numbers come from, as in `Published.table`."""
     return list(dict.fromkeys(place.published.table for place in places(shape.lines)))
 
 
-def header(shape: Shape, measured: PaperMeasurements) -> tuple[str, ...]:
+def paper_header_notes(shape: PaperShape, measured: PaperMeasurements) -> tuple[str, ...]:
     """The source of the published values; which of ours stand where, by which protocols, in which setting."""
     methods = []
     for index, column in enumerate(shape.columns):
@@ -34,14 +34,14 @@ def header(shape: Shape, measured: PaperMeasurements) -> tuple[str, ...]:
 
 
 def plain_footnotes(
-    shape: Shape, measured: PaperMeasurements, tests: Sequence[str], commands: Commands | None
+    shape: PaperShape, measured: PaperMeasurements, tests: Sequence[str], commands: Commands | None
 ) -> list[Footnote]:
     """How to read ours, what to type for what is missing, and what is wrong with the paper's table as a whole."""
     missing = _missing(shape, measured, commands) if commands else []
     return [*_reading(shape, measured, tests), *missing, *_inconsistencies(shape)]
 
 
-def _reading(shape: Shape, measured: PaperMeasurements, tests: Sequence[str]) -> list[Footnote]:
+def _reading(shape: PaperShape, measured: PaperMeasurements, tests: Sequence[str]) -> list[Footnote]:
     notes = []
     if any(result.values for result in measured.measured.values()):
         notes.append(
@@ -63,7 +63,7 @@ def _reading(shape: Shape, measured: PaperMeasurements, tests: Sequence[str]) ->
     return [Footnote(text) for text in notes]
 
 
-def _missing(shape: Shape, measured: PaperMeasurements, commands: Commands) -> list[Footnote]:
+def _missing(shape: PaperShape, measured: PaperMeasurements, commands: Commands) -> list[Footnote]:
     """What to type for what is not there, task by task. The judge's accuracy comes with any run."""
     notes = []
     asked = [(place, chain) for line in shape.lines for place in places([line]) for chain in line.chains]
@@ -86,8 +86,8 @@ def _missing(shape: Shape, measured: PaperMeasurements, commands: Commands) -> l
     return notes
 
 
-def _inconsistencies(shape: Shape) -> list[Footnote]:
+def _inconsistencies(shape: PaperShape) -> list[Footnote]:
     """The inconsistencies of the whole table."""
-    notes = dict.fromkeys(note for source in sources(shape) for note in inconsistencies(source))
+    notes = dict.fromkeys(note for source in paper_sources_note(shape) for note in inconsistencies(source))
     numbers = [place.published for place in places(shape.lines)]
     return [Footnote(note.footnote) for note in notes if not any(map(note.about, numbers))]

@@ -21,7 +21,7 @@ WEAK = "*"
 
 
 @dataclass(frozen=True)
-class Chain:
+class ShapeChain:
     """One row of ours below a published one."""
 
     name: str
@@ -33,7 +33,7 @@ class Chain:
 
 
 @dataclass(frozen=True)
-class Place:
+class ShapePlace:
     """A published number, and the key of ours."""
 
     published: Published
@@ -49,9 +49,9 @@ class PaperRow:
     """A row of the paper."""
 
     label: str
-    places: tuple[Place | None, ...]
+    places: tuple[ShapePlace | None, ...]
     """One per column; None where the paper has none."""
-    chains: tuple[Chain, ...]
+    chains: tuple[ShapeChain, ...]
     higher_is_better: bool
 
 
@@ -65,7 +65,7 @@ class PaperColumn:
 
 
 @dataclass(frozen=True)
-class Shape:
+class PaperShape:
     """A table of the paper."""
 
     source: str
@@ -100,27 +100,27 @@ VARIANTS = {
 }
 CLASSES = ("bird", "dog", "flower", "speedboat", "tiger", "all")
 
-ACCURACY = (Chain("ours", ("accuracy-judge-v1",)),)
+ACCURACY = (ShapeChain("ours", ("accuracy-judge-v1",)),)
 # As the paper's code computes it, with its habits; then with all images and one style. The real images are train + test
 # for sketches, test for digits.
 _STAND_INS = ("fid-inception-v1", "fid-judge-v1")
-FID = (Chain("ours", ("fid-pytorch-paper-v1", "fid-pytorch-v1", *_STAND_INS)),)
-FID_DIGITS = (Chain("ours", ("fid-pytorch-paper-test-v1", "fid-pytorch-test-v1", *_STAND_INS)),)
+FID = (ShapeChain("ours", ("fid-pytorch-paper-v1", "fid-pytorch-v1", *_STAND_INS)),)
+FID_DIGITS = (ShapeChain("ours", ("fid-pytorch-paper-test-v1", "fid-pytorch-test-v1", *_STAND_INS)),)
 LPIPS = (
-    Chain("ours, across sources", ("lpips-across-v1",), compares=False),
-    Chain("ours, within a source", ("lpips-alexnet-v1",), compares=False),
+    ShapeChain("ours, across sources", ("lpips-across-v1",), compares=False),
+    ShapeChain("ours, within a source", ("lpips-alexnet-v1",), compares=False),
 )
-NDB = (Chain("ours", ("ndb-pixels-v1",)),)
-JSD = (Chain("ours", ("jsd-pixels-v1",)),)
-ALIGNED = (Chain("ours", (ALIGNMENT,)),)
+NDB = (ShapeChain("ours", ("ndb-pixels-v1",)),)
+JSD = (ShapeChain("ours", ("jsd-pixels-v1",)),)
+ALIGNED = (ShapeChain("ours", (ALIGNMENT,)),)
 
 
-def _place(number: Published) -> Place:
+def _place(number: Published) -> ShapePlace:
     candidates = VARIANTS.get(number.variant) or OURS[number.method]
-    return Place(number, candidates, TASKS[number.task], DIRECTIONS[number.direction], number.label)
+    return ShapePlace(number, candidates, TASKS[number.task], DIRECTIONS[number.direction], number.label)
 
 
-def _line(name: str, chains: tuple[Chain, ...], columns: Sequence[dict[str, str]], **of_line: str) -> PaperRow:
+def _line(name: str, chains: tuple[ShapeChain, ...], columns: Sequence[dict[str, str]], **of_line: str) -> PaperRow:
     """The numbers of one row, from left to right; `columns` and `of_line` are fields of `Published`."""
     cells = [published(**of_line, **column) for column in columns]
     places = tuple(_place(numbers[0]) if numbers else None for numbers in cells)
@@ -131,7 +131,7 @@ def _methods(*names: str) -> tuple[PaperColumn, ...]:
     return tuple(PaperColumn(name, weak=name == "EGSC-IT") for name in names)
 
 
-def _table_1() -> Shape:
+def _table_1() -> PaperShape:
     names = ("CycleGAN", "MUNIT", "DRIT", "StarGAN-V2", "EGSC-IT", "CatS-UDT")
     columns = [{"method": name} for name in (*names, "Target classifier")]
     rows = [
@@ -140,7 +140,7 @@ def _table_1() -> Shape:
         ("FID ↓, M→S", "fid", "M->S", FID_DIGITS),
         ("FID ↓, S→M", "fid", "S->M", FID_DIGITS),
     ]
-    return Shape(
+    return PaperShape(
         "Table 1",
         "Table 1 of the paper: translation accuracy and FID between MNIST (M) and SVHN (S)",
         "metric",
@@ -155,12 +155,14 @@ def _table_1() -> Shape:
 _SKETCH_METHODS = ("CycleGAN", "DRIT", "EGSC-IT", "StarGAN-V2", "CatS-UDT")
 
 
-def _by_class(source: str, title: str, columns: tuple[PaperColumn, ...], fields: Sequence[dict[str, str]]) -> Shape:
+def _by_class(
+    source: str, title: str, columns: tuple[PaperColumn, ...], fields: Sequence[dict[str, str]]
+) -> PaperShape:
     lines = tuple(_line(label, FID, fields, table=source, label=label) for label in CLASSES)
-    return Shape(source, title, "class", columns, lines)
+    return PaperShape(source, title, "class", columns, lines)
 
 
-def _table_2() -> Shape:
+def _table_2() -> PaperShape:
     return _by_class(
         "Table 2",
         "Table 2 of the paper: FID ↓ on sketch→real, per class and over all",
@@ -169,7 +171,7 @@ def _table_2() -> Shape:
     )
 
 
-def _table_3a() -> Shape:
+def _table_3a() -> PaperShape:
     variants = {
         "lambda_sem=0": "λ_sem = 0",
         "lambda_sty=0": "λ_sty = 0",
@@ -184,7 +186,7 @@ def _table_3a() -> Shape:
     )
 
 
-def _table_3b() -> Shape:
+def _table_3b() -> PaperShape:
     variants = {
         "cond=none": "None",
         "cond=content": "Content",
@@ -199,10 +201,10 @@ def _table_3b() -> Shape:
     )
 
 
-def _table_4() -> Shape:
+def _table_4() -> PaperShape:
     rows = [("LPIPS ↑", "lpips", LPIPS), ("NDB ↓", "ndb", NDB), ("JSD ↓", "jsd", JSD)]
     columns = [{"method": name} for name in _SKETCH_METHODS]
-    return Shape(
+    return PaperShape(
         "Table 4",
         "Table 4 of the paper: diversity and modes on sketch→real, over all classes",
         "metric",
@@ -211,7 +213,7 @@ def _table_4() -> Shape:
     )
 
 
-def _text() -> Shape:
+def _text() -> PaperShape:
     """The accuracies that the text of 4.1 and 4.2 states."""
     judged = {"MNIST": "svhn->mnist", "SVHN": "mnist->svhn"}
     stages = {
@@ -223,13 +225,15 @@ def _text() -> Shape:
     for number in (*published(table="Text 4.1"), *published(table="Text 4.2")):
         if number.method in stages:
             label, stage = stages[number.method]
-            place = Place(number, (stage,), TASKS[number.task], number.direction.lower(), "all")
+            place = ShapePlace(number, (stage,), TASKS[number.task], number.direction.lower(), "all")
             lines.append(PaperRow(f"{label}, {number.direction}, % ↑", (place,), ALIGNED, True))
         else:
-            place = Place(number, (JUDGE,), TASKS[number.task], judged[number.direction], "all")
+            place = ShapePlace(number, (JUDGE,), TASKS[number.task], judged[number.direction], "all")
             lines.append(PaperRow(f"classifier, {number.direction}, % ↑", (place,), ACCURACY, True))
     columns = (PaperColumn("accuracy"),)
-    return Shape("Text", "Accuracies in the text of the paper, sections 4.1 and 4.2", "what", columns, tuple(lines))
+    return PaperShape(
+        "Text", "Accuracies in the text of the paper, sections 4.1 and 4.2", "what", columns, tuple(lines)
+    )
 
 
 SHAPES = {

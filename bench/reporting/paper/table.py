@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from bench.core.errors import BenchError, nearest
-from bench.reporting.paper.notes import header, plain_footnotes, sources
+from bench.reporting.paper.notes import paper_header_notes, paper_sources_note, plain_footnotes
 from bench.reporting.paper.published import Inconsistency, inconsistencies
-from bench.reporting.paper.shapes import SHAPES, WEAK, Chain, PaperRow, Place, Shape
-from bench.reporting.paper.values import Lookup, Measured, PaperMeasurements, find, places
+from bench.reporting.paper.shapes import SHAPES, WEAK, PaperRow, PaperShape, ShapeChain, ShapePlace
+from bench.reporting.paper.values import Lookup, Measured, PaperMeasurements, find_value, places
 from bench.reporting.setting import Commands
 from bench.reporting.tables.marks import Marks
-from bench.reporting.tables.table import Column, RowGroup, Table, TableCell, decimals_of, images, number
+from bench.reporting.tables.table import Column, RowGroup, Table, TableCell, decimals_of, images, table_number
 from metrics.statistics.comparing import BestSet, best_set
 from metrics.statistics.intervals import NORMAL_95, seed_interval
 
@@ -35,19 +35,19 @@ def paper_table(name: str, lookup: Lookup, commands: Commands | None = DEFAULT) 
     if name not in SHAPES:
         raise BenchError(f"the paper has no table '{name}'", nearest(name, list(SHAPES)))
     shape = SHAPES[name]()
-    measured = find(shape, lookup)
+    measured = find_value(shape, lookup)
     notes = Marks()
     columns, on_numbers = _columns(shape, notes)
     best = {(line, chain): _best(line, chain, measured) for line in shape.lines for chain in line.chains}
     groups = tuple(_group(line, measured, best, notes, on_numbers) for line in shape.lines)
     tests = sorted({best_set_of.note for best_set_of in best.values() if best_set_of})
     footnotes = (*notes.footnotes, *plain_footnotes(shape, measured, tests, commands))
-    return Table(shape.title, columns, groups, header(shape, measured), footnotes, stub=2)
+    return Table(shape.title, columns, groups, paper_header_notes(shape, measured), footnotes, stub=2)
 
 
-def _columns(shape: Shape, notes: Marks) -> tuple[tuple[Column, ...], list[Inconsistency]]:
+def _columns(shape: PaperShape, notes: Marks) -> tuple[tuple[Column, ...], list[Inconsistency]]:
     """The headings, and the inconsistencies about single numbers: those about all of a column mark its heading."""
-    every = dict.fromkeys(note for source in sources(shape) for note in inconsistencies(source))
+    every = dict.fromkeys(note for source in paper_sources_note(shape) for note in inconsistencies(source))
     single = [note for note in every if any(note.about(place.published) for place in places(shape.lines))]
     headings = [Column(shape.first, align="left"), Column("value", align="left")]
     for index, column in enumerate(shape.columns):
@@ -60,7 +60,7 @@ def _columns(shape: Shape, notes: Marks) -> tuple[tuple[Column, ...], list[Incon
 
 
 def _group(
-    line: PaperRow, measured: PaperMeasurements, best: dict[tuple[PaperRow, Chain], BestSet | None], notes: Marks,
+    line: PaperRow, measured: PaperMeasurements, best: dict[tuple[PaperRow, ShapeChain], BestSet | None], notes: Marks,
     on_numbers: Sequence[Inconsistency],
 ) -> RowGroup:  # fmt: skip
     """Published, ours, difference: a row of the paper."""
@@ -88,7 +88,7 @@ def _common_images(results: Iterable[Measured | None]) -> tuple[int, int] | None
     return counts.pop() if len(counts) == 1 else None
 
 
-def _published(place: Place | None, notes: Marks, on_numbers: Sequence[Inconsistency]) -> TableCell:
+def _published(place: ShapePlace | None, notes: Marks, on_numbers: Sequence[Inconsistency]) -> TableCell:
     if place is None:
         return TableCell()
     paper = place.published
@@ -118,14 +118,14 @@ def _ours(result: Measured | None, bold: bool, common: tuple[int, int] | None, n
     )  # fmt: skip
 
 
-def _difference(place: Place | None, ours: TableCell) -> TableCell:
+def _difference(place: ShapePlace | None, ours: TableCell) -> TableCell:
     """Ours less the paper's number, which has no deviation: the interval is ours, moved."""
     if place is None:
         return TableCell()
     if ours.value is None:
         return TableCell(role="difference")
     paper = place.published
-    digits = decimals_of(number(ours.value))
+    digits = decimals_of(table_number(ours.value))
     return TableCell(
         value=ours.value - paper.value,
         low=None if ours.low is None else ours.low - paper.value,
@@ -136,7 +136,7 @@ def _difference(place: Place | None, ours: TableCell) -> TableCell:
 
 
 def _name(
-    chain: Chain,
+    chain: ShapeChain,
     measured: PaperMeasurements,
     competing: Iterable[Measured],
     common: tuple[int, int] | None,
@@ -148,7 +148,7 @@ def _name(
         text += f", {images(common)}"
     floors = {result.floor for result in competing}
     if len(floors) == 1 and (floor := floors.pop()) is not None:
-        text += f", floor {number(floor)}"
+        text += f", floor {table_number(floor)}"
     marks = []
     if measured.setting and not measured.comparable:
         text_of_mark = f"not comparable with the published values: {measured.setting}; no difference is taken"
@@ -161,7 +161,7 @@ def _name(
     return TableCell(text, marks=tuple(marks))
 
 
-def _best(line: PaperRow, chain: Chain, measured: PaperMeasurements) -> BestSet | None:
+def _best(line: PaperRow, chain: ShapeChain, measured: PaperMeasurements) -> BestSet | None:
     """Methods of a row that are not distinguishable from the best; None below two that can be compared."""
     competing = measured.competing(line, chain)
     if len(competing) < 2 or measured.unequal(line, chain):

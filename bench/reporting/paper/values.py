@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from bench.reporting.paper.shapes import JUDGE, Chain, PaperRow, Place, Shape
+from bench.reporting.paper.shapes import JUDGE, PaperRow, PaperShape, ShapeChain, ShapePlace
 
 
 @dataclass(frozen=True)
@@ -48,23 +48,23 @@ JUDGE and STAGES in paper_shapes.py. All that one table gets must be of one sett
 class PaperMeasurements:
     """The measurements of one table."""
 
-    measured: dict[tuple[Place, Chain], Measured] = field(default_factory=dict)
-    protocols: dict[Chain, str] = field(default_factory=dict)
+    measured: dict[tuple[ShapePlace, ShapeChain], Measured] = field(default_factory=dict)
+    protocols: dict[ShapeChain, str] = field(default_factory=dict)
     """The protocol of each chain: the first by which anything was measured."""
     methods: dict[tuple[str, ...], str] = field(default_factory=dict)
     """Candidates -> the one that stands in the table: the first of which anything was measured."""
     setting: str = ""
     comparable: bool = False
 
-    def stands_in(self, chain: Chain) -> bool:
+    def stands_in(self, chain: ShapeChain) -> bool:
         """Whether another protocol than the one nearest to the paper's was measured."""
         return self.protocols[chain] != chain.protocols[0]
 
-    def compares(self, chain: Chain) -> bool:
+    def compares(self, chain: ShapeChain) -> bool:
         """Whether a difference from the paper may be taken."""
         return self.comparable and chain.compares and not self.stands_in(chain)
 
-    def competing(self, line: PaperRow, chain: Chain) -> dict[str, Measured]:
+    def competing(self, line: PaperRow, chain: ShapeChain) -> dict[str, Measured]:
         """First candidate -> what was measured, of the methods of a row that have values; not the judge's."""
         return {
             place.candidates[0]: result
@@ -75,17 +75,17 @@ class PaperMeasurements:
             and result.values
         }
 
-    def unequal(self, line: PaperRow, chain: Chain) -> bool:
+    def unequal(self, line: PaperRow, chain: ShapeChain) -> bool:
         """Whether the values of a row are of different numbers of images: they say nothing of who is better."""
         return len({result.images for result in self.competing(line, chain).values()}) > 1
 
 
-def places(lines: Iterable[PaperRow]) -> list[Place]:
+def places(lines: Iterable[PaperRow]) -> list[ShapePlace]:
     """All places of `lines` that have a published number."""
     return [place for line in lines for place in line.places if place]
 
 
-def find(shape: Shape, lookup: Lookup) -> PaperMeasurements:
+def find_value(shape: PaperShape, lookup: Lookup) -> PaperMeasurements:
     """Ask `lookup` for every place of `shape`. ValueError if what it gives is of several settings."""
     asked = [(place, chain) for line in shape.lines for place in places([line]) for chain in line.chains]
     every = {

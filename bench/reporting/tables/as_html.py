@@ -4,12 +4,22 @@ from __future__ import annotations
 
 from html import escape
 
-from bench.reporting.tables.table import ARROWS, Column, Footnote, RowGroup, Table, TableCell, heading, one_line, shown
+from bench.reporting.tables.table import (
+    ARROWS,
+    Column,
+    Footnote,
+    RowGroup,
+    Table,
+    TableCell,
+    one_line,
+    shown_in_table,
+    table_heading,
+)
 
 _SPOKEN = {"higher": "higher is better", "lower": "lower is better"}
 
 
-def html(table: Table) -> str:
+def html_table(table: Table) -> str:
     """A `div.bench-table`: notes, the table in a box that scrolls by keyboard too, footnotes. Ends in a line break.
 
     Classes of cells: the role, `bold`, `missing`, `number`. `data-value` has the number for sorting.
@@ -36,7 +46,7 @@ def html(table: Table) -> str:
 
 
 def _head(table: Table, index: int, column: Column) -> str:
-    text = _escaped(heading(table, index)) + _marks(column.marks)
+    text = _escaped(table_heading(table, index)) + _marks(column.marks)
     if column.better:
         arrow = ARROWS[column.better]
         spoken = f'<span role="img" aria-label="{_SPOKEN[column.better]}">{arrow}</span>'
@@ -75,7 +85,7 @@ def _cell(table: Table, index: int, cell: TableCell) -> str:
 
 
 def _content(table: Table, index: int, cell: TableCell) -> str:
-    text = shown(table, index, cell)
+    text = shown_in_table(table, index, cell)
     if cell.value is not None:
         text = text.replace("-", "\N{MINUS SIGN}")
     text = _escaped(text)

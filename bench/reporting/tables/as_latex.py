@@ -6,7 +6,7 @@ import re
 import unicodedata
 from collections.abc import Iterator
 
-from bench.reporting.tables.table import Footnote, RowGroup, Table, TableCell, heading, one_line, shown
+from bench.reporting.tables.table import Footnote, RowGroup, Table, TableCell, one_line, shown_in_table, table_heading
 
 # Brackets and stars in braces: behind a line's \\ they would be its arguments. Quotes in braces: no ligatures.
 _SIGNS = {
@@ -31,7 +31,7 @@ PREAMBLE = r"\usepackage{booktabs}"
 """What the document needs."""
 
 
-def latex(table: Table) -> str:
+def latex_table(table: Table) -> str:
     """A `table` environment with caption, notes, `tabular` and footnotes; its document needs `PREAMBLE`."""
     aligned = "".join(column.align[0] for column in table.columns)
     heads = [_head(table, index) for index in range(len(table.columns))]
@@ -59,7 +59,7 @@ def latex(table: Table) -> str:
 
 def _head(table: Table, index: int) -> str:
     column = table.columns[index]
-    name, _, rest = heading(table, index).rpartition(" (n = ")
+    name, _, rest = table_heading(table, index).rpartition(" (n = ")
     lines = [name, f"(n = {rest}"] if name else [rest]
     lines = [*map(_escaped, lines[:-1]), _escaped(lines[-1]) + _marks(column.marks)]
     return _stacked(lines, "b", column.align[0])
@@ -75,7 +75,7 @@ def _rows(table: Table, group: RowGroup) -> Iterator[str]:
 
 
 def _cell(table: Table, index: int, cell: TableCell) -> str:
-    text = shown(table, index, cell)
+    text = shown_in_table(table, index, cell)
     if cell.value is None:
         written = _bold(_escaped(text), cell) + _marks(cell.marks)
         return rf"\parbox[t]{{{NAME_WIDTH}}}{{\raggedright {written}\strut}}" if len(text) > LONGEST_NAME else written

@@ -5,7 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Sequence
 
-from bench.reporting.tables.table import Column, Footnote, RowGroup, Table, TableCell, heading, one_line, shown
+from bench.reporting.tables.table import (
+    Column,
+    Footnote,
+    RowGroup,
+    Table,
+    TableCell,
+    one_line,
+    shown_in_table,
+    table_heading,
+)
 
 _SPECIAL = re.compile(r"[\\`*|~]|<(?=[a-zA-Z/!?])|\](?=[(\[:])|(?<![^\W_])_|_(?![^\W_])|&(?=[#\w])")
 """What Markdown would take for markup. An underscore between letters or digits is none, so `cats_udt` stays itself, nor
@@ -17,12 +26,12 @@ MARGIN = 2
 """Blanks beside a heading that is wider than its column."""
 
 
-def markdown(table: Table, level: int = 1, said: Collection[str | Footnote] = ()) -> str:
+def markdown_table(table: Table, level: int = 1, said: Collection[str | Footnote] = ()) -> str:
     """Heading of `level`, notes as a list, the table, footnotes as a list. Ends in a line break.
 
     Notes and footnotes that are in `said` are told elsewhere on the page, and left out here.
     """
-    names = [_escaped(heading(table, index)) for index in range(len(table.columns))]
+    names = [_escaped(table_heading(table, index)) for index in range(len(table.columns))]
     headers = [name + _marks(column.marks, name) for name, column in zip(names, table.columns, strict=True)]
     body = _aligned(headers, [row for group in table.groups for row in _rows(table, group)], table.columns)
     notes = [note for note in table.notes if note not in said]
@@ -73,7 +82,7 @@ def _aligned(headers: Sequence[str], rows: Sequence[Sequence[str]], columns: Seq
 
 
 def _cell(table: Table, column: int, cell: TableCell) -> str:
-    text = _escaped(shown(table, column, cell))
+    text = _escaped(shown_in_table(table, column, cell))
     return (f"**{text}**" if cell.bold and text else text) + _marks(cell.marks, text)
 
 

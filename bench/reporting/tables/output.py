@@ -11,7 +11,7 @@ from bench.core.files import write_text
 from bench.core.progress import say
 from bench.core.terminal import show
 from bench.reporting.setting import DRAWN, Commands
-from bench.reporting.tables.render import FORMATS, render
+from bench.reporting.tables.render import FORMATS, render_tables
 from bench.reporting.tables.table import Table
 from bench.spec.data_kinds import REAL, is_real
 from bench.spec.presets import PRESETS
@@ -32,7 +32,7 @@ PAGE = """<!DOCTYPE html>
 """
 
 
-class Asked(Protocol):
+class OutputRequest(Protocol):
     """What such a command was asked for, as typed."""
 
     @property
@@ -56,18 +56,18 @@ class Asked(Protocol):
         """Only cells of this training length (`images=N`); empty: any."""
 
 
-def wants(asked: Asked, setting: Setting) -> bool:
+def wants_output(asked: OutputRequest, setting: Setting) -> bool:
     """Whether cells of `setting` are asked for."""
     pairs = ((asked.preset, setting.preset), (asked.data, _kind(asked, setting)), (asked.budget, setting.budget))
     return all(wanted in ("", has) for wanted, has in pairs)
 
 
-def _kind(asked: Asked, setting: Setting) -> str:
+def _kind(asked: OutputRequest, setting: Setting) -> str:
     """The kind of data as `--data` names it: `real` stands for other real files, too."""
     return REAL if is_real(setting.data_kind) else setting.data_kind
 
 
-def form_of(asked: Asked) -> str:
+def form_of(asked: OutputRequest) -> str:
     """The name in FORMATS. BenchError for an unknown form, preset or kind of data."""
     for option, value, valid in (("--preset", asked.preset, PRESETS), ("--data", asked.data, KINDS)):
         if value and value not in valid:
@@ -81,20 +81,20 @@ def form_of(asked: Asked) -> str:
     return form
 
 
-def unmeasured(asked: Asked) -> Commands:
+def unmeasured(asked: OutputRequest) -> Commands:
     """The commands that would measure what a table of the paper lacks."""
     return Commands(asked.preset or "paper", asked.data if asked.data in DRAWN else "", asked.budget)
 
 
 def joined(tables: Sequence[Table], form: str) -> str:
     """All of `tables` as one text; CSV has its header once."""
-    texts = [render(table, form) for table in tables]
+    texts = [render_tables(table, form) for table in tables]
     if form == "csv":
         return texts[0] + "".join(text.partition("\n")[2] for text in texts[1:])
     return "\n".join(texts)
 
 
-def deliver(asked: Asked, text: str, form: str, what: str, title: str) -> None:
+def deliver_output(asked: OutputRequest, text: str, form: str, what: str, title: str) -> None:
     """Print `text`, an HTML one as a page with `title`, or write it and say where the `what` is."""
     text = PAGE.format(title=title, body=text) if form == "html" else text
     if asked.out is None and form == "markdown":

@@ -39,7 +39,7 @@ class TableCell:
     images_in_name: bool = False
     """The row's name has `images`, or they follow from the heading's: they are not shown again."""
     decimals: int | None = None
-    """Decimals of the number; None: see `number`. A published number keeps those that it was printed with."""
+    """Decimals of the number; None: see `table_number`. A published number keeps those that it was printed with."""
     bold: bool = False
     """Whether it is not distinguishable from the best."""
     marks: tuple[str, ...] = ()
@@ -152,7 +152,7 @@ class Table:
         return {note.mark: note.text for note in self.footnotes if note.mark}
 
 
-def heading(table: Table, column: int) -> str:
+def table_heading(table: Table, column: int) -> str:
     """Label, unit, direction of better and common numbers of images: `fid-judge-v1 ↓ (n = 250/500)`; without marks."""
     head = table.columns[column]
     counts = table.common_counts(column)
@@ -162,16 +162,16 @@ def heading(table: Table, column: int) -> str:
     return " ".join(part for part in parts if part)
 
 
-def shown(table: Table, column: int, cell: TableCell) -> str:
+def shown_in_table(table: Table, column: int, cell: TableCell) -> str:
     """What a cell says: `11.00 ± 1.4 [2/3] (n = 10/20)`, words, a reason, or `-`; without marks."""
     if cell.value is None:
         return cell.text or cell.missing or ("" if cell.role == "text" else NOTHING)
     signed = cell.role == "difference"
-    text = number(cell.value, cell.decimals, signed)
+    text = table_number(cell.value, cell.decimals, signed)
     if cell.deviation is not None:
         text += f" ± {spread(cell.deviation)}"
     elif cell.low is not None and cell.high is not None:
-        ends = [number(end, decimals_of(text), signed) for end in (cell.low, cell.high)]
+        ends = [table_number(end, decimals_of(text), signed) for end in (cell.low, cell.high)]
         text += f" ({ends[0]} to {ends[1]})"
     if cell.seeds is not None and cell.seeds[0] < cell.seeds[1]:
         text += f" [{cell.seeds[0]}/{cell.seeds[1]}]"
@@ -181,7 +181,7 @@ def shown(table: Table, column: int, cell: TableCell) -> str:
     return text
 
 
-def number(value: float, decimals: int | None = None, signed: bool = False) -> str:
+def table_number(value: float, decimals: int | None = None, signed: bool = False) -> str:
     """A value: 3 significant digits below 1 in size, else 2 decimals, unless `decimals` says how many; never `-0`."""
     sign = "+" if signed else ""
     if decimals is not None:

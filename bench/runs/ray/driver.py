@@ -21,8 +21,8 @@ from bench.core.signals import stop_signals
 from bench.evaluation.encoders import Encoders, make_encoders
 from bench.evaluation.judge import judge_folder
 from bench.runs.cell import is_settled
-from bench.runs.ray.node import Order, Outcome, do_cell, do_judges
-from bench.runs.ray.transfer import pack, shared_units, store_cell, store_unit
+from bench.runs.ray.node import NodeOrder, NodeOutcome, do_cell, do_judges
+from bench.runs.ray.transfer import pack_transfer, shared_units, store_cell, store_unit
 from bench.runs.request import Job, Request, Session
 from bench.store.cell import Cell
 
@@ -39,7 +39,7 @@ Wanted = tuple[Request, Session, Job]
 
 
 def run_on_cluster(wanted: Sequence[Wanted], device: str, address: str, at_once: int) -> bool:
-    """Bring every cell to its end on the cluster at `address`, see `connected`; True unless one failed.
+    """Bring every cell to its end on the cluster at `address`, see `connect_driver`; True unless one failed.
 
     `device`: as typed; the sessions are of this machine, which may have no GPU. `at_once`: cells at a time, 0: as
     many as the cluster has room for. On SIGTERM and SIGINT the cells save their state and Interrupted is raised.
@@ -48,7 +48,7 @@ def run_on_cluster(wanted: Sequence[Wanted], device: str, address: str, at_once:
     left, good = _unsettled(wanted)
     if not left:
         return good
-    with connected(address), _token(left[0][0].results) as token:
+    with connect_driver(address), _token(left[0][0].results) as token:
         room = _room(device, max(session.runtime.threads for _, session, _ in left))
         run = _Run(room, token)
         with stop_signals() as stop:
@@ -76,7 +76,7 @@ def _unsettled(wanted: Sequence[Wanted]) -> tuple[list[Wanted], bool]:
 
 
 @contextmanager
-def connected(address: str) -> Iterator[None]:
+def connect_driver(address: str) -> Iterator[None]:
     """A connection to the cluster at `address`, HOST:PORT.
 
     Empty: $RAY_ADDRESS, else a cluster that runs on this machine, else one that is started here and ends with the
@@ -228,7 +228,7 @@ class _Run:
 
     def results(
         self, wanted: Sequence[Wanted], task: Any, at_once: int, stop: Sequence[int]
-    ) -> Iterator[tuple[Wanted, Outcome | Exception]]:
+    ) -> Iterator[tuple[Wanted, NodeOutcome | Exception]]:
         """Each cell with what became of its task, as they end. Raises Interrupted once all were cancelled."""
         import ray
 
@@ -243,12 +243,12 @@ class _Run:
             ended, _ = ray.wait(list(running), timeout=POLL_SECONDS)
             for reference in ended:
                 try:
-                    outcome: Outcome | Exception = ray.get(reference)
+                    outcome: NodeOutcome | Exception = ray.get(reference)
                 except Exception as error:  # whatever a lost worker, a lost node or other people's code leads to
                     outcome = error
                 yield running.pop(reference), outcome
 
-    def order(self, wanted: Wanted) -> Order:
+    def order(self, wanted: Wanted) -> NodeOrder:
         """The task of a cell as it is sent now, with references to what the results folder has already."""
         import ray
 
@@ -259,11 +259,11 @@ class _Run:
             if unit not in self.units:
                 self.units[unit] = ray.put({path.name: path.read_bytes() for path in paths})
         data = str(Path(request.data).absolute()) if Path(request.data).is_dir() else request.data
-        return Order(
+        return NodeOrder(
             replace(request, device=self.room.device, results=results, data=data, launch="local", address="", jobs=1),
             job.spec.identity(), self.room.cpus, self.token,
             hashlib.sha256(f"{socket.gethostname()}:{results}".encode()).hexdigest()[:12], Path.cwd(),
-            dict(self.units), ray.put(pack(cell.folder)) if cell.state() != "new" else None,
+            dict(self.units), ray.put(pack_transfer(cell.folder)) if cell.state() != "new" else None,
         )  # fmt: skip
 
 
@@ -278,7 +278,7 @@ def _cancel(references: Sequence[Any]) -> None:
         ray.cancel(reference, force=True)
 
 
-def _gathered(request: Request, job: Job, outcome: Outcome) -> bool:
+def _gathered(request: Request, job: Job, outcome: NodeOutcome) -> bool:
     """Put what came back in its place; True unless the cell failed. BenchError if another command works on it."""
     if outcome.problem:
         say(f"{_label(job)}: error on {outcome.node}: {BenchError(*outcome.problem)}")
@@ -289,7 +289,7 @@ def _gathered(request: Request, job: Job, outcome: Outcome) -> bool:
     return outcome.good
 
 
-def _gather_units(outcome: Outcome, results: Path) -> None:
+def _gather_units(outcome: NodeOutcome, results: Path) -> None:
     for unit, files in outcome.units.items():
         if not store_unit(unit, files, results):
             say(

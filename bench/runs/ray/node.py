@@ -23,7 +23,7 @@ from bench.data.fetch.locate import cache_folder
 from bench.data.load import load_data
 from bench.evaluation.encoders import make_encoders
 from bench.runs.local import run_here
-from bench.runs.ray.transfer import Files, pack, pack_units, shared_units, store_unit, unpack
+from bench.runs.ray.transfer import Files, pack_transfer, pack_units, shared_units, store_unit, unpack_transfer
 from bench.runs.request import Request, Session, open_session
 from bench.spec.tasks import get_task
 from bench.store.cell import Cell
@@ -35,7 +35,7 @@ SCRATCH = "UDT_BENCH_SCRATCH"
 
 
 @dataclass(frozen=True)
-class Order:
+class NodeOrder:
     """One task, as it travels to a node."""
 
     request: Request
@@ -57,7 +57,7 @@ class Order:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class NodeOutcome:
     """The result of a task, as it travels back."""
 
     good: bool
@@ -72,25 +72,25 @@ class Outcome:
     """What cells share and was made here, unless it is in its place."""
 
 
-def do_cell(order: Order) -> Outcome:
+def do_cell(order: NodeOrder) -> NodeOutcome:
     """Bring the cell to its end from wherever it stands. Raises Interrupted (state saved)."""
     return _guarded(order, _do_cell)
 
 
-def do_judges(order: Order) -> Outcome:
+def do_judges(order: NodeOrder) -> NodeOutcome:
     """Train the judges of the cell's task, if they are not there."""
     return _guarded(order, _do_judges)
 
 
-def _guarded(order: Order, work: Any) -> Outcome:
+def _guarded(order: NodeOrder, work: Any) -> NodeOutcome:
     try:
         prefer_own_packages(order.folder)
         return work(order)
     except BenchError as error:
-        return Outcome(False, socket.gethostname(), problem=(error.what, error.remedy))
+        return NodeOutcome(False, socket.gethostname(), problem=(error.what, error.remedy))
 
 
-def _do_cell(order: Order) -> Outcome:
+def _do_cell(order: NodeOrder) -> NodeOutcome:
     home, session = _open(order)
     cell = Cell(home, session.jobs[0].spec)
     here = home == order.request.results
@@ -100,22 +100,22 @@ def _do_cell(order: Order) -> Outcome:
         _receive_cell(order, cell)
     good = run_here(replace(order.request, results=home), session)
     if here:
-        return Outcome(good, socket.gethostname())
-    outcome = Outcome(good, socket.gethostname(), cell=pack(cell.folder), units=pack_units(home, before))
+        return NodeOutcome(good, socket.gethostname())
+    outcome = NodeOutcome(good, socket.gethostname(), cell=pack_transfer(cell.folder), units=pack_units(home, before))
     shutil.rmtree(cell.folder)
     return outcome
 
 
-def _do_judges(order: Order) -> Outcome:
+def _do_judges(order: NodeOrder) -> NodeOutcome:
     home, session = _open(order)
     encoders = make_encoders(home, session.data, session.preset, session.runtime, order.request.protocols)
     for target in sorted({target for _, target in session.task.directions}):
         encoders.judge(target)
     here = home == order.request.results
-    return Outcome(True, socket.gethostname(), units={} if here else pack_units(home, order.units))
+    return NodeOutcome(True, socket.gethostname(), units={} if here else pack_units(home, order.units))
 
 
-def _open(order: Order) -> tuple[Path, Session]:
+def _open(order: NodeOrder) -> tuple[Path, Session]:
     """(results folder or scratch folder, with what cells share in it; the session of the one cell).
 
     Raises BenchError if this node would make another cell: with other data, or another version of the code.
@@ -137,7 +137,7 @@ def _open(order: Order) -> tuple[Path, Session]:
     return home, session
 
 
-def _home(order: Order) -> Path:
+def _home(order: NodeOrder) -> Path:
     scratch = os.environ.get(SCRATCH)
     if scratch:
         return Path(scratch).expanduser() / order.scratch
@@ -157,14 +157,14 @@ def _wait_for(cell: Cell) -> None:
     lock.release()
 
 
-def _receive_cell(order: Order, cell: Cell) -> None:
+def _receive_cell(order: NodeOrder, cell: Cell) -> None:
     """The cell as the results folder has it, unless what an earlier attempt left here is further."""
     if order.begun is None:
         return
     files = _fetched(order.begun)
     trained = {cell.weights.name, cell.cost.name} <= set(files)
     if trained or cell.state() == "new":
-        unpack(files, cell.folder, "status.json")
+        unpack_transfer(files, cell.folder, "status.json")
 
 
 def _fetched(reference: Any) -> Files:

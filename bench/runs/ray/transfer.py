@@ -20,7 +20,7 @@ OWN = (".lock", "owner.json")
 """Files of a cell that mean something only where they are."""
 
 
-def pack(folder: Path) -> dict[str, bytes]:
+def pack_transfer(folder: Path) -> dict[str, bytes]:
     """The files below `folder` but locks and what is being written; none if it does not exist."""
     return {
         str(path.relative_to(folder)): path.read_bytes()
@@ -29,7 +29,7 @@ def pack(folder: Path) -> dict[str, bytes]:
     }
 
 
-def unpack(files: Files, folder: Path, last: str) -> None:
+def unpack_transfer(files: Files, folder: Path, last: str) -> None:
     """Write `files` below `folder`, each atomically and `last` after all others, because readers go by it."""
     for name in sorted(files, key=lambda name: (name == last, name)):
         content = files[name]
@@ -44,7 +44,7 @@ def store_cell(files: Files, cell: Cell) -> bool:
     with cell.locked():
         if cell.state() == "done" and files.get(cell.weights.name) != cell.weights.read_bytes():
             return False
-        unpack(files, cell.folder, STATUS)
+        unpack_transfer(files, cell.folder, STATUS)
         if cell.is_trained():
             cell.checkpoints.clear()
     return True
@@ -84,11 +84,11 @@ def store_unit(unit: str, files: Files, root: Path) -> bool:
     last = list(files)[-1]
     if "." in last and unit.endswith(last):  # a file of the feature cache: whichever came first is as good
         if not (root / unit).exists():
-            unpack(files, (root / unit).parent, last)
+            unpack_transfer(files, (root / unit).parent, last)
         return True
     folder = root / unit
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / ".lock"):
         if not (folder / last).exists():
-            unpack(files, folder, last)
+            unpack_transfer(files, folder, last)
     return (folder / WEIGHTS).read_bytes() == files[WEIGHTS]

@@ -16,7 +16,7 @@ from pathlib import Path
 from statistics import fmean, median
 from typing import Any
 
-from bench.core.environment import describe
+from bench.core.environment import describe_environment
 from bench.core.progress import say
 from bench.runs.sweep.file import SHIPPED
 from bench.spec.run_spec import RunSpec
@@ -44,7 +44,7 @@ class Estimate:
 
 
 @dataclass(frozen=True)
-class Known:
+class KnownCosts:
     """The cost of one stored cell."""
 
     method: str
@@ -66,8 +66,8 @@ class Costs:
         self.precision, self.devices = precision, devices
         self.stages_done: set[StageKey] = set()
         """Stages that lie in the results folder."""
-        self._groups: dict[tuple[str, ...], list[Known]] = defaultdict(list)
-        machine = _machine(describe(device))
+        self._groups: dict[tuple[str, ...], list[KnownCosts]] = defaultdict(list)
+        machine = _machine(describe_environment(device))
         for folder in sorted((results / "runs" / task.name).glob(f"*-{preset}/*/")):
             try:
                 self._add(folder, machine)
@@ -103,7 +103,7 @@ class Costs:
         if (cost.get("precision", self.precision), cost.get("devices", 1)) != (self.precision, self.devices):
             return
         scoring = folder / "scoring.json"
-        known = Known(
+        known = KnownCosts(
             method,
             cost["seconds"] / cost["images_per_domain"],
             stages,
@@ -112,7 +112,7 @@ class Costs:
         for key in (*_likeness(method, config), ALL):
             self._groups[key].append(known)
 
-    def _scoring(self, spec: RunSpec, cells: Sequence[Known]) -> float | None:
+    def _scoring(self, spec: RunSpec, cells: Sequence[KnownCosts]) -> float | None:
         """Median of `cells`, else of all that are known here, else the shipped one.
 
         Not the mean: the first cell in a folder also trained the judges and encoded the real images.

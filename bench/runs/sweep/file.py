@@ -49,7 +49,7 @@ SEED = re.compile(r"[0-9]{1,9}")
 
 
 @dataclass(frozen=True)
-class Entry:
+class SweepEntry:
     """One item of `cells`."""
 
     methods: tuple[str, ...]
@@ -93,11 +93,11 @@ class SweepFile:
     """Measured beside the usual ones."""
     seeds: tuple[int, ...]
     """Of all entries without their own."""
-    entries: tuple[Entry, ...]
+    entries: tuple[SweepEntry, ...]
 
     def chosen(
         self, presets: Sequence[str] = (), seeds: Sequence[int] = ()
-    ) -> list[tuple[str, Entry, tuple[int, ...]]]:
+    ) -> list[tuple[str, SweepEntry, tuple[int, ...]]]:
         """(preset, entry, seeds) of all that is to be run, with `presets` and `seeds` in place of the file's."""
         return [
             (preset, entry, tuple(seeds) or entry.seeds or self.seeds)
@@ -107,7 +107,7 @@ class SweepFile:
         ]
 
 
-def count_cells(chosen: Sequence[tuple[str, Entry, tuple[int, ...]]]) -> int:
+def count_cells(chosen: Sequence[tuple[str, SweepEntry, tuple[int, ...]]]) -> int:
     """Number of cells in `chosen`, which `SweepFile.chosen` returned."""
     return sum(len(entry.methods) * entry.combinations * len(seeds) for _, entry, seeds in chosen)
 
@@ -202,7 +202,7 @@ class _Reader:
         """The sweep's summary, or an empty text."""
         return self.text(top["summary"]) if "summary" in top else ""
 
-    def entry(self, node: yaml.Node) -> Entry:
+    def entry(self, node: yaml.Node) -> SweepEntry:
         """One item of `cells`."""
         parts = self.mapping(node, ENTRY_KEYS)
         if "method" not in parts:
@@ -211,7 +211,7 @@ class _Reader:
         grid = {key: self.values(value) for key, value in self.settings(parts.get("grid")).items()}
         if both := sorted(set(settings) & set(grid)):
             self.fail(node, f"'{both[0]}' is in set and in grid", "name it once")
-        return Entry(
+        return SweepEntry(
             methods=self.unique(
                 parts["method"], METHOD, "a method", "write NAME, NAME:VARIANT or package.module:Class"
             ),

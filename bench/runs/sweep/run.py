@@ -20,9 +20,9 @@ from bench.runs.processes import run_in_processes
 from bench.runs.request import Execution, Job, Request, Session, open_session, resolve_settings, runtime_here
 from bench.runs.run import RunOutcome
 from bench.runs.sweep.estimate import Costs, StageKey, stage_keys
-from bench.runs.sweep.file import Entry, SweepFile, count_cells, find_sweep, load_sweep
+from bench.runs.sweep.file import SweepEntry, SweepFile, count_cells, find_sweep, load_sweep
 from bench.spec.presets import PRESETS
-from bench.spec.protocols import select
+from bench.spec.protocols import select_protocols
 from bench.spec.run_spec import Budget
 from bench.spec.tasks import get_task
 from bench.store.cell import Cell
@@ -87,7 +87,7 @@ def plan_sweep(request: SweepRequest) -> tuple[str, Mapping[str, str]]:
     Trains nothing. Raises BenchError as `run_sweep`.
     """
     _, sessions, broken = _checked(request)
-    return plan_text(sessions, request.jobs), broken
+    return sweep_plan_text(sessions, request.jobs), broken
 
 
 def _checked(request: SweepRequest) -> tuple[str, list[tuple[SweepPart, Session]], dict[str, str]]:
@@ -95,13 +95,13 @@ def _checked(request: SweepRequest) -> tuple[str, list[tuple[SweepPart, Session]
     path = find_sweep(request.name)
     sweep = load_sweep(path)
     say(f"sweep {sweep.name}: {sweep.summary or path}")
-    return sweep.task, *check(expand(sweep, request), path)
+    return sweep.task, *check_sweep(expand_sweep(sweep, request), path)
 
 
 # ----------------------------------------------------------------------------------------------------------- cells
 
 
-def expand(sweep: SweepFile, request: SweepRequest) -> list[SweepPart]:
+def expand_sweep(sweep: SweepFile, request: SweepRequest) -> list[SweepPart]:
     """Every part of the sweep, in the file's order, with the request's options in place of the file's values.
 
     Raises BenchError for an unknown preset, if nothing is left under these, or for more than MAX_CELLS cells.
@@ -132,7 +132,7 @@ def expand(sweep: SweepFile, request: SweepRequest) -> list[SweepPart]:
     ]  # fmt: skip
 
 
-def _grid(entry: Entry) -> Iterator[Mapping[str, str]]:
+def _grid(entry: SweepEntry) -> Iterator[Mapping[str, str]]:
     """The entry's settings with each combination of its grid, the last key changing fastest."""
     for values in product(*entry.grid.values()):
         yield {**entry.settings, **dict(zip(entry.grid, values, strict=True))}
@@ -141,7 +141,7 @@ def _grid(entry: Entry) -> Iterator[Mapping[str, str]]:
 # ---------------------------------------------------------------------------------------------------------- checks
 
 
-def check(parts: Sequence[SweepPart], path: Path) -> tuple[list[tuple[SweepPart, Session]], dict[str, str]]:
+def check_sweep(parts: Sequence[SweepPart], path: Path) -> tuple[list[tuple[SweepPart, Session]], dict[str, str]]:
     """(every part ready to run, methods that cannot be imported and why). Nothing is trained here.
 
     Names and settings come first, because data may have to be drawn or decoded; then the data, the networks of every
@@ -165,7 +165,7 @@ def check(parts: Sequence[SweepPart], path: Path) -> tuple[list[tuple[SweepPart,
 def _check_common(request: Request, path: Path) -> None:
     """Check what all parts have from the head of the file, or from the command line."""
     try:
-        select(request.protocols)
+        select_protocols(request.protocols)
         runtime_here(request, get_task(request.task).sizes[request.preset])
         if request.budget:
             Budget.parse(request.budget)
@@ -238,7 +238,7 @@ def _at_once(sessions: Sequence[tuple[SweepPart, Session]], jobs: int) -> int:
 
 
 @dataclass(frozen=True)
-class Planned:
+class PlannedSweep:
     """One line of the plan. Seconds are those of what is left to do; None: not known."""
 
     preset: str
@@ -260,7 +260,7 @@ class Planned:
         return None if self.train is None else self.train + (self.stages or 0) + (self.scoring or 0)
 
 
-def plan(sessions: Sequence[tuple[SweepPart, Session]]) -> list[Planned]:
+def sweep_plan(sessions: Sequence[tuple[SweepPart, Session]]) -> list[PlannedSweep]:
     """Every cell with its state and what is left to pay for it."""
     lines = []
     costs: dict[str, Costs] = {}
@@ -276,10 +276,10 @@ def plan(sessions: Sequence[tuple[SweepPart, Session]]) -> list[Planned]:
     return lines
 
 
-def _planned(part: SweepPart, job: Job, costs: Costs, paid: set[StageKey]) -> Planned:
+def _planned(part: SweepPart, job: Job, costs: Costs, paid: set[StageKey]) -> PlannedSweep:
     cell = Cell(part.request.results, job.spec)
     status = cell.status()
-    line = Planned(job.spec.preset, part.label, job.spec.seed, status["state"])
+    line = PlannedSweep(job.spec.preset, part.label, job.spec.seed, status["state"])
     if line.state == "done":
         return replace(line, settled=True)
     if line.state == "failed" and "step" in status:
@@ -295,11 +295,11 @@ def _planned(part: SweepPart, job: Job, costs: Costs, paid: set[StageKey]) -> Pl
     return replace(line, train=estimate.train, stages=stages)
 
 
-def plan_text(sessions: Sequence[tuple[SweepPart, Session]], jobs: int) -> str:
+def sweep_plan_text(sessions: Sequence[tuple[SweepPart, Session]], jobs: int) -> str:
     """The plan as Markdown, and its sums."""
     from tabulate import tabulate
 
-    lines = plan(sessions)
+    lines = sweep_plan(sessions)
     if not lines:
         return "no cells"
     several = len({line.preset for line in lines}) > 1
@@ -322,7 +322,7 @@ def plan_text(sessions: Sequence[tuple[SweepPart, Session]], jobs: int) -> str:
     return "\n".join([table, "", *_totals(lines, _at_once(sessions, jobs))])
 
 
-def _totals(lines: Sequence[Planned], at_once: int) -> list[str]:
+def _totals(lines: Sequence[PlannedSweep], at_once: int) -> list[str]:
     """Sentences that say what is left to do."""
     left = [line for line in lines if not line.settled]
     known = [line.seconds for line in left if line.seconds is not None]

@@ -1,17 +1,17 @@
 """The code check: does the installed code still give the numbers that it gave when a baseline was recorded?
 
-`record` draws a few images, makes up some features, trains a tiny judge and tiny networks of every method, stores all
-of them, and writes down the results: every metric of the features, the images drawn anew, the ranges
+`record_code_check` draws a few images, makes up some features, trains a tiny judge and tiny networks of every method,
+stores all of them, and writes down the results: every metric of the features, the images drawn anew, the ranges
 and sizes in which encoders and models see them, the losses and gradient norms of three training steps from the stored
-weights, and the translations by the stored weights as the evaluation scores them. `check` does the same again with the
-stored inputs and compares. It takes seconds, and any difference beyond a value's limit (values.py) is a regression:
-the code gives other numbers, for better or worse.
+weights, and the translations by the stored weights as the evaluation scores them. `run_code_check` does the same again
+with the stored inputs and compares. It takes seconds, and any difference beyond a value's limit (values.py) is a
+regression: the code gives other numbers, for better or worse.
 
 A change that is meant to alter numbers comes with a new baseline, in the same commit, which says why they change:
 
     python -c "from bench.checks.gate.code.code_check import SHIPPED, record; record(SHIPPED)"
 
-Look at what `check` said before: only the values that the change explains may differ.
+Look at what `run_code_check` said before: only the values that the change explains may differ.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from bench.checks.gate.code import images_case, inputs, metrics_case, steps, stored, translating
-from bench.checks.gate.code.comparing import compare, failed, undecided
+from bench.checks.gate.code.comparing import compare_values, failed_values, undecided_values
 from bench.checks.gate.code.smallest import METHODS, THREADS, smallest_run
 from bench.checks.gate.code.values import Value, Values
 from bench.checks.gate.verdict import Finding
@@ -58,7 +58,7 @@ MeasureSubject = Callable[[Path], Values]
 """Measures one subject in an empty folder of its own."""
 
 
-def record(folder: Path) -> None:
+def record_code_check(folder: Path) -> None:
     """Write the code part of a baseline into `folder`: `inputs.npz`, `weights-*.safetensors` and `expected.json`.
 
     About 1.2 MB, nothing pickled, every file atomically, `expected.json` last. Raises BenchError if the disk
@@ -67,8 +67,8 @@ def record(folder: Path) -> None:
     copy_context().run(_record, folder)
 
 
-def check(folder: Path, subjects: Collection[str] | None = None) -> list[Finding]:
-    """Compare what the installed code gives now with what `record` stored in `folder`.
+def run_code_check(folder: Path, subjects: Collection[str] | None = None) -> list[Finding]:
+    """Compare what the installed code gives now with what `record_code_check` stored in `folder`.
 
     For each subject one finding that all values agree, or its first values that differ: REGRESSED. CANNOT_DECIDE where
     a stored part is missing, damaged or of another format, or where the disk refuses. Nothing is written to `folder`.
@@ -80,39 +80,41 @@ def check(folder: Path, subjects: Collection[str] | None = None) -> list[Finding
 def _record(folder: Path) -> None:
     _in_silence()
     (folder / "expected.json").unlink(missing_ok=True)
-    arrays = inputs.features()
+    arrays = inputs.feature_inputs()
     with _alone() as scratch:
         for task in inputs.TASKS:
-            arrays |= inputs.as_arrays(task, inputs.draw(task, scratch))
-        stored.write_inputs(folder, arrays)
-        data = inputs.of_task(arrays, TASK)
-        stored.write_weights(folder, JUDGE, _trained_judge(data, scratch))
+            arrays |= inputs.inputs_as_arrays(task, inputs.draw_inputs(task, scratch))
+        stored.write_stored_inputs(folder, arrays)
+        data = inputs.task_inputs(arrays, TASK)
+        stored.write_stored_weights(folder, JUDGE, _trained_judge(data, scratch))
         for name in METHODS:
             run = smallest_run(name, data, scratch / name, **STAGE_STEPS.get(name, {}))
             method, _ = run.train(run.job_of_steps(TRAINED_STEPS))
-            stored.write_weights(folder, name, stored.halved(method.state_dict()))
-    weights = {name: stored.read_weights(folder, name) for name in (JUDGE, *METHODS)}
+            stored.write_stored_weights(folder, name, stored.halved(method.state_dict()))
+    weights = {name: stored.read_stored_weights(folder, name) for name in (JUDGE, *METHODS)}
     measured: list[Value] = []
     for name, part in _parts(arrays, weights).items():
         if name in METHODS:
-            measured += steps.measure_with_slack(partial(_noisy_steps, name, data, weights[name])).measured
+            measured += steps.measure_steps_with_slack(partial(_noisy_steps, name, data, weights[name])).measured
             continue
         with _alone() as scratch:
             measured += part(scratch).measured
     lost = [f"{value.subject}: {value.quantity}" for value in measured if value.value in ("nan", "inf", "-inf")]
     if lost:
         raise RuntimeError(f"not finite, so no baseline: {'; '.join(lost[:5])}")
-    stored.write_values(folder, measured, _versions())
+    stored.write_stored_values(folder, measured, _versions())
 
 
 def _check(folder: Path, subjects: Collection[str] | None) -> list[Finding]:
     _in_silence()
     try:
-        baseline = stored.read(folder, (JUDGE, *METHODS))
+        baseline = stored.read_stored(folder, (JUDGE, *METHODS))
         parts = _parts(baseline.arrays, baseline.weights)
-    except (stored.Unusable, KeyError) as error:
-        reason = f"{error}" if isinstance(error, stored.Unusable) else f"the stored inputs lack {error}"
-        return [undecided("code baseline", "its files", f"{reason}; make one: bench baseline save NAME --task T")]
+    except (stored.StoredUnusable, KeyError) as error:
+        reason = f"{error}" if isinstance(error, stored.StoredUnusable) else f"the stored inputs lack {error}"
+        return [
+            undecided_values("code baseline", "its files", f"{reason}; make one: bench baseline save NAME --task T")
+        ]
     expected: dict[str, list[Value]] = {}
     for value in baseline.values:
         expected.setdefault(value.subject, []).append(value)
@@ -121,36 +123,38 @@ def _check(folder: Path, subjects: Collection[str] | None) -> list[Finding]:
         if subjects is None or name in subjects:
             findings += _findings(name, part, expected.get(name, []), baseline.recorded_with)
     gone = [name for name in expected if name not in parts and (subjects is None or name in subjects)]
-    return findings + [undecided(name, "all", "the code check does not measure it any more") for name in gone]
+    return findings + [undecided_values(name, "all", "the code check does not measure it any more") for name in gone]
 
 
 def _findings(
     name: str, part: MeasureSubject, expected: Sequence[Value], recorded_with: Mapping[str, str]
 ) -> list[Finding]:
     if not expected:
-        return [undecided(name, "all", "the baseline has nothing of it; make one: bench baseline save NAME --task T")]
+        return [
+            undecided_values(name, "all", "the baseline has nothing of it; make one: bench baseline save NAME --task T")
+        ]
     try:
         with _alone() as scratch:
-            return compare(expected, part(scratch).measured, recorded_with)
+            return compare_values(expected, part(scratch).measured, recorded_with)
     except OSError as error:
-        return [undecided(name, "runs", str(error))]
+        return [undecided_values(name, "runs", str(error))]
     except Exception as error:  # whatever the code under check raises is what the check is for; the other parts go on
         environment = isinstance(error, BenchError) and isinstance(error.__cause__, OSError)
-        return [undecided(name, "runs", str(error)) if environment else failed(name, error)]
+        return [undecided_values(name, "runs", str(error)) if environment else failed_values(name, error)]
 
 
 def _parts(arrays: Mapping[str, np.ndarray], weights: Mapping[str, Mapping[str, Tensor]]) -> dict[str, MeasureSubject]:
     """Subject -> what measures it, the causes before what follows from them. KeyError if `arrays` lack any."""
-    data = {task: inputs.of_task(arrays, task) for task in inputs.TASKS}
+    data = {task: inputs.task_inputs(arrays, task) for task in inputs.TASKS}
     images = data[TASK]
-    judge = cache(lambda: translating.make_judge(weights[JUDGE], images))
-    parts: dict[str, MeasureSubject] = {"metrics": lambda scratch: metrics_case.measure(arrays)}
+    judge = cache(lambda: translating.make_stored_judge(weights[JUDGE], images))
+    parts: dict[str, MeasureSubject] = {"metrics": lambda scratch: metrics_case.measure_metrics(arrays)}
     for task in data:
-        parts[f"data of {task}"] = partial(images_case.of_data, task, data[task])
-    parts["image ranges"] = lambda scratch: images_case.of_ranges(images)
-    parts["lpips"] = partial(images_case.of_lpips, images)
-    parts["judge"] = lambda scratch: translating.of_judge(judge(), images, scratch)
-    parts["scoring"] = lambda scratch: translating.of_sources(judge(), images, scratch)
+        parts[f"data of {task}"] = partial(images_case.images_of_data, task, data[task])
+    parts["image ranges"] = lambda scratch: images_case.image_ranges(images)
+    parts["lpips"] = partial(images_case.lpips_of_images, images)
+    parts["judge"] = lambda scratch: translating.values_of_judge(judge(), images, scratch)
+    parts["scoring"] = lambda scratch: translating.values_of_scoring(judge(), images, scratch)
     for name in METHODS:
         parts[name] = partial(_steps, name, images, weights[name])
         parts[f"{name}: translations"] = partial(_translations, name, images, weights[name], judge)
@@ -158,18 +162,18 @@ def _parts(arrays: Mapping[str, np.ndarray], weights: Mapping[str, Mapping[str, 
 
 
 def _steps(name: str, data: TaskData, state: Mapping[str, Tensor], scratch: Path) -> Values:
-    return steps.measure(smallest_run(name, data, scratch), state)
+    return steps.measure_steps(smallest_run(name, data, scratch), state)
 
 
 def _noisy_steps(name: str, data: TaskData, state: Mapping[str, Tensor], noise: int | None) -> Values:
     with _alone() as scratch:
-        return steps.measure(smallest_run(name, data, scratch), state, noise)
+        return steps.measure_steps(smallest_run(name, data, scratch), state, noise)
 
 
 def _translations(
     name: str, data: TaskData, state: Mapping[str, Tensor], judge: Callable[[], Judge], scratch: Path
 ) -> Values:
-    return translating.measure(smallest_run(name, data, scratch), state, judge())
+    return translating.measure_translating(smallest_run(name, data, scratch), state, judge())
 
 
 def _trained_judge(data: TaskData, scratch: Path) -> dict[str, Tensor]:

@@ -11,7 +11,7 @@ SHOWN = 5
 """Differing values of one subject that become findings of their own; the others are counted in one more."""
 
 
-def compare(stored: Sequence[Value], now: Sequence[Value], recorded_with: Mapping[str, str]) -> list[Finding]:
+def compare_values(stored: Sequence[Value], now: Sequence[Value], recorded_with: Mapping[str, str]) -> list[Finding]:
     """Findings of one subject: its first differences in the order of measurement, or one that all values agree."""
     subject = stored[0].subject
     measured = {value.quantity: value for value in now}
@@ -21,16 +21,20 @@ def compare(stored: Sequence[Value], now: Sequence[Value], recorded_with: Mappin
         return _limited(subject, broken, len(stored), recorded_with)
     new = [value for value in now if value.quantity not in known]
     if new:
-        return [undecided(subject, new[0].quantity, f"the baseline has no such value ({len(new)} of them): record it")]
+        return [
+            undecided_values(
+                subject, new[0].quantity, f"the baseline has no such value ({len(new)} of them): record it"
+            )
+        ]
     return [_agreement(subject, stored, measured)]
 
 
-def undecided(subject: str, quantity: str, reason: str) -> Finding:
+def undecided_values(subject: str, quantity: str, reason: str) -> Finding:
     """Finding that nothing was compared."""
     return Finding("code", subject, quantity, Verdict.CANNOT_DECIDE, "", "", reason)
 
 
-def failed(subject: str, error: BaseException) -> Finding:
+def failed_values(subject: str, error: BaseException) -> Finding:
     """Finding that the code raised where it had worked."""
     text = f"{type(error).__name__}: {error}"
     return Finding(

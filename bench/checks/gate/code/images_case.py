@@ -20,9 +20,9 @@ ALEXNET = {0: (64, 3, 11), 3: (192, 64, 5), 6: (384, 192, 3), 8: (256, 384, 3), 
 """Number of a convolution in AlexNet -> outputs, inputs, kernel."""
 
 
-def of_data(name: str, known: TaskData, folder: Path) -> Values:
+def images_of_data(name: str, known: TaskData, folder: Path) -> Values:
     """Values of the subject `data of <task>`: its images drawn and prepared now, beside the stored ones."""
-    values, drawn = Values(f"data of {name}"), inputs.draw(name, folder)
+    values, drawn = Values(f"data of {name}"), inputs.draw_inputs(name, folder)
     values.add("classes", "exact", ", ".join(drawn.classes))
     values.add("side in pixels", "exact", drawn.size)
     for (domain, split), part in known.splits.items():
@@ -47,7 +47,7 @@ def _compare(values: Values, where: str, drawn: Split, known: Split) -> None:
     values.add(f"{where}: mean difference from the stored image, worst image", "grey levels", worst)
 
 
-def of_ranges(data: TaskData) -> Values:
+def image_ranges(data: TaskData) -> Values:
     """Values of the subject `image ranges`: of models, and of the images before Inception, AlexNet and DINOv2."""
     values = Values("image ranges")
     images = torch.from_numpy(np.array(data.splits[1, "test"].images))
@@ -68,7 +68,7 @@ def of_ranges(data: TaskData) -> Values:
     return values
 
 
-def of_lpips(data: TaskData, folder: Path) -> Values:
+def lpips_of_images(data: TaskData, folder: Path) -> Values:
     """Values of the subject `lpips`: the encoder as it is, on an AlexNet of random weights."""
     values, rng = Values("lpips"), generator("gate", "alexnet")
     state: dict[str, Tensor] = {}

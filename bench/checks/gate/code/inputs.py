@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from bench.data.drawn.datasets import DrawnDigits, DrawnPictures
-from bench.data.prepare import prepare
+from bench.data.prepare import prepare_data
 from bench.data.types import SPLITS, Source, Split, SplitName, TaskData
 from bench.spec.tasks import get_task
 
@@ -18,7 +18,7 @@ CLASSES = 3
 """Number of classes of the features."""
 
 
-def draw(name: str, folder: Path) -> TaskData:
+def draw_inputs(name: str, folder: Path) -> TaskData:
     """The first images of a task, drawn and prepared now, as a run does it at the quick preset's size."""
     train, test = TASKS[name]
     sources: tuple[Source, Source]
@@ -26,11 +26,11 @@ def draw(name: str, folder: Path) -> TaskData:
         sources = DrawnPictures("sketch", train, test), DrawnPictures("real", train, test)
     else:
         sources = DrawnDigits("mnist", train, test), DrawnDigits("svhn", train, test)
-    return prepare(sources, get_task(name).sizes["quick"], folder, "embedded", "")
+    return prepare_data(sources, get_task(name).sizes["quick"], folder, "embedded", "")
 
 
-def as_arrays(name: str, data: TaskData) -> dict[str, np.ndarray]:
-    """The images, labels and names of a task's data, as `of_task` reads them."""
+def inputs_as_arrays(name: str, data: TaskData) -> dict[str, np.ndarray]:
+    """The images, labels and names of a task's data, as `task_inputs` reads them."""
     arrays = {}
     for (domain, split), part in data.splits.items():
         arrays[f"{name}-{domain}-{split}-images"] = np.array(part.images)
@@ -39,7 +39,7 @@ def as_arrays(name: str, data: TaskData) -> dict[str, np.ndarray]:
     return arrays
 
 
-def of_task(arrays: Mapping[str, np.ndarray], name: str) -> TaskData:
+def task_inputs(arrays: Mapping[str, np.ndarray], name: str) -> TaskData:
     """The stored images of a task, as a run holds its data."""
     task = get_task(name)
     splits: dict[tuple[int, SplitName], Split] = {}
@@ -51,7 +51,7 @@ def of_task(arrays: Mapping[str, np.ndarray], name: str) -> TaskData:
     return TaskData("embedded", f"gate-{size}", task.classes, task.domains, splits, size, "")
 
 
-def features() -> dict[str, np.ndarray]:
+def feature_inputs() -> dict[str, np.ndarray]:
     """Sets of float32 features with labels: `narrow`, more vectors than their width, and `wide`, fewer; clusters."""
     rng = np.random.default_rng(20)
     arrays: dict[str, np.ndarray] = {}

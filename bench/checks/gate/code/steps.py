@@ -2,7 +2,8 @@
 
 In float64: normalisation of small maps and Adam raise float32's rounding to percents within two steps (gradient norms
 of EGSC-IT differ by half their size between two convolution kernels), which no limit can tell from a defect. What is
-left comes from drawn numbers, which are float32 by nature; `measure_with_slack` finds out what their rounding does.
+left comes from drawn numbers, which are float32 by nature; `measure_steps_with_slack` finds out what their rounding
+does.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ REPEATS = 3
 SLACK = 5.0
 
 
-def measure_with_slack(train: Callable[[int | None], Values]) -> Values:
+def measure_steps_with_slack(train: Callable[[int | None], Values]) -> Values:
     """The values of `train(None)`, each with a slack from those of `train(0)`, `train(1)`, ..., which have noise."""
     exact = train(None)
     noisy = [{value.quantity: value.value for value in train(repeat).measured} for repeat in range(REPEATS)]
@@ -41,7 +42,7 @@ def measure_with_slack(train: Callable[[int | None], Values]) -> Values:
     return exact
 
 
-def measure(run: TinyRun, stored: Mapping[str, Tensor], noise: int | None = None) -> Values:
+def measure_steps(run: TinyRun, stored: Mapping[str, Tensor], noise: int | None = None) -> Values:
     """Values of the subject that is called as the method: its semantic stages and first weights, then every step.
 
     `noise`: number of the noise that is put on the drawn numbers; None: none.

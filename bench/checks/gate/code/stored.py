@@ -25,7 +25,7 @@ REQUIRED = 4
 """Fields of a Value without a default."""
 
 
-class Unusable(Exception):
+class StoredUnusable(Exception):
     """A stored part is missing, damaged or of another format; the text says which and why."""
 
 
@@ -43,18 +43,18 @@ class CodeBaseline:
     """Versions of the libraries, for the reader of a difference."""
 
 
-def write_inputs(folder: Path, arrays: Mapping[str, np.ndarray]) -> None:
+def write_stored_inputs(folder: Path, arrays: Mapping[str, np.ndarray]) -> None:
     """`inputs.npz`."""
     write_atomically(folder / "inputs.npz", lambda file: np.savez_compressed(file, allow_pickle=False, **arrays))
 
 
-def write_weights(folder: Path, name: str, state: Mapping[str, Tensor]) -> None:
+def write_stored_weights(folder: Path, name: str, state: Mapping[str, Tensor]) -> None:
     """`weights-<name>.safetensors`; floats in half precision, in which `state` must be exact already (`halved`)."""
     payload = save({key: tensor.half() if tensor.is_floating_point() else tensor for key, tensor in state.items()})
     write_atomically(folder / f"weights-{name}.safetensors", lambda file: file.write(payload))
 
 
-def write_values(folder: Path, values: Sequence[Value], recorded_with: Mapping[str, str]) -> None:
+def write_stored_values(folder: Path, values: Sequence[Value], recorded_with: Mapping[str, str]) -> None:
     """`expected.json`, which is written last and names the other files by content: without it there is no baseline."""
     weights = sorted(folder.glob("weights-*.safetensors"))
     head = {
@@ -85,32 +85,36 @@ def halved(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name: tensor.half().float() if tensor.is_floating_point() else tensor for name, tensor in kept.items()}
 
 
-def read(folder: Path, names: Sequence[str]) -> CodeBaseline:
+def read_stored(folder: Path, names: Sequence[str]) -> CodeBaseline:
     """The baseline in `folder` with the weights called `names`. Raises Unusable."""
     expected = _expected(folder / "expected.json")
     if expected.get("format") != FORMAT:
-        raise Unusable(f"{folder / 'expected.json'} has format {expected.get('format')}, this code reads {FORMAT}")
+        raise StoredUnusable(
+            f"{folder / 'expected.json'} has format {expected.get('format')}, this code reads {FORMAT}"
+        )
     try:
         values = [Value(*row) for row in expected["values"]]
         recorded_with, files = dict(expected["recorded_with"]), dict(expected["files"])
     except (KeyError, TypeError, ValueError) as error:
-        raise Unusable(f"{folder / 'expected.json'} is damaged: {error!r}") from error
+        raise StoredUnusable(f"{folder / 'expected.json'} is damaged: {error!r}") from error
     unknown = sorted({value.kind for value in values} - set(LIMITS))
     if unknown or not values:
-        raise Unusable(f"{folder / 'expected.json'} has " + (f"kinds {', '.join(unknown)}" if unknown else "no values"))
+        raise StoredUnusable(
+            f"{folder / 'expected.json'} has " + (f"kinds {', '.join(unknown)}" if unknown else "no values")
+        )
     for name in ("inputs.npz", *(f"weights-{name}.safetensors" for name in names)):
         _check_content(folder / name, files.get(name))
-    weights = {name: read_weights(folder, name) for name in names}
+    weights = {name: read_stored_weights(folder, name) for name in names}
     return CodeBaseline(_arrays(folder / "inputs.npz"), weights, values, recorded_with)
 
 
-def read_weights(folder: Path, name: str) -> dict[str, Tensor]:
-    """The state that `write_weights` wrote, floats as float32. Raises Unusable."""
+def read_stored_weights(folder: Path, name: str) -> dict[str, Tensor]:
+    """The state that `write_stored_weights` wrote, floats as float32. Raises Unusable."""
     path = folder / f"weights-{name}.safetensors"
     try:
         state = load_file(path)
     except (OSError, SafetensorError) as error:
-        raise Unusable(f"{path} cannot be read: {error}") from error
+        raise StoredUnusable(f"{path} cannot be read: {error}") from error
     return {key: tensor.float() if tensor.dtype == torch.float16 else tensor for key, tensor in state.items()}
 
 
@@ -118,18 +122,18 @@ def _check_content(path: Path, digest: str | None) -> None:
     try:
         actual = _digest(path)
     except OSError as error:
-        raise Unusable(f"{path} cannot be read: {error}") from error
+        raise StoredUnusable(f"{path} cannot be read: {error}") from error
     if actual != digest:
-        raise Unusable(f"{path} is damaged, or of another baseline than the expected.json beside it")
+        raise StoredUnusable(f"{path} is damaged, or of another baseline than the expected.json beside it")
 
 
 def _expected(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text())
     except (OSError, ValueError) as error:
-        raise Unusable(f"{path} cannot be read: {error}") from error
+        raise StoredUnusable(f"{path} cannot be read: {error}") from error
     if not isinstance(content, dict):
-        raise Unusable(f"{path} is no code baseline")
+        raise StoredUnusable(f"{path} is no code baseline")
     return content
 
 
@@ -138,4 +142,4 @@ def _arrays(path: Path) -> dict[str, np.ndarray]:
         with np.load(path, allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
     except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
-        raise Unusable(f"{path} cannot be read: {error}") from error
+        raise StoredUnusable(f"{path} cannot be read: {error}") from error

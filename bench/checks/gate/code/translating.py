@@ -13,7 +13,7 @@ from bench.checks.gate.code.smallest import THREADS
 from bench.checks.gate.code.values import Values
 from bench.checks.tiny_run import TinyRun, cpu
 from bench.data.types import TaskData
-from bench.evaluation.encoders import Encoders, Missing
+from bench.evaluation.encoders import Encoders, MissingEncoder
 from bench.evaluation.evaluate import evaluate_cell
 from bench.evaluation.feature_cache import FeatureCache
 from bench.evaluation.judge import Judge, get_judge
@@ -36,7 +36,7 @@ NEAR = 0.05
 """Two classes whose logits differ by less than this part of the logits' deviation count as equal."""
 
 
-def make_judge(state: Mapping[str, Tensor], data: TaskData) -> Judge:
+def make_stored_judge(state: Mapping[str, Tensor], data: TaskData) -> Judge:
     """The stored judge, which serves both domains; its accuracies are measured now, on domain 1."""
     network = WideResNet(JUDGE.depth, JUDGE.widen, len(data.classes), JUDGE.dropout)
     network.load_state_dict(state)
@@ -47,10 +47,10 @@ def make_judge(state: Mapping[str, Tensor], data: TaskData) -> Judge:
     return Judge(encoder, accuracy(predicted, test.labels), shares, len(test))
 
 
-def make_tools(judge: Judge, folder: Path, protocols: tuple[str, ...]) -> Encoders:
+def make_scoring_encoders(judge: Judge, folder: Path, protocols: tuple[str, ...]) -> Encoders:
     """Encoders and settings for the scoring; encoders that need weights are missing."""
     names = {protocol.encoder for protocol in PROTOCOLS.values()} - set(FREE)
-    absent = Missing("not part of the code check")
+    absent = MissingEncoder("not part of the code check")
     return Encoders(
         judge=lambda target: judge,
         probe=lambda target: absent,
@@ -61,7 +61,7 @@ def make_tools(judge: Judge, folder: Path, protocols: tuple[str, ...]) -> Encode
     )
 
 
-def of_judge(judge: Judge, data: TaskData, folder: Path) -> Values:
+def values_of_judge(judge: Judge, data: TaskData, folder: Path) -> Values:
     """Values of the subject `judge`: what the stored one sees, and a judge that is trained now."""
     values = Values("judge")
     images = np.concatenate([data.splits[domain, "test"].images for domain in (0, 1)])
@@ -75,19 +75,19 @@ def of_judge(judge: Judge, data: TaskData, folder: Path) -> Values:
     return values
 
 
-def of_sources(judge: Judge, data: TaskData, folder: Path) -> Values:
+def values_of_scoring(judge: Judge, data: TaskData, folder: Path) -> Values:
     """Values of the subject `scoring`: every protocol that needs no weights, of shifted test images as translations."""
     values = Values("scoring")
     names = tuple(name for name, protocol in PROTOCOLS.items() if protocol.encoder in FREE)
     test = data.splits[0, "test"]
     images = np.stack([np.roll(test.images, shift, axis=-1) for shift in (0, 1, 2)], axis=1)
     shifted = Translations(0, 1, np.arange(len(test)), test.labels, images)
-    records = score_direction(data, shifted, "stored", make_tools(judge, folder, names))
+    records = score_direction(data, shifted, "stored", make_scoring_encoders(judge, folder, names))
     _add_records(values, records, _slack(judge, shifted, data))
     return values
 
 
-def measure(run: TinyRun, stored: Mapping[str, Tensor], judge: Judge) -> Values:
+def measure_translating(run: TinyRun, stored: Mapping[str, Tensor], judge: Judge) -> Values:
     """Values of the subject `<method>: translations`."""
     values = Values(f"{run.candidate.name}: translations")
     job = run.job_of_steps(1)
@@ -97,7 +97,7 @@ def measure(run: TinyRun, stored: Mapping[str, Tensor], judge: Judge) -> Values:
     store_weights(method, cell)
     method = load_trained(job.build, cell, run.runtime)
     style = style_name(method)
-    records = evaluate_cell(method, data, DIRECTIONS, cell, make_tools(judge, run.folder, JUDGED), style)
+    records = evaluate_cell(method, data, DIRECTIONS, cell, make_scoring_encoders(judge, run.folder, JUDGED), style)
     for source, target in DIRECTIONS:
         direction = f"{data.domains[source]}->{data.domains[target]}"
         images = np.load(cell.translations(direction, style), allow_pickle=False)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 
 @dataclass(frozen=True)
-class Limit:
+class ValueLimit:
     """Two numbers agree if they differ by at most absolute + relative * max(|stored|, the value's scale)."""
 
     relative: float
@@ -23,17 +23,17 @@ class Limit:
 # Measured: the same code on the same inputs with oneDNN held to SSE4.1, torch's and OpenBLAS' kernels without vector
 # instructions and MKL in its compatible mode, or with two threads, differs by up to 1e-15 (metrics), 5e-7 (input),
 # 2e-4 (stage: a judge's logits), 1e-4 (features), and in training by what `slack` allows.
-LIMITS: Mapping[str, Limit] = {
-    "exact": Limit(0.0),
-    "metric": Limit(1e-6, 1e-9),
-    "input": Limit(1e-5),
-    "grey levels": Limit(0.0, 0.25),
-    "step 0": Limit(1e-5, 1e-9),
-    "later": Limit(1e-4, 1e-9),
-    "learned": Limit(1e-3, 1e-9),
-    "stage": Limit(1e-3, 1e-6),
-    "features": Limit(1e-3, 1e-6),
-    "share": Limit(1e-6),
+LIMITS: Mapping[str, ValueLimit] = {
+    "exact": ValueLimit(0.0),
+    "metric": ValueLimit(1e-6, 1e-9),
+    "input": ValueLimit(1e-5),
+    "grey levels": ValueLimit(0.0, 0.25),
+    "step 0": ValueLimit(1e-5, 1e-9),
+    "later": ValueLimit(1e-4, 1e-9),
+    "learned": ValueLimit(1e-3, 1e-9),
+    "stage": ValueLimit(1e-3, 1e-6),
+    "features": ValueLimit(1e-3, 1e-6),
+    "share": ValueLimit(1e-6),
 }
 """Kind of value -> its limit.
 
