@@ -56,7 +56,7 @@ class Encoders:
     """Protocols that are measured."""
 
     def encoder(self, name: str, target: int) -> Any:
-        """The encoder called `name` for images of domain `target`, or `MissingEncoder`; None for `pixels`, `categories`."""
+        """Encoder called `name` for images of domain `target`, or `MissingEncoder`; None for `pixels`, `categories`."""
         if name == "judge":
             return self.judge(target).encoder
         if name == "inception-probe":

@@ -82,7 +82,8 @@ def page_section(results: PageResults) -> PageSection:
     ]
     return PageSection(
         results, notes.banner_notes(results), notes.failure_notes(results), notes.unfinished_notes(results),
-        notes.remark_notes(results), notes.caveat_notes(results), directions, charts.loss_charts(results), commands.row_commands(results),
+        notes.remark_notes(results), notes.caveat_notes(results), directions, charts.loss_charts(results),
+        commands.row_commands(results),
         notes.environment_notes(results), notes.protocol_notes(results),
     )  # fmt: skip
 
