@@ -221,7 +221,6 @@ PRESETS: dict[str, dict[str, KindPreset]] = {
                     "style_heads": "disjoint",
                     "style_rec_domain": "target",
                     "lambda_ds": 1.0,
-                    "lambda_sem": 0.3,
                     "ema_decay": 0.995,
                 },
                 **QUICK_VGG,

@@ -108,11 +108,11 @@ def test_any_other_setting_that_is_not_the_presets_is_told(tmp_path: Path) -> No
     store(tmp_path, DIGITS, "cats_udt", records=accuracies({M2S: 80.0}), over={"batch_size": 32})
     collected = gathered(tmp_path, FULL)
     assert values(collected) == [[80.0]]
-    assert collected.notes == ["full: batch_size=32 (the preset's: 16)"]
+    assert collected.notes == ["full: batch_size=32 (the preset's: 8)"]
     store(tmp_path, DIGITS, "cats_udt", records=accuracies({M2S: 81.0}), over={"batch_size": 64})
     with pytest.raises(BenchError, match="several settings") as caught:
         gathered(tmp_path, FULL)
-    assert all(f"batch_size={size} (the preset's: 16)" in str(caught.value) for size in (32, 64))
+    assert all(f"batch_size={size} (the preset's: 8)" in str(caught.value) for size in (32, 64))
     store(tmp_path, DIGITS, "cats_udt", records=accuracies({M2S: 82.0}))
     assert values(gathered(tmp_path, FULL)) == [[82.0]]
     assert gathered(tmp_path, FULL).notes == []
