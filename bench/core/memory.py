@@ -27,3 +27,9 @@ def keep_big_blocks() -> bool:
     library = ctypes.CDLL(None)
     wanted = {_M_MMAP_THRESHOLD: KEPT, _M_TRIM_THRESHOLD: KEPT, _M_TOP_PAD: AHEAD}
     return all(library.mallopt(parameter, value) for parameter, value in wanted.items())
+
+
+def release_free_blocks() -> None:
+    """Return memory that is kept but not used to the system: before a peak is measured."""
+    if platform.libc_ver()[0] == "glibc":
+        ctypes.CDLL(None).malloc_trim(0)

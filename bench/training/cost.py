@@ -12,6 +12,8 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
+from bench.core.memory import release_free_blocks
+
 _RAPL = Path("/sys/class/powercap")
 
 
@@ -97,6 +99,7 @@ class _FlopCounter(TorchDispatchMode):
 
 
 def _reset_peak_rss() -> None:
+    release_free_blocks()
     try:
         Path("/proc/self/clear_refs").write_text("5")  # "5": reset the peak resident set size (Linux)
     except OSError:  # elsewhere, or a sealed /proc: the peak is then that of the process's whole life
