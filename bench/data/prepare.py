@@ -31,7 +31,8 @@ from bench.data.types import SPLITS, Item, Source, Split, SplitName, TaskData, T
 T = TypeVar("T")
 R = TypeVar("R")
 PREPARATION = 1
-"""Raised when `resized` or the order of the rows changes: part of the data's version."""
+"""Raised when `resized` or the order of the rows changes: part of the data's version. Decoding has a version of its own
+(bench/data/sources/decode.py): drawn data and digits do not depend on it."""
 
 
 def prepare_data(
