@@ -108,9 +108,9 @@ def _decode(data: bytes) -> np.ndarray:
     with Image.open(io.BytesIO(stripped.data), formats=FORMATS) as opened:
         opened.load()
         exif = stripped.exif or opened.info.get("exif", b"")  # WebP's is not parsed by opening
-        pixels = np.array(_to_rgb(opened))
+        pixels = np.asarray(_to_rgb(opened))
         if stripped.key is not None:
-            pixels[_keyed(opened, stripped)] = 255
+            pixels = np.where(_keyed(opened, stripped)[:, :, None], np.uint8(255), pixels)
     return np.ascontiguousarray(_upright(pixels, read_orientation(exif)))
 
 

@@ -24,10 +24,12 @@ import numpy as np
 
 from bench.core.errors import BenchError, for_each, merged, nearest
 from bench.data.sources.decode import DECODING_VERSION, decode_rgb
+from bench.data.sources.names import check_names, check_pair, one_name, printable, two_forms
 from bench.data.types import Item, SplitName
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 IGNORED = ("__MACOSX", "Thumbs.db", "desktop.ini")
+OURS = ("runs/*/*/*/spec.json", "semantics/*/*/*.json", "prepared/*/prepared.json")
 MINIMUM = 4
 """Images per class and domain: 2 to train on, 2 to test on."""
 SPLIT_VERSION = "sha256-first-fifth-1"
@@ -41,7 +43,12 @@ def _visible(folder: Path) -> list[Path]:
 
 
 def _folders(folder: Path) -> list[str]:
-    return [path.name for path in _visible(folder) if path.is_dir()]
+    return [path.name for path in _visible(folder) if path.is_dir() and not _is_ours(path)]
+
+
+def _is_ours(folder: Path) -> bool:
+    """Whether it is a folder of results or a cache of this program, which may lie inside the data."""
+    return any(next(folder.glob(pattern), None) for pattern in OURS)
 
 
 def discover_folder(
@@ -56,11 +63,21 @@ def discover_folder(
     if not root.is_dir():
         raise BenchError(f"{root} is not a folder", "give a folder ROOT with ROOT/<domain>/<class>/<image>")
     pair = _choose(root, _folders(root), domains, known_domains)
+    check_names(root, pair, [root / domain / name for domain in pair for name in _folders(root / domain)])
+    check_pair(root, *pair)
     classes = {domain: set(_folders(root / domain)) for domain in pair}
     for domain, names in classes.items():
         if not names:
             raise BenchError(f"{root / domain} has no class folders", f"put images into {root / domain}/<class>/")
     first, second = pair
+    forms = [
+        two_forms(root / first / one, root / second / other)
+        for one in sorted(classes[first] - classes[second])
+        for other in sorted(classes[second] - classes[first])
+        if one_name(one, other)
+    ]
+    if forms:
+        raise merged(forms)
     alone = [
         BenchError(
             f"class '{name}' is in {root / has} but not in {root / lacks}",
@@ -82,7 +99,9 @@ def _choose(
             raise BenchError(f"two different domains are needed, got {', '.join(domains)}", "type --domains a,b")
         for name in domains:
             if name not in present:
-                raise BenchError(f"{root} has no domain '{name}'", nearest(name, present))
+                raise BenchError(
+                    f"{root} has no domain '{printable(name)}'", nearest(name, [printable(other) for other in present])
+                )
         return domains[0], domains[1]
     if known is not None and all(name in present for name in known):
         return known[0], known[1]
@@ -91,8 +110,8 @@ def _choose(
         raise BenchError(f"{root} holds {what}; two are needed", "the layout is ROOT/<domain>/<class>/<image>")
     if len(present) > 2:
         raise BenchError(
-            f"{root} holds {len(present)} domains: {', '.join(present)}",
-            f"choose two: --domains {present[0]},{present[1]}",
+            f"{root} holds {len(present)} domains: {', '.join(map(printable, present))}",
+            f"choose two: --domains {printable(present[0])},{printable(present[1])}",
         )
     return present[0], present[1]
 
@@ -106,11 +125,17 @@ def image_files(folder: Path) -> list[Path]:
 
 def _check_image_file(path: Path) -> None:
     if path.is_dir():
-        raise BenchError(f"{path} is a folder inside a class folder", f"move its images to {path.parent} or remove it")
+        raise BenchError(
+            f"{printable(path)} is a folder inside a class folder", f"move its images to {path.parent} or remove it"
+        )
     if path.suffix.lower() in SUFFIXES and not path.is_file():
-        raise BenchError(f"{path} is {_kind_of(path)}, not a file", "remove it, or put an image in its place")
+        raise BenchError(
+            f"{printable(path)} is {_kind_of(path)}, not a file", "remove it, or put an image in its place"
+        )
     if path.suffix.lower() not in SUFFIXES:
-        raise BenchError(f"{path} is not an image of a known type", f"convert it ({', '.join(SUFFIXES)}) or remove it")
+        raise BenchError(
+            f"{printable(path)} is not an image of a known type", f"convert it ({', '.join(SUFFIXES)}) or remove it"
+        )
 
 
 def _kind_of(path: Path) -> str:
@@ -186,11 +211,11 @@ class FolderDomain:
     def items(self) -> Iterator[Item]:
         """Every image once, class by class; its `pixels` raise BenchError with the file's name if it is damaged."""
         for file in self._files:
-            yield Item(partial(_decode_file, file.path), file.label, file.split, str(file.path))
+            yield Item(partial(_decode_file, file.path), file.label, file.split, printable(file.path))
 
 
 def _decode_file(path: Path) -> np.ndarray:
-    return decode_rgb(read_image_file(path), str(path))
+    return decode_rgb(read_image_file(path), printable(path))
 
 
 def read_image_file(path: Path) -> bytes:
@@ -198,4 +223,6 @@ def read_image_file(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise BenchError(f"{path} cannot be read: {error.strerror}", "check the file and its permissions") from error
+        raise BenchError(
+            f"{printable(path)} cannot be read: {error.strerror}", "check the file and its permissions"
+        ) from error
