@@ -24,6 +24,7 @@ import numpy as np
 
 from bench.core.errors import BenchError, for_each, merged, nearest
 from bench.data.sources.decode import DECODING_VERSION, decode_rgb
+from bench.data.sources.layouts import NO_CLASSES, SPLIT_AND_DOMAIN, is_split, refuse_splits
 from bench.data.sources.names import check_names, check_pair, one_name, printable, two_forms
 from bench.data.types import Item, SplitName
 
@@ -62,13 +63,17 @@ def discover_folder(
     """
     if not root.is_dir():
         raise BenchError(f"{root} is not a folder", "give a folder ROOT with ROOT/<domain>/<class>/<image>")
-    pair = _choose(root, _folders(root), domains, known_domains)
+    present = _folders(root)
+    if len(present) > 2 and all(is_split(name) or SPLIT_AND_DOMAIN.fullmatch(name) for name in present):
+        refuse_splits(root, present, _folders)
+    pair = _choose(root, present, domains, known_domains)
     check_names(root, pair, [root / domain / name for domain in pair for name in _folders(root / domain)])
     check_pair(root, *pair)
+    refuse_splits(root, pair, _folders)
     classes = {domain: set(_folders(root / domain)) for domain in pair}
     for domain, names in classes.items():
         if not names:
-            raise BenchError(f"{root / domain} has no class folders", f"put images into {root / domain}/<class>/")
+            raise BenchError(f"{root / domain} has no class folders", NO_CLASSES)
     first, second = pair
     forms = [
         two_forms(root / first / one, root / second / other)
