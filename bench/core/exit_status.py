@@ -35,6 +35,7 @@ MENDABLE = {
     errno.EPERM: "make it accessible to you, or name another one",
     errno.EROFS: "name a folder that can be written (most commands: --results)",
     errno.ENOTDIR: "a part of this path is a file: name another one",
+    errno.ENAMETOOLONG: "shorten it: a name has at most 255 bytes, a path 4095",
     errno.EISDIR: "this is a folder: name a file",
 }
 

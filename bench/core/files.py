@@ -94,10 +94,16 @@ def remove_leftovers(folder: Path, name: str = "*") -> None:
 
 def refused(path: Path, error: OSError) -> BenchError:
     """The BenchError for a file that cannot be written."""
+    remedies = {
+        errno.EDQUOT: "free some of your quota (or choose another --results folder)",
+        errno.ENAMETOOLONG: "shorten the name (a name has at most 255 bytes), or choose a --results folder less deep",
+        errno.ENOTDIR: "a part of this path is a file: remove it, or choose another --results folder",
+        errno.EISDIR: "a folder is in its place: remove it, or choose another --results folder",
+    }
     if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
         remedy = f"make {path.parent} writable, or choose another --results folder"
     else:
-        remedy = "free some space (or choose another --results folder)"
+        remedy = remedies.get(error.errno or 0, "free some space (or choose another --results folder)")
     return BenchError(
         f"could not write {path}: {error.strerror or error}", f"{remedy} and run the same command again: it resumes"
     )

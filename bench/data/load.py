@@ -138,5 +138,9 @@ def _folder(task: Task, root: Path, domains: Sequence[str] | None) -> tuple[Sour
             f"{root} holds the classes {', '.join(classes)}; {task.name} has {', '.join(task.classes)}",
             "use --task folder for other classes",
         )
+    if len(classes) == 1:
+        raise BenchError(
+            f"{root} has one class only, {classes[0]}", "accuracy and the judge need two: sort the images into classes"
+        )
     first, second = for_each(pair, lambda domain: FolderDomain(root, domain, classes))
     return first, second

@@ -24,14 +24,17 @@ from PIL import Image
 
 from bench.core.environment import available_cores, threads_asked
 from bench.core.errors import BenchError, merged
-from bench.core.files import read_json, write_atomically, write_json
+from bench.core.files import write_atomically, write_json
 from bench.data.fetch import locate
 from bench.data.types import SPLITS, Item, Source, Split, SplitName, TaskData, Tracker
 
 T = TypeVar("T")
 R = TypeVar("R")
 PREPARATION = 1
-"""Raised when `resized` or the order of the rows changes: part of the data's version."""
+"""Raised when `resized` or the order of the rows changes: part of the data's version. Decoding has a version of its own
+(bench/data/sources/decode.py): drawn data and digits do not depend on it."""
+
+SAME_IMAGES = "a method can learn nothing of one image: look at these files, and write them anew"
 
 
 def prepare_data(
@@ -64,12 +67,15 @@ def prepare_data(
         with FileLock(folder.with_name(f".{version}.lock")):
             if not folder.is_dir():
                 _build(sources, size, folder, progress or _plain)
-    splits, duplicates = _open(folder, size)
+    splits = _open(folder, size)
+    domains = (sources[0].domain, sources[1].domain)
+    _check_varied(domains, splits)
+    duplicates = _duplicates(domains, splits)
     return TaskData(
         kind=kind,
         version=version,
         classes=tuple(sources[0].classes),
-        domains=(sources[0].domain, sources[1].domain),
+        domains=domains,
         splits=splits,
         size=size,
         note="; ".join([note, *duplicates] if note else duplicates),
@@ -82,7 +88,7 @@ def find_prepared(version: str, size: int, cache: Path) -> dict[tuple[int, Split
     Raises BenchError if they are damaged.
     """
     folder = cache / "prepared" / version
-    return _open(folder, size)[0] if folder.is_dir() else None
+    return _open(folder, size) if folder.is_dir() else None
 
 
 def data_version(sources: tuple[Source, Source], size: int) -> str:
@@ -126,10 +132,6 @@ class _Rows:
         rows = [row for row, name in enumerate(self.splits) if name == split]
         return sorted(rows, key=lambda row: (self.digests[row], self.labels[row]))
 
-    def contents(self, split: SplitName | None = None) -> set[bytes]:
-        """The different images of a split, or of both."""
-        return {digest for digest, name in zip(self.digests, self.splits, strict=True) if split in (None, name)}
-
 
 def _build(sources: tuple[Source, Source], size: int, folder: Path, progress: Tracker) -> None:
     counts = [source.count() for source in sources]
@@ -149,7 +151,6 @@ def _build(sources: tuple[Source, Source], size: int, folder: Path, progress: Tr
         description = {
             "domains": [source.domain for source in sources],
             "fingerprints": [source.fingerprint() for source in sources],
-            "duplicates": _duplicates(sources, rows),
         }
         write_json(temporary / "prepared.json", description)
         os.replace(temporary, folder)
@@ -225,24 +226,42 @@ def _write_sorted(rows: _Rows, unsorted: Path, target: Path, size: int) -> None:
     )
 
 
-def _duplicates(sources: tuple[Source, Source], rows: list[_Rows]) -> list[str]:
-    """A line for each pair of sets (training and test, or the two domains) that share images."""
+def _check_varied(domains: tuple[str, str], splits: dict[tuple[int, SplitName], Split]) -> None:
+    """Raise BenchError for a domain whose images, or those of one split, are all one: nothing can be learned of it."""
+    for index, domain in enumerate(domains):
+        contents = {split: set(splits[index, split].ids) for split in SPLITS}
+        alike = [split for split in SPLITS if len(contents[split]) == 1]
+        if len(contents["train"] | contents["test"]) == 1:
+            count = sum(len(splits[index, split]) for split in SPLITS)
+            raise BenchError(f"all {count} images of {domain} are one and the same", SAME_IMAGES)
+        for split in alike:
+            what = "training" if split == "train" else "test"
+            count = len(splits[index, split])
+            raise BenchError(f"all {count} {what} images of {domain} are one and the same", SAME_IMAGES)
+
+
+def _duplicates(domains: tuple[str, str], splits: dict[tuple[int, SplitName], Split]) -> list[str]:
+    """A line for each pair of sets (training and test, or the two domains) that share images, counted in images."""
     lines = []
-    for source, decoded in zip(sources, rows, strict=True):
-        leaked = decoded.contents("train") & decoded.contents("test")
+    for index, domain in enumerate(domains):
+        train, test = set(splits[index, "train"].ids), splits[index, "test"].ids
+        leaked = sum(image in train for image in test)
         if leaked:
-            lines.append(f"{source.domain}: {len(leaked)} test images are equal to training images")
-    shared = rows[0].contents() & rows[1].contents()
-    if shared:
-        lines.append(f"{len(shared)} images are in both domains")
+            lines.append(f"{domain}: {leaked} of {len(test)} test images are equal to training images")
+    ids = [[image for split in SPLITS for image in splits[index, split].ids] for index in (0, 1)]
+    shared = [sum(image in other for image in images) for images, other in ((ids[0], {*ids[1]}), (ids[1], {*ids[0]}))]
+    if any(shared):
+        lines.append(
+            f"{sum(shared)} images are in both domains ({shared[0]} in {domains[0]}, {shared[1]} in {domains[1]})"
+        )
     return lines
 
 
 # ------------------------------------------------------------------------------------------------------ opening
 
 
-def _open(folder: Path, size: int) -> tuple[dict[tuple[int, SplitName], Split], list[str]]:
-    """The splits, memory-mapped read only, and the lines about duplicates."""
+def _open(folder: Path, size: int) -> dict[tuple[int, SplitName], Split]:
+    """The splits, memory-mapped read only."""
     splits: dict[tuple[int, SplitName], Split] = {}
     try:
         for index in (0, 1):
@@ -255,13 +274,12 @@ def _open(folder: Path, size: int) -> tuple[dict[tuple[int, SplitName], Split], 
             ids = tuple(row.tobytes().hex() for row in digests)
             splits[index, "train"] = Split(images[:train], labels[:train], ids[:train])
             splits[index, "test"] = Split(images[train:], labels[train:], ids[train:])
-        duplicates = [str(line) for line in read_json(folder / "prepared.json")["duplicates"]]
     except Exception as error:  # numpy reads headers as Python's literals, which fail in many ways
         raise BenchError(
             f"the prepared images in {folder} are damaged: {error}",
             "remove that folder; the next run prepares them again",
         ) from error
-    return splits, duplicates
+    return splits
 
 
 def in_order(work: Callable[[T], R], items: Iterable[T], threads: int) -> Iterator[R]:

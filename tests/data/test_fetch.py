@@ -469,3 +469,16 @@ def test_only_fetch_opens_sockets() -> None:
     assert len(sources) > 10
     found = [str(path.relative_to(root)) for path in sources if network.search(path.read_text())]
     assert sorted(found) == ["bench/data/fetch/fetch.py", "bench/runs/ray/driver.py"]
+
+
+def test_a_zip_that_separates_folders_by_backslashes(tmp_path: Path) -> None:
+    for name, bad in (("plain", False), ("bad", True)):
+        with zipfile.ZipFile(tmp_path / f"{name}.zip", "w") as archive:
+            for member in ("photo\\dog\\1.png", "sketch\\dog\\2.png", *(["..\\out.png"] if bad else [])):
+                archive.writestr(member, member)
+    unpack_archive(tmp_path / "plain.zip", tmp_path / "plain", ("photo", "sketch"))
+    assert (tmp_path / "plain/photo/dog/1.png").read_text() == "photo\\dog\\1.png"
+    assert (tmp_path / "plain/sketch/dog/2.png").is_file()
+    with pytest.raises(BenchError, match="a path out of the folder"):
+        unpack_archive(tmp_path / "bad.zip", tmp_path / "bad", ("photo",))
+    assert not (tmp_path / "out.png").exists()

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
+import socket
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +17,8 @@ from real_files import real_file
 from bench.core.errors import BenchError
 from bench.data.load import load_data
 from bench.data.prepare import prepare_data
-from bench.data.sources.folder import FolderDomain, decode_rgb, discover_folder
+from bench.data.sources.decode import decode_rgb
+from bench.data.sources.folder import FolderDomain, discover_folder
 from bench.spec.tasks import get_task
 
 
@@ -286,3 +289,35 @@ def test_real_pacs() -> None:
     sketch, photo = (FolderDomain(root, domain, classes) for domain in pair)
     assert (sketch.count(), photo.count()) == (3689, 958)
     assert next(sketch.items()).pixels.shape == next(photo.items()).pixels.shape == (227, 227, 3)
+
+
+def test_what_is_no_file_is_named_and_never_opened(tmp_path: Path) -> None:
+    """Opening a pipe that nobody writes to would wait for ever."""
+    tree(tmp_path)
+    cat = tmp_path / "photo" / "cat"
+    os.mkfifo(cat / "pipe.png")
+    (cat / "to device.png").symlink_to("/dev/zero")
+    (cat / "nowhere.png").symlink_to("absent.png")
+    with socket.socket(socket.AF_UNIX) as listening:
+        before = Path.cwd()
+        os.chdir(cat)  # a socket's path has 108 bytes at most
+        try:
+            listening.bind("socket.jpg")
+        finally:
+            os.chdir(before)
+        with pytest.raises(BenchError) as caught:
+            FolderDomain(tmp_path, "photo", ("cat", "hat"))
+    said = {
+        "pipe.png is a named pipe",
+        "to device.png is a device",
+        "nowhere.png is a link that leads nowhere",
+        "socket.jpg is a socket",
+    }
+    assert all(line in caught.value.what for line in said), caught.value.what
+
+
+def test_arrays_of_another_decoding_are_not_used_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tree(tmp_path)
+    before = FolderDomain(tmp_path, "photo", ("cat", "hat")).fingerprint()
+    monkeypatch.setattr("bench.data.sources.folder.DECODING_VERSION", 3)
+    assert FolderDomain(tmp_path, "photo", ("cat", "hat")).fingerprint() != before

@@ -17,7 +17,8 @@ from PIL import Image
 from bench.core.environment import available_cores, threads_asked
 from bench.core.errors import BenchError
 from bench.data.prepare import in_order, prepare_data
-from bench.data.sources.folder import FolderDomain, decode_rgb, discover_folder
+from bench.data.sources.decode import decode_rgb
+from bench.data.sources.folder import FolderDomain, discover_folder
 
 
 @pytest.mark.parametrize("threads", [1, 2, 5])

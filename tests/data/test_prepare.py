@@ -210,8 +210,20 @@ def test_duplicates_are_kept_and_counted(tmp_path: Path) -> None:
 
     data = prepare_data((Leaky("left", 3), Toy("right", 1)), 8, tmp_path, "real", "as found")
     assert len(data.splits[0, "train"]) == 15
-    assert data.note == ("as found; left: 1 test images are equal to training images; 19 images are in both domains")
-    assert prepare_data((Leaky("left", 3), Toy("right", 1)), 8, tmp_path, "real", "").note.startswith("left: 1 test")
+    items = {side: list(source.items()) for side, source in (("left", Leaky("left", 3)), ("right", Toy("right", 1)))}
+    content = {side: [item.pixels.tobytes() for item in items[side]] for side in items}
+    left, right = (
+        sum(one in content[other] for one in content[side]) for side, other in (("left", "right"), ("right", "left"))
+    )
+    train = [one for one, item in zip(content["left"], items["left"], strict=True) if item.split == "train"]
+    tests = [one for one, item in zip(content["left"], items["left"], strict=True) if item.split == "test"]
+    leaked = sum(one in train for one in tests)
+    assert data.note == (
+        f"as found; left: {leaked} of {len(tests)} test images are equal to training images; "
+        f"{left + right} images are in both domains ({left} in left, {right} in right)"
+    )
+    again = prepare_data((Leaky("left", 3), Toy("right", 1)), 8, tmp_path, "real", "")
+    assert again.note.startswith("left: 1 of 6 test")
 
 
 def test_progress_sees_every_image(tmp_path: Path) -> None:
@@ -293,3 +305,40 @@ def test_real_pacs_at_32(tmp_path: Path) -> None:
     assert np.bincount(data.splits[0, "test"].labels).tolist() == [154, 148, 151, 122, 163]
     assert np.bincount(data.splits[1, "train"].labels).tolist() == [151, 162, 146, 149, 159]
     assert data.note == ""
+
+
+def test_leaks_are_counted_in_images_not_in_contents(tmp_path: Path) -> None:
+    """Ten copies of one placeholder in a class of each domain: 2 of 4 test images leak, and 15 files are in both."""
+    for seed, (domain, name) in enumerate((d, n) for d in ("ink", "paint") for n in ("cross", "disc")):
+        (tmp_path / domain / name).mkdir(parents=True)
+        rng = np.random.default_rng(seed)
+        for number in range(10):
+            same = name == "cross" and (domain == "ink" or number < 5)
+            pixels = np.full((8, 8, 3), 7) if same else rng.integers(0, 256, (8, 8, 3))
+            Image.fromarray(pixels.astype(np.uint8)).save(tmp_path / domain / name / f"{number}.png")
+    pair, classes = discover_folder(tmp_path)
+    data = prepare_data(
+        (FolderDomain(tmp_path, pair[0], classes), FolderDomain(tmp_path, pair[1], classes)),
+        8,
+        tmp_path / "c",
+        "real",
+        "",
+    )
+    assert "ink: 2 of 4 test images are equal to training images" in data.note
+    assert data.note.endswith("15 images are in both domains (10 in ink, 5 in paint)")
+
+
+def test_a_domain_of_one_image_is_named_before_training(tmp_path: Path) -> None:
+    class Constant(Toy):
+        def __init__(self, splits: tuple[str, ...]) -> None:
+            super().__init__("paint", 1)
+            self.splits = splits
+
+        def items(self) -> Iterator[Item]:
+            for item in super().items():
+                image = np.zeros((8, 8, 3), np.uint8) if item.split in self.splits else item.image
+                yield Item(image, item.label, item.split, item.name)
+
+    for splits, said in ((("train", "test"), "all 21 images"), (("train",), "all [0-9]+ training images")):
+        with pytest.raises(BenchError, match=f"{said} of paint are one and the same"):
+            prepare_data((Toy("ink", 3), Constant(splits)), 8, tmp_path / splits[-1], "real", "")

@@ -61,7 +61,14 @@ def test_a_write_that_fails_by_itself_leaves_the_old_file_and_no_other(tmp_path:
 
 @pytest.mark.parametrize(
     ("number", "remedy"),
-    [(errno.EROFS, "make .* writable, or choose another --results folder"), (errno.ENOSPC, "free some space")],
+    [
+        (errno.EROFS, "make .* writable, or choose another --results folder"),
+        (errno.ENOSPC, "free some space"),
+        (errno.EDQUOT, "free some of your quota"),
+        (errno.ENAMETOOLONG, "shorten the name"),
+        (errno.ENOTDIR, "a part of this path is a file"),
+        (errno.EISDIR, "a folder is in its place"),
+    ],
 )
 def test_the_remedy_is_that_of_the_refusal(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, remedy: str

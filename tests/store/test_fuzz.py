@@ -46,9 +46,9 @@ from bench.data.fetch import locate
 from bench.data.fetch.manifest import DOMAINNET_CLASSES, ManifestForm
 from bench.data.fetch.unpack import unpack_archive
 from bench.data.prepare import _open
+from bench.data.sources.decode import decode_rgb
 from bench.data.sources.digits import Svhn, read_idx, read_libsvm, read_mat
 from bench.data.sources.domainnet import DomainNet, _opened, _read_member
-from bench.data.sources.folder import decode_rgb
 from bench.evaluation.feature_cache import FeatureCache, content_key
 from bench.reporting.leaderboard.leaderboards import boards, render_boards
 from bench.runs.published_checkpoint import read_checkpoint

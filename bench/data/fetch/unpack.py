@@ -52,7 +52,10 @@ def _unpack(archive: Path, folder: Path) -> None:
         with zipfile.ZipFile(archive) as packed:
             members = ((info.filename, info.file_size, _is_plain(info)) for info in packed.infolist())
             locate.check_space(folder, _checked_size(members, archive))
-            packed.extractall(folder)
+            for info in packed.infolist():
+                if "/" not in info.filename:  # some programs of Windows separate folders by backslashes
+                    info.filename = info.filename.replace("\\", "/")
+                packed.extract(info, folder)
         return
     with _open_tar(archive) as tape:
         members = ((info.name, info.size, info.isfile() or info.isdir()) for info in tape)

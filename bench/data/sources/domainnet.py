@@ -19,7 +19,8 @@ from typing import Literal
 from bench.core.errors import BenchError
 from bench.data.fetch import locate
 from bench.data.fetch.manifest import DOMAINNET_CLASSES
-from bench.data.sources.folder import SUFFIXES, decode_rgb, image_files, read_image_file
+from bench.data.sources.decode import DECODING_VERSION, decode_rgb
+from bench.data.sources.folder import SUFFIXES, image_files, read_image_file
 from bench.data.types import Item, SplitName
 
 TESTS = 15
@@ -94,8 +95,8 @@ class DomainNet:
         return pictures
 
     def fingerprint(self) -> str:
-        """sha256 over domain, classes, the split's version and each picture's name, size and CRC-32."""
-        lines = [self.domain, *self.classes, SPLIT_VERSION]
+        """sha256 over domain, classes, versions of split and decoding, and each picture's name, size and CRC-32."""
+        lines = [self.domain, *self.classes, SPLIT_VERSION, f"decoding {DECODING_VERSION}"]
         lines += [f"{picture.member} {picture.size} {picture.crc:08x}" for picture, _, _ in self._pictures]
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 

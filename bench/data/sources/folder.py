@@ -13,100 +13,27 @@ All problems are reported at once (`bench.core.errors.for_each`), not file by fi
 from __future__ import annotations
 
 import hashlib
-import io
-import struct
-import threading
-import warnings
-import zlib
+import stat
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from PIL import Image, ImageOps
 
 from bench.core.errors import BenchError, for_each, merged, nearest
+from bench.data.sources.decode import DECODING_VERSION, decode_rgb
+from bench.data.sources.layouts import NO_CLASSES, SPLIT_AND_DOMAIN, is_split, refuse_splits
+from bench.data.sources.names import check_names, check_pair, one_name, printable, two_forms
 from bench.data.types import Item, SplitName
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
-FORMATS = ("PNG", "JPEG", "WEBP", "BMP")
 IGNORED = ("__MACOSX", "Thumbs.db", "desktop.ini")
+OURS = ("runs/*/*/*/spec.json", "semantics/*/*/*.json", "prepared/*/prepared.json")
 MINIMUM = 4
 """Images per class and domain: 2 to train on, 2 to test on."""
 SPLIT_VERSION = "sha256-first-fifth-1"
-
-
-# ------------------------------------------------------------------------------------------- one image to RGB
-
-
-def decode_rgb(data: bytes, name: str) -> np.ndarray:
-    """An encoded image -> uint8 (h, w, 3). Raises BenchError naming `name` if it cannot be decoded.
-
-    EXIF orientation is applied. Transparency (alpha, palette or colour key) is composited on white. Grey is repeated,
-    CMYK converted by Pillow without a colour profile, 16-bit grey reduced to its upper 8 bits (a colour key of it is
-    ignored). Of an animation the first frame is taken.
-    """
-    try:
-        with _only_bombs(), Image.open(io.BytesIO(data), formats=FORMATS) as opened:
-            opened.load()
-            ImageOps.exif_transpose(opened, in_place=True)
-            return np.asarray(_to_rgb(opened))
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise BenchError(
-            f"{name} is too large: more than {(Image.MAX_IMAGE_PIXELS or 0) / 1e6:.0f} million pixels",
-            "make it smaller (it is scaled down to the size of the task in any case)",
-        ) from error
-    except (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error) as error:
-        raise BenchError(
-            f"{name} cannot be decoded: {error}", "repair or remove this image and run the same command again"
-        ) from error
-
-
-class _OnlyBombs:
-    """Context in which warnings are ignored (damaged EXIF blocks and the like: the pixels are what counts), apart from
-    those of decompression bombs, which are errors.
-
-    Python's filters belong to all threads: the first thread that enters sets them, the last that leaves puts back what
-    was there. `warnings.catch_warnings` in each of several threads would leave the filters of one of them behind.
-    """
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._inside = 0
-        self._before = ExitStack()
-
-    @contextmanager
-    def __call__(self) -> Iterator[None]:
-        with self._lock:
-            if self._inside == 0:
-                self._before.enter_context(warnings.catch_warnings())
-                warnings.simplefilter("ignore")
-                warnings.simplefilter("error", Image.DecompressionBombWarning)
-            self._inside += 1
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._inside -= 1
-                if self._inside == 0:
-                    self._before.close()
-
-
-_only_bombs = _OnlyBombs()
-
-
-def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I"):  # 16-bit grey: "I;16", or "I" with values up to 65535
-        values = np.asarray(image).astype(np.int64)
-        image = Image.fromarray((values.clip(0, 65535) >> 8).astype(np.uint8))
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        white = Image.new("RGBA", image.size, "white")
-        return Image.alpha_composite(white, image).convert("RGB")
-    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 # --------------------------------------------------------------------------------------------------- the tree
@@ -117,7 +44,12 @@ def _visible(folder: Path) -> list[Path]:
 
 
 def _folders(folder: Path) -> list[str]:
-    return [path.name for path in _visible(folder) if path.is_dir()]
+    return [path.name for path in _visible(folder) if path.is_dir() and not _is_ours(path)]
+
+
+def _is_ours(folder: Path) -> bool:
+    """Whether it is a folder of results or a cache of this program, which may lie inside the data."""
+    return any(next(folder.glob(pattern), None) for pattern in OURS)
 
 
 def discover_folder(
@@ -131,12 +63,26 @@ def discover_folder(
     """
     if not root.is_dir():
         raise BenchError(f"{root} is not a folder", "give a folder ROOT with ROOT/<domain>/<class>/<image>")
-    pair = _choose(root, _folders(root), domains, known_domains)
+    present = _folders(root)
+    if len(present) > 2 and all(is_split(name) or SPLIT_AND_DOMAIN.fullmatch(name) for name in present):
+        refuse_splits(root, present, _folders)
+    pair = _choose(root, present, domains, known_domains)
+    check_names(root, pair, [root / domain / name for domain in pair for name in _folders(root / domain)])
+    check_pair(root, *pair)
+    refuse_splits(root, pair, _folders)
     classes = {domain: set(_folders(root / domain)) for domain in pair}
     for domain, names in classes.items():
         if not names:
-            raise BenchError(f"{root / domain} has no class folders", f"put images into {root / domain}/<class>/")
+            raise BenchError(f"{root / domain} has no class folders", NO_CLASSES)
     first, second = pair
+    forms = [
+        two_forms(root / first / one, root / second / other)
+        for one in sorted(classes[first] - classes[second])
+        for other in sorted(classes[second] - classes[first])
+        if one_name(one, other)
+    ]
+    if forms:
+        raise merged(forms)
     alone = [
         BenchError(
             f"class '{name}' is in {root / has} but not in {root / lacks}",
@@ -158,7 +104,9 @@ def _choose(
             raise BenchError(f"two different domains are needed, got {', '.join(domains)}", "type --domains a,b")
         for name in domains:
             if name not in present:
-                raise BenchError(f"{root} has no domain '{name}'", nearest(name, present))
+                raise BenchError(
+                    f"{root} has no domain '{printable(name)}'", nearest(name, [printable(other) for other in present])
+                )
         return domains[0], domains[1]
     if known is not None and all(name in present for name in known):
         return known[0], known[1]
@@ -167,8 +115,8 @@ def _choose(
         raise BenchError(f"{root} holds {what}; two are needed", "the layout is ROOT/<domain>/<class>/<image>")
     if len(present) > 2:
         raise BenchError(
-            f"{root} holds {len(present)} domains: {', '.join(present)}",
-            f"choose two: --domains {present[0]},{present[1]}",
+            f"{root} holds {len(present)} domains: {', '.join(map(printable, present))}",
+            f"choose two: --domains {printable(present[0])},{printable(present[1])}",
         )
     return present[0], present[1]
 
@@ -182,9 +130,31 @@ def image_files(folder: Path) -> list[Path]:
 
 def _check_image_file(path: Path) -> None:
     if path.is_dir():
-        raise BenchError(f"{path} is a folder inside a class folder", f"move its images to {path.parent} or remove it")
+        raise BenchError(
+            f"{printable(path)} is a folder inside a class folder", f"move its images to {path.parent} or remove it"
+        )
+    if path.suffix.lower() in SUFFIXES and not path.is_file():
+        raise BenchError(
+            f"{printable(path)} is {_kind_of(path)}, not a file", "remove it, or put an image in its place"
+        )
     if path.suffix.lower() not in SUFFIXES:
-        raise BenchError(f"{path} is not an image of a known type", f"convert it ({', '.join(SUFFIXES)}) or remove it")
+        raise BenchError(
+            f"{printable(path)} is not an image of a known type", f"convert it ({', '.join(SUFFIXES)}) or remove it"
+        )
+
+
+def _kind_of(path: Path) -> str:
+    """What stands at `path` that is neither a file nor a folder; it is never opened (reading a pipe would wait)."""
+    kinds = {
+        stat.S_IFIFO: "a named pipe",
+        stat.S_IFSOCK: "a socket",
+        stat.S_IFCHR: "a device",
+        stat.S_IFBLK: "a device",
+    }
+    try:
+        return kinds.get(stat.S_IFMT(path.stat().st_mode), "of an unknown kind")
+    except OSError as error:
+        return f"a link that leads nowhere ({error.strerror})" if path.is_symlink() else "gone"
 
 
 @dataclass(frozen=True)
@@ -234,8 +204,8 @@ class FolderDomain:
         return listed
 
     def fingerprint(self) -> str:
-        """sha256 over domain, classes, split version and each file's (class, split, sha256); names do not count."""
-        lines = [self.domain, *self.classes, SPLIT_VERSION]
+        """sha256 over domain, classes, versions, and each file's (class, split, sha256); names do not count."""
+        lines = [self.domain, *self.classes, SPLIT_VERSION, f"decoding {DECODING_VERSION}"]
         lines += [f"{file.label} {file.split} {file.sha256}" for file in self._files]
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
@@ -246,11 +216,11 @@ class FolderDomain:
     def items(self) -> Iterator[Item]:
         """Every image once, class by class; its `pixels` raise BenchError with the file's name if it is damaged."""
         for file in self._files:
-            yield Item(partial(_decode_file, file.path), file.label, file.split, str(file.path))
+            yield Item(partial(_decode_file, file.path), file.label, file.split, printable(file.path))
 
 
 def _decode_file(path: Path) -> np.ndarray:
-    return decode_rgb(read_image_file(path), str(path))
+    return decode_rgb(read_image_file(path), printable(path))
 
 
 def read_image_file(path: Path) -> bytes:
@@ -258,4 +228,6 @@ def read_image_file(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise BenchError(f"{path} cannot be read: {error.strerror}", "check the file and its permissions") from error
+        raise BenchError(
+            f"{printable(path)} cannot be read: {error.strerror}", "check the file and its permissions"
+        ) from error
