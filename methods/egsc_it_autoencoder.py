@@ -24,7 +24,7 @@ from torch.optim import Adam
 from methods.base import Domains, Phase, Stage
 from methods.parts.augment import random_flip, random_resized_crop
 from methods.parts.kernels import InstanceNorm
-from methods.parts.layers import SLOPE
+from methods.parts.layers import SLOPE, truncated_normal_
 from methods.parts.losses import l1, least_squares, wide
 
 RESIDUAL_BLOCKS = 3
@@ -133,7 +133,7 @@ def initialise(module: nn.Module, std: float) -> None:
         if id(part) in of_discriminators:
             nn.init.xavier_uniform_(part.weight)
         else:
-            nn.init.trunc_normal_(part.weight, std=std, a=-2 * std, b=2 * std)
+            truncated_normal_(part.weight, std)
         assert part.bias is not None
         nn.init.zeros_(part.bias)
 

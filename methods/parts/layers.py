@@ -138,3 +138,17 @@ def normal_init(module: nn.Module) -> None:
         nn.init.normal_(module.weight, 0.0, 0.02)
         if module.bias is not None:
             nn.init.zeros_(module.bias)
+
+
+@torch.no_grad()
+def truncated_normal_(weight: Tensor, std: float) -> None:
+    """Fill `weight` with Normal(0, std) cut off at two standard deviations: what lies beyond is drawn anew.
+
+    Not torch's `trunc_normal_`, which draws other numbers in each version of torch (before 2.14 from uniform ones).
+    """
+    if weight.is_meta:  # counted, never trained
+        return
+    limit = float(weight.new_tensor(2 * std, device="cpu"))  # as the weights' type rounds it
+    weight.normal_(0.0, std)
+    while (beyond := weight.abs() > limit).any():
+        weight.copy_(torch.where(beyond, torch.empty_like(weight).normal_(0.0, std), weight))

@@ -25,10 +25,18 @@ from bench.checks.gate.verdict import Finding, Verdict, decide_verdict
 from methods.base import Translator
 from methods.registry import BUILT_IN
 
+installed_libraries = gate._libraries
 SUBJECTS = [
     "metrics", "data of sketch2real", "data of mnist2svhn", "image ranges", "lpips", "judge", "scoring",
     *BUILT_IN, *(f"{name}: translations" for name in BUILT_IN),
 ]  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def libraries_of_the_baseline(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Planted faults are told from the libraries' whatever is installed: its versions pass for the recorded ones."""
+    recorded = json.loads((SHIPPED / "expected.json").read_text())["recorded_with"]
+    monkeypatch.setattr(gate, "_libraries", lambda: recorded)
 
 
 def regressed(*subjects: str) -> list[Finding]:
@@ -307,8 +315,50 @@ def test_a_subject_that_only_one_side_knows_is_no_pass(copied: Path, monkeypatch
 # ------------------------------------------------------------------------------------------------------- comparing
 
 
-def compared(old: list[Value], new: list[Value]) -> list[Finding]:
-    return comparing.compare_values(old, new, {"torch": "1"})
+def compared(old: list[Value], new: list[Value], **here: str) -> list[Finding]:
+    return comparing.compare_values(old, new, {"torch": "1"}, here)
+
+
+@pytest.mark.parametrize(
+    ("here", "verdict", "reason"),
+    [
+        ({"torch": "2.14.1"}, Verdict.REGRESSED, ""),
+        ({"torch": "2.14.1+cpu"}, Verdict.REGRESSED, ""),  # the same code, built without a GPU
+        ({"torch": "2.14.1", "Python": "3.13.0", "unheard of": "1"}, Verdict.REGRESSED, ""),
+        ({"torch": "2.11.0"}, Verdict.CANNOT_DECIDE, "recorded with torch 2.14.1, here 2.11.0: "),
+        (
+            {"torch": "2.11.0", "numpy": "2.0.0"}, Verdict.CANNOT_DECIDE,
+            "recorded with torch 2.14.1, here 2.11.0; recorded with numpy 2.4.6, here 2.0.0: ",
+        ),
+    ],
+)  # fmt: skip
+def test_a_difference_under_other_libraries_decides_nothing(
+    here: dict[str, str], verdict: Verdict, reason: str
+) -> None:
+    recorded = {"Python": "3.11.7", "torch": "2.14.1+cu130", "numpy": "2.4.6"}
+    old = [Value("m", f"loss {number}", "step 0", 1.0) for number in range(9)]
+    found = comparing.compare_values(old, [replace(value, value=2.0) for value in old], recorded, here)
+    assert [finding.verdict for finding in found] == [verdict] * 6
+    assert all(finding.reason.startswith(f"{reason}differs by 1") for finding in found[:-1])
+    assert comparing.compare_values(old, old, recorded, here)[0].verdict == Verdict.PASS
+
+
+def test_a_value_that_another_version_of_a_library_moves(monkeypatch: pytest.MonkeyPatch) -> None:
+    planted(monkeypatch, "metrics.frechet.combined", lambda original: lambda *given: original(*given) * (1 + 2e-6))
+    regressed("metrics")
+    recorded = gate._libraries()["numpy"]
+    monkeypatch.setattr(gate, "_libraries", lambda: {"numpy": "1.0"})
+    found = run_code_check(SHIPPED, ["metrics"])
+    assert decide_verdict(found) == Verdict.CANNOT_DECIDE
+    assert all(f"recorded with numpy {recorded}, here 1.0" in finding.reason for finding in found)
+
+
+def test_the_installed_libraries_are_those_that_the_shipped_baseline_names() -> None:
+    recorded = json.loads((SHIPPED / "expected.json").read_text())["recorded_with"]
+    here = installed_libraries()
+    assert list(here) == list(recorded)
+    assert here["torch"] == torch.__version__.partition("+")[0] or here["torch"] == torch.__version__
+    assert here["numpy"] == np.__version__
 
 
 def test_a_value_at_its_limit_agrees_and_one_beyond_it_does_not() -> None:

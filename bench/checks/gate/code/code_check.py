@@ -5,18 +5,18 @@ stores all of them, and writes down the results: every metric of the features, t
 and sizes in which encoders and models see them, the losses and gradient norms of three training steps from the stored
 weights, and the translations by the stored weights as the evaluation scores them. `run_code_check` does the same again
 with the stored inputs and compares. It takes seconds, and any difference beyond a value's limit (values.py) is a
-regression: the code gives other numbers, for better or worse.
+regression: the code gives other numbers, for better or worse. Where a library has another version than the baseline
+was recorded with, the library may have moved the value: then the check cannot decide.
 
 A change that is meant to alter numbers comes with a new baseline, in the same commit, which says why they change:
 
-    python -c "from bench.checks.gate.code.code_check import SHIPPED, record; record(SHIPPED)"
+    python -c "from bench.checks.gate.code.code_check import SHIPPED, record_code_check as record; record(SHIPPED)"
 
 Look at what `run_code_check` said before: only the values that the change explains may differ.
 """
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import copy_context
@@ -26,7 +26,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
-import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -36,6 +35,7 @@ from bench.checks.gate.code.smallest import METHODS, THREADS, smallest_run
 from bench.checks.gate.code.values import Value, Values
 from bench.checks.gate.verdict import Finding
 from bench.checks.tiny_run import TASK, cpu
+from bench.core.environment import versions
 from bench.core.errors import BenchError
 from bench.core.installation import shipped_results
 from bench.core.progress import hand_to
@@ -53,6 +53,8 @@ STAGE_STEPS = {
 JUDGE_STEPS = 60
 """Length of the training that the stored judge comes from."""
 JUDGE = "judge"
+LIBRARIES = ("Python", "torch", "torchvision", "numpy", "scipy", "scikit-learn", "Pillow", "torch-fidelity", "lpips")
+"""What is stored of the environment: where one of the libraries has another version, a difference decides nothing."""
 
 MeasureSubject = Callable[[Path], Values]
 """Measures one subject in an empty folder of its own."""
@@ -102,7 +104,7 @@ def _record(folder: Path) -> None:
     lost = [f"{value.subject}: {value.quantity}" for value in measured if value.value in ("nan", "inf", "-inf")]
     if lost:
         raise RuntimeError(f"not finite, so no baseline: {'; '.join(lost[:5])}")
-    stored.write_stored_values(folder, measured, _versions())
+    stored.write_stored_values(folder, measured, _libraries())
 
 
 def _check(folder: Path, subjects: Collection[str] | None) -> list[Finding]:
@@ -135,7 +137,7 @@ def _findings(
         ]
     try:
         with _alone() as scratch:
-            return compare_values(expected, part(scratch).measured, recorded_with)
+            return compare_values(expected, part(scratch).measured, recorded_with, _libraries())
     except OSError as error:
         return [undecided_values(name, "runs", str(error))]
     except Exception as error:  # whatever the code under check raises is what the check is for; the other parts go on
@@ -194,5 +196,7 @@ def _in_silence() -> None:
     hand_to(lambda message: None)
 
 
-def _versions() -> dict[str, str]:
-    return {"Python": platform.python_version(), "torch": torch.__version__, "numpy": np.__version__}
+def _libraries() -> dict[str, str]:
+    """Versions of Python and of the libraries that compute, draw or decode what is measured."""
+    installed = versions()
+    return {name: installed[name.lower() if name == "Python" else name] or "unknown" for name in LIBRARIES}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from bench.checks.gate.code.values import LIMITS, Value
 from bench.checks.gate.verdict import Finding, Verdict
@@ -11,14 +12,32 @@ SHOWN = 5
 """Differing values of one subject that become findings of their own; the others are counted in one more."""
 
 
-def compare_values(stored: Sequence[Value], now: Sequence[Value], recorded_with: Mapping[str, str]) -> list[Finding]:
-    """Findings of one subject: its first differences in the order of measurement, or one that all values agree."""
+def other_versions(recorded_with: Mapping[str, str], here: Mapping[str, str]) -> str:
+    """`recorded with torch 2.14.1, here 2.11.0` for every library of both; empty if none differs in its version.
+
+    What follows a `+` is how a package was built, not its version. Python itself moves no value beyond a limit.
+    """
+    pairs = {name: (recorded_with[name], here[name]) for name in recorded_with if name in here and name != "Python"}
+    public = {name: tuple(version.partition("+")[0] for version in pair) for name, pair in pairs.items()}
+    return "; ".join(f"recorded with {name} {old}, here {new}" for name, (old, new) in public.items() if old != new)
+
+
+def compare_values(
+    stored: Sequence[Value], now: Sequence[Value], recorded_with: Mapping[str, str], here: Mapping[str, str]
+) -> list[Finding]:
+    """Findings of one subject: its first differences in the order of measurement, or one that all values agree.
+
+    Differences are REGRESSED if the libraries are those of the baseline, CANNOT_DECIDE if any has another version.
+    """
     subject = stored[0].subject
     measured = {value.quantity: value for value in now}
     known = {value.quantity for value in stored}
     broken = [finding for value in stored if (finding := _difference(value, measured.get(value.quantity)))]
     if broken:
-        return _limited(subject, broken, len(stored), recorded_with)
+        findings, other = _limited(subject, broken, len(stored), recorded_with), other_versions(recorded_with, here)
+        if other:
+            return [replace(f, verdict=Verdict.CANNOT_DECIDE, reason=f"{other}: {f.reason}") for f in findings]
+        return findings
     new = [value for value in now if value.quantity not in known]
     if new:
         return [
