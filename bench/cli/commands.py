@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from bench.cli import check_commands, completion, report_commands, run_commands
+from bench.cli import check_commands, completion, image_commands, report_commands, run_commands
 from bench.core.errors import BenchError, nearest
 from bench.core.exit_status import EXIT_STATUS, Wish, run_and_exit
 from bench.core.installation import prefer_own_packages
@@ -77,6 +77,7 @@ def fetch(
 
 for command in (
     run_commands.run, run_commands.evaluate, run_commands.semantics, run_commands.sweep,
+    image_commands.export, image_commands.score,
     report_commands.table, report_commands.report, report_commands.claims, report_commands.compare,
     report_commands.figure,
 ):  # fmt: skip

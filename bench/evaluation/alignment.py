@@ -30,16 +30,18 @@ Clusters = tuple[np.ndarray, np.ndarray]
 """(clusters, classes) of some images, int64 (N,) each."""
 
 
-def alignment_records(method: Translator, data: TaskData, source: int, target: int, encoders: Encoders) -> list[Record]:
+def alignment_records(
+    method: Translator | None, data: TaskData, source: int, target: int, encoders: Encoders
+) -> list[Record]:
     """The records of every alignment protocol of one direction.
 
-    For a method without categories each says so.
+    For a method without categories, or images without a method, each says so.
     """
     direction = f"{data.domains[source]}->{data.domains[target]}"
     protocols = [protocol for protocol in encoders.protocols if protocol.encoder == "categories"]
     blank = [Record(p.metric, p.name, direction, ALL, None, 0, 0, "", missing=NO_CATEGORIES) for p in protocols]
-    clustered = method.clustered_domain
-    if clustered is None or not protocols:
+    clustered = method.clustered_domain if method is not None else None
+    if method is None or clustered is None or not protocols:
         return blank
     clusters, classes = _clusters(method, data, clustered, "train", ALIGNMENT_REFERENCE_IMAGES)
     mapping = cluster_map(clusters, classes, int(clusters.max()) + 1, len(data.classes))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -39,16 +39,51 @@ def evaluate_cell(
     """
     method.eval()
     weights = identity_of(method.state_dict())
+
+    def scored() -> Iterator[tuple[Translations, list[Record]]]:
+        for source, target in directions:
+            name = f"{data.domains[source]}->{data.domains[target]}"
+            translations = _translations(method, data, source, target, cell, encoders, style, weights, batch_size)
+            records = score_direction(data, translations, name, encoders, weights)
+            yield translations, records + alignment_records(method, data, source, target, encoders)
+
+    return _store(scored(), data, cell, encoders, style)
+
+
+def evaluate_images(
+    data: TaskData, given: Sequence[Translations], cell: Cell, encoders: Encoders, style: str
+) -> list[Record]:
+    """As `evaluate_cell`, for translations that somebody else made."""
+
+    def scored() -> Iterator[tuple[Translations, list[Record]]]:
+        for one in given:
+            name, direction = direction_of(data, one), (one.source, one.target)
+            origin = translation_provenance(data, *direction, encoders.size.sources_per_class, style, "")
+            sample_grid(cell.grid(name, style), data, one)
+            keep_translations(cell, name, style, one, origin)
+            records = score_direction(data, one, name, encoders)
+            yield one, records + alignment_records(None, data, *direction, encoders)
+
+    return _store(scored(), data, cell, encoders, style)
+
+
+def direction_of(data: TaskData, translations: Translations) -> str:
+    """Name of their direction, such as `sketch->real`."""
+    return f"{data.domains[translations.source]}->{data.domains[translations.target]}"
+
+
+def _store(
+    scored: Iterable[tuple[Translations, list[Record]]], data: TaskData, cell: Cell, encoders: Encoders, style: str
+) -> list[Record]:
+    """Write the metrics of every direction; returns their records."""
     records: list[Record] = []
     images, judges = {}, {}
-    for source, target in directions:
-        name = f"{data.domains[source]}->{data.domains[target]}"
-        translations = _translations(method, data, source, target, cell, encoders, style, weights, batch_size)
+    for translations, of_direction in scored:
+        name = direction_of(data, translations)
         images[name] = translations.digest
-        judge = encoders.judge(target)
+        judge = encoders.judge(translations.target)
         judges[name] = {"identity": judge.encoder.identity, "accuracy": judge.accuracy, "n": judge.test_images}
-        records += score_direction(data, translations, name, encoders, weights)
-        records += alignment_records(method, data, source, target, encoders)
+        records += of_direction
     written = [asdict(record) for record in records] + _still_valid(cell, style, images, judges, encoders)
     write_json(
         cell.metrics(style),

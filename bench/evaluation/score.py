@@ -95,7 +95,7 @@ class Scoring:
     encoder: Any
     """The one of `encoders` that the protocols name; None where they read pixels."""
     weights: str
-    """Identity of the method's state, which the features of unrounded translations are kept under."""
+    """Identity of the method's state, which the features of unrounded translations are kept under; empty: no method."""
 
     def encode(self, images: np.ndarray) -> np.ndarray:
         """float32 (N, width) features of uint8 (N, 3, H, W), from the cache if they were ever computed."""
@@ -152,6 +152,8 @@ def score_translation_features(scoring: Scoring, protocol: Protocol) -> tuple[np
     if scoring.encoder is None:
         return translations.images[:, :styles].reshape(len(labels), -1), labels
     if protocol.unrounded:
+        if not scoring.weights:
+            raise ValueError("needs translations before rounding, and these images are rounded")
         features = scoring.encoders.cache.find(
             *unrounded_score_key(translations, scoring.encoder, styles, scoring.weights)
         )

@@ -31,7 +31,7 @@ PRESET_WARNING = {
     "quick": "small networks, short training: not comparable with the paper",
     "paper": "published settings",
 }
-GIVEN_WARNING = "given checkpoints, scored and not trained here: their training data and length are not known"
+GIVEN_WARNING = "given checkpoints or images, scored and not trained here: their training data and length are not known"
 
 
 def usual_budget(preset: str, task: Task) -> str:
@@ -105,7 +105,7 @@ def unlike_paper(setting: Setting, task: Task, paper_task: str) -> list[str]:
 # ------------------------------------------------------------------------------------------------------- commands
 
 
-def command(name: str, *words: str, **options: object) -> str:
+def command(name: str, /, *words: str, **options: object) -> str:
     """`python -m bench NAME WORDS --option value ...`, quoted for a shell.
 
     Options without a value are left out; one with a list of values is repeated.

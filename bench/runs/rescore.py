@@ -21,7 +21,14 @@ from bench.runs.request import Job, check_buildable, make_job
 from bench.spec.methods import layers, resolve_methods, with_clusters
 from bench.spec.presets import KindPreset, get_preset
 from bench.spec.protocols import select_protocols
-from bench.spec.run_spec import Budget, check_override_methods, config_from_values, parse_overrides, resolve_config
+from bench.spec.run_spec import (
+    GIVEN_IMAGES,
+    Budget,
+    check_override_methods,
+    config_from_values,
+    parse_overrides,
+    resolve_config,
+)
 from bench.spec.tasks import Task, get_task
 from bench.spec.where import Where
 from bench.store.cell import Cell, read_cells
@@ -130,6 +137,8 @@ def _stored_jobs(request: RescoreRequest, task: Task, data: TaskData) -> Iterato
     for stored in read_cells(request.results, task.name):
         spec: dict[str, Any] = stored["spec"]
         wanted = not request.methods or spec["method"] in request.methods
+        if spec.get("weights") == GIVEN_IMAGES:  # `bench score` scores them again
+            continue
         if not wanted or (spec["preset"], spec["data_version"]) != (request.preset, data.version):
             continue
         if stored["status"].get("state") not in ("trained", "done"):

@@ -38,6 +38,10 @@ class Budget:
         return Budget("images" if kind == "images" else "seconds", int(amount))
 
 
+GIVEN_IMAGES = "given images"
+"""`RunSpec.weights` of images that somebody else made; the method is then the name that they were given."""
+
+
 @dataclass(frozen=True)
 class RunSpec:
     """One cell, fully resolved. Device, thread count and folders are not in it: they must not change the result."""
@@ -65,7 +69,8 @@ class RunSpec:
     seed: int
     """Seed of this cell."""
     weights: str = ""
-    """Identity of the checkpoint that is scored without training (the budget is then 0); empty: trained here."""
+    """Identity of the checkpoint that is scored without training, or `GIVEN_IMAGES` (the budget is then 0); empty:
+    trained here."""
 
     def identity(self) -> str:
         """12 hex digits: equal for equal specifications, on every machine."""

@@ -15,7 +15,7 @@ import numpy as np
 from bench.spec.presets import STAND_IN
 
 GIVEN = "given weights"
-"""Budget of a checkpoint that was scored and not trained."""
+"""Budget of a checkpoint, or of images, that were scored and not trained."""
 CELL_TEXTS = (
     "folder", "task", "data_kind", "data_version", "preset", "method", "budget", "config", "identity", "supervision",
     "state", "reason", "remarks", "arithmetic",

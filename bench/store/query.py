@@ -54,7 +54,7 @@ class MethodRow(NamedTuple):
 
     @property
     def weights(self) -> str:
-        """Identity of the given checkpoint; empty if the method was trained here."""
+        """Identity of the given checkpoint, or `GIVEN_IMAGES`; empty if the method was trained here."""
         return str(json.loads(self.config)["weights"])
 
 

@@ -12,7 +12,7 @@ from bench.cli.commands import main
 
 LEVELS = [
     [], ["run"], ["evaluate"], ["semantics"], ["sweep"], ["table"], ["compare"], ["report"], ["claims"], ["figure"],
-    ["list"], ["fetch"], ["doctor"], ["conform"], ["check"],
+    ["list"], ["fetch"], ["doctor"], ["conform"], ["check"], ["export"], ["score"],
     ["baseline"], ["baseline", "save"], ["baseline", "list"],
 ]  # fmt: skip
 

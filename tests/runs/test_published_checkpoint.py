@@ -152,7 +152,7 @@ def test_a_checkpoint_is_scored_in_the_direction_that_it_has(
     assert evaluate(monkeypatch, *base, "--method", "cyclegan", "--weights", f"G_A={path}") == 0
     printed, said = capsys.readouterr()
     assert "paint->ink: passed over: not in the files: generator_ba, discriminator_a, discriminator_b" in said
-    assert "given checkpoints, scored and not trained here" in printed
+    assert "given checkpoints or images, scored and not trained here" in printed
     assert "## ink->paint" in printed
     assert "## paint->ink" not in printed
     (cell,) = read_cells(tmp_path / "results", "folder")

@@ -10,11 +10,13 @@ from functools import cached_property
 
 from bench.reporting.tables.marks import Marks
 from bench.reporting.tables.table import TableCell
-from bench.spec.run_spec import flat_values
+from bench.spec.run_spec import GIVEN_IMAGES, flat_values
 from bench.store.query import MethodRow, RowScores, SettingRecords
 
 WEAK = "*"
 """Mark of a weakly supervised method."""
+IMAGES = "†"
+"""Mark of images that somebody else made."""
 
 
 @dataclass(frozen=True)
@@ -74,9 +76,9 @@ class Rows:
 
     def name(self, row: MethodRow, marks: Marks) -> TableCell:
         """The cell that names `row`."""
-        if row not in self.weak:
-            return TableCell(self.names[row])
-        return TableCell(self.names[row], marks=(marks.sign(WEAK, self.about_weak),))
+        signs = [marks.sign(WEAK, self.about_weak)] if row in self.weak else []
+        signs += [marks.sign(IMAGES, "given images, not trained here")] if row.weights == GIVEN_IMAGES else []
+        return TableCell(self.names[row], marks=tuple(signs))
 
     @cached_property
     def about_weak(self) -> str:

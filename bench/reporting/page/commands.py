@@ -13,7 +13,7 @@ from bench.reporting.setting import FOLDER, command, usual_budget
 from bench.spec.data_kinds import REAL, not_published
 from bench.spec.presets import get_preset
 from bench.spec.protocols import PROTOCOLS
-from bench.spec.run_spec import Budget, RunSpec, flat_values, parse_overrides
+from bench.spec.run_spec import GIVEN_IMAGES, Budget, RunSpec, flat_values, parse_overrides
 from bench.store.preset_match import PresetMethod, differing_settings, preset_method
 
 CHECKPOINT = "CHECKPOINT"
@@ -47,6 +47,8 @@ def spec_of(cell: StoredCell) -> RunSpec:
 
 def _of_row(results: PageResults, cells: Sequence[StoredCell]) -> RowCommands:
     first = spec_of(cells[0])
+    if first.weights == GIVEN_IMAGES:
+        return _of_images(results, cells, first)
     overrides, remarks = _overrides(results, first)
     options: dict[str, object] = {"task": first.task, "methods": first.method, "preset": first.preset}
     options |= _data(results, first, remarks)
@@ -63,6 +65,14 @@ def _of_row(results: PageResults, cells: Sequence[StoredCell]) -> RowCommands:
         tuple((cell.seed, str(cell.spec["identity"]), cell.state) for cell in cells),
         tuple(remarks),
     )
+
+
+def _of_images(results: PageResults, cells: Sequence[StoredCell], spec: RunSpec) -> RowCommands:
+    remarks = ["IMAGES: the folder or array that was given"]
+    options = {"task": spec.task, "name": spec.method, "preset": spec.preset, **_data(results, spec, remarks)}
+    typed = command("score", "IMAGES", **options, protocols=",".join(_protocols(results, cells)))
+    identities = tuple((cell.seed, str(cell.spec["identity"]), cell.state) for cell in cells)
+    return RowCommands(cells[0].row, (typed,), identities, tuple(remarks))
 
 
 def _data(results: PageResults, spec: RunSpec, remarks: list[str]) -> dict[str, str]:
