@@ -17,9 +17,11 @@ from table_checks import check_latex, parse_html
 
 from bench.reporting.leaderboard.columns import MeasuredColumn
 from bench.reporting.leaderboard.leaderboards import boards, leaderboards, render_boards, write_leaderboards
+from bench.reporting.ranges import RANGES
 from bench.reporting.tables.as_csv import HEADER
 from bench.reporting.tables.marks import Marks
 from bench.reporting.tables.render import FORMATS, render_tables
+from bench.spec.protocols import PROTOCOLS
 from bench.spec.run_spec import Budget
 from bench.store.index import read_records
 from bench.store.query import by_setting
@@ -218,6 +220,25 @@ def test_intervals_over_images_and_over_seeds(tmp_path: Path) -> None:
     (text,) = leaderboards(tmp_path / "one", "folder")
     assert "95 % over images" in text
     assert "95 % over seeds" not in text
+
+
+def test_no_interval_leaves_the_range_of_its_metric(tmp_path: Path) -> None:
+    """Two seeds near an end, and seeds that agree; every protocol has a range."""
+    assert {protocol.metric for protocol in PROTOCOLS.values()} <= set(RANGES)
+    accuracy = {"metric": "accuracy", "protocol": "accuracy-judge-v1", "n": 50, "n_reference": 0}
+    for seed, value in enumerate((40.0, 60.0)):
+        add(tmp_path, [record(2.0 + 9 * seed, deviation=4.0), record(value, **accuracy)], seed=seed)
+        add(tmp_path, [record(9.0), record(100.0, deviation=0.0, **accuracy)], seed=seed, method="drit")
+    (board,) = boards(tmp_path, "folder")
+    for table in board.tables:
+        for row in table.rows():
+            for column, cell in zip(table.columns, row, strict=True):
+                if cell.low is not None and cell.high is not None:
+                    assert 0 <= cell.low < cell.high or cell.value == 9.0
+                    assert "%" not in column.unit or cell.high <= 100
+    text = render_boards([board], "markdown")
+    assert "100.00 (92.86 to 100.00)" in text.partition("95 % over images")[2].partition("95 % over seeds")[0]
+    assert "100.00 (92.86 to 100.00)" in text.partition("95 % over seeds")[2]
 
 
 def test_what_is_no_headline_has_a_table_of_its_own(tmp_path: Path) -> None:

@@ -6,12 +6,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+from bench.reporting.ranges import ends_over_images, metric_range, share_ends
 from bench.reporting.tables.marks import Marks
 from bench.reporting.tables.table import Better, Column, TableCell
 from bench.spec.protocols import ALL, PROTOCOLS
 from bench.store.query import Floor, MeasureKey, Measurement, RowScores, weak_judge
 from metrics.statistics.comparing import BestSet, best_of
-from metrics.statistics.intervals import NORMAL_95, SeedInterval, seed_intervals
+from metrics.statistics.intervals import SeedInterval, seed_intervals
 
 UNEQUAL = "the seeds were not scored with the same numbers of images"
 
@@ -40,7 +41,11 @@ class MeasuredColumn:
     def over(self) -> dict[int, SeedInterval]:
         """Number of a row -> mean over seeds, if there is a value."""
         values = [measurement.values for measurement in self.measurements.values()]
-        return dict(zip(self.measurements, seed_intervals(values), strict=True))
+        intervals = seed_intervals(values, within=metric_range(self.protocol))
+        return {
+            row: over.widened(share_ends(self.protocol, over.mean, measurement.counts))
+            for (row, measurement), over in zip(self.measurements.items(), intervals, strict=True)
+        }
 
     @cached_property
     def weak(self) -> str:
@@ -111,8 +116,9 @@ class MeasuredColumn:
             return TableCell(role="ours")
         mean = self.over[row].mean
         assert mean is not None
-        reach = NORMAL_95 * measurement.deviation
-        return TableCell(value=mean, low=mean - reach, high=mean + reach, images=measurement.counts, role="ours")
+        ends = ends_over_images(self.protocol, mean, measurement.deviation, measurement.counts)
+        low, high = ends or (None, None)
+        return TableCell(value=mean, low=low, high=high, images=measurement.counts, role="ours")
 
     def over_seeds(self, row: int, begun: int) -> TableCell:
         """The mean with its 95 % interval over seeds, if there are several."""

@@ -75,7 +75,10 @@ def over_images(direction: Direction) -> list[Sheet]:
         for c in direction.headline + direction.others
         if any(p.deviation is not None for p in c.measurements.values())
     ]
-    note = f"over images: value ± {NORMAL_95} standard deviations of it because its images are a sample (half-samples)"
+    note = (
+        f"over images: Wilson's interval of an accuracy; else value ± {NORMAL_95} standard deviations of it because "
+        "its images are a sample (half-samples), not below 0 for a distance"
+    )
     return _intervals(direction, "95 % over images", columns, lambda column, row: column.over_images(row), note)
 
 
@@ -84,7 +87,10 @@ def over_seeds(direction: Direction) -> list[Sheet]:
     columns = [
         c for c in direction.headline + direction.others if any(len(p.values) > 1 for p in c.measurements.values())
     ]
-    note = "over seeds: t-interval of the mean, the unit is a whole training"
+    note = (
+        "over seeds: t-interval of the mean, the unit is a whole training; of angles (arcsine) for what lies between "
+        "two ends, and of a share of images not narrower than Wilson's interval over these"
+    )
     begun = [len(row.cells) for row, _ in direction.entries]
     return _intervals(
         direction, "95 % over seeds", columns, lambda column, row: column.over_seeds(row, begun[row]), note
