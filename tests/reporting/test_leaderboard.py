@@ -318,13 +318,43 @@ def test_bold_is_what_cannot_be_told_from_the_best_and_the_footer_says_by_which_
     assert "of these trainings and no others" in text
 
 
+def test_a_deterministic_method_is_never_the_most_diverse(tmp_path: Path) -> None:
+    diversity = {"metric": "judge_diversity", "protocol": "diversity-judge-v1", "n_reference": 0}
+    for seed in (0, 1):
+        for method, value in {"cyclegan": 0.0, "egsc_it": 0.0}.items():
+            add(tmp_path, [record(9.0), record(value, deviation=0.0, **diversity)], method=method, seed=seed)
+    (text,) = leaderboards(tmp_path, "folder")
+    column = column_of(text, "diversity-judge-v1")
+    assert [row_of(text, name)[column] for name in ("cyclegan", "egsc_it")] == ["none (a)", "none (a)"]
+    assert "one translation of each source" in text
+    for seed in (0, 1):
+        for method, value in {"munit": 0.1 + 0.001 * seed, "drit": 0.1 + 0.002 * seed}.items():
+            add(tmp_path, [record(9.0), record(value, deviation=0.01, **diversity)], method=method, seed=seed)
+    (text,) = leaderboards(tmp_path, "folder")
+    shown = {name: row_of(text, name)[column] for name in ("cyclegan", "munit", "drit")}
+    assert [cell.startswith("**") for cell in shown.values()] == [False, True, True]
+    ranks = text.partition("### ranks over seeds")[2].partition("###")[0]
+    assert row_of(ranks, "cyclegan")[column_of(ranks, "diversity-judge-v1")] == "-"
+
+
+def test_notes_stand_only_where_they_apply(tmp_path: Path) -> None:
+    """One seed, one method: no ±, no [k/n], no bold, no floor to explain."""
+    add(tmp_path, [record(9.0, deviation=1.0)])
+    (text,) = leaderboards(tmp_path, "folder")
+    assert not [word for word in ("bold", "sample standard deviation", "[k/n]", "floor") if word in text]
+    add(tmp_path, [record(10.0)], method="drit")
+    (text,) = leaderboards(tmp_path, "folder")
+    assert text.count("no bold in fid-judge-v1: one seed without a deviation") == 1
+    assert "**" not in text
+
+
 def test_values_of_unequal_n_are_not_compared(tmp_path: Path) -> None:
     for seed in (0, 1):
         add(tmp_path, [record(1.0 + seed / 9, n=10)], seed=seed)
         add(tmp_path, [record(90.0 + seed / 9, n=30)], seed=seed, method="stargan_v2")
     (text,) = leaderboards(tmp_path, "folder")
     assert "**" not in text
-    assert "nothing is bold in a column whose numbers of images differ" in text
+    assert "no bold in fid-judge-v1: its numbers of images differ" in text
     assert "ranks over seeds" not in text
 
 

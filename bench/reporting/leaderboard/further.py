@@ -12,7 +12,14 @@ from bench.reporting.leaderboard.columns import (
     column_headings,
     measured_columns,
 )
-from bench.reporting.leaderboard.direction import FLOOR_NOTE, MEANS_NOTE, NAMES, Direction, has_floor, reference_rows
+from bench.reporting.leaderboard.direction import (
+    FLOOR_NOTE,
+    NAMES,
+    Direction,
+    about_means,
+    has_floor,
+    reference_rows,
+)
 from bench.reporting.tables.marks import Marks
 from bench.reporting.tables.table import ARROWS, TableCell
 from bench.spec.protocols import PROTOCOLS
@@ -61,7 +68,7 @@ def _values(direction: Direction, heading: str, columns: list[MeasuredColumn], b
         if row_scores is None or any(i in column.asked for column in columns)
     ]
     reference = reference_rows(columns, len(NAMES), 0)
-    footnotes = [MEANS_NOTE, *about_bold(columns), *([FLOOR_NOTE] if has_floor(reference) else [])]
+    footnotes = [*about_means(body), *about_bold(columns), *([FLOOR_NOTE] if has_floor(reference) else [])]
     named = (
         [column.heading(column.label, in_title=True) for column in columns] if by_class else column_headings(columns)
     )
