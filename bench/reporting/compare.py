@@ -17,6 +17,7 @@ from bench.evaluation.distributions import DISTRIBUTIONS
 from bench.evaluation.encoders import Encoders, MissingEncoder, make_encoders
 from bench.evaluation.score import PER_SOURCE, Scoring, score_reference_features, score_translation_features
 from bench.evaluation.translate import Translations, scored_translations
+from bench.reporting.ranges import metric_range
 from bench.reporting.tables.table import table_number
 from bench.spec.presets import get_preset
 from bench.spec.protocols import Protocol
@@ -24,7 +25,8 @@ from bench.spec.tasks import get_task
 from bench.spec.where import Where
 from bench.store.cell import direction_file, read_cells
 from metrics.parts.input_checks import pinned_blas
-from metrics.statistics.intervals import NORMAL_95, Interval, paired_mean_difference, seed_interval
+from metrics.statistics.bounded import paired_share_difference
+from metrics.statistics.intervals import paired_mean_difference, seed_interval
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,11 +54,11 @@ class MethodDifference:
     second: float
     """Mean over these seeds."""
     low: float
-    """95 % over images, low end: mean difference - 1.96 mean paired deviations."""
+    """95 % over images, low end, mean over seeds: Newcombe's for shares, else difference - 1.96 paired deviations."""
     high: float
     """High end."""
     seeds_low: float | None
-    """95 % over seeds (t-interval of the paired differences); None for one seed."""
+    """95 % over seeds of the paired differences, inside the range that differences can have; None for one seed."""
     seeds_high: float | None
     """High end."""
 
@@ -140,12 +142,11 @@ def _differences(
         sides = [[Scoring(data, translations, encoders, encoder, "") for translations in pair] for pair in pairs]
         with pinned_blas():
             each = [_paired(protocol, a, b) for a, b in sides]
-        first, second, value, deviation = np.mean([(a, b, d.value, d.deviation) for a, b, d in each], axis=0).tolist()
-        over_seeds = seed_interval([interval.value for _, _, interval in each])
-        reach = NORMAL_95 * deviation
-        yield MethodDifference(
-            name, protocol.name, seeds, first, second, value - reach, value + reach, over_seeds.low, over_seeds.high
-        )
+        first, second, low, high = np.mean(each, axis=0).tolist()
+        within = metric_range(protocol.name)
+        over_seeds = seed_interval([a - b for a, b, *_ in each], within=within.of_differences)
+        over_seeds = over_seeds.widened((low, high) if within.share else None)
+        yield MethodDifference(name, protocol.name, seeds, first, second, low, high, over_seeds.low, over_seeds.high)
 
 
 def _can_be_paired(protocol: Protocol) -> bool:
@@ -154,17 +155,23 @@ def _can_be_paired(protocol: Protocol) -> bool:
     return protocol.metric in PER_SOURCE
 
 
-def _paired(protocol: Protocol, first: Scoring, second: Scoring) -> tuple[float, float, Interval]:
-    """Value of the first, of the second, and their difference with its deviation over images."""
+def _paired(protocol: Protocol, first: Scoring, second: Scoring) -> tuple[float, float, float, float]:
+    """Value of the first, of the second, and the ends of the interval over images of their difference."""
+    within = metric_range(protocol.name)
     if protocol.metric in PER_SOURCE:
         a, b = PER_SOURCE[protocol.metric](first), PER_SOURCE[protocol.metric](second)
-        return float(a.mean()), float(b.mean()), paired_mean_difference(a, b)
+        if within.share:
+            low, high = paired_share_difference(a / within.high, b / within.high)
+            return float(a.mean()), float(b.mean()), within.high * low, within.high * high
+        difference = paired_mean_difference(a, b)
+        return float(a.mean()), float(b.mean()), difference.low, difference.high
     how = DISTRIBUTIONS[protocol.metric]
     assert how.paired is not None
     x, y = score_translation_features(first, protocol)[0], score_translation_features(second, protocol)[0]
     real = score_reference_features(first, protocol)[0]
     values = [how.values(features, real)[protocol.metric] for features in (x, y)]
-    return values[0], values[1], how.paired(x, y, real)
+    interval = how.paired(x, y, real)
+    return values[0], values[1], interval.low, interval.high
 
 
 def _table(request: CompareRequest, differences: Sequence[MethodDifference]) -> str:

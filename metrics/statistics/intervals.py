@@ -20,7 +20,8 @@ Any statistic can be given; `half_samples.py` has the same for the Fréchet dist
 What *is* a mean over images (an accuracy, LPIPS per source) needs no drawing: over all halves its deviation is
 S / sqrt(n), as said above.
 
-Rows are sorted by content before anything is drawn, so results do not depend on their order.
+Rows are sorted by content before anything is drawn, so results do not depend on their order. Intervals inside the range
+of a metric (shares of images, and means over seeds of what has two ends): `bounded.py`.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ from scipy.special import stdtrit
 
 from metrics.parts.input_checks import as_count, as_finite, as_number, as_samples
 from metrics.parts.row_order import in_content_order, pair_order
+from metrics.statistics.bounded import ANY, Range, bounded_ends
 from metrics.statistics.floors import Statistic
 
 NORMAL_95 = 1.96
@@ -91,13 +93,20 @@ class SeedInterval:
     deviation: float | None
     """Sample standard deviation (divisor k - 1); None below 2 values."""
     low: float | None
-    """Lower end of the t-interval with k - 1 degrees of freedom; None below 2 values. May leave the metric's range."""
+    """Lower end of the interval; None below 2 values, and for equal values in a range with two ends."""
     high: float | None
     """Upper end, likewise."""
     k: int
     """Seeds with a value."""
     n: int
     """Seeds in all, with those that failed."""
+
+    def widened(self, ends: tuple[float, float] | None) -> SeedInterval:
+        """The interval, made to hold `ends`: seeds that agree say nothing of the images. As it is below 2 values."""
+        if ends is None or self.k < 2:
+            return self
+        low, high = ends if self.low is None or self.high is None else (min(self.low, ends[0]), max(self.high, ends[1]))
+        return replace(self, low=low, high=high)
 
 
 @dataclass(frozen=True)
@@ -191,11 +200,12 @@ def paired_mean_difference(a: np.ndarray, b: np.ndarray) -> MeanInterval:
     return mean_interval(a - b)
 
 
-def seed_interval(values: Sequence[float | None], level: float = 0.95) -> SeedInterval:
-    """Mean, sample deviation and t-interval at `level` of one value per seed; None: the seed failed.
+def seed_interval(values: Sequence[float | None], level: float = 0.95, within: Range = ANY) -> SeedInterval:
+    """Mean, sample deviation and interval at `level` of one value per seed; None: the seed failed.
 
-    A failed seed is counted, not replaced: the mean is of those that ended, so k/n belongs beside it. ValueError for no
-    seed at all, for values that are NaN or infinite, and unless 0 < level < 1.
+    Student's t-interval with k - 1 degrees of freedom, cut off at the end of a range with one end; in a range with two
+    ends that of `bounded.py`. A failed seed is counted, not replaced: the mean is of those that ended, so k/n belongs
+    beside it. ValueError for no seed at all, for values that are NaN or infinite, and unless 0 < level < 1.
     """
     if len(values) == 0:
         raise ValueError("values: at least 1 seed wanted, got 0")
@@ -203,11 +213,11 @@ def seed_interval(values: Sequence[float | None], level: float = 0.95) -> SeedIn
     if not held:
         _check_level(level)
         return SeedInterval(None, None, None, None, 0, len(values))
-    (interval,) = seed_intervals([held], level)
+    (interval,) = seed_intervals([held], level, within)
     return replace(interval, n=len(values))
 
 
-def seed_intervals(samples: Sequence[Sequence[float]], level: float = 0.95) -> list[SeedInterval]:
+def seed_intervals(samples: Sequence[Sequence[float]], level: float = 0.95, within: Range = ANY) -> list[SeedInterval]:
     """`seed_interval` of each of `samples`, to the last bit, where none is without a value: fast for many.
 
     ValueError for a sample without values, for values that are NaN or infinite, and unless 0 < level < 1.
@@ -227,11 +237,27 @@ def seed_intervals(samples: Sequence[Sequence[float]], level: float = 0.95) -> l
                 for i, (value,) in zip(rows, values.tolist(), strict=True)
             )
             continue
-        means, deviations = (moment.tolist() for moment in _moments(values))
-        reach = float(stdtrit(k - 1, (1 + level) / 2)) / math.sqrt(k)
-        for i, mean, deviation in zip(rows, means, deviations, strict=True):
-            intervals[i] = SeedInterval(mean, deviation, mean - reach * deviation, mean + reach * deviation, k, k)
+        means, deviations = _moments(values)
+        columns = (
+            column.tolist() for column in (means, deviations, *_seed_ends(values, means, deviations, level, within))
+        )
+        for i, mean, deviation, low, high in zip(rows, *columns, strict=True):
+            known = deviation > 0 or not within.bounded
+            ends = (min(low, mean), max(high, mean)) if known else (None, None)
+            intervals[i] = SeedInterval(mean, deviation, ends[0], ends[1], k, k)
     return [intervals[i] for i in range(len(samples))]
+
+
+def _seed_ends(
+    values: np.ndarray, means: np.ndarray, deviations: np.ndarray, level: float, within: Range
+) -> tuple[np.ndarray, np.ndarray]:
+    """Ends for each row of sorted `values` (rows, k), k >= 2, with its mean and deviation."""
+    k = values.shape[1]
+    quantile = float(stdtrit(k - 1, (1 + level) / 2))
+    if within.bounded:
+        return bounded_ends(values, quantile, within)
+    reach = quantile / math.sqrt(k) * deviations
+    return np.clip(means - reach, within.low, None), np.clip(means + reach, None, within.high)
 
 
 def _moments(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -16,12 +16,15 @@ from bench.reporting.figures.collect import FigureRequest
 from bench.reporting.figures.figures import draw_figure, make_figure
 from bench.reporting.figures.page import TWO, drawing
 from bench.reporting.figures.values import PublishedValue
+from metrics.statistics.bounded import Range, wilson_interval
+from metrics.statistics.intervals import seed_interval
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-T_95 = {2: 12.706205, 3: 4.302653}
-"""Quantiles 0.975 of Student's t with 1 and 2 degrees of freedom, from a table."""
+T_95 = {2: 12.706205}
+"""Quantile 0.975 of Student's t with 1 degree of freedom, from a table."""
+PERCENT = Range(0, 100, share=True)
 
 
 @pytest.fixture(autouse=True)
@@ -81,21 +84,20 @@ def test_bars_are_means_with_the_interval_that_there_is_and_every_seed(tmp_path:
     assert {group for group, _ in found} == {0, 1, 2, 3}
     height, x = found[0, TWO[0]]
     assert height == pytest.approx(81.0)
-    deviation = np.sqrt((1 + 4 + 1) / 2)
-    reach = T_95[3] * deviation / np.sqrt(3)
-    assert interval_at(axes, x) == pytest.approx((81 - reach, 81 + reach), abs=1e-4)  # seeds, not images
+    over = seed_interval([80.0, 83.0, 80.0], within=PERCENT)  # seeds; those of 500 images are inside
+    assert interval_at(axes, x) == pytest.approx((over.low, over.high), abs=1e-4)
     assert dots_near(axes, x) == [80.0, 83.0, 80.0]
     height, x = found[0, TWO[1]]
     assert height == pytest.approx(63.0)
     height, x = found[1, TWO[0]]  # one seed: over images
     assert height == 20.0
-    assert interval_at(axes, x) == pytest.approx((20 - 1.96 * 1.5, 20 + 1.96 * 1.5))
+    assert interval_at(axes, x) == pytest.approx([100 * end for end in wilson_interval(0.2, 500)])
     _, x = found[2, TWO[0]]  # one seed, no deviation known
     assert interval_at(axes, x) is None
     height, x = found[3, TWO[1]]
     assert height == pytest.approx(42.0)
-    reach = T_95[2] * np.sqrt(8) / np.sqrt(2)
-    assert interval_at(axes, x) == pytest.approx((42 - reach, 42 + reach), abs=1e-3)
+    over = seed_interval([40.0, 44.0], within=PERCENT)
+    assert interval_at(axes, x) == pytest.approx((over.low, over.high), abs=1e-3)
     assert axes.get_ylim() == (0.0, 100.0)
     assert axes.get_ylabel() == "translation accuracy, % ↑\n(accuracy-judge-v1)"
     labels = [label.get_text() for label in axes.get_xticklabels()]
@@ -233,9 +235,9 @@ def test_curves_go_through_the_means_inside_their_bands(tmp_path: Path) -> None:
     np.testing.assert_allclose(curves["svhn → mnist"].get_ydata(), [12.0, 60.0, 20.0])
     band = axes.collections[0].get_paths()[0].vertices
     at_0, at_1 = (sorted(set(np.round(band[band[:, 0] == x][:, 1], 3))) for x in (0.0, 1.0))
-    reach = T_95[3] * np.sqrt(3) / np.sqrt(3)
-    assert at_0 == pytest.approx([15 - 3.92, 15 + 3.92], abs=1e-3)
-    assert at_1 == pytest.approx([81 - reach, 81 + reach], abs=1e-3)
+    over = seed_interval([80.0, 83.0, 80.0], within=PERCENT)
+    assert at_0 == pytest.approx([100 * end for end in wilson_interval(0.15, 500)], abs=1e-3)
+    assert at_1 == pytest.approx([over.low, over.high], abs=1e-3)
     seeds = next(line for line in axes.lines if line.get_marker() == ".")
     assert sorted(zip(seeds.get_xdata(), seeds.get_ydata(), strict=True)) == [
         (0.0, 15.0), (1.0, 80.0), (1.0, 80.0), (1.0, 83.0), (10.0, 70.0),

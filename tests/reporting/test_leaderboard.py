@@ -17,9 +17,11 @@ from table_checks import check_latex, parse_html
 
 from bench.reporting.leaderboard.columns import MeasuredColumn
 from bench.reporting.leaderboard.leaderboards import boards, leaderboards, render_boards, write_leaderboards
+from bench.reporting.ranges import RANGES
 from bench.reporting.tables.as_csv import HEADER
 from bench.reporting.tables.marks import Marks
 from bench.reporting.tables.render import FORMATS, render_tables
+from bench.spec.protocols import PROTOCOLS
 from bench.spec.run_spec import Budget
 from bench.store.index import read_records
 from bench.store.query import by_setting
@@ -220,6 +222,25 @@ def test_intervals_over_images_and_over_seeds(tmp_path: Path) -> None:
     assert "95 % over seeds" not in text
 
 
+def test_no_interval_leaves_the_range_of_its_metric(tmp_path: Path) -> None:
+    """Two seeds near an end, and seeds that agree; every protocol has a range."""
+    assert {protocol.metric for protocol in PROTOCOLS.values()} <= set(RANGES)
+    accuracy = {"metric": "accuracy", "protocol": "accuracy-judge-v1", "n": 50, "n_reference": 0}
+    for seed, value in enumerate((40.0, 60.0)):
+        add(tmp_path, [record(2.0 + 9 * seed, deviation=4.0), record(value, **accuracy)], seed=seed)
+        add(tmp_path, [record(9.0), record(100.0, deviation=0.0, **accuracy)], seed=seed, method="drit")
+    (board,) = boards(tmp_path, "folder")
+    for table in board.tables:
+        for row in table.rows():
+            for column, cell in zip(table.columns, row, strict=True):
+                if cell.low is not None and cell.high is not None:
+                    assert 0 <= cell.low < cell.high or cell.value == 9.0
+                    assert "%" not in column.unit or cell.high <= 100
+    text = render_boards([board], "markdown")
+    assert "100.00 (92.86 to 100.00)" in text.partition("95 % over images")[2].partition("95 % over seeds")[0]
+    assert "100.00 (92.86 to 100.00)" in text.partition("95 % over seeds")[2]
+
+
 def test_what_is_no_headline_has_a_table_of_its_own(tmp_path: Path) -> None:
     further = record(0.25, metric="coverage", protocol="coverage-judge-v1")
     add(tmp_path, [record(10.0), further])
@@ -297,13 +318,43 @@ def test_bold_is_what_cannot_be_told_from_the_best_and_the_footer_says_by_which_
     assert "of these trainings and no others" in text
 
 
+def test_a_deterministic_method_is_never_the_most_diverse(tmp_path: Path) -> None:
+    diversity = {"metric": "judge_diversity", "protocol": "diversity-judge-v1", "n_reference": 0}
+    for seed in (0, 1):
+        for method, value in {"cyclegan": 0.0, "egsc_it": 0.0}.items():
+            add(tmp_path, [record(9.0), record(value, deviation=0.0, **diversity)], method=method, seed=seed)
+    (text,) = leaderboards(tmp_path, "folder")
+    column = column_of(text, "diversity-judge-v1")
+    assert [row_of(text, name)[column] for name in ("cyclegan", "egsc_it")] == ["none (a)", "none (a)"]
+    assert "one translation of each source" in text
+    for seed in (0, 1):
+        for method, value in {"munit": 0.1 + 0.001 * seed, "drit": 0.1 + 0.002 * seed}.items():
+            add(tmp_path, [record(9.0), record(value, deviation=0.01, **diversity)], method=method, seed=seed)
+    (text,) = leaderboards(tmp_path, "folder")
+    shown = {name: row_of(text, name)[column] for name in ("cyclegan", "munit", "drit")}
+    assert [cell.startswith("**") for cell in shown.values()] == [False, True, True]
+    ranks = text.partition("### ranks over seeds")[2].partition("###")[0]
+    assert row_of(ranks, "cyclegan")[column_of(ranks, "diversity-judge-v1")] == "-"
+
+
+def test_notes_stand_only_where_they_apply(tmp_path: Path) -> None:
+    """One seed, one method: no ±, no [k/n], no bold, no floor to explain."""
+    add(tmp_path, [record(9.0, deviation=1.0)])
+    (text,) = leaderboards(tmp_path, "folder")
+    assert not [word for word in ("bold", "sample standard deviation", "[k/n]", "floor") if word in text]
+    add(tmp_path, [record(10.0)], method="drit")
+    (text,) = leaderboards(tmp_path, "folder")
+    assert text.count("no bold in fid-judge-v1: one seed without a deviation") == 1
+    assert "**" not in text
+
+
 def test_values_of_unequal_n_are_not_compared(tmp_path: Path) -> None:
     for seed in (0, 1):
         add(tmp_path, [record(1.0 + seed / 9, n=10)], seed=seed)
         add(tmp_path, [record(90.0 + seed / 9, n=30)], seed=seed, method="stargan_v2")
     (text,) = leaderboards(tmp_path, "folder")
     assert "**" not in text
-    assert "nothing is bold in a column whose numbers of images differ" in text
+    assert "no bold in fid-judge-v1: its numbers of images differ" in text
     assert "ranks over seeds" not in text
 
 

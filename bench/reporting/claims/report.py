@@ -10,6 +10,7 @@ from bench.reporting.claims.missing import missing_evidence
 from bench.reporting.claims.run import ComparedSide, DecidedClaim, Decisions, lacks_evidence
 from bench.reporting.claims.verdict import LEVEL, ComparisonResult
 from bench.reporting.paper.shapes import WEAK
+from bench.reporting.ranges import metric_range
 from bench.reporting.setting import Commands, commands_in
 from bench.reporting.tables.marks import Marks
 from bench.reporting.tables.table import Column, Footnote, RowGroup, Table, TableCell
@@ -85,7 +86,8 @@ def _verdict(decisions: Decisions, decided: DecidedClaim, notes: Marks) -> tuple
     part = verdict.parts[leaf]
     test = part.test + (", opposite, corrected" if verdict.outcome == "fails" else "")
     return (
-        *names, outcome, _compared(leaf, decided.sides[leaf], notes), TableCell(decided.protocol), _advantage(part),
+        *names, outcome, _compared(leaf, decided.sides[leaf], notes), TableCell(decided.protocol),
+        _advantage(part, decided.protocol),
         TableCell(value=verdict.p), _trainings(decided.sides[leaf], notes), TableCell(test),
         TableCell(_reason(decided)),
     )  # fmt: skip
@@ -95,7 +97,8 @@ def _detail(decided: DecidedClaim, leaf: Comparison, part: ComparisonResult, not
     side = decided.sides[leaf]
     p = (TableCell(value=part.p), TableCell(value=part.opposite)) if part.test else (TableCell(), TableCell())
     return (
-        TableCell(decided.claim.name), _compared(leaf, side, notes), TableCell(decided.protocol), _advantage(part), *p,
+        TableCell(decided.claim.name), _compared(leaf, side, notes), TableCell(decided.protocol),
+        _advantage(part, decided.protocol), *p,
         _trainings(side, notes), TableCell(part.test), TableCell(part.why),
     )  # fmt: skip
 
@@ -106,10 +109,13 @@ def _compared(leaf: Comparison, side: ComparedSide, notes: Marks) -> TableCell:
     return TableCell(leaf.sentence(*(evidence.candidate.label for evidence in side.both)), marks=marks)
 
 
-def _advantage(part: ComparisonResult) -> TableCell:
+def _advantage(part: ComparisonResult, protocol: str) -> TableCell:
     if part.advantage is None:
         return TableCell()
-    return TableCell(value=part.advantage, low=part.low, high=part.high, role="difference")
+    low, high = part.low, part.high
+    if low is not None and high is not None:
+        low, high = metric_range(protocol).of_differences.clipped(low, high)
+    return TableCell(value=part.advantage, low=low, high=high, role="difference")
 
 
 def _trainings(side: ComparedSide, notes: Marks) -> TableCell:

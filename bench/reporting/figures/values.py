@@ -9,10 +9,11 @@ from typing import Literal
 
 from bench.core.errors import BenchError
 from bench.reporting.figures.collect import CollectedCells, SlotCells
+from bench.reporting.ranges import ends_over_images, metric_range, share_ends
 from bench.reporting.setting import command
 from bench.spec.protocols import ALL, PROTOCOLS, only_one
 from bench.store.query import MeasureKey, Measurement
-from metrics.statistics.intervals import NORMAL_95, seed_interval
+from metrics.statistics.intervals import seed_interval
 
 STYLE_ORDER = ("noise", "none", "exemplar")
 """Where translations with styles from several sources were scored: the methods' default stands in the figure."""
@@ -172,11 +173,13 @@ def _values(cells: SlotCells, by_encoder: dict[str, Measurement], protocol: str,
     known = {cells.records.seed(score.cell): score for score in scores if score.value is not None}
     seeds = tuple(sorted(known))
     values = [float(score.value) for seed in seeds if (score := known[seed]).value is not None]
-    over = seed_interval([*values, *[None] * (cells.seeds - len(values))])
+    counts = measurement.counts if measurement else None
+    over = seed_interval([*values, *[None] * (cells.seeds - len(values))], within=metric_range(protocol))
+    over = over.widened(share_ends(protocol, over.mean, counts))
     low, high, kind = over.low, over.high, "seeds" if over.low is not None else ""
     if over.mean is not None and low is None and measurement and measurement.deviation is not None:
-        reach = NORMAL_95 * measurement.deviation
-        low, high, kind = over.mean - reach, over.mean + reach, "images"
+        low, high = ends_over_images(protocol, over.mean, measurement.deviation, counts) or (None, None)
+        kind = "images" if low is not None else ""
     n, n_reference = known[seeds[0]].images if seeds else (0, 0)
     reasons = dict.fromkeys(score.missing for score in scores if score.missing)
     return SlotValues(

@@ -6,13 +6,19 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+from bench.reporting.ranges import ends_over_images, metric_range, share_ends
 from bench.reporting.tables.marks import Marks
 from bench.reporting.tables.table import Better, Column, TableCell
 from bench.spec.protocols import ALL, PROTOCOLS
 from bench.store.query import Floor, MeasureKey, Measurement, RowScores, weak_judge
 from metrics.statistics.comparing import BestSet, best_of
-from metrics.statistics.intervals import NORMAL_95, SeedInterval, seed_intervals
+from metrics.statistics.intervals import SeedInterval, seed_intervals
 
+SAME = 1e-9
+"""A diversity below this is rounding."""
+WITHIN_SOURCE = ("lpips", "judge_diversity")
+"""Metrics of how unlike the styles of one source are: a deterministic method has one."""
+DETERMINISTIC = "none: the method gives one translation of each source; that is no diversity, and never marked"
 UNEQUAL = "the seeds were not scored with the same numbers of images"
 
 
@@ -37,10 +43,26 @@ class MeasuredColumn:
         return {i: measurement for i, measurement in self.asked.items() if measurement.values}
 
     @cached_property
+    def deterministic(self) -> frozenset[int]:
+        """Numbers of the rows whose styles are all the same image: a diversity of 0 in every seed."""
+        if PROTOCOLS[self.protocol].metric not in WITHIN_SOURCE:
+            return frozenset()
+        return frozenset(i for i, held in self.measurements.items() if max(map(abs, held.values)) < SAME)
+
+    @property
+    def competing(self) -> dict[int, Measurement]:
+        """The measurements that can be marked: those of `measurements` that are not deterministic."""
+        return {i: held for i, held in self.measurements.items() if i not in self.deterministic}
+
+    @cached_property
     def over(self) -> dict[int, SeedInterval]:
         """Number of a row -> mean over seeds, if there is a value."""
         values = [measurement.values for measurement in self.measurements.values()]
-        return dict(zip(self.measurements, seed_intervals(values), strict=True))
+        intervals = seed_intervals(values, within=metric_range(self.protocol))
+        return {
+            row: over.widened(share_ends(self.protocol, over.mean, measurement.counts))
+            for (row, measurement), over in zip(self.measurements.items(), intervals, strict=True)
+        }
 
     @cached_property
     def weak(self) -> str:
@@ -65,10 +87,11 @@ class MeasuredColumn:
     @cached_property
     def best(self) -> BestSet | None:
         """Rows not distinguishable from the best, by their numbers as texts; None below two that can be compared."""
-        if len(self.measurements) < 2 or not self.comparable:
+        competing = self.competing
+        if len(competing) < 2 or not self.comparable:
             return None
-        over = {f"{i:06d}": interval for i, interval in self.over.items()}
-        deviations = {f"{i:06d}": measurement.deviation for i, measurement in self.measurements.items()}
+        over = {f"{i:06d}": self.over[i] for i in competing}
+        deviations = {f"{i:06d}": measurement.deviation for i, measurement in competing.items()}
         known = {name: deviation for name, deviation in deviations.items() if deviation is not None}
         return best_of(over, self.higher_is_better, known)
 
@@ -94,6 +117,8 @@ class MeasuredColumn:
         reasons = list(dict.fromkeys(reason for held in (measurement, blank) if held for reason in held.reasons))
         if measurement is None or not measurement.values:
             return TableCell(missing="; ".join(reasons), seeds=(0, begun), role="ours")
+        if row in self.deterministic:
+            return TableCell("none", marks=(marks.letter(DETERMINISTIC),), role="ours")
         if measurement.counts is None:
             reasons.append(UNEQUAL)
         if self.weak:
@@ -107,17 +132,18 @@ class MeasuredColumn:
     def over_images(self, row: int) -> TableCell:
         """The mean with its 95 % interval over images."""
         measurement = self.measurements.get(row)
-        if measurement is None or measurement.deviation is None:
+        if measurement is None or measurement.deviation is None or row in self.deterministic:
             return TableCell(role="ours")
         mean = self.over[row].mean
         assert mean is not None
-        reach = NORMAL_95 * measurement.deviation
-        return TableCell(value=mean, low=mean - reach, high=mean + reach, images=measurement.counts, role="ours")
+        ends = ends_over_images(self.protocol, mean, measurement.deviation, measurement.counts)
+        low, high = ends or (None, None)
+        return TableCell(value=mean, low=low, high=high, images=measurement.counts, role="ours")
 
     def over_seeds(self, row: int, begun: int) -> TableCell:
         """The mean with its 95 % interval over seeds, if there are several."""
         measurement = self.measurements.get(row)
-        if measurement is None or len(measurement.values) < 2:
+        if measurement is None or len(measurement.values) < 2 or row in self.deterministic:
             return TableCell(role="ours")
         over = self.over[row]
         return TableCell(
@@ -180,9 +206,18 @@ def column_headings(columns: Sequence[MeasuredColumn]) -> list[Column]:
 
 
 def about_bold(columns: Iterable[MeasuredColumn]) -> list[str]:
-    """What was tested, and where nothing could be."""
-    notes = sorted({column.best.note for column in columns if column.best})
-    shown = [note for note in notes if note.startswith("bold")] or notes
-    if any(len(column.measurements) > 1 and not column.comparable for column in columns):
-        shown.append("nothing is bold in a column whose numbers of images differ: those values cannot be compared")
-    return shown
+    """What was tested, and which columns have no mark and why; nothing where there is nothing to mark."""
+    columns = list(columns)
+    tested = [column for column in columns if column.best and column.best.members]
+    untested = [column for column in columns if column.best and not column.best.members]
+    unequal = [column for column in columns if len(column.competing) > 1 and not column.comparable]
+    notes = sorted({column.best.note for column in tested if column.best})
+    for without, why in (
+        (untested, "one seed without a deviation, so nothing could be tested"),
+        (unequal, "its numbers of images differ, so its values cannot be compared"),
+    ):
+        names = dict.fromkeys(
+            column.protocol if column.label == ALL else f"{column.protocol} of {column.label}" for column in without
+        )
+        notes += [f"no bold in {name}: {why}" for name in names]
+    return notes

@@ -16,10 +16,9 @@ from bench.store.query import MethodRow, RowScores
 
 REAL_ROW = "(real test images)"
 FLOOR_ROW = "(floor: real images against others)"
-MEANS_NOTE = (
-    "values are means over seeds ± the sample standard deviation between them; k/n: seeds finished / begun, [k/n] "
-    "beside a value that not all seeds have"
-)
+MEANS_NOTE = "values are means over seeds ± the sample standard deviation between them"
+COUNTS_NOTE = "k/n: seeds finished / begun"
+PARTIAL_NOTE = "[k/n] beside a value: not all seeds have one"
 FLOOR_NOTE = (
     "floor: what n real images of the target domain get against the other real ones, mean of random splits, so what a "
     "perfect method would get; where there are not 2 n of them it was taken at the n beside it. Not to be subtracted"
@@ -117,3 +116,10 @@ def reference_rows(columns: Sequence[MeasuredColumn], before: int, after: int) -
 def has_floor(rows: Sequence[Sequence[TableCell]]) -> bool:
     """Whether a row of floors is among `rows`."""
     return any(row[0].text == FLOOR_ROW for row in rows)
+
+
+def about_means(body: Sequence[Sequence[TableCell]]) -> list[str]:
+    """What ± and [k/n] mean, where they stand in `body`."""
+    cells = [cell for row in body for cell in row if cell.value is not None]
+    notes = [MEANS_NOTE] if any(cell.deviation is not None for cell in cells) else []
+    return notes + [PARTIAL_NOTE] * any(cell.seeds and cell.seeds[0] < cell.seeds[1] for cell in cells)

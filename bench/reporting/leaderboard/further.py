@@ -12,7 +12,14 @@ from bench.reporting.leaderboard.columns import (
     column_headings,
     measured_columns,
 )
-from bench.reporting.leaderboard.direction import FLOOR_NOTE, MEANS_NOTE, NAMES, Direction, has_floor, reference_rows
+from bench.reporting.leaderboard.direction import (
+    FLOOR_NOTE,
+    NAMES,
+    Direction,
+    about_means,
+    has_floor,
+    reference_rows,
+)
 from bench.reporting.tables.marks import Marks
 from bench.reporting.tables.table import ARROWS, TableCell
 from bench.spec.protocols import PROTOCOLS
@@ -61,7 +68,7 @@ def _values(direction: Direction, heading: str, columns: list[MeasuredColumn], b
         if row_scores is None or any(i in column.asked for column in columns)
     ]
     reference = reference_rows(columns, len(NAMES), 0)
-    footnotes = [MEANS_NOTE, *about_bold(columns), *([FLOOR_NOTE] if has_floor(reference) else [])]
+    footnotes = [*about_means(body), *about_bold(columns), *([FLOOR_NOTE] if has_floor(reference) else [])]
     named = (
         [column.heading(column.label, in_title=True) for column in columns] if by_class else column_headings(columns)
     )
@@ -75,7 +82,10 @@ def over_images(direction: Direction) -> list[Sheet]:
         for c in direction.headline + direction.others
         if any(p.deviation is not None for p in c.measurements.values())
     ]
-    note = f"over images: value ± {NORMAL_95} standard deviations of it because its images are a sample (half-samples)"
+    note = (
+        f"over images: Wilson's interval of an accuracy; else value ± {NORMAL_95} standard deviations of it because "
+        "its images are a sample (half-samples), not below 0 for a distance"
+    )
     return _intervals(direction, "95 % over images", columns, lambda column, row: column.over_images(row), note)
 
 
@@ -84,7 +94,10 @@ def over_seeds(direction: Direction) -> list[Sheet]:
     columns = [
         c for c in direction.headline + direction.others if any(len(p.values) > 1 for p in c.measurements.values())
     ]
-    note = "over seeds: t-interval of the mean, the unit is a whole training"
+    note = (
+        "over seeds: t-interval of the mean, the unit is a whole training; of angles (arcsine) for what lies between "
+        "two ends, and of a share of images not narrower than Wilson's interval over these"
+    )
     begun = [len(row.cells) for row, _ in direction.entries]
     return _intervals(
         direction, "95 % over seeds", columns, lambda column, row: column.over_seeds(row, begun[row]), note

@@ -9,7 +9,15 @@ import numpy as np
 
 from bench.reporting.leaderboard.board import Sheet
 from bench.reporting.leaderboard.columns import about_bold, column_headings
-from bench.reporting.leaderboard.direction import FLOOR_NOTE, MEANS_NOTE, NAMES, Direction, has_floor, reference_rows
+from bench.reporting.leaderboard.direction import (
+    COUNTS_NOTE,
+    FLOOR_NOTE,
+    NAMES,
+    Direction,
+    about_means,
+    has_floor,
+    reference_rows,
+)
 from bench.reporting.tables.marks import Marks
 from bench.reporting.tables.table import Column, TableCell
 from bench.store.query import RowScores
@@ -31,7 +39,7 @@ def overview(direction: Direction) -> Sheet:
         cost = list(_cost(direction, row_scores, with_stages)) if row_scores else [TableCell()] * len(costs)
         body.append([*direction.names(i, marks), seeds, *direction.values(i, direction.headline, marks), *cost])
     reference = reference_rows(direction.headline, len(NAMES) + 1, len(costs))
-    footnotes = [MEANS_NOTE, *about_bold(direction.headline)]
+    footnotes = [COUNTS_NOTE, *about_means(body), *about_bold(direction.headline)]
     footnotes += [FLOOR_NOTE] if has_floor(reference) else []
     footnotes += [SECONDS_NOTE] if with_stages else []
     footnotes += _needs(body)

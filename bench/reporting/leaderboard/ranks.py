@@ -55,7 +55,7 @@ def _sheet(
 def _several(column: MeasuredColumn) -> dict[int, tuple[float, ...]]:
     """MethodRow -> values, of the rows with several seeds, where they can be compared."""
     return (
-        {i: measurement.values for i, measurement in column.measurements.items() if len(measurement.values) > 1}
+        {i: measurement.values for i, measurement in column.competing.items() if len(measurement.values) > 1}
         if column.comparable
         else {}
     )

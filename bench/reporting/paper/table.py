@@ -13,11 +13,12 @@ from bench.reporting.paper.notes import paper_header_notes, paper_sources_note, 
 from bench.reporting.paper.published import Inconsistency, inconsistencies
 from bench.reporting.paper.shapes import SHAPES, WEAK, PaperRow, PaperShape, ShapeChain, ShapePlace
 from bench.reporting.paper.values import Lookup, Measured, PaperMeasurements, find_value, places
+from bench.reporting.ranges import ends_over_images, metric_range, share_ends
 from bench.reporting.setting import Commands
 from bench.reporting.tables.marks import Marks
 from bench.reporting.tables.table import Column, RowGroup, Table, TableCell, decimals_of, images, table_number
 from metrics.statistics.comparing import BestSet, best_set
-from metrics.statistics.intervals import NORMAL_95, seed_interval
+from metrics.statistics.intervals import seed_interval
 
 __all__ = ["Lookup", "Measured", "paper_table"]
 
@@ -106,12 +107,13 @@ def _ours(result: Measured | None, bold: bool, common: tuple[int, int] | None, n
     if not result.values:
         why = "failed" if result.failed else "not scored"
         return TableCell(missing=why, seeds=(0, begun), marks=marks, role="ours")
-    over = seed_interval(result.values)
+    over = seed_interval(result.values, within=metric_range(result.protocol))
+    over = over.widened(share_ends(result.protocol, over.mean, result.images))
     assert over.mean is not None
     low, high = over.low, over.high
     if over.k == 1 and result.image_deviation is not None:
-        reach = NORMAL_95 * result.image_deviation
-        low, high = over.mean - reach, over.mean + reach
+        ends = ends_over_images(result.protocol, over.mean, result.image_deviation, result.images)
+        low, high = ends or (None, None)
     return TableCell(
         value=over.mean, deviation=over.deviation, low=low, high=high, seeds=(over.k, begun), marks=marks, bold=bold,
         images=result.images if result.n else None, images_in_name=result.images == common, role="ours",
