@@ -302,8 +302,8 @@ def test_a_rerun_of_a_folder_that_is_not_named_fails_before_the_code_check(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     baseline = SimpleNamespace(task="folder", data="auto")
-    monkeypatch.setattr("bench.checks.gate.command.load", lambda results, name: baseline)
-    monkeypatch.setattr("bench.checks.gate.command.folder_of", lambda results, name: results)
+    monkeypatch.setattr("bench.checks.gate.command.load_baseline", lambda results, name: baseline)
+    monkeypatch.setattr("bench.checks.gate.command.baseline_folder", lambda results, name: results)
     assert call(monkeypatch, "check", "--baseline", "main", "--rerun", "--results", str(tmp_path)) == 3
     printed = capsys.readouterr()
     assert "does not say where it lies\n  add --data ROOT" in printed.err
