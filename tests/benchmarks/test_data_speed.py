@@ -23,7 +23,7 @@ MIB = 2**20
 MEASURE = """
 import json
 from pathlib import Path
-from bench.data.sources.folder import FolderDomain, discover
+from bench.data.sources.folder import FolderDomain, discover_folder
 from bench.data.prepare import prepare
 
 def resident(key):
