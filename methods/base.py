@@ -94,11 +94,9 @@ class Domains:
 
     def gather(self, domain: Tensor, row: Tensor) -> Tensor:
         """Image `row[i]` of domain `domain[i]`: int64 (B,) on the CPU each -> (B, 3, H, W) float32 in [-1, 1]."""
-        gathered = self.images[0].new_empty((len(row), *self.images[0].shape[1:]))
-        for number, images in enumerate(self.images):
-            place = (domain == number).nonzero()[:, 0]
-            gathered[place.to(self.device)] = images[row[place].to(self.device)]
-        return to_model_range(gathered)
+        # Each row is taken of both domains, in the wrong one the first: shapes do not depend on what is drawn.
+        both = [images[torch.where(domain == d, row, 0).to(self.device)] for d, images in enumerate(self.images)]
+        return to_model_range(torch.where((domain == 1).to(self.device)[:, None, None, None], both[1], both[0]))
 
 
 def to_model_range(images: Tensor) -> Tensor:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import configparser
+import itertools
 import re
 import shutil
 import subprocess
@@ -45,6 +47,22 @@ def test_the_changelog_is_kept_and_names_every_command() -> None:
     assert kinds <= {"Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"}
     commands = {info.name or info.callback.__name__ for info in app.registered_commands if info.callback}
     assert {name for name in commands if f"`{name}`" not in text} == set()
+
+
+def test_the_oldest_environment_has_the_lower_bound_of_every_dependency() -> None:
+    """`tox -e oldest` installs exactly what pyproject.toml says is enough, dependencies of tests included."""
+    lists = [PROJECT["dependencies"], *(PROJECT["optional-dependencies"][extra] for extra in ("dinov2", "test"))]
+    bounds = {
+        re.split(r"[<>=]+", entry)[0]: re.findall(r"[>=]=([\d.]+)", entry)[0] for entry in itertools.chain(*lists)
+    }
+    parsed = configparser.ConfigParser(interpolation=None)
+    parsed.read(ROOT / "tox.ini")
+    pinned = dict(entry.split("==") for entry in parsed["testenv:oldest"]["deps"].split())
+    numbers = lambda version: [int(part) for part in f"{version}.0.0".split(".")[:3]]  # noqa: E731
+    assert {name: numbers(version) for name, version in pinned.items()} == {
+        name: numbers(version) for name, version in bounds.items()
+    }
+    assert parsed["testenv:oldest"]["base_python"] == "python" + PROJECT["requires-python"].removeprefix(">=")
 
 
 # ---------------------------------------------------------------------------------------------------------- mentions

@@ -248,11 +248,12 @@ class MoCo(Stage):
     def _minibatch(self, rng: torch.Generator) -> Tensor:
         """Images uniform over the union of the domains: (B, 3, H, W) in [-1, 1]."""
         row = torch.randint(sum(map(len, self.images)), (self.config.batch_size,), generator=rng)
-        gathered = self.images[0].new_empty((len(row), *self.images[0].shape[1:]))
-        for images in self.images:
-            place = ((row >= 0) & (row < len(images))).nonzero()[:, 0]
-            gathered[place.to(gathered.device)] = images[row[place].to(images.device)]
-            row = row - len(images)  # now counts from the next domain's first image
+        device, start = self.images[0].device, 0
+        gathered = self.images[0].new_zeros((len(row), *self.images[0].shape[1:]))
+        for images in self.images:  # a row of another domain takes any image: shapes do not depend on what is drawn
+            taken = images[(row - start).clamp(0, len(images) - 1).to(device)]
+            gathered = torch.where((row >= start).to(device)[:, None, None, None], taken, gathered)
+            start += len(images)
         return to_model_range(gathered)
 
     def _view(self, images: Tensor, rng: torch.Generator) -> Tensor:

@@ -205,7 +205,7 @@ class SelfTraining(Stage):
     """Clusters of source images brought to target images; its result is `classifier`."""
 
     name = "adaptation"
-    step: Tensor
+    version = 2  # 1 kept the steps done beside its weights
 
     def __init__(
         self, config: SelfTrainingConfig, source: Tensor, target: Tensor, source_clusters: Tensor, clusters: int
@@ -217,10 +217,11 @@ class SelfTraining(Stage):
         self.source, self.target, self.source_clusters = source, target, source_clusters.to(source.device)
         self.student = GreyClassifier(clusters, config.width)
         self.classifier = copy.deepcopy(self.student).requires_grad_(False)
-        self.register_buffer("step", torch.zeros((), dtype=torch.int64))
         self.optimizers["student"] = Adam(
             self.student.parameters(), lr=config.learning_rate, betas=(0.9, 0.99), weight_decay=config.weight_decay
         )
+        # The steps done stand in the optimiser: there they are stored, and reading them does not wait for a device.
+        self.optimizers["student"].param_groups[0]["done"] = 0
 
     def identity(self) -> dict[str, Any]:
         """Settings, number of clusters, and what is trained on."""
@@ -233,10 +234,9 @@ class SelfTraining(Stage):
 
     def training_step(self, batch: torch.Generator) -> Iterator[Phase]:
         """One step of the student on both domains."""
-        c, step, size = self.config, int(self.step), (self.config.batch_size,)
-        rate = c.learning_rate * min(1.0, (step + 1) / 50) * 0.5 * (1 + math.cos(math.pi * step / self.steps))
-        for group in self.optimizers["student"].param_groups:
-            group["lr"] = rate
+        (group,), c, size = self.optimizers["student"].param_groups, self.config, (self.config.batch_size,)
+        step = group["done"]
+        group["lr"] = c.learning_rate * min(1.0, (step + 1) / 50) * 0.5 * (1 + math.cos(math.pi * step / self.steps))
         rows = torch.randint(len(self.source), size, generator=batch).to(self.source.device)
         others = torch.randint(len(self.target), size, generator=batch).to(self.source.device)
         source, target = grey(to_inputs(self.source[rows])), grey(to_inputs(self.target[others]))
@@ -255,9 +255,10 @@ class SelfTraining(Stage):
     @torch.no_grad()
     def update_ema(self) -> None:
         """The average, batch norm's statistics included."""
-        decay = min(self.config.ema_decay, (int(self.step) + 1) / (int(self.step) + 10))
+        (group,) = self.optimizers["student"].param_groups
+        group["done"] += 1
+        decay = min(self.config.ema_decay, group["done"] / (group["done"] + 9))
         live = self.student.state_dict()
         for name, average in self.classifier.state_dict().items():
             if average.is_floating_point():
                 average.lerp_(live[name], 1 - decay)
-        self.step += 1
