@@ -16,8 +16,10 @@ from bench.cli.options import (
     ProtocolsOption,
     ResultsOption,
     TaskOption,
+    one_of_options,
     split_option,
 )
+from bench.core.errors import BenchError
 
 
 def export(
@@ -34,11 +36,16 @@ def export(
 
 
 def score(
-    task: TaskOption,
-    name: Annotated[str, typer.Option("--name", help="What the row is called.")],
     images: Annotated[
         Path | None, typer.Argument(help="Translations of what export wrote: a folder, a .npy or a .npz file.")
     ] = None,
+    task: TaskOption = "",
+    name: Annotated[str, typer.Option("--name", help="What the row is called.")] = "",
+    against: Annotated[
+        Path | None,
+        typer.Option("--against", help="A folder of real images: no task, FID and the like of two folders."),
+    ] = None,
+    form: Annotated[str, typer.Option("--format", help="With --against: md, json or csv.")] = "md",
     direction: Annotated[str, typer.Option(help="Such as sketch->real; default: those that there are images of.")] = "",
     identity: Annotated[bool, typer.Option("--identity", help="Score the sources themselves.")] = False,
     replace: Annotated[bool, typer.Option("--replace", help="In place of other images of this name.")] = False,
@@ -49,7 +56,20 @@ def score(
     device: DeviceOption = "auto",
     results: ResultsOption = DEFAULT_RESULTS,
 ) -> None:
-    """Score images that another program made: a row of the leaderboard, with every metric of the task."""
+    """Score images that another program made.
+
+    With --task: a row of its leaderboard, with all its metrics. With --against: FID, KID, precision, recall, density
+    and coverage of two folders.
+    """
+    if against is not None:
+        _score_against(
+            images, against, form, task or name or direction or identity or replace, protocols, device, results
+        )
+        return
+    if not task or not name:
+        raise BenchError(
+            "--task and --name are needed", "score IMAGES --task TASK --name NAME, or: score IMAGES --against REAL"
+        )
     from bench.cli.outcome import show_leaderboards
     from bench.runs.given_images import ScoreRequest, score_images
 
@@ -59,3 +79,23 @@ def score(
     )  # fmt: skip
     score_images(request)
     show_leaderboards(results, task)
+
+
+def _score_against(
+    images: Path | None, real: Path, form: str, of_task: object, protocols: str, device: str, results: Path
+) -> None:
+    from bench.core.terminal import show
+    from bench.reporting.two_folders import FORMS, folders_text
+    from bench.runs.two_folders import score_against
+
+    if of_task:
+        raise BenchError(
+            "--task, --name, --direction, --identity and --replace do not go with --against",
+            "score IMAGES --against REAL, or: score IMAGES --task TASK --name NAME",
+        )
+    if images is None:
+        raise BenchError("which images are compared?", "name their folder: score IMAGES --against REAL")
+    one_of_options("--format", form, FORMS)
+    records, by_class = score_against(images, real, split_option(protocols), device, results)
+    text = folders_text(records, form, f"{images} against {real}", by_class)
+    show(text) if form == "md" else print(text, end="")
