@@ -2,28 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import shutil
+import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.core.progress import say
-from bench.core.terminal import show
+from bench.reporting.leaderboard.first_screen import first_screen
 from bench.reporting.leaderboard.leaderboards import leaderboards, write_leaderboards
+from bench.store.query import Setting
 
 if TYPE_CHECKING:
     from bench.runs.run import RunOutcome
 
 
-def show_outcome(results: Path, outcome: RunOutcome) -> int:
+def show_outcome(results: Path, outcome: RunOutcome, wanted: Callable[[Setting], bool] = lambda setting: True) -> int:
     """Print the leaderboards and what failed. Returns the exit status: 0, or 1 if anything failed."""
-    show_leaderboards(results, outcome.task)
+    show_leaderboards(results, outcome.task, wanted)
     return max(show_broken(outcome.broken), 0 if outcome.good else 1)
 
 
-def show_leaderboards(results: Path, task: str) -> None:
-    """Write and print the leaderboards of `task`."""
+def show_leaderboards(results: Path, task: str, wanted: Callable[[Setting], bool] = lambda setting: True) -> None:
+    """Write and print the leaderboards of `task`; on a terminal the first screen of the newest `wanted` setting."""
     path = write_leaderboards(results, task)
-    show("\n".join(leaderboards(results, task)))
+    if sys.stdout.isatty():
+        print(first_screen(results, task, shutil.get_terminal_size().columns, wanted))
+    else:
+        print("\n".join(leaderboards(results, task)))
     say(f"leaderboard: {path}")
 
 

@@ -28,6 +28,7 @@ def table(
     preset: Annotated[str, typer.Option(help="Only what was trained with this preset.")] = "",
     data: Annotated[str, typer.Option(help="Only what was trained on embedded, mnist-drawn or real data.")] = "",
     budget: Annotated[str, typer.Option(help="Only what was trained for images=N or seconds=S.")] = "",
+    full: Annotated[bool, typer.Option("--full", help="Everything on a terminal, too, as in a file.")] = False,
     results: ResultsOption = DEFAULT_RESULTS,
 ) -> None:
     """Print what was measured on a task, or a table of the paper.
@@ -37,7 +38,7 @@ def table(
     from bench.reporting.table_command import TableRequest, make_table
 
     request = TableRequest(
-        task=task, paper=paper, form=form, out=out, preset=preset, data=data, budget=budget, results=results
+        task=task, paper=paper, form=form, out=out, preset=preset, data=data, budget=budget, full=full, results=results
     )
     raise typer.Exit(make_table(request))
 

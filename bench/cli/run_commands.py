@@ -59,7 +59,7 @@ def run(
         protocols=split_option(protocols), profile=profile, launch=one_of_options("--launch", launch, ("local", "ray")),
         address=address, results=results,
     )  # fmt: skip
-    raise typer.Exit(show_outcome(results, run(request)))
+    raise typer.Exit(show_outcome(results, run(request), lambda setting: setting.preset == preset))
 
 
 def evaluate(
@@ -92,7 +92,7 @@ def evaluate(
         device=device, results=results,
     )  # fmt: skip
     rescore(request)
-    show_leaderboards(results, task)
+    show_leaderboards(results, task, lambda setting: setting.preset == preset)
 
 
 def semantics(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +25,8 @@ class TableRequest(Where):
     """`md`, `latex`, `csv` or `html`; empty: as the suffix of `out` says, else `md`."""
     out: Path | None
     """File to write instead of printing."""
+    full: bool = False
+    """Everything on a terminal, too."""
 
     def wants(self, setting: Setting) -> bool:
         """Whether a setting may stand in the table."""
@@ -38,6 +42,12 @@ def make_table(request: TableRequest) -> int:
         )
     form = form_of(request)
     text = _leaderboard(request, form) if request.task else _paper(request, form)
+    if request.task and form == "markdown" and not (request.out or request.full) and sys.stdout.isatty():
+        from bench.reporting.leaderboard.first_screen import first_screen
+
+        width = shutil.get_terminal_size().columns
+        print(first_screen(request.results, get_task(request.task).name, width, request.wants))
+        return 0
     deliver_output(request, text, form, "table", request.task or f"table {request.paper} of the paper")
     return 0
 

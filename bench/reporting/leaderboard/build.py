@@ -21,7 +21,7 @@ def build_board(task: str, records: SettingRecords) -> Board:
     """The leaderboard of `task` in the setting of `records`."""
     setting, rows = records.setting, Rows(records)
     title = setting_title(task, setting)
-    notes, events = _notes(records), tuple(_events(records, rows))
+    notes, events = _notes(records), tuple(board_events(records, rows))
     sheets: list[Sheet] = []
     for name, scores in records.directions.items():
         direction = Direction(name, title, notes, events, rows, tuple(rows.in_direction(scores)))
@@ -57,7 +57,7 @@ def _training(records: SettingRecords) -> str:
     return f"preset: {preset} ({PRESET_WARNING.get(preset, '')}), budget {budget} per domain"
 
 
-def _events(records: SettingRecords, rows: Rows) -> Iterator[str]:
+def board_events(records: SettingRecords, rows: Rows) -> Iterator[str]:
     """Failed cells, remarks of methods on their cells, and what is not shown."""
     row_of = {cell: row for row in records.rows for cell in row.cells}
     names = {cell: f"{rows.names[row_of[cell]]} seed {records.seed(cell)}" for cell in sorted(row_of)}

@@ -166,6 +166,16 @@ def shown_in_table(table: Table, column: int, cell: TableCell) -> str:
     """What a cell says: `11.00 ± 1.4 [2/3] (n = 10/20)`, words, a reason, or `-`; without marks."""
     if cell.value is None:
         return cell.text or cell.missing or ("" if cell.role == "text" else NOTHING)
+    text = shown_value(cell)
+    in_heading = cell.role != "reference" and table.common_counts(column) is not None
+    if cell.images is not None and not cell.images_in_name and not in_heading:
+        text += f" ({images(cell.images)})"
+    return text
+
+
+def shown_value(cell: TableCell) -> str:
+    """The number of a cell that has one, with its deviation or interval, and its seeds where some have no value."""
+    assert cell.value is not None
     signed = cell.role == "difference"
     text = table_number(cell.value, cell.decimals, signed)
     if cell.deviation is not None:
@@ -175,9 +185,6 @@ def shown_in_table(table: Table, column: int, cell: TableCell) -> str:
         text += f" ({ends[0]} to {ends[1]})"
     if cell.seeds is not None and cell.seeds[0] < cell.seeds[1]:
         text += f" [{cell.seeds[0]}/{cell.seeds[1]}]"
-    in_heading = cell.role != "reference" and table.common_counts(column) is not None
-    if cell.images is not None and not cell.images_in_name and not in_heading:
-        text += f" ({images(cell.images)})"
     return text
 
 
