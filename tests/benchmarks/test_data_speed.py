@@ -31,7 +31,7 @@ def resident(key):
     return 1024 * int(line.split()[1])
 
 root, cache = map(Path, sys.argv[1:])
-domains, classes = discover(root)
+domains, classes = discover_folder(root)
 before = resident("VmRSS")
 prepare(tuple(FolderDomain(root, domain, classes) for domain in domains), 256, cache, "real", "")
 print(json.dumps(resident("VmHWM") - before))
