@@ -149,9 +149,9 @@ def preset_values(method: str, key: str) -> str:
 
 def method_class(name: str) -> Any:
     """The class of a registered method."""
-    from methods.registry import load, registered
+    from methods.registry import load_registered, registered
 
-    return load(registered()[name].target)
+    return load_registered(registered()[name].target)
 
 
 def settings(method: str) -> str:
@@ -220,14 +220,14 @@ def listing(what: str) -> str:
 
 def sweeps(kind: str) -> str:
     """The shipped sweeps whose names begin with `kind`: cells and what the quick preset costs on the machine named."""
-    from bench.runs.sweep.file import count_cells, load_sweep, shipped_names
+    from bench.runs.sweep.file import load_sweep, shipped_sweeps, sweep_file_cells
     from bench.runs.sweep.run import duration
 
     rows = []
-    for name, path in shipped_names().items():
+    for name, path in shipped_sweeps().items():
         if name.startswith(kind):
             sweep = load_sweep(path)
-            cells = str(count_cells(sweep.chosen()))
+            cells = str(sweep_file_cells(sweep.chosen()))
             rows.append([f"`{name}`", sweep.task, cells, duration(quick_seconds(sweep)), cell(sweep.summary)])
     return table(["sweep", "task", "cells", "quick, computing", "what it is"], rows)
 
@@ -237,11 +237,11 @@ def quick_seconds(sweep: Any) -> float:
 
     What `sweep NAME --dry-run --data embedded` estimates where nothing is stored yet and one core is used.
     """
-    from bench.runs.request import resolve_settings
-    from bench.runs.sweep.estimate import Costs, StageKey, stage_keys
+    from bench.runs.request import request_settings
+    from bench.runs.sweep.estimate import Costs, StageKey, estimate_stage_keys
     from bench.runs.sweep.run import SweepRequest, expand_sweep
     from bench.spec.presets import get_preset
-    from bench.spec.run_spec import Budget, RunSpec, config_values
+    from bench.spec.run_spec import Budget, RunSpec, spec_values
     from bench.spec.tasks import get_task
 
     nowhere = DOCS / "no-results"
@@ -254,11 +254,11 @@ def quick_seconds(sweep: Any) -> float:
     total = 0.0
     paid: set[StageKey] = set()
     for part in expand_sweep(sweep, asked):
-        config = config_values(resolve_settings(part.request)[2][part.method])
+        config = spec_values(request_settings(part.request)[2][part.method])
         for seed in part.request.seeds:
             spec = RunSpec(sweep.task, task.domains, "embedded", "", 0, "quick", part.method, 1, config, budget, seed)
             estimate = costs.of(spec)
-            due = {name: key for name, key in stage_keys(spec, estimate.stages).items() if key not in paid}
+            due = {name: key for name, key in estimate_stage_keys(spec, estimate.stages).items() if key not in paid}
             paid.update(due.values())
             assert estimate.train is not None, f"{part.method}: nothing shipped"
             total += estimate.train + (estimate.scoring or 0) + sum(estimate.stages[name] for name in due)

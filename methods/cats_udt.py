@@ -49,9 +49,9 @@ from methods.base import Code, Context, Domains, Exemplar, Noise, Phase, Progres
 from methods.category_tables import CategoryTables
 from methods.cats_udt_variants import CONDITIONINGS, SEMANTIC_LOSSES, PlainGenerator, Sizes
 from methods.parts.augment import random_flip, random_resized_crop
-from methods.parts.checks import is_power_of_two, load_networks, require, without_prefix
-from methods.parts.layers import he_init, stage_widths
-from methods.parts.losses import l1, logistic, r1_penalty
+from methods.parts.checks import is_power_of_two, load_checked, require, without_prefix
+from methods.parts.layers import he_init_layer, layer_widths
+from methods.parts.losses import l1_loss, logistic_loss, r1_penalty
 from methods.semantics.categories import CATEGORIES, SemanticsConfig, build_categories
 from methods.stargan_v2 import Translated
 
@@ -215,7 +215,7 @@ class CatsUDT(Translator):
         self.style_encoder = conditioning.style_encoder(sizes)
         self.discriminator = self.semantic_loss.discriminator(sizes)
         for name, rate in self.learning_rates(Progress(0, 1)).items():
-            network = getattr(self, name).apply(he_init)
+            network = getattr(self, name).apply(he_init_layer)
             self.optimizers[name] = Adam(
                 network.parameters(), lr=rate, betas=config.betas, weight_decay=config.weight_decay, fused=True
             )
@@ -226,7 +226,7 @@ class CatsUDT(Translator):
         first = c.base_width or max(1, 2**14 // image_size)
         return Sizes(
             image_size=image_size,
-            widths=tuple(stage_widths(first, c.max_width, int(math.log2(image_size // c.content_size)))),
+            widths=tuple(layer_widths(first, c.max_width, int(math.log2(image_size // c.content_size)))),
             cap=c.max_width,
             content_size=c.content_size,
             bottleneck_blocks=c.bottleneck_blocks,
@@ -337,7 +337,7 @@ class CatsUDT(Translator):
         rest = len(x) - first
         on_real, on_fake = torch.cat([real_first, on_others[:rest]]), on_others[rest:]
         clusters = torch.cat([clusters_first, clusters_others[:rest]])
-        losses = {"real": logistic(on_real, real=True), "fake": logistic(on_fake, real=False), "r1": r1}
+        losses = {"real": logistic_loss(on_real, real=True), "fake": logistic_loss(on_fake, real=False), "r1": r1}
         of_class = self.semantic_loss.of_discriminator(clusters, c)
         if of_class is not None and config.lambda_sem > 0:
             losses["sem"] = config.lambda_sem * of_class
@@ -349,21 +349,21 @@ class CatsUDT(Translator):
         """Adversarial, semantic (eq. 8), style (eq. 5), cycle (eq. 4) and diversity (eq. 7) terms."""
         config, x, fake = self.config, batch.x_source, translated.fake
         on_fake, clusters = self.discriminator(fake, batch.d_target)
-        losses = {"adv": logistic(on_fake, real=True)}
+        losses = {"adv": logistic_loss(on_fake, real=True)}
         if config.lambda_sem > 0:
             losses["sem"] = config.lambda_sem * self.semantic_loss.of_generator(fake, clusters, c, self.semantics)
         if config.lambda_sty > 0:
             head = batch.d_source if config.style_rec_domain == "source" else batch.d_target
-            losses["sty"] = config.lambda_sty * l1(self.style_encoder(fake, c, head), translated.s)
+            losses["sty"] = config.lambda_sty * l1_loss(self.style_encoder(fake, c, head), translated.s)
         if config.lambda_cyc > 0:
             back = self.generator.render(self.generator.encode_with(fake, c), s_source)
-            losses["cyc"] = config.lambda_cyc * l1(back, x)
+            losses["cyc"] = config.lambda_cyc * l1_loss(back, x)
         if config.lambda_ds > 0:
             # After the calls that need a graph: autocast keeps the weights it has cast, and those cast first without a
             # graph would then be used without one.
             with torch.no_grad():
                 other = self.generator.render(translated.content, s2)
-            losses["ds"] = -batch.lambda_ds * l1(fake, other)
+            losses["ds"] = -batch.lambda_ds * l1_loss(fake, other)
         return losses
 
     def learning_rates(self, progress: Progress) -> Mapping[str, float]:
@@ -414,11 +414,11 @@ class CatsUDT(Translator):
         `semantics`, the classifier of the semantic stage (IMSAT's, or that of the adaptation). Any part may be given.
 
         The original numbers domains alphabetically, so for sketches and reals domain 0 is *real*. Raises ValueError,
-        see `load_networks`.
+        see `load_checked`.
         """
         targets: dict[str, list[nn.Module]] = {
             name: [getattr(self, name), self.ema[name]] for name in ("generator", "mapping_network", "style_encoder")
         }
         targets["discriminator"] = [self.discriminator]
         targets["semantics"] = [self.semantics.network]
-        load_networks(targets, {name: without_prefix(state) for name, state in state_dicts.items()})
+        load_checked(targets, {name: without_prefix(state) for name, state in state_dicts.items()})

@@ -25,7 +25,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from methods.parts.kernels import WholeMapConv
-from methods.parts.layers import SLOPE, pick, pooled, trunk
+from methods.parts.layers import SLOPE, pick_layer, pooled_layer, trunk_layers
 from methods.parts.losses import wide
 from methods.stargan_v2 import Generator
 
@@ -102,7 +102,7 @@ class ContentFeatureGenerator(_GatedGenerator):
 
     def encode_with(self, x: Tensor, c: Tensor) -> Tensor:
         """`x` (B, 3, H, W), `c` (B, R) or (B, R, h, w) -> (B, C, content_size, content_size)."""
-        return self._gated(x, self.f_embed(pooled(c)))
+        return self._gated(x, self.f_embed(pooled_layer(c)))
 
 
 # ------------------------------------------------------------------------------------------- mapping networks
@@ -132,7 +132,7 @@ class PlainMapping(nn.Module):
     def styles(self, inputs: Tensor, d: Tensor) -> Tensor:
         """(B, latent_dim + extra), int64 (B,) -> (B, style_dim). All heads are computed, see stargan_v2."""
         h = self.shared(inputs)
-        return pick(torch.stack([head(h) for head in self.unshared], dim=1), d)
+        return pick_layer(torch.stack([head(h) for head in self.unshared], dim=1), d)
 
 
 class ClusterMapping(PlainMapping):
@@ -156,7 +156,7 @@ class FeatureMapping(PlainMapping):
 
     def forward(self, z: Tensor, c: Tensor, d: Tensor) -> Tensor:
         """(B, latent_dim), (B, R) or (B, R, h, w), int64 (B,) -> (B, style_dim)."""
-        return self.styles(torch.cat([z, self.f_embed(pooled(c))], dim=1), d)
+        return self.styles(torch.cat([z, self.f_embed(pooled_layer(c))], dim=1), d)
 
 
 # --------------------------------------------------------------------------------------------- style encoders
@@ -167,14 +167,14 @@ class PlainStyleEncoder(nn.Module):
 
     def __init__(self, sizes: Sizes, extra: int = 0) -> None:
         super().__init__()
-        layers, width = trunk(sizes.image_size, sizes.widths[0], sizes.cap)
+        layers, width = trunk_layers(sizes.image_size, sizes.widths[0], sizes.cap)
         self.shared = nn.Sequential(*layers)
         self.unshared = nn.ModuleList(nn.Sequential(nn.Linear(width + extra, sizes.style_dim)) for _ in range(DOMAINS))
 
     def forward(self, x: Tensor, c: Tensor, d: Tensor) -> Tensor:
         """(B, 3, H, W) in [-1, 1], category (not used), int64 (B,) -> (B, style_dim)."""
         h = self.shared(x).flatten(1)
-        return pick(torch.stack([head(h) for head in self.unshared], dim=1), d)
+        return pick_layer(torch.stack([head(h) for head in self.unshared], dim=1), d)
 
 
 class FeatureStyleEncoder(PlainStyleEncoder):
@@ -185,8 +185,8 @@ class FeatureStyleEncoder(PlainStyleEncoder):
 
     def forward(self, x: Tensor, c: Tensor, d: Tensor) -> Tensor:
         """(B, 3, H, W) in [-1, 1], (B, R) or (B, R, h, w), int64 (B,) -> (B, style_dim)."""
-        h = torch.cat([self.shared(x).flatten(1), pooled(c)], dim=1)
-        return pick(torch.stack([head(h) for head in self.unshared], dim=1), d)
+        h = torch.cat([self.shared(x).flatten(1), pooled_layer(c)], dim=1)
+        return pick_layer(torch.stack([head(h) for head in self.unshared], dim=1), d)
 
 
 class ClusterStyleEncoder(nn.Module):
@@ -194,7 +194,7 @@ class ClusterStyleEncoder(nn.Module):
 
     def __init__(self, sizes: Sizes) -> None:
         super().__init__()
-        layers, width = trunk(sizes.image_size, sizes.widths[0], sizes.cap)
+        layers, width = trunk_layers(sizes.image_size, sizes.widths[0], sizes.cap)
         self.shared = nn.Sequential(*layers)
         self.unshared = nn.ModuleList(
             nn.Sequential(*_mlp([width] * 4, nn.LeakyReLU, negative_slope=SLOPE), nn.Linear(width, sizes.style_dim))
@@ -206,7 +206,7 @@ class ClusterStyleEncoder(nn.Module):
     def forward(self, x: Tensor, c: Tensor, d: Tensor) -> Tensor:
         """(B, 3, H, W) in [-1, 1], int64 (B,), int64 (B,) -> (B, style_dim)."""
         h = self.shared(x).flatten(1)
-        return pick(self._all_heads(h), self.stride * d + c)
+        return pick_layer(self._all_heads(h), self.stride * d + c)
 
     def _all_heads(self, h: Tensor) -> Tensor:
         """(B, W) -> (B, heads, style_dim), every head in one product per layer instead of 2 C small ones."""
@@ -229,7 +229,7 @@ class Discriminator(nn.Module):
 
     def __init__(self, sizes: Sizes) -> None:
         super().__init__()
-        layers, width = trunk(sizes.image_size, sizes.widths[0], sizes.cap)
+        layers, width = trunk_layers(sizes.image_size, sizes.widths[0], sizes.cap)
         self.main = nn.Sequential(*layers)
         self.dis = WholeMapConv(width, DOMAINS, 1)
         self.classifier = nn.ModuleList()
@@ -237,11 +237,11 @@ class Discriminator(nn.Module):
     def forward(self, x: Tensor, d: Tensor) -> tuple[Tensor, Tensor]:
         """(B, 3, H, W) in [-1, 1], int64 (B,) -> (B,), and cluster logits (B, C) or (B, 0)."""
         h = self.main(x)
-        real = pick(self.dis(h).flatten(1), d)
+        real = pick_layer(self.dis(h).flatten(1), d)
         if not self.classifier:
             return real, real.new_empty(len(x), 0)
         h = h.flatten(1)
-        return real, pick(torch.stack([head(h) for head in self.classifier], dim=1), d)
+        return real, pick_layer(torch.stack([head(h) for head in self.classifier], dim=1), d)
 
 
 class ClassifyingDiscriminator(Discriminator):

@@ -37,10 +37,10 @@ from torch.optim import Adam
 
 from methods.base import Domains, Phase, Progress, Style, Translator
 from methods.parts.augment import enlarge_and_crop, random_flip
-from methods.parts.checks import load_networks, require, without_prefix
+from methods.parts.checks import load_checked, require, without_prefix
 from methods.parts.kernels import InstanceNorm
-from methods.parts.layers import SLOPE, normal_init
-from methods.parts.losses import l1, least_squares
+from methods.parts.layers import SLOPE, normal_init_layer
+from methods.parts.losses import l1_loss, least_squares_loss
 
 
 @dataclass(frozen=True)
@@ -160,7 +160,7 @@ class Discriminator(nn.Module):
 # ------------------------------------------------------------------------------------------------ image pool
 
 
-def exchange(pool: Tensor, count: Tensor, fakes: Tensor, swap: Tensor, slot: Tensor) -> Tensor:
+def cyclegan_exchange(pool: Tensor, count: Tensor, fakes: Tensor, swap: Tensor, slot: Tensor) -> Tensor:
     """Pass `fakes` (B, 3, H, W) through the image pool (Shrivastava et al. 2017), one by one; updates both in place.
 
     `pool` (S, 3, H, W), `count` int64 (1,): images stored. `swap` bool (B,) and `slot` int64 (B,) in [0, S): the draws.
@@ -226,7 +226,7 @@ class CycleGAN(Translator):
         self.generator_ba = Generator(config.width, config.blocks, config.downsamplings)
         self.discriminator_a = Discriminator(config.discriminator_width, config.discriminator_layers)
         self.discriminator_b = Discriminator(config.discriminator_width, config.discriminator_layers)
-        self.apply(normal_init)
+        self.apply(normal_init_layer)
         for name, network in list(self.named_children()):
             if name != "ema":
                 self.optimizers[name] = Adam(
@@ -261,14 +261,16 @@ class CycleGAN(Translator):
         fake_b, same_b = self._translate_and_keep(self.generator_ab, a, b)
         fake_a, same_a = self._translate_and_keep(self.generator_ba, b, a)
         losses = {
-            "gan_ab": least_squares(self.discriminator_b(fake_b), 1.0),  # eq. 1, in the least-squares form of sec. 4
-            "gan_ba": least_squares(self.discriminator_a(fake_a), 1.0),
-            "cycle_a": c.lambda_cycle * l1(self.generator_ba(fake_b), a),  # eq. 2
-            "cycle_b": c.lambda_cycle * l1(self.generator_ab(fake_a), b),
+            "gan_ab": least_squares_loss(
+                self.discriminator_b(fake_b), 1.0
+            ),  # eq. 1, in the least-squares form of sec. 4
+            "gan_ba": least_squares_loss(self.discriminator_a(fake_a), 1.0),
+            "cycle_a": c.lambda_cycle * l1_loss(self.generator_ba(fake_b), a),  # eq. 2
+            "cycle_b": c.lambda_cycle * l1_loss(self.generator_ab(fake_a), b),
         }
         if same_a is not None and same_b is not None:
-            losses["identity_a"] = c.identity_weight * l1(same_a, a)  # sec. 5.2, L_identity
-            losses["identity_b"] = c.identity_weight * l1(same_b, b)
+            losses["identity_a"] = c.identity_weight * l1_loss(same_a, a)  # sec. 5.2, L_identity
+            losses["identity_b"] = c.identity_weight * l1_loss(same_b, b)
         yield Phase(trains=("generator_ab", "generator_ba"), losses=losses)
 
         # The two discriminators share no weight and no input: one phase is the same as two.
@@ -293,15 +295,17 @@ class CycleGAN(Translator):
         """Images that the discriminator of `domain` sees for `fakes`."""
         if self.config.pool_size == 0:
             return fakes
-        return exchange(self.get_buffer(f"pool_{domain}"), self.get_buffer(f"pool_{domain}_count"), fakes, swap, slot)
+        return cyclegan_exchange(
+            self.get_buffer(f"pool_{domain}"), self.get_buffer(f"pool_{domain}_count"), fakes, swap, slot
+        )
 
     @staticmethod
     def _discriminator_losses(domain: str, network: Discriminator, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
         """0.5 [(D(real) - 1)^2 + D(fake)^2], the halves apart for the log."""
         on_real, on_fake = network(torch.cat([real, fake])).chunk(2)
         return {
-            f"real_{domain}": 0.5 * least_squares(on_real, 1.0),
-            f"fake_{domain}": 0.5 * least_squares(on_fake, 0.0),
+            f"real_{domain}": 0.5 * least_squares_loss(on_real, 1.0),
+            f"fake_{domain}": 0.5 * least_squares_loss(on_fake, 0.0),
         }
 
     def learning_rates(self, progress: Progress) -> Mapping[str, float]:
@@ -322,7 +326,7 @@ class CycleGAN(Translator):
     def load_official(self, state_dicts: Mapping[str, Mapping[str, Tensor]]) -> None:
         """Any of G_A, G_B, D_A, D_B (or G, of a published one-way model A -> B, for G_A).
 
-        Statistics of instance norm that old checkpoints carry are dropped. Raises ValueError, see `load_networks`.
+        Statistics of instance norm that old checkpoints carry are dropped. Raises ValueError, see `load_checked`.
         """
         statistics = ("running_mean", "running_var", "num_batches_tracked")
         cleaned = {
@@ -337,4 +341,4 @@ class CycleGAN(Translator):
             "D_A": [self.discriminator_b],
             "D_B": [self.discriminator_a],
         }
-        load_networks(targets, cleaned)
+        load_checked(targets, cleaned)

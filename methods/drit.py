@@ -45,8 +45,8 @@ from torch.optim import Adam
 from methods import drit_networks as networks
 from methods.base import Code, Domains, Exemplar, Noise, Phase, Progress, Style, Translator
 from methods.parts.augment import enlarge_and_crop, random_flip
-from methods.parts.checks import load_networks, require, without_prefix
-from methods.parts.losses import l1, logistic, wide
+from methods.parts.checks import load_checked, require, without_prefix
+from methods.parts.losses import l1_loss, logistic_loss, wide
 
 
 class AttributeForm(NamedTuple):
@@ -202,7 +202,7 @@ class DRIT(Translator):
         self.discriminator_a, self.discriminator_a2 = (networks.Discriminator(*sizes) for _ in range(2))
         self.discriminator_b, self.discriminator_b2 = (networks.Discriminator(*sizes) for _ in range(2))
         self.discriminator_content = content_network(4 * config.width, image_size // 4)
-        self.apply(networks.drit_init)
+        self.apply(networks.init_drit_network)
         for name, rate in self.learning_rates(Progress(0, 1)).items():
             parameters = getattr(self, name).parameters()
             self.optimizers[name] = Adam(
@@ -275,8 +275,8 @@ class DRIT(Translator):
 
         losses = self._cycle_losses(batch, fake_a, fake_b)
         losses |= self._content_losses(content_a, content_b)
-        losses["self_a"] = self.config.lambda_self * l1(self_a, batch.encoded_a)
-        losses["self_b"] = self.config.lambda_self * l1(self_b, batch.encoded_b)
+        losses["self_a"] = self.config.lambda_self * l1_loss(self_a, batch.encoded_a)
+        losses["self_b"] = self.config.lambda_self * l1_loss(self_b, batch.encoded_b)
         losses["prior_a"] = self.config.lambda_prior * prior_a.mean()
         losses["prior_b"] = self.config.lambda_prior * prior_b.mean()
         yield Phase(trains=("content_encoder", "attribute_encoder", "generator"), losses=losses)
@@ -317,16 +317,16 @@ class DRIT(Translator):
         maps = getattr(self, f"discriminator_{letter}")(torch.cat([real, fake]))
         maps2 = getattr(self, f"discriminator_{letter}2")(torch.cat([real2, random]))  # B and 2B images
         return {
-            f"real_{letter}": cross_entropy([m[:count] for m in maps], real=True),
-            f"fake_{letter}": cross_entropy([m[count:] for m in maps], real=False),
-            f"real_{letter}2": 2 * cross_entropy([m[:count] for m in maps2], real=True),
-            f"fake_{letter}2": 2 * cross_entropy([m[count:] for m in maps2], real=False),  # the sum of two means
+            f"real_{letter}": drit_cross_entropy([m[:count] for m in maps], real=True),
+            f"fake_{letter}": drit_cross_entropy([m[count:] for m in maps], real=False),
+            f"real_{letter}2": 2 * drit_cross_entropy([m[:count] for m in maps2], real=True),
+            f"fake_{letter}2": 2 * drit_cross_entropy([m[count:] for m in maps2], real=False),  # the sum of two means
         }
 
     def _content_discriminator_phase(self, content_a: Tensor, content_b: Tensor) -> Phase:
         """L_adv^content for D: B's contents are "real"."""
         on_a, on_b = self.discriminator_content(torch.cat([content_a, content_b])).chunk(2)
-        losses = {"content_a": logistic(on_a, real=False), "content_b": logistic(on_b, real=True)}
+        losses = {"content_a": logistic_loss(on_a, real=False), "content_b": logistic_loss(on_b, real=True)}
         return Phase(trains=("discriminator_content",), losses=losses, clip_norm=self.config.content_clip)
 
     def _content_losses(self, content_a: Tensor, content_b: Tensor) -> dict[str, Tensor]:
@@ -334,7 +334,9 @@ class DRIT(Translator):
         logits = self.discriminator_content(torch.cat([content_a, content_b])).chunk(2)
         losses = {}
         for letter, content, on_content in zip("ab", (content_a, content_b), logits, strict=True):
-            losses[f"content_{letter}"] = 0.5 * (logistic(on_content, real=True) + logistic(on_content, real=False))
+            losses[f"content_{letter}"] = 0.5 * (
+                logistic_loss(on_content, real=True) + logistic_loss(on_content, real=False)
+            )
             losses[f"norm_{letter}"] = self.config.lambda_norm * wide(content).square().mean()
         return losses
 
@@ -344,21 +346,21 @@ class DRIT(Translator):
         z_a, _ = self.attribute_encoder(fake_a, 0, batch.fake_eps[0])
         z_b, _ = self.attribute_encoder(fake_b, 1, batch.fake_eps[1])
         return {
-            "adv_a": cross_entropy(self.discriminator_a(fake_a), real=True),
-            "adv_b": cross_entropy(self.discriminator_b(fake_b), real=True),
-            "rec_a": self.config.lambda_rec * l1(self.generator(content_a, z_a, 0), batch.encoded_a),
-            "rec_b": self.config.lambda_rec * l1(self.generator(content_b, z_b, 1), batch.encoded_b),
+            "adv_a": drit_cross_entropy(self.discriminator_a(fake_a), real=True),
+            "adv_b": drit_cross_entropy(self.discriminator_b(fake_b), real=True),
+            "rec_a": self.config.lambda_rec * l1_loss(self.generator(content_a, z_a, 0), batch.encoded_a),
+            "rec_b": self.config.lambda_rec * l1_loss(self.generator(content_b, z_b, 1), batch.encoded_b),
         }
 
     def _random_losses(self, letter: str, images: Tensor, batch: Batch) -> dict[str, Tensor]:
         """Losses of images (2B, 3, H, W) of one domain: deceive D2, latent regression, mode seeking (L_ms)."""
         for_z, for_z2 = images.chunk(2)
         attribute = self.attribute_encoder.mean(for_z, "ab".index(letter))
-        ratio = l1(for_z2, for_z) / l1(batch.z2, batch.z)
+        ratio = l1_loss(for_z2, for_z) / l1_loss(batch.z2, batch.z)
         maps = getattr(self, f"discriminator_{letter}2")(images)
         return {
-            f"adv_{letter}2": 2 * cross_entropy(maps, real=True),  # the sum of two means
-            f"latent_{letter}": self.config.lambda_latent * l1(attribute, batch.z),
+            f"adv_{letter}2": 2 * drit_cross_entropy(maps, real=True),  # the sum of two means
+            f"latent_{letter}": self.config.lambda_latent * l1_loss(attribute, batch.z),
             f"ms_{letter}": self.config.lambda_ms / (ratio + 1e-5),
         }
 
@@ -393,7 +395,7 @@ class DRIT(Translator):
     def load_official(self, state_dicts: Mapping[str, Mapping[str, Tensor]]) -> None:
         """Any of enc_c, enc_a, gen, disA, disA2, disB, disB2, disContent, or the whole content of a checkpoint file.
 
-        Optimisers (`..._opt`) and counters of the file are ignored. Raises ValueError, see `load_networks`.
+        Optimisers (`..._opt`) and counters of the file are ignored. Raises ValueError, see `load_checked`.
         """
         targets: dict[str, list[nn.Module]] = {
             "enc_c": [self.content_encoder],
@@ -409,7 +411,7 @@ class DRIT(Translator):
             for name, state in state_dicts.items()
             if not (name.endswith("_opt") or name in ("ep", "total_it"))
         }
-        load_networks(targets, states)
+        load_checked(targets, states)
 
 
 def _plain_linear(key: str) -> str:
@@ -417,6 +419,6 @@ def _plain_linear(key: str) -> str:
     return re.sub(r"^(fc(?:Var)?_[AB])\.0\.", r"\1.", key)
 
 
-def cross_entropy(maps: Sequence[Tensor], real: bool) -> Tensor:
+def drit_cross_entropy(maps: Sequence[Tensor], real: bool) -> Tensor:
     """Cross-entropy of logits with the label 1 (`real`) or 0: mean of each scale's map (B, 1, h, w), summed."""
-    return torch.stack([logistic(logits, real) for logits in maps]).sum()
+    return torch.stack([logistic_loss(logits, real) for logits in maps]).sum()

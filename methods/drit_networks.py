@@ -24,7 +24,7 @@ ATTRIBUTE_LEAK = 0.2
 """Slope of the leaky ReLU in the concatenation form's attribute encoder, and only there."""
 
 
-def drit_init(module: nn.Module) -> None:
+def init_drit_network(module: nn.Module) -> None:
     """Initialise, for `apply`: Normal(0, 0.02) weights in (transposed) convolutions; all else is left to torch.
 
     Unlike `layers.normal_init`, biases are *not* set to zero.
@@ -108,7 +108,7 @@ class UpBlock(nn.Module):
         return self.model(x)
 
 
-def with_attribute(x: Tensor, z: Tensor) -> Tensor:
+def with_attribute_in_drit_networks(x: Tensor, z: Tensor) -> Tensor:
     """Features (B, C, H, W), and z (B, d) at every place after them: (B, C + d, H, W)."""
     return torch.cat([x, z[:, :, None, None].expand(-1, -1, *x.shape[2:])], dim=1)
 
@@ -278,7 +278,7 @@ class ConcatGenerator(Generator):
         of_a = (self.decA1, self.decA2, self.decA3, self.decA4)
         of_b = (self.decB1, self.decB2, self.decB3, self.decB4)
         for stage in (of_a, of_b)[domain]:
-            shared = stage(with_attribute(shared, z))
+            shared = stage(with_attribute_in_drit_networks(shared, z))
         return shared
 
 

@@ -40,19 +40,19 @@ from methods.egsc_it_autoencoder import (
     AutoencoderConfig,
     Autoencoders,
     Discriminator,
-    blocks,
-    decayed,
-    discriminator_losses,
-    draw_images,
-    encoder,
-    from_tensorflow,
-    generator,
-    initialise,
-    latent_shape,
+    autoencoder_blocks,
+    autoencoder_discriminator_losses,
+    autoencoder_from_tensorflow,
+    autoencoder_images,
+    autoencoder_latent_shape,
+    decayed_autoencoder_rate,
+    encoder_of_autoencoder,
+    generator_of_autoencoder,
+    initialise_autoencoder,
 )
 from methods.parts.backbones import VGGFeatures, build_backbone, load_backbone
-from methods.parts.checks import load_networks, require
-from methods.parts.losses import l1, least_squares, wide
+from methods.parts.checks import load_checked, require
+from methods.parts.losses import l1_loss, least_squares_loss, wide
 
 PERCEPTUAL = ("vgg19_caffe", "vgg19_imagenet", "vgg19", "stand_in")
 """Encoders (methods.parts.backbones) that give the features of five stages."""
@@ -132,32 +132,32 @@ class EGSCITConfig:
 # ---------------------------------------------------------------------------------------- mask and exemplar
 
 
-def soft_mask(source: Tensor) -> Tensor:
+def egsc_soft_mask(source: Tensor) -> Tensor:
     """Features (B, C, h, w) of the source -> weights of the latent, the same shape, in (0.5, 1)."""
     return 0.5 + 0.5 * wide(source).sigmoid()
 
 
-def moments(x: Tensor) -> tuple[Tensor, Tensor]:
+def egsc_moments(x: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and (biased) variance over space: (B, C, h, w) -> (B, C, 1, 1) each."""
     mean = wide(x).mean(dim=(2, 3), keepdim=True)
     return mean, (wide(x) - mean).square().mean(dim=(2, 3), keepdim=True)  # torch.var_mean is slower on the CPU
 
 
-def published_statistics(x: Tensor, exemplar: Tensor) -> Tensor:
+def egsc_published(x: Tensor, exemplar: Tensor) -> Tensor:
     """The official code's form: the exemplar's mean as gain, its variance as shift, `x` divided by its own variance."""
-    mean, variance = moments(x)
-    gain, shift = moments(exemplar)
+    mean, variance = egsc_moments(x)
+    gain, shift = egsc_moments(exemplar)
     return gain * (wide(x) - mean) / variance + shift
 
 
-def adain(x: Tensor, exemplar: Tensor) -> Tensor:
+def egsc_adain(x: Tensor, exemplar: Tensor) -> Tensor:
     """Huang and Belongie 2017, eq. 8: the exemplar's mean and standard deviation in place of those of `x`."""
-    mean, variance = moments(x)
-    wanted_mean, wanted_variance = moments(exemplar)
+    mean, variance = egsc_moments(x)
+    wanted_mean, wanted_variance = egsc_moments(exemplar)
     return ((wanted_variance + 1e-5) / (variance + 1e-5)).sqrt() * (wide(x) - mean) + wanted_mean
 
 
-STATISTICS: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = {"published": published_statistics, "adain": adain}
+STATISTICS: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = {"published": egsc_published, "adain": egsc_adain}
 
 
 # ----------------------------------------------------------------------------------------- perceptual terms
@@ -171,31 +171,31 @@ class Perceptual:
 
     def __call__(self, x: Tensor) -> list[Tensor]:
         """(B, 3, H, W) in [-1, 1] -> relu1_1 ... relu5_1, maps of length 1: (B, C_i, H / 2^i, W / 2^i)."""
-        return [unit_maps(features) for features in self.network.taps((x + 1) / 2)]
+        return [egsc_unit_maps(features) for features in self.network.taps((x + 1) / 2)]
 
 
-def unit_maps(features: Tensor) -> Tensor:
+def egsc_unit_maps(features: Tensor) -> Tensor:
     """(B, C, h, w) -> the same, each map divided by its length over space (at least 1e-6)."""
     features = wide(features)
     return features * features.square().sum(dim=(2, 3), keepdim=True).clamp_min(1e-12).rsqrt()
 
 
-def gram(features: Tensor) -> Tensor:
+def egsc_gram(features: Tensor) -> Tensor:
     """F F^T / (H W): (B, C, h, w) -> (B, C, C)."""
     rows = features.flatten(2)
     with torch.autocast(features.device.type, enabled=False):  # its entries are small and many
         return rows @ rows.transpose(1, 2) / rows.shape[2]
 
 
-def content_distance(fake: list[Tensor], real: list[Tensor]) -> Tensor:
+def egsc_content_distance(fake: list[Tensor], real: list[Tensor]) -> Tensor:
     """sum over stages of i / 5 * L1, of features of translations and of their sources; 0-d, a mean over the batch."""
     stages = enumerate(zip(fake, real, strict=True), start=1)
-    return torch.stack([i / len(fake) * l1(f, r) for i, (f, r) in stages]).sum()
+    return torch.stack([i / len(fake) * l1_loss(f, r) for i, (f, r) in stages]).sum()
 
 
-def style_distance(fake: list[Tensor], real: list[Tensor]) -> Tensor:
+def egsc_style_distance(fake: list[Tensor], real: list[Tensor]) -> Tensor:
     """sum over stages of L1 of Gram matrices, of translations and of their exemplars; 0-d, a mean over the batch."""
-    return torch.stack([l1(gram(f), gram(r)) for f, r in zip(fake, real, strict=True)]).sum()
+    return torch.stack([l1_loss(egsc_gram(f), egsc_gram(r)) for f, r in zip(fake, real, strict=True)]).sum()
 
 
 # ------------------------------------------------------------------------------------------------ the method
@@ -250,16 +250,21 @@ class EGSCIT(Translator):
             },
         )
         self.config = config
-        self.latent = latent_shape(config.width, config.stages, image_size)
+        self.latent = autoencoder_latent_shape(config.width, config.stages, image_size)
         self._match_statistics = STATISTICS[config.statistics]
-        self.encoder_a, self.encoder_b = (encoder(config.width, config.stages) for _ in "ab")
-        self.share_encoder, self.share_generator = blocks(self.latent[0]), blocks(self.latent[0])
-        self.generator_a, self.generator_b = (generator(config.width, config.stages) for _ in "ab")
+        self.encoder_a, self.encoder_b = (encoder_of_autoencoder(config.width, config.stages) for _ in "ab")
+        self.share_encoder, self.share_generator = (
+            autoencoder_blocks(self.latent[0]),
+            autoencoder_blocks(self.latent[0]),
+        )
+        self.generator_a, self.generator_b = (generator_of_autoencoder(config.width, config.stages) for _ in "ab")
         self.discriminator_a, self.discriminator_b = (
             Discriminator(config.discriminator_width, config.discriminator_layers) for _ in "ab"
         )
-        self.features_a, self.features_b = (encoder(config.width, config.stages) for _ in "ab")  # from stage 1
-        initialise(self, config.init_std)
+        self.features_a, self.features_b = (
+            encoder_of_autoencoder(config.width, config.stages) for _ in "ab"
+        )  # from stage 1
+        initialise_autoencoder(self, config.init_std)
         self.features_a.requires_grad_(False)
         self.features_b.requires_grad_(False)
         for name in (*NETWORKS, *DISCRIMINATORS):
@@ -291,7 +296,7 @@ class EGSCIT(Translator):
         """All minibatches; images of the two domains are paired at random."""
         c, updates = self.config, self.config.generator_updates
         rows, size = 2 * c.batch_size, self.noise.numel()
-        a, b = (draw_images(domains, d, self.images_per_step, rng, c.crop_probability, c.flip) for d in (0, 1))
+        a, b = (autoencoder_images(domains, d, self.images_per_step, rng, c.crop_probability, c.flip) for d in (0, 1))
         return Batch(
             a=a,
             b=b,
@@ -319,8 +324,8 @@ class EGSCIT(Translator):
             fake_a = self._render(self.generator_a, s_b, f_b, f_a)
             fake_b = self._render(self.generator_b, s_a, f_a, f_b)
         return {
-            **discriminator_losses(self.discriminator_a, a, fake_a, self.config.lambda_adv, "a"),
-            **discriminator_losses(self.discriminator_b, b, fake_b, self.config.lambda_adv, "b"),
+            **autoencoder_discriminator_losses(self.discriminator_a, a, fake_a, self.config.lambda_adv, "a"),
+            **autoencoder_discriminator_losses(self.discriminator_b, b, fake_b, self.config.lambda_adv, "b"),
         }
 
     def _generator_losses(self, a: Tensor, b: Tensor, noise: Tensor, noise_back: Tensor) -> dict[str, Tensor]:
@@ -337,12 +342,12 @@ class EGSCIT(Translator):
         x_aba = self._render(self.generator_a, s_aba, f_a, f_a)
         x_bab = self._render(self.generator_b, s_bab, f_b, f_b)
         return {
-            "adv_a": c.lambda_adv * least_squares(self.discriminator_a(x_ba), 1.0),
-            "adv_b": c.lambda_adv * least_squares(self.discriminator_b(x_ab), 1.0),
-            "rec_a": c.lambda_rec * l1(x_aa, a),
-            "rec_b": c.lambda_rec * l1(x_bb, b),
-            "cyc_a": c.lambda_cyc * l1(x_aba, a),
-            "cyc_b": c.lambda_cyc * l1(x_bab, b),
+            "adv_a": c.lambda_adv * least_squares_loss(self.discriminator_a(x_ba), 1.0),
+            "adv_b": c.lambda_adv * least_squares_loss(self.discriminator_b(x_ab), 1.0),
+            "rec_a": c.lambda_rec * l1_loss(x_aa, a),
+            "rec_b": c.lambda_rec * l1_loss(x_bb, b),
+            "cyc_a": c.lambda_cyc * l1_loss(x_aba, a),
+            "cyc_b": c.lambda_cyc * l1_loss(x_bab, b),
             "latent": 2 * c.lambda_latent * wide(h).square().mean(),  # each domain's term holds both latents
             "latent_back": 2 * c.lambda_latent * wide(h_back).square().mean(),  # a sum of two means of equal size
             **self._perceptual_losses(a, b, x_ab, x_ba),
@@ -354,7 +359,7 @@ class EGSCIT(Translator):
 
     def _render(self, network: nn.Module, s: Tensor, source: Tensor, exemplar: Tensor) -> Tensor:
         """Decoded latent `s` (B, C, h, w), features of source and exemplar (the same shape) -> (B, 3, H, W)."""
-        return network(self._match_statistics(s * soft_mask(source), exemplar))
+        return network(self._match_statistics(s * egsc_soft_mask(source), exemplar))
 
     def _perceptual_losses(self, a: Tensor, b: Tensor, x_ab: Tensor, x_ba: Tensor) -> dict[str, Tensor]:
         """Content as the source's, style as the exemplar's. Doubled: sums over domains, of means over both."""
@@ -365,13 +370,13 @@ class EGSCIT(Translator):
         fake = self.perceptual(torch.cat([x_ab, x_ba]))
         exemplars = [torch.cat(list(reversed(features.chunk(2)))) for features in real]
         return {
-            "style": self.config.lambda_style * 2 * style_distance(fake, exemplars),
-            "content": self.config.lambda_content * 2 * content_distance(fake, real),
+            "style": self.config.lambda_style * 2 * egsc_style_distance(fake, exemplars),
+            "content": self.config.lambda_content * 2 * egsc_content_distance(fake, real),
         }
 
     def learning_rates(self, progress: Progress) -> Mapping[str, float]:
         """Falls to 0 as (1 - t)^0.9."""
-        return dict.fromkeys(self.optimizers, decayed(self.config.learning_rate, progress.fraction))
+        return dict.fromkeys(self.optimizers, decayed_autoencoder_rate(self.config.learning_rate, progress.fraction))
 
     # ----------------------------------------------------------------------------------------------- inference
 
@@ -391,10 +396,10 @@ class EGSCIT(Translator):
     def load_official(self, state_dicts: Mapping[str, Mapping[str, Tensor]]) -> None:
         """`model`: the variables of a stage-2 checkpoint, by TensorFlow's names and in its layout; all networks.
 
-        The original's domain A is 0. Optimiser slots and counters are ignored. Raises ValueError, see `load_networks`.
+        The original's domain A is 0. Optimiser slots and counters are ignored. Raises ValueError, see `load_checked`.
         """
         others = {name: state for name, state in state_dicts.items() if name != "model"}
         targets: dict[str, list[nn.Module]] = {scope: [getattr(self, name)] for scope, name in SCOPES.items()}
         if others or not state_dicts:
-            load_networks({"model": []}, others)
-        load_networks(targets, from_tensorflow(state_dicts["model"], SCOPES))
+            load_checked({"model": []}, others)
+        load_checked(targets, autoencoder_from_tensorflow(state_dicts["model"], SCOPES))

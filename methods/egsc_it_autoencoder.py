@@ -25,7 +25,7 @@ from methods.base import Domains, Phase, Stage
 from methods.parts.augment import random_flip, random_resized_crop
 from methods.parts.kernels import InstanceNorm
 from methods.parts.layers import SLOPE, truncated_normal_
-from methods.parts.losses import l1, least_squares, wide
+from methods.parts.losses import l1_loss, least_squares_loss, wide
 
 RESIDUAL_BLOCKS = 3
 """Residual blocks in an encoder, and in a generator."""
@@ -71,24 +71,24 @@ class Deconvolution(nn.ConvTranspose2d):
         return F.leaky_relu(super().forward(x, output_size)[..., :-1, :-1], SLOPE)
 
 
-def blocks(channels: int, count: int = 1) -> nn.Sequential:
+def autoencoder_blocks(channels: int, count: int = 1) -> nn.Sequential:
     """`count` residual blocks, (B, channels, h, w) -> same; one of them is a shared encoder, or a shared generator."""
     return nn.Sequential(OrderedDict((f"resblock_{i}", ResidualBlock(channels)) for i in range(count)))
 
 
-def encoder(width: int, stages: int) -> nn.Sequential:
+def encoder_of_autoencoder(width: int, stages: int) -> nn.Sequential:
     """(B, 3, H, W) in [-1, 1] -> (B, C, H / 2^(stages - 1), ...) with C = width * 2^(stages - 1)."""
     layers: OrderedDict[str, nn.Module] = OrderedDict(conv_0=Convolution(3, width, 7))
     for i in range(1, stages):
         layers[f"conv_{i}"] = Convolution(width * 2 ** (i - 1), width * 2**i, 3, stride=2)
-    layers.update(blocks(width * 2 ** (stages - 1), RESIDUAL_BLOCKS).named_children())
+    layers.update(autoencoder_blocks(width * 2 ** (stages - 1), RESIDUAL_BLOCKS).named_children())
     return nn.Sequential(layers)
 
 
-def generator(width: int, stages: int) -> nn.Sequential:
+def generator_of_autoencoder(width: int, stages: int) -> nn.Sequential:
     """The inverse shapes: (B, C, h, w) -> (B, 3, H, W) in (-1, 1)."""
     layers: OrderedDict[str, nn.Module] = OrderedDict()
-    layers.update(blocks(width * 2 ** (stages - 1), RESIDUAL_BLOCKS).named_children())
+    layers.update(autoencoder_blocks(width * 2 ** (stages - 1), RESIDUAL_BLOCKS).named_children())
     for i in range(stages - 1):
         channels = width * 2 ** (stages - 1 - i)
         layers[f"deconv_{i}"] = Deconvolution(channels, channels // 2)
@@ -122,7 +122,7 @@ class Discriminator(nn.Module):
         return F.leaky_relu(self.dis_logit(x), SLOPE)
 
 
-def initialise(module: nn.Module, std: float) -> None:
+def initialise_autoencoder(module: nn.Module, std: float) -> None:
     """Normal(0, std) weights cut off at two standard deviations, in discriminators Xavier's; zero biases."""
     of_discriminators = {
         id(part) for judge in module.modules() if isinstance(judge, Discriminator) for part in judge.modules()
@@ -144,9 +144,9 @@ class Autoencoder(nn.Module):
     def __init__(self, width: int, stages: int) -> None:
         super().__init__()
         channels = width * 2 ** (stages - 1)
-        self.encoder = encoder(width, stages)
-        self.inner, self.outer = blocks(channels), blocks(channels)
-        self.generator = generator(width, stages)
+        self.encoder = encoder_of_autoencoder(width, stages)
+        self.inner, self.outer = autoencoder_blocks(channels), autoencoder_blocks(channels)
+        self.generator = generator_of_autoencoder(width, stages)
 
     def forward(self, x: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
         """(B, 3, H, W) in [-1, 1], noise of the latent's shape -> reconstruction, noisy latent (B, C, h, w)."""
@@ -167,7 +167,9 @@ NOT_WEIGHTS = ("Adam", "beta1_power", "beta2_power", "global_step")
 """Beginnings of that part for the optimisers' variables."""
 
 
-def from_tensorflow(variables: Mapping[str, Tensor], scopes: Collection[str]) -> dict[str, dict[str, Tensor]]:
+def autoencoder_from_tensorflow(
+    variables: Mapping[str, Tensor], scopes: Collection[str]
+) -> dict[str, dict[str, Tensor]]:
     """A checkpoint's variables as state dicts of our networks, by scope; one of an unknown scope stays under its name.
 
     Optimiser slots and counters are left out.
@@ -187,13 +189,13 @@ def from_tensorflow(variables: Mapping[str, Tensor], scopes: Collection[str]) ->
 # --------------------------------------------------------------------------------------- what both stages do
 
 
-def latent_shape(width: int, stages: int, image_size: int) -> tuple[int, int, int]:
+def autoencoder_latent_shape(width: int, stages: int, image_size: int) -> tuple[int, int, int]:
     """(C, h, w) of an encoder's output for a square image."""
     factor = 2 ** (stages - 1)
     return width * factor, image_size // factor, image_size // factor
 
 
-def draw_images(
+def autoencoder_images(
     domains: Domains, domain: int, count: int, rng: torch.Generator, crop_probability: float, flip: bool
 ) -> Tensor:
     """Augmented images of one domain: (count, 3, H, W) in [-1, 1]. Crops have 80 to 100 % of each side."""
@@ -203,18 +205,18 @@ def draw_images(
     return random_flip(images, rng) if flip else images
 
 
-def discriminator_losses(
+def autoencoder_discriminator_losses(
     network: nn.Module, real: Tensor, fake: Tensor, weight: float, domain: str
 ) -> dict[str, Tensor]:
     """weight * 0.5 [(D(real) - 1)^2 + D(fake)^2], the halves apart for the log. (B, 3, H, W) each."""
     on_real, on_fake = network(torch.cat([real, fake])).chunk(2)  # one pass: instance norm keeps rows apart
     return {
-        f"real_{domain}": 0.5 * weight * least_squares(on_real, 1.0),
-        f"fake_{domain}": 0.5 * weight * least_squares(on_fake, 0.0),
+        f"real_{domain}": 0.5 * weight * least_squares_loss(on_real, 1.0),
+        f"fake_{domain}": 0.5 * weight * least_squares_loss(on_fake, 0.0),
     }
 
 
-def decayed(rate: float, fraction: float) -> float:
+def decayed_autoencoder_rate(rate: float, fraction: float) -> float:
     """Learning rate after `fraction` of the training: falls to 0."""
     return rate * (1.0 - fraction) ** DECAY
 
@@ -251,12 +253,12 @@ class Autoencoders(Stage):
         """`domains`: square images of a size that EGSC-IT has checked."""
         super().__init__()
         self.config, self.domains, self.steps = config, domains, config.autoencoder_steps
-        self.latent = latent_shape(config.width, config.stages, domains.images[0].shape[-1])
+        self.latent = autoencoder_latent_shape(config.width, config.stages, domains.images[0].shape[-1])
         self.autoencoder_a = Autoencoder(config.width, config.stages)
         self.autoencoder_b = Autoencoder(config.width, config.stages)
         self.discriminator_a = Discriminator(config.discriminator_width, config.discriminator_layers)
         self.discriminator_b = Discriminator(config.discriminator_width, config.discriminator_layers)
-        initialise(self, config.init_std)
+        initialise_autoencoder(self, config.init_std)
         for name, network in self.named_children():
             self.optimizers[name] = Adam(network.parameters(), lr=config.learning_rate, betas=config.betas, fused=True)
             # The steps done stand in the optimiser: there they are stored, and reading them does not wait for a device.
@@ -275,8 +277,8 @@ class Autoencoders(Stage):
         yield Phase(
             trains=("discriminator_a", "discriminator_b"),
             losses={
-                **discriminator_losses(self.discriminator_a, a, rec_a, c.lambda_adv, "a"),
-                **discriminator_losses(self.discriminator_b, b, rec_b, c.lambda_adv, "b"),
+                **autoencoder_discriminator_losses(self.discriminator_a, a, rec_a, c.lambda_adv, "a"),
+                **autoencoder_discriminator_losses(self.discriminator_b, b, rec_b, c.lambda_adv, "b"),
             },
         )
         a, b, noise_a, noise_b = self._minibatch(batch)
@@ -291,14 +293,14 @@ class Autoencoders(Stage):
     def _set_learning_rate(self) -> None:
         for optimizer in self.optimizers.values():
             (group,) = optimizer.param_groups
-            group["lr"] = decayed(self.config.learning_rate, group["done"] / self.steps)
+            group["lr"] = decayed_autoencoder_rate(self.config.learning_rate, group["done"] / self.steps)
             group["done"] += 1
 
     def _minibatch(self, rng: torch.Generator) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Images (B, 3, H, W) in [-1, 1] of either domain, and latent noise (B, C, h, w) for either."""
         c, device = self.config, self.domains.device
         with torch.autocast(device.type, enabled=False):  # pixels keep their precision
-            a, b = (draw_images(self.domains, d, c.batch_size, rng, c.crop_probability, c.flip) for d in (0, 1))
+            a, b = (autoencoder_images(self.domains, d, c.batch_size, rng, c.crop_probability, c.flip) for d in (0, 1))
         noise_a, noise_b = torch.randn(2, c.batch_size, *self.latent, generator=rng).to(device)
         return a, b, noise_a, noise_b
 
@@ -314,7 +316,7 @@ class Autoencoders(Stage):
         c = self.config
         reconstruction, h = autoencoder(x, noise)
         return {
-            f"adv_{domain}": c.lambda_adv * least_squares(discriminator(reconstruction), 1.0),
-            f"rec_{domain}": c.lambda_rec * l1(reconstruction, x),
+            f"adv_{domain}": c.lambda_adv * least_squares_loss(discriminator(reconstruction), 1.0),
+            f"rec_{domain}": c.lambda_rec * l1_loss(reconstruction, x),
             f"latent_{domain}": c.lambda_latent * wide(h).square().mean(),
         }

@@ -39,10 +39,10 @@ from torch.optim import Adam
 
 from methods.base import Code, Domains, Exemplar, Noise, Phase, Progress, Style, Translator
 from methods.parts.augment import enlarge_and_crop, random_flip
-from methods.parts.checks import load_networks, require, without_prefix
-from methods.parts.kernels import InstanceNorm, adaptive_instance_norm
-from methods.parts.layers import SLOPE, he_init, normal_init
-from methods.parts.losses import l1, least_squares, wide
+from methods.parts.checks import load_checked, require, without_prefix
+from methods.parts.kernels import InstanceNorm, adaptive_instance_norm_kernel
+from methods.parts.layers import SLOPE, he_init_layer, normal_init_layer
+from methods.parts.losses import l1_loss, least_squares_loss, wide
 
 STYLE_DOWNSAMPLINGS = 4
 """Stride-2 stages of the style encoder."""
@@ -118,7 +118,7 @@ class AdaIN(nn.Module):
     def forward(self, x: Tensor, parameters: Tensor) -> Tensor:
         """`x` (B, C, H, W), `parameters` (B, 2C): the shifts, then the scales -> (B, C, H, W)."""
         shift, scale = parameters.chunk(2, dim=1)
-        return adaptive_instance_norm(x, scale, shift)
+        return adaptive_instance_norm_kernel(x, scale, shift)
 
 
 class LayerNorm(nn.Module):
@@ -200,7 +200,7 @@ class Chain(nn.Module):
         return self.model(x)
 
 
-def style_encoder(width: int, style_dim: int) -> Chain:
+def munit_style_encoder(width: int, style_dim: int) -> Chain:
     """(B, 3, H, W) in [-1, 1] -> (B, style_dim), not bounded. No norm, which would erase the style."""
     widths = [width * min(2**k, 4) for k in range(STYLE_DOWNSAMPLINGS + 1)]
     downs = [ConvBlock(i, o, 4, stride=2) for i, o in pairwise(widths)]
@@ -209,14 +209,14 @@ def style_encoder(width: int, style_dim: int) -> Chain:
     )
 
 
-def content_encoder(widths: Sequence[int], blocks: int) -> Chain:
+def munit_content_encoder(widths: Sequence[int], blocks: int) -> Chain:
     """(B, 3, H, W) in [-1, 1] -> content map (B, C, h, w); `widths`: channels before and after each down-sampling."""
     norm = InstanceNorm
     downs = [ConvBlock(i, o, 4, stride=2, norm=norm) for i, o in pairwise(widths)]
     return Chain(ConvBlock(3, widths[0], 7, norm=norm), *downs, ResidualBlocks(blocks, widths[-1], norm))
 
 
-def mlp(style_dim: int, width: int, outputs: int) -> Chain:
+def munit_mlp(style_dim: int, width: int, outputs: int) -> Chain:
     """Style (B, style_dim) -> AdaIN parameters (B, outputs)."""
     layers = [nn.Linear(style_dim, width), nn.Linear(width, width), nn.Linear(width, outputs)]
     activations = [nn.ReLU(), nn.ReLU(), nn.Identity()]
@@ -251,10 +251,10 @@ class Generator(nn.Module):
     def __init__(self, c: MUNITConfig) -> None:
         super().__init__()
         widths = [c.width * 2**k for k in range(c.downsamplings + 1)]
-        self.enc_style = style_encoder(c.width, c.style_dim)
-        self.enc_content = content_encoder(widths, c.blocks)
+        self.enc_style = munit_style_encoder(c.width, c.style_dim)
+        self.enc_content = munit_content_encoder(widths, c.blocks)
         self.dec = Decoder(widths, c.blocks)
-        self.mlp = mlp(c.style_dim, c.mlp_width, self.dec.norms * 2 * widths[-1])
+        self.mlp = munit_mlp(c.style_dim, c.mlp_width, self.dec.norms * 2 * widths[-1])
 
     def decode(self, content: Tensor, style: Tensor) -> Tensor:
         """(B, C, h, w), (B, style_dim) -> (B, 3, H, W) in (-1, 1)."""
@@ -284,9 +284,9 @@ class Discriminator(nn.Module):
         return maps
 
 
-def least_squares_sum(maps: Sequence[Tensor], target: float) -> Tensor:
+def munit_least_squares(maps: Sequence[Tensor], target: float) -> Tensor:
     """LSGAN, summed over the scales' maps, 0-d."""
-    return torch.stack([least_squares(scores, target) for scores in maps]).sum()
+    return torch.stack([least_squares_loss(scores, target) for scores in maps]).sum()
 
 
 # ------------------------------------------------------------------------------------------------ the method
@@ -336,10 +336,10 @@ class MUNIT(Translator):
         )
         self.config = c
         self.noise_dim = c.style_dim
-        self.generator_a, self.generator_b = Generator(c).apply(he_init), Generator(c).apply(he_init)
+        self.generator_a, self.generator_b = Generator(c).apply(he_init_layer), Generator(c).apply(he_init_layer)
         judge = (c.discriminator_width, c.discriminator_layers, c.discriminator_scales)
-        self.discriminator_a = Discriminator(*judge).apply(normal_init)
-        self.discriminator_b = Discriminator(*judge).apply(normal_init)
+        self.discriminator_a = Discriminator(*judge).apply(normal_init_layer)
+        self.discriminator_b = Discriminator(*judge).apply(normal_init_layer)
         for name, network in list(self.named_children()):
             if name != "ema":
                 self.optimizers[name] = Adam(
@@ -387,8 +387,8 @@ class MUNIT(Translator):
         """(D(real) - 1)^2 + D(fake)^2 (eq. 4 in its least-squares form), over all scales."""
         halves = [scores.chunk(2) for scores in network(torch.cat([real, fake]))]
         return {
-            f"real_{domain}": least_squares_sum([on_real for on_real, _ in halves], 1.0),
-            f"fake_{domain}": least_squares_sum([on_fake for _, on_fake in halves], 0.0),
+            f"real_{domain}": munit_least_squares([on_real for on_real, _ in halves], 1.0),
+            f"fake_{domain}": munit_least_squares([on_fake for _, on_fake in halves], 0.0),
         }
 
     def _generator_losses(self, batch: Batch, content_a: Tensor, content_b: Tensor) -> dict[str, Tensor]:
@@ -399,18 +399,18 @@ class MUNIT(Translator):
         same_b, fake_b = gen_b.decode(torch.cat([content_b, content_a]), torch.cat([own_b, batch.style_b])).chunk(2)
         again_b, again_a = gen_a.enc_content(fake_a), gen_b.enc_content(fake_b)  # a fake in A has B's content
         losses = {
-            "adversarial_a": c.lambda_adversarial * least_squares_sum(self.discriminator_a(fake_a), 1.0),  # eq. 4
-            "adversarial_b": c.lambda_adversarial * least_squares_sum(self.discriminator_b(fake_b), 1.0),
-            "image_a": c.lambda_image * l1(same_a, batch.real_a),  # eq. 1
-            "image_b": c.lambda_image * l1(same_b, batch.real_b),
-            "content_a": c.lambda_content * l1(again_a, content_a),  # eq. 2
-            "content_b": c.lambda_content * l1(again_b, content_b),
-            "style_a": c.lambda_style * l1(gen_a.enc_style(fake_a), batch.style_a),  # eq. 3
-            "style_b": c.lambda_style * l1(gen_b.enc_style(fake_b), batch.style_b),
+            "adversarial_a": c.lambda_adversarial * munit_least_squares(self.discriminator_a(fake_a), 1.0),  # eq. 4
+            "adversarial_b": c.lambda_adversarial * munit_least_squares(self.discriminator_b(fake_b), 1.0),
+            "image_a": c.lambda_image * l1_loss(same_a, batch.real_a),  # eq. 1
+            "image_b": c.lambda_image * l1_loss(same_b, batch.real_b),
+            "content_a": c.lambda_content * l1_loss(again_a, content_a),  # eq. 2
+            "content_b": c.lambda_content * l1_loss(again_b, content_b),
+            "style_a": c.lambda_style * l1_loss(gen_a.enc_style(fake_a), batch.style_a),  # eq. 3
+            "style_b": c.lambda_style * l1_loss(gen_b.enc_style(fake_b), batch.style_b),
         }
         if c.lambda_cycle > 0:  # style-augmented cycle consistency
-            losses["cycle_a"] = c.lambda_cycle * l1(gen_a.decode(again_a, own_a), batch.real_a)
-            losses["cycle_b"] = c.lambda_cycle * l1(gen_b.decode(again_b, own_b), batch.real_b)
+            losses["cycle_a"] = c.lambda_cycle * l1_loss(gen_a.decode(again_a, own_a), batch.real_a)
+            losses["cycle_b"] = c.lambda_cycle * l1_loss(gen_b.decode(again_b, own_b), batch.real_b)
         return losses
 
     def learning_rates(self, progress: Progress) -> Mapping[str, float]:
@@ -443,7 +443,7 @@ class MUNIT(Translator):
         """Any of gen_a, gen_b, dis_a, dis_b: the entries 'a' and 'b' of the published gen_*.pt and dis_*.pt.
 
         Buffers of AdaIN that nothing uses, and statistics of instance norm in old checkpoints, are dropped. Raises
-        ValueError, see `load_networks`.
+        ValueError, see `load_checked`.
         """
         statistics = ("running_mean", "running_var", "num_batches_tracked")
         cleaned = {
@@ -456,4 +456,4 @@ class MUNIT(Translator):
             "dis_a": [self.discriminator_a],
             "dis_b": [self.discriminator_b],
         }
-        load_networks(targets, cleaned)
+        load_checked(targets, cleaned)

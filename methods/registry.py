@@ -103,7 +103,7 @@ def registered() -> dict[str, MethodEntry]:
     return {**plugins, **BUILT_IN, **VARIANTS}
 
 
-def load(target: str) -> type[Translator]:
+def load_registered(target: str) -> type[Translator]:
     """Import the class at `package.module:Class`.
 
     Raises ImportError (or whatever the module raises) if it cannot be imported, TypeError if it is no Translator.

@@ -42,10 +42,10 @@ from torch.optim import Adam
 
 from methods.base import Code, Domains, Exemplar, Noise, Phase, Progress, Style, Translator
 from methods.parts.augment import random_flip, random_resized_crop
-from methods.parts.checks import is_power_of_two, load_networks, require, without_prefix
+from methods.parts.checks import is_power_of_two, load_checked, require, without_prefix
 from methods.parts.kernels import InstanceNorm, WholeMapConv
-from methods.parts.layers import SLOPE, DownBlock, UpBlock, he_init, pick, stage_widths, trunk
-from methods.parts.losses import l1, logistic, r1_penalty
+from methods.parts.layers import SLOPE, DownBlock, UpBlock, he_init_layer, layer_widths, pick_layer, trunk_layers
+from methods.parts.losses import l1_loss, logistic_loss, r1_penalty
 
 DOMAINS = 2
 
@@ -142,7 +142,7 @@ class Generator(nn.Module):
     """G(x, s) = decode(encode(x), s). Keys are the official ones."""
 
     def __init__(self, widths: list[int], bottleneck_blocks: int, style_dim: int) -> None:
-        """`widths`: channels before and after each down-sampling, as `stage_widths` makes them."""
+        """`widths`: channels before and after each down-sampling, as `layer_widths` makes them."""
         super().__init__()
         stages = list(pairwise(widths))
         wide = widths[-1]
@@ -191,7 +191,7 @@ class MappingNetwork(nn.Module):
     def forward(self, z: Tensor, y: Tensor) -> Tensor:
         """(B, latent_dim), int64 (B,) -> (B, style_dim)."""
         h = self.shared(z)
-        return pick(torch.stack([head(h) for head in self.unshared], dim=1), y)
+        return pick_layer(torch.stack([head(h) for head in self.unshared], dim=1), y)
 
 
 class StyleEncoder(nn.Module):
@@ -199,14 +199,14 @@ class StyleEncoder(nn.Module):
 
     def __init__(self, image_size: int, first: int, cap: int, style_dim: int, domains: int = DOMAINS) -> None:
         super().__init__()
-        layers, width = trunk(image_size, first, cap)
+        layers, width = trunk_layers(image_size, first, cap)
         self.shared = nn.Sequential(*layers)
         self.unshared = nn.ModuleList(nn.Linear(width, style_dim) for _ in range(domains))
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
         """(B, 3, H, W) in [-1, 1], int64 (B,) -> (B, style_dim)."""
         h = self.shared(x).flatten(1)
-        return pick(torch.stack([head(h) for head in self.unshared], dim=1), y)
+        return pick_layer(torch.stack([head(h) for head in self.unshared], dim=1), y)
 
 
 class Discriminator(nn.Module):
@@ -214,12 +214,12 @@ class Discriminator(nn.Module):
 
     def __init__(self, image_size: int, first: int, cap: int, domains: int = DOMAINS) -> None:
         super().__init__()
-        layers, width = trunk(image_size, first, cap)
+        layers, width = trunk_layers(image_size, first, cap)
         self.main = nn.Sequential(*layers, WholeMapConv(width, domains, 1))
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
         """(B, 3, H, W) in [-1, 1], int64 (B,) -> (B,)."""
-        return pick(self.main(x).flatten(1), y)
+        return pick_layer(self.main(x).flatten(1), y)
 
 
 # ------------------------------------------------------------------------------------------------ the method
@@ -281,12 +281,12 @@ class StarGANv2(Translator):
         self.ema_decay = config.ema_decay
         first = config.base_width or max(1, 2**14 // image_size)
         cap = config.max_width
-        widths = stage_widths(first, cap, int(math.log2(image_size // config.content_size)))
+        widths = layer_widths(first, cap, int(math.log2(image_size // config.content_size)))
         self.generator = Generator(widths, config.bottleneck_blocks, config.style_dim)
         self.mapping_network = MappingNetwork(config.latent_dim, config.mapping_width, config.style_dim)
         self.style_encoder = StyleEncoder(image_size, first, cap, config.style_dim)
         self.discriminator = Discriminator(image_size, first, cap)
-        self.apply(he_init)
+        self.apply(he_init_layer)
         self.track_ema("generator", "mapping_network", "style_encoder")
         for name, rate in self.learning_rates(Progress(0, 1)).items():
             parameters = getattr(self, name).parameters()
@@ -367,8 +367,8 @@ class StarGANv2(Translator):
         x = batch.x_source.detach().requires_grad_()
         on_real = self.discriminator(x, batch.y_source)
         return {
-            "real": logistic(on_real, real=True),
-            "fake": logistic(self.discriminator(fake, batch.y_target), real=False),
+            "real": logistic_loss(on_real, real=True),
+            "fake": logistic_loss(self.discriminator(fake, batch.y_target), real=False),
             "r1": self.config.lambda_reg * r1_penalty(on_real, x),
         }
 
@@ -379,15 +379,15 @@ class StarGANv2(Translator):
         c, x, fake = self.config, batch.x_source, translated.fake
         y_style = {"target": batch.y_target, "source": batch.y_source}[c.style_rec_domain]
         losses = {
-            "adv": logistic(self.discriminator(fake, batch.y_target), real=True),
-            "sty": c.lambda_sty * l1(self.style_encoder(fake, y_style), translated.s),
-            "cyc": c.lambda_cyc * l1(self.generator(fake, s_source), x),
+            "adv": logistic_loss(self.discriminator(fake, batch.y_target), real=True),
+            "sty": c.lambda_sty * l1_loss(self.style_encoder(fake, y_style), translated.s),
+            "cyc": c.lambda_cyc * l1_loss(self.generator(fake, s_source), x),
         }
         # After the calls that need a graph: autocast keeps the weights it has cast, and those cast first without a
         # graph would then be used without one.
         with torch.no_grad():
             other = self.generator.render(translated.content, s2)
-        losses["ds"] = -batch.lambda_ds * l1(fake, other)
+        losses["ds"] = -batch.lambda_ds * l1_loss(fake, other)
         return losses
 
     def learning_rates(self, progress: Progress) -> Mapping[str, float]:
@@ -424,7 +424,7 @@ class StarGANv2(Translator):
         """generator, mapping_network, style_encoder, each into the live and the averaged network; discriminator.
 
         The face alignment network `fan` is ignored. Any part may be given; CatS-UDT's baseline has other names for the
-        last layers of E and D, which are accepted. Raises ValueError, see `load_networks` (a checkpoint with w_hpf > 0
+        last layers of E and D, which are accepted. Raises ValueError, see `load_checked` (a checkpoint with w_hpf > 0
         has another generator).
         """
         targets: dict[str, list[nn.Module]] = {
@@ -437,4 +437,4 @@ class StarGANv2(Translator):
         if (state := states.get("discriminator")) is not None:
             last = f"main.{len(self.discriminator.main) - 1}."
             states["discriminator"] = {re.sub(r"^dis\.", last, key): v for key, v in state.items()}
-        load_networks(targets, states)
+        load_checked(targets, states)

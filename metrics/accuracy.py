@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from metrics.parts.input_checks import as_labels
+from metrics.parts.input_checks import checked_labels
 
 
 def accuracy(predicted: np.ndarray, labels: np.ndarray) -> float:
@@ -16,8 +16,8 @@ def accuracy(predicted: np.ndarray, labels: np.ndarray) -> float:
     For translation accuracy `predicted` is what the *target* domain's judge says of the translations and `labels`
     the true classes of their sources. Both (n,) integers; ValueError if they are not, differ in number, or n = 0.
     """
-    predicted = as_labels(predicted, "predicted")
-    labels = as_labels(labels, "labels", len(predicted))
+    predicted = checked_labels(predicted, "predicted")
+    labels = checked_labels(labels, "labels", len(predicted))
     if len(labels) == 0:
         raise ValueError("labels: at least 1 wanted, got 0")
     return float(np.mean(predicted == labels))
@@ -35,8 +35,8 @@ class ClassAccuracy:
 
 def per_class_accuracy(predicted: np.ndarray, labels: np.ndarray, classes: Iterable[int]) -> dict[int, ClassAccuracy]:
     """Label -> accuracy among the images that have it, for each of `classes`. Inputs as for `accuracy`."""
-    predicted = as_labels(predicted, "predicted")
-    labels = as_labels(labels, "labels", len(predicted))
+    predicted = checked_labels(predicted, "predicted")
+    labels = checked_labels(labels, "labels", len(predicted))
     right = predicted == labels
     result = {}
     for label in classes:

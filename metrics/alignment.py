@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from scipy.optimize import linear_sum_assignment
 from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 
-from metrics.parts.input_checks import as_labels
+from metrics.parts.input_checks import checked_labels
 
 
 def contingency(clusters: ArrayLike, labels: ArrayLike, k: int, classes: int) -> np.ndarray:
@@ -92,8 +92,8 @@ def adjusted_rand_index(clusters: ArrayLike, labels: ArrayLike) -> float:
 
 def _grouped(clusters: ArrayLike, labels: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     """Both as integers from 0, (N,) each with N >= 1."""
-    c = as_labels(np.asarray(clusters), "clusters")
-    y = as_labels(np.asarray(labels), "labels")
+    c = checked_labels(np.asarray(clusters), "clusters")
+    y = checked_labels(np.asarray(labels), "labels")
     if len(c) != len(y):
         raise ValueError(f"{len(c)} clusters, but {len(y)} labels")
     if len(c) == 0:
@@ -102,7 +102,7 @@ def _grouped(clusters: ArrayLike, labels: ArrayLike) -> tuple[np.ndarray, np.nda
 
 
 def _indices(values: ArrayLike, limit: int, what: str) -> np.ndarray:
-    array = as_labels(np.asarray(values), what)
+    array = checked_labels(np.asarray(values), what)
     if len(array) == 0:
         raise ValueError(f"{what}: at least 1 wanted, got 0")
     if array.min() < 0 or array.max() >= limit:

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from metrics.parts.input_checks import as_feature_pair, as_features, as_finite, check_size
+from metrics.parts.input_checks import check_input_size, checked_feature_pair, checked_features, checked_finite
 from metrics.parts.per_class import ClassDistance, per_class
 from metrics.parts.row_order import in_content_order
 
@@ -51,15 +51,15 @@ class ReferenceMoments:
     @classmethod
     def from_features(cls, features: np.ndarray) -> ReferenceMoments:
         """Statistics of features (n, d), n >= 2. ValueError if not finite, beyond 1e100, or of another shape."""
-        features = as_features(features, "reference")
-        check_size(features, "reference", LARGEST)
+        features = checked_features(features, "reference")
+        check_input_size(features, "reference", LARGEST)
         mean, factor = _factor(in_content_order(features))
         return cls(mean, factor.T, len(features))
 
     @classmethod
     def from_moments(cls, given: Moments) -> ReferenceMoments:
         """Statistics from a mean and a covariance, such as published ones. ValueError if it is not a covariance."""
-        mean, covariance = as_finite(given.mean, "mean"), as_finite(given.covariance, "covariance")
+        mean, covariance = checked_finite(given.mean, "mean"), checked_finite(given.covariance, "covariance")
         if mean.ndim != 1 or covariance.shape != (len(mean), len(mean)):
             raise ValueError(f"mean (d,) and covariance (d, d) wanted, got {mean.shape} and {covariance.shape}")
         return cls(mean, _root(covariance), given.n)
@@ -67,7 +67,7 @@ class ReferenceMoments:
 
 def moments(features: np.ndarray) -> Moments:
     """Mean and covariance of features (n, d), n >= 2. ValueError if they are not finite or of another shape."""
-    features = as_features(features, "features")
+    features = checked_features(features, "features")
     mean, factor = _centred(in_content_order(features))
     return Moments(mean, factor.T @ factor, len(features))
 
@@ -79,7 +79,7 @@ def frechet_distance(x: np.ndarray, y: np.ndarray) -> float:
     value is bias: show n, and the distance between two real sets of that n, beside it.
     ValueError for features that are not 2-D, finite, at least two, of equal width, or that exceed 1e100 in size.
     """
-    x, y = as_feature_pair(x, y, LARGEST)
+    x, y = checked_feature_pair(x, y, LARGEST)
     return frechet_of_checked(in_content_order(x), in_content_order(y))
 
 
@@ -87,18 +87,18 @@ def frechet_of_checked(x: np.ndarray, y: np.ndarray) -> float:
     """`frechet_distance` of float64 features that passed its checks; rounding follows their order."""
     (mean_x, factor_x), (mean_y, factor_y) = _factor(x), _factor(y)
     trace = float((factor_x**2).sum() + (factor_y**2).sum())
-    return combined(float(((mean_x - mean_y) ** 2).sum()), trace, nuclear_norm(factor_x @ factor_y.T))
+    return frechet_sum(float(((mean_x - mean_y) ** 2).sum()), trace, nuclear_norm(factor_x @ factor_y.T))
 
 
 def frechet_to_reference(x: np.ndarray, reference: ReferenceMoments) -> float:
     """`frechet_distance` with the reference's part computed before. x (n, d). Takes about n x r x 8 bytes."""
-    x = as_features(x, "x")
+    x = checked_features(x, "x")
     if x.shape[1] != len(reference.mean):
         raise ValueError(f"x: features of the reference's width {len(reference.mean)} wanted, got {x.shape[1]}")
-    check_size(x, "x", LARGEST)
+    check_input_size(x, "x", LARGEST)
     mean, factor = _factor(in_content_order(x))
     trace = float((factor**2).sum() + (reference.root**2).sum())
-    return combined(float(((mean - reference.mean) ** 2).sum()), trace, nuclear_norm(factor @ reference.root))
+    return frechet_sum(float(((mean - reference.mean) ** 2).sum()), trace, nuclear_norm(factor @ reference.root))
 
 
 def frechet_between_moments(x: Moments, reference: ReferenceMoments) -> float:
@@ -113,7 +113,7 @@ def frechet_between_moments(x: Moments, reference: ReferenceMoments) -> float:
     squares = np.linalg.eigvalsh(root.T @ x.covariance @ root) if root.size else np.zeros(1)
     # Where x has collapsed, null directions leave sqrt(rounding) each: measured, at most 7e-8 of the traces (d = 2048).
     cross = float(np.sqrt(squares.clip(min=0)).sum())
-    return combined(float(((x.mean - reference.mean) ** 2).sum()), trace, cross)
+    return frechet_sum(float(((x.mean - reference.mean) ** 2).sum()), trace, cross)
 
 
 def per_class_frechet(
@@ -154,7 +154,7 @@ def nuclear_norm(matrix: np.ndarray) -> float:
     return float(np.linalg.svd(matrix, compute_uv=False).sum()) if matrix.size else 0.0
 
 
-def combined(shift: float, trace: float, cross: float) -> float:
+def frechet_sum(shift: float, trace: float, cross: float) -> float:
     """The distance from |m_x - m_y|², tr S_x + tr S_y and the cross trace.
 
     Rounding may leave -1e-13 of the traces for equal sets: that is 0.

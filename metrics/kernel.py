@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from metrics.parts.input_checks import as_feature_pair
+from metrics.parts.input_checks import checked_feature_pair
 from metrics.parts.per_class import ClassDistance, per_class
 from metrics.parts.row_order import in_content_order
 
@@ -31,7 +31,7 @@ def kernel_distance(x: np.ndarray, y: np.ndarray, *, block: int = 1024) -> float
     copies of x and y. ValueError for features that are not 2-D, finite, at least two, of equal width, or that exceed
     1e40 in size, and for block < 1.
     """
-    x, y = as_feature_pair(x, y, LARGEST)
+    x, y = checked_feature_pair(x, y, LARGEST)
     if block < 1:
         raise ValueError(f"block: at least 1 wanted, got {block}")
     # The three means nearly cancel, so the last bit of a sum can matter.
@@ -47,7 +47,7 @@ def subset_kernel_distance(
     the value, depend on the order of the vectors. Expects the same as `kernel_distance` does, with more variance.
     Raises as `kernel_distance`, and ValueError for subsets < 1, seed < 0, or a subset_size below 2 or above n or m.
     """
-    x, y = as_feature_pair(x, y, LARGEST)
+    x, y = checked_feature_pair(x, y, LARGEST)
     if subsets < 1 or block < 1 or seed < 0:
         raise ValueError(
             f"subsets >= 1, seed >= 0 and block >= 1 wanted, got subsets={subsets}, seed={seed}, block={block}"
@@ -86,7 +86,7 @@ class KernelBlock(NamedTuple):
     """(rows, columns) float64."""
 
 
-def blocks_within(x: np.ndarray, block: int) -> Iterator[KernelBlock]:
+def kernel_blocks_within(x: np.ndarray, block: int) -> Iterator[KernelBlock]:
     """The kernel values of the ordered pairs of *different* rows of x (n, d): the diagonal is 0."""
     for start in range(0, len(x), block):
         rows = slice(start, start + block)
@@ -98,7 +98,7 @@ def blocks_within(x: np.ndarray, block: int) -> Iterator[KernelBlock]:
             yield KernelBlock(rows, columns, 2, _kernel(x[rows], x[columns]))
 
 
-def blocks_between(x: np.ndarray, y: np.ndarray, block: int) -> Iterator[KernelBlock]:
+def kernel_blocks_between(x: np.ndarray, y: np.ndarray, block: int) -> Iterator[KernelBlock]:
     """The kernel values of all pairs of a row of x (n, d) and a row of y (m, d)."""
     for i in range(0, len(x), block):
         for j in range(0, len(y), block):
@@ -108,8 +108,8 @@ def blocks_between(x: np.ndarray, y: np.ndarray, block: int) -> Iterator[KernelB
 
 def _mmd2(x: np.ndarray, y: np.ndarray, block: int) -> float:
     n, m = len(x), len(y)
-    within = _sum(blocks_within(x, block)) / (n * (n - 1)) + _sum(blocks_within(y, block)) / (m * (m - 1))
-    return within - 2 * _sum(blocks_between(x, y, block)) / (n * m)
+    within = _sum(kernel_blocks_within(x, block)) / (n * (n - 1)) + _sum(kernel_blocks_within(y, block)) / (m * (m - 1))
+    return within - 2 * _sum(kernel_blocks_between(x, y, block)) / (n * m)
 
 
 def _sum(blocks: Iterable[KernelBlock]) -> float:

@@ -6,7 +6,7 @@ from math import comb, isqrt
 
 import numpy as np
 
-from metrics.parts.input_checks import as_finite
+from metrics.parts.input_checks import checked_finite
 
 
 def within_source_diversity(distances: np.ndarray) -> float:
@@ -20,7 +20,7 @@ def within_source_diversity(distances: np.ndarray) -> float:
 
 def within_source_diversities(distances: np.ndarray) -> np.ndarray:
     """float64 (S,): the mean distance over the pairs of styles of each source. As `within_source_diversity`."""
-    distances = as_finite(distances, "distances")
+    distances = checked_finite(distances, "distances")
     if distances.ndim != 2 or 0 in distances.shape:
         raise ValueError(f"distances: shape (sources, pairs >= 1) wanted, got {distances.shape}")
     pairs = distances.shape[1]
@@ -44,7 +44,7 @@ def cosine_diversity(features: np.ndarray) -> float:
 
 def cosine_diversities(features: np.ndarray) -> np.ndarray:
     """float64 (S,): the mean of 1 - cos over the pairs of styles of each source. As `cosine_diversity`."""
-    features = as_finite(features, "features")
+    features = checked_finite(features, "features")
     if features.ndim != 3 or features.shape[0] == 0 or features.shape[2] == 0:
         raise ValueError(f"features: shape (sources, styles, d) wanted, got {features.shape}")
     if features.shape[1] < 2:

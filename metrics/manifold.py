@@ -22,7 +22,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from metrics.parts.exact_distances import Distances
-from metrics.parts.input_checks import as_feature_pair
+from metrics.parts.input_checks import checked_feature_pair
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def manifold_scores(
     most distances tie. ValueError for features that are not 2-D, finite, at least 2, or of equal width; where a vector
     has too few others for k; and for a k or block below 1.
     """
-    x, y = as_feature_pair(x, y)
+    x, y = checked_feature_pair(x, y)
     _check_neighbours(len(x), len(y), k_precision, k_density)
     if block < 1:
         raise ValueError(f"block: at least 1 wanted, got {block}")

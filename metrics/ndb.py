@@ -29,7 +29,7 @@ from scipy.stats import norm
 from sklearn.cluster import KMeans
 from threadpoolctl import threadpool_limits
 
-from metrics.parts.input_checks import as_count, as_rows
+from metrics.parts.input_checks import checked_count, checked_rows
 from metrics.parts.row_order import content_order, row_keys
 
 ALL_DIMENSIONS_UP_TO = 1000
@@ -99,8 +99,8 @@ def make_bins(
     which is kept. Takes about 3 n x dimensions x 8 bytes. ValueError for samples that are not real and finite, fewer
     different ones (on the dimensions used) than bins, and settings out of range.
     """
-    rows = as_rows(reference, "reference")
-    k, starts, seed = as_count(k, "k"), as_count(starts, "starts"), as_count(seed, "seed", 0)
+    rows = checked_rows(reference, "reference")
+    k, starts, seed = checked_count(k, "k"), checked_count(starts, "starts"), checked_count(seed, "seed", 0)
     if seed >= 2**32:
         raise ValueError(f"seed: below 2^32 wanted, got {seed}")
     coordinates = _drawn(rows.shape[1], dimensions, seed)
@@ -124,7 +124,7 @@ def assign(samples: np.ndarray, bins: Bins) -> np.ndarray:
     ValueError for samples that are not real and finite, of another number of values than the reference's, or integer
     where the reference was not (or the reverse): then the two are most likely scaled differently.
     """
-    rows = as_rows(samples, "samples")
+    rows = checked_rows(samples, "samples")
     if rows.shape[1] != bins.centres.shape[1]:
         raise ValueError(f"samples: the reference's {bins.centres.shape[1]} values each wanted, got {rows.shape[1]}")
     if np.issubdtype(rows.dtype, np.integer) != bins.integer:
@@ -189,7 +189,7 @@ def _drawn(d: int, dimensions: int | None, seed: int) -> np.ndarray:
     """The dimensions used, increasing: `dimensions` of `d`, None for the paper's code's rule."""
     if dimensions is None:
         dimensions = d // 6 if d > ALL_DIMENSIONS_UP_TO else d
-    if as_count(dimensions, "dimensions") > d:
+    if checked_count(dimensions, "dimensions") > d:
         raise ValueError(f"dimensions: at most the {d} of a sample wanted, got {dimensions}")
     return np.sort(np.random.default_rng(seed).choice(d, dimensions, replace=False))
 

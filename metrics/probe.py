@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from metrics.parts.input_checks import as_features, as_labels
+from metrics.parts.input_checks import checked_features, checked_labels
 
 INVERSE_REGULARISATION = 0.01
 """scikit-learn's C for standardised features: with it, few images of many features do not decide a class by one."""
@@ -25,7 +25,7 @@ def fit_probe(features: ArrayLike, labels: ArrayLike, classes: int) -> np.ndarra
     """
     from sklearn.linear_model import LogisticRegression
 
-    x, y = as_features(np.asarray(features), "features"), as_labels(np.asarray(labels), "labels")
+    x, y = checked_features(np.asarray(features), "features"), checked_labels(np.asarray(labels), "labels")
     if len(x) != len(y):
         raise ValueError(f"{len(x)} features, but {len(y)} labels")
     if classes < 2 or not np.array_equal(np.unique(y), np.arange(classes)):
@@ -46,7 +46,7 @@ def apply_probe(probe: ArrayLike, features: ArrayLike) -> np.ndarray:
 
     `probe` as by `fit_probe`. Raises ValueError if the widths differ.
     """
-    p, x = np.asarray(probe, np.float64), as_features(np.asarray(features), "features")
+    p, x = np.asarray(probe, np.float64), checked_features(np.asarray(features), "features")
     if p.shape[1] != x.shape[1] + 1:
         raise ValueError(f"features of width {p.shape[1] - 1} wanted, got {x.shape[1]}")
     return (x @ p[:, :-1].T + p[:, -1]).argmax(axis=1)

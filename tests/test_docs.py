@@ -61,12 +61,12 @@ def test_a_changed_setting_makes_its_page_stale(generate: ModuleType) -> None:
 
 @pytest.mark.parametrize("method", BUILT_IN)
 def test_every_setting_of_a_method_is_on_its_page(method: str, generate: ModuleType) -> None:
-    from bench.spec.run_spec import flat_values
+    from bench.spec.run_spec import flat_spec_values
 
     page = (DOCS / "methods" / f"{method}.md").read_text("utf-8")
     config = generate.method_class(method).Config
     rows = dict(re.findall(r"^\| `([\w.]+)` \| `(.*?)` \|", page, flags=re.MULTILINE))
-    assert set(rows) == set(flat_values(config()))
+    assert set(rows) == set(flat_spec_values(config()))
     # The docstring's own words, found without the parser that made the page.
     tree = ast.parse(Path(sys.modules[config.__module__].__file__ or "").read_text("utf-8"))
     (found,) = [node for node in ast.walk(tree) if isinstance(node, ast.ClassDef) and node.name == config.__name__]
@@ -91,12 +91,12 @@ def test_the_cost_of_a_sweep_is_that_of_the_dry_run(generate: ModuleType) -> Non
     import json
 
     from bench.runs.sweep.estimate import SHIPPED_SECONDS
-    from bench.runs.sweep.file import shipped_names
+    from bench.runs.sweep.file import shipped_sweeps
 
     known = json.loads(SHIPPED_SECONDS.read_text())["pictures"]["methods"]
     cell = known["cats_udt"]["train"] + known["cats_udt"]["scoring"]
     expected = 15 * cell + 3 * sum(known["cats_udt"]["stages"].values())
-    assert generate.quick_seconds(load_sweep(shipped_names()["table3a"])) == pytest.approx(expected)
+    assert generate.quick_seconds(load_sweep(shipped_sweeps()["table3a"])) == pytest.approx(expected)
 
 
 def test_the_navigation_has_every_page() -> None:

@@ -16,21 +16,21 @@ from bench.checks.method_state import state_attributes, state_fingerprint
 from bench.core.device import Runtime
 from bench.core.randomness import seeded
 from bench.data.types import TaskData
-from bench.runs.request import Job, make_job
-from bench.spec.methods import layers, with_clusters
+from bench.runs.request import Job, request_job
+from bench.spec.methods import method_config_with_clusters, method_settings
 from bench.spec.presets import STAND_IN, StandInSettings, get_preset
-from bench.spec.run_spec import Budget, resolve_config
+from bench.spec.run_spec import Budget, spec_config
 from bench.spec.tasks import get_task
 from bench.store.cell import Cell
 from bench.store.checkpoints import CheckpointFolder
-from bench.training.cost import count_flops
-from bench.training.loop import load_module_state, module_state
-from bench.training.pretrained import fetched_weights
+from bench.training.cost import cost_in_flops
+from bench.training.loop import load_loop_state, loop_state
+from bench.training.pretrained import fetched_pretrained
 from bench.training.stages import StageStore
 from bench.training.stand_in import stand_in_weights
-from bench.training.train import begin_step, prepared, train, training_domains
+from bench.training.train import begin_train_step, prepared_to_train, train, training_domains
 from methods.base import Context, Domains, Phase, Progress, Stage, Trainable, Translator, run_step
-from methods.registry import load
+from methods.registry import load_registered
 
 S = TypeVar("S", bound=Stage)
 Weights = Callable[[str], Mapping[str, Tensor]]
@@ -52,13 +52,13 @@ class CandidateMethod:
     @cached_property
     def cls(self) -> type[Translator]:
         """The class; raises whatever its module raises, TypeError if it is no Translator."""
-        return load(self.target)
+        return load_registered(self.target)
 
     def config(self, values: Mapping[str, Any] | None = None) -> Any:
         """The resolved settings; raises BenchError for unknown names and wrong types."""
         overrides = {self.name: self.values if values is None else values}
         preset = get_preset("quick", "pictures")
-        return resolve_config(self.cls, self.name, *layers(self.cls, self.name, preset, overrides, "embedded"))
+        return spec_config(self.cls, self.name, *method_settings(self.cls, self.name, preset, overrides, "embedded"))
 
 
 class TinyRun:
@@ -77,18 +77,18 @@ class TinyRun:
         `prepared`; None: as many as the settings say.
         """
         self.candidate, self.data, self.folder, self.stage_steps = candidate, data, folder, stage_steps
-        self.runtime = cpu(data.size, threads)
+        self.runtime = tiny_run_on_cpu(data.size, threads)
         self.weights: Weights = weights or self._weights
 
     @cached_property
     def config(self) -> Any:
         """The resolved settings, with as many clusters as there are classes."""
-        return with_clusters(self.candidate.config(), len(self.data.classes))
+        return method_config_with_clusters(self.candidate.config(), len(self.data.classes))
 
     def job(self, images: int) -> Job:
         """The specification and constructor call of a training of `images` images, as a run makes them."""
         candidate, budget = self.candidate, Budget("images", images)
-        return make_job(get_task(TASK), self.data, "quick", candidate.name, candidate.cls, self.config, budget, SEED)
+        return request_job(get_task(TASK), self.data, "quick", candidate.name, candidate.cls, self.config, budget, SEED)
 
     def job_of_steps(self, steps: int) -> Job:
         """The job of `steps` iterations; for this the method is built on the meta device."""
@@ -114,7 +114,7 @@ class TinyRun:
     def _weights(self, name: str) -> Mapping[str, Tensor]:
         if name == STAND_IN:
             return stand_in_weights(self.folder, STAND_IN_SETTINGS, self.runtime)
-        return fetched_weights(name)
+        return fetched_pretrained(name)
 
     def built(self, seed: int = SEED) -> Translator:
         """A new method as the constructor leaves it; its weights follow from `seed`."""
@@ -126,7 +126,7 @@ class TinyRun:
         stages = _Shortened(StageStore(self.cell.semantics, self.data.version, SEED, self.runtime), self.stage_steps)
         context = Context(weights or self.weights, stages)
         job = self.shortest_job
-        return prepared(lambda: self.built(seed), domains or self.domains(), context, job.spec, self.runtime)
+        return prepared_to_train(lambda: self.built(seed), domains or self.domains(), context, job.spec, self.runtime)
 
     def train(self, job: Job) -> tuple[Translator, Cell]:
         """Train `job` to its end by the harness's own loop."""
@@ -136,7 +136,7 @@ class TinyRun:
         return method, cell
 
 
-def cpu(size: int, threads: int | None) -> Runtime:
+def tiny_run_on_cpu(size: int, threads: int | None) -> Runtime:
     """The CPU for images of `size` pixels, with so many threads (None: the machine's)."""
     runtime = Runtime("cpu", size)
     if threads is not None:
@@ -179,28 +179,28 @@ class TinyTraining:
         trained: Trainable = self.watch or self.method
         with runtime.threads_pinned(runtime.threads):
             while self.step < to:
-                batch = begin_step(self.method, self.domains, SEED, Progress(self.step, STEPS))
+                batch = begin_train_step(self.method, self.domains, SEED, Progress(self.step, STEPS))
                 if self.step:
                     losses = run_step(trained, batch, runtime.autocast)
                 else:
-                    losses = count_flops(lambda: run_step(trained, batch, runtime.autocast))[1]  # noqa: B023
+                    losses = cost_in_flops(lambda: run_step(trained, batch, runtime.autocast))[1]  # noqa: B023
                 self.logged.append(losses)
                 self.step += 1
 
     def state(self) -> dict[str, Any]:
         """A copy of networks, buffers and optimisers."""
-        return copy.deepcopy(module_state(self.method))
+        return copy.deepcopy(loop_state(self.method))
 
     def save(self, checkpoints: CheckpointFolder) -> None:
         """Write a checkpoint."""
-        checkpoints.save(self.step, module_state(self.method))
+        checkpoints.save(self.step, loop_state(self.method))
 
     def restore(self, checkpoints: CheckpointFolder) -> None:
         """Go on from the last checkpoint."""
         latest = checkpoints.load_latest()
         assert latest is not None
         self.step, state = latest
-        load_module_state(self.method, state)
+        load_loop_state(self.method, state)
 
     def held(self) -> dict[str, str]:
         """Path -> digest of everything that the method holds outside its state."""
@@ -235,7 +235,7 @@ class Watch:
     def training_step(self, batch: Any) -> Iterator[Phase]:
         """Yield the method's phases."""
         phases = self.method.training_step(batch)
-        before = copied_parameters(trained_networks(self.method))
+        before = tiny_parameters(tiny_networks(self.method))
         index = 0
         while (phase := next(phases, None)) is not None:
             before = self._compare(before, set(), f"before phase {index}, by training_step itself")
@@ -246,7 +246,7 @@ class Watch:
         self._compare(before, set(), "after the last phase, by training_step itself")
 
     def _compare(self, before: dict[str, list[Tensor]], allowed: set[str], when: str) -> dict[str, list[Tensor]]:
-        now = copied_parameters(trained_networks(self.method))
+        now = tiny_parameters(tiny_networks(self.method))
         for name in now.keys() - allowed:
             if not all(torch.equal(old, new) for old, new in zip(before.get(name, now[name]), now[name], strict=True)):
                 self.strays.append(f"weights of {name} changed {when}")
@@ -254,29 +254,29 @@ class Watch:
 
     def _look_at_gradients(self, phase: Phase) -> None:
         for name in phase.trains:
-            gradients = gradients_of(getattr(self.method, name))
+            gradients = tiny_gradients(getattr(self.method, name))
             if not all(bool(gradient.isfinite().all()) for gradient in gradients):
                 self.bad_gradients.append(name)
             empty = not any(bool(gradient.any()) for gradient in gradients)
             self.without_gradient[name] = self.without_gradient.get(name, True) and empty
 
 
-def trained_networks(method: Translator) -> dict[str, nn.Module]:
+def tiny_networks(method: Translator) -> dict[str, nn.Module]:
     """The networks that have an optimiser, by name."""
     return {name: getattr(method, name) for name in method.optimizers}
 
 
-def copied_parameters(networks: Mapping[str, nn.Module]) -> dict[str, list[Tensor]]:
+def tiny_parameters(networks: Mapping[str, nn.Module]) -> dict[str, list[Tensor]]:
     """Network -> a copy of its parameters."""
     return {name: [p.detach().clone() for p in network.parameters()] for name, network in networks.items()}
 
 
-def gradients_of(network: nn.Module) -> list[Tensor]:
+def tiny_gradients(network: nn.Module) -> list[Tensor]:
     """The gradients of those parameters that have one."""
     return [p.grad for p in network.parameters() if p.grad is not None]
 
 
-def euclidean_norm(tensors: Iterable[Tensor]) -> Tensor:
+def tiny_norm(tensors: Iterable[Tensor]) -> Tensor:
     """The length of all numbers of `tensors` taken as one vector, float64; 0 for none."""
     squares = [tensor.detach().double().square().sum() for tensor in tensors]
     return torch.stack(squares).sum().sqrt() if squares else torch.tensor(0.0)

@@ -19,12 +19,12 @@ from bench.cli.options import (
     ResultsOption,
     SetOption,
     TaskOption,
-    seed_list,
+    numbers_option,
+    seeds_option,
     split_option,
-    whole_numbers,
 )
 from bench.core.errors import Interrupted
-from bench.core.exit_status import describe_error
+from bench.core.exit_status import exit_status_of_error
 
 
 def doctor(
@@ -58,7 +58,7 @@ def conform(
 
     raise typer.Exit(
         report_conformance(
-            method, overrides or [], whole_numbers("--size", sizes, "32,64"), split_option(only), json_file
+            method, overrides or [], numbers_option("--size", sizes, "32,64"), split_option(only), json_file
         )
     )
 
@@ -80,7 +80,7 @@ def save_baseline(
     """
     from bench.checks.gate.save import SaveBaselineRequest, save_gate_baseline
 
-    chosen = seed_list(seeds) if seeds else ()
+    chosen = seeds_option(seeds) if seeds else ()
     request = SaveBaselineRequest(
         name=name, task=task, methods=split_option(methods), seeds=chosen, preset=preset, data=data, domains=domains,
         budget=budget, results=results,
@@ -90,9 +90,9 @@ def save_baseline(
 
 def list_baselines(results: ResultsOption = DEFAULT_RESULTS) -> None:
     """List the baselines: in the results, and in the package."""
-    from bench.checks.gate.save import list_baselines
+    from bench.checks.gate.save import list_saved_baselines
 
-    print(list_baselines(results))
+    print(list_saved_baselines(results))
 
 
 def check(
@@ -112,14 +112,14 @@ def check(
 
     Exit status 0: pass, 1: regressed, 2: implausibly better, 3: cannot decide (and any error).
     """
-    from bench.checks.gate.command import CheckRequest, check_baseline
+    from bench.checks.gate.command import CheckRequest, gate_command
 
-    chosen = seed_list(seeds) if seeds else ()
+    chosen = seeds_option(seeds) if seeds else ()
     request = CheckRequest(
         baseline=baseline, rerun=rerun, code_only=code_only, seeds=chosen, data=data, device=device, jobs=jobs,
         results=results, out=out, junit=junit, json_file=json_file,
     )  # fmt: skip
-    raise typer.Exit(check_baseline(request))
+    raise typer.Exit(gate_command(request))
 
 
 class DecidingCommand(TyperCommand):
@@ -144,5 +144,5 @@ class DecidingCommand(TyperCommand):
         except (typer.Exit, typer.Abort, Interrupted):
             raise
         except Exception as error:
-            print(describe_error(error)[1], file=sys.stderr)
+            print(exit_status_of_error(error)[1], file=sys.stderr)
         raise typer.Exit(int(Verdict.CANNOT_DECIDE))

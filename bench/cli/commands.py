@@ -8,23 +8,23 @@ from typing import Annotated
 import typer
 
 from bench.cli import check_commands, completion, image_commands, report_commands, run_commands
-from bench.core.errors import BenchError, nearest
+from bench.core.errors import BenchError, error_remedy
 from bench.core.exit_status import EXIT_STATUS, Wish, run_and_exit
-from bench.core.installation import prefer_own_packages
+from bench.core.installation import prefer_installed_packages
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False)
 
 
 def _version(wanted: bool) -> None:
     if wanted:
-        from bench.core.environment import version_text
+        from bench.core.environment import environment_version_text
 
-        print(version_text())
+        print(environment_version_text())
         raise typer.Exit
 
 
 @app.callback(epilog=EXIT_STATUS)
-def options(
+def options_of_all_commands(
     context: typer.Context,
     version: Annotated[
         bool,
@@ -41,19 +41,19 @@ def list_names(
         str,
         typer.Argument(
             help="tasks, methods, metrics, presets, protocols or sweeps.",
-            autocompletion=completion.complete_one(completion.listings),
+            autocompletion=completion.complete_one(completion.complete_listings),
         ),
     ] = "",
 ) -> None:
     """List what there is."""
     from bench.cli.listing import LISTINGS
-    from bench.core.terminal import show
+    from bench.core.terminal import show_on_terminal
 
     if not what:
         raise BenchError("nothing named to list", f"name one: {', '.join(LISTINGS)}")
     if what not in LISTINGS:
-        raise BenchError(f"cannot list '{what}'", nearest(what, list(LISTINGS)))
-    show(LISTINGS[what]())
+        raise BenchError(f"cannot list '{what}'", error_remedy(what, list(LISTINGS)))
+    show_on_terminal(LISTINGS[what]())
 
 
 def fetch(
@@ -64,11 +64,13 @@ def fetch(
 ) -> None:
     """Get data and weights: the only command that uses the network."""
     from bench.cli.listing import list_files
-    from bench.core.terminal import show
+    from bench.core.terminal import show_on_terminal
     from bench.data.fetch import fetch as fetching
 
     if listing or missing:
-        show(list_files(fetching.list_missing(names or []) if missing else fetching.list_fetchable(names or [])))
+        show_on_terminal(
+            list_files(fetching.list_missing_to_fetch(names or []) if missing else fetching.list_fetchable(names or []))
+        )
     elif not names:
         raise BenchError("nothing named to fetch", "name groups, tasks or files: fetch inception; see fetch --list")
     else:
@@ -101,7 +103,7 @@ def main() -> None:
     wish = Wish()
 
     def command() -> None:
-        prefer_own_packages()
-        app(prog_name=completion.program_name(), obj=wish)
+        prefer_installed_packages()
+        app(prog_name=completion.completion_program_name(), obj=wish)
 
     run_and_exit(command, wish)

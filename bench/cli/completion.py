@@ -9,7 +9,7 @@ PROGRAM = "udt-bench"
 """The installed command. A shell completes this name, however the script for it was asked for."""
 
 
-def program_name() -> str | None:
+def completion_program_name() -> str | None:
     """The name that a completion script is for; None (as it was called) where none is asked for."""
     asked = any(argument.startswith(("--install-completion", "--show-completion")) for argument in sys.argv[1:])
     return PROGRAM if asked else None
@@ -35,42 +35,42 @@ def complete_joined(names: Callable[[], Iterable[str]]) -> Callable[[str], list[
     return complete
 
 
-def tasks() -> Iterable[str]:
+def complete_tasks() -> Iterable[str]:
     """Names of the tasks."""
     from bench.spec.tasks import TASKS
 
     return TASKS
 
 
-def presets() -> Iterable[str]:
+def complete_presets() -> Iterable[str]:
     """Names of the presets."""
     from bench.spec.presets import PRESETS
 
     return PRESETS
 
 
-def methods() -> Iterable[str]:
+def complete_methods() -> Iterable[str]:
     """Names of methods, variants and plug-ins."""
     from methods.registry import registered
 
     return registered()
 
 
-def protocols() -> Iterable[str]:
+def complete_protocols() -> Iterable[str]:
     """Names of the protocols that are measured on request."""
     from bench.spec.protocols import PROTOCOLS
 
     return [name for name, protocol in PROTOCOLS.items() if protocol.on_request]
 
 
-def sweeps() -> Iterable[str]:
+def complete_sweeps() -> Iterable[str]:
     """Names of the shipped sweeps."""
-    from bench.runs.sweep.file import shipped_names
+    from bench.runs.sweep.file import shipped_sweeps
 
-    return shipped_names()
+    return shipped_sweeps()
 
 
-def listings() -> Iterable[str]:
+def complete_listings() -> Iterable[str]:
     """What `list` can list."""
     from bench.cli.listing import LISTINGS
 

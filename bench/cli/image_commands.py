@@ -70,7 +70,7 @@ def score(
         raise BenchError(
             "--task and --name are needed", "score IMAGES --task TASK --name NAME, or: score IMAGES --against REAL"
         )
-    from bench.cli.outcome import show_leaderboards
+    from bench.cli.outcome import show_outcome_leaderboards
     from bench.runs.given_images import ScoreRequest, score_images
 
     request = ScoreRequest(
@@ -78,13 +78,13 @@ def score(
         data=data, domains=domains, protocols=split_option(protocols), device=device, results=results,
     )  # fmt: skip
     score_images(request)
-    show_leaderboards(results, task)
+    show_outcome_leaderboards(results, task)
 
 
 def _score_against(
     images: Path | None, real: Path, form: str, of_task: object, protocols: str, device: str, results: Path
 ) -> None:
-    from bench.core.terminal import show
+    from bench.core.terminal import show_on_terminal
     from bench.reporting.two_folders import FORMS, folders_text
     from bench.runs.two_folders import score_against
 
@@ -98,4 +98,4 @@ def _score_against(
     one_of_options("--format", form, FORMS)
     records, by_class = score_against(images, real, split_option(protocols), device, results)
     text = folders_text(records, form, f"{images} against {real}", by_class)
-    show(text) if form == "md" else print(text, end="")
+    show_on_terminal(text) if form == "md" else print(text, end="")

@@ -78,12 +78,12 @@ def list_protocols() -> str:
 
 def list_sweeps() -> str:
     """Shipped sweeps: name, task, number of cells, summary."""
-    from bench.runs.sweep.file import count_cells, load_sweep, shipped_names
+    from bench.runs.sweep.file import load_sweep, shipped_sweeps, sweep_file_cells
 
     rows = []
-    for name, path in shipped_names().items():
+    for name, path in shipped_sweeps().items():
         sweep = load_sweep(path)
-        rows.append((name, sweep.task, f"{count_cells(sweep.chosen())} cells", sweep.summary))
+        rows.append((name, sweep.task, f"{sweep_file_cells(sweep.chosen())} cells", sweep.summary))
     return _columns(rows)
 
 

@@ -8,9 +8,9 @@ from typing import Annotated
 import typer
 
 from bench.cli import completion
-from bench.core.errors import BenchError, nearest
+from bench.core.errors import BenchError, error_remedy
 
-TASKS = completion.complete_one(completion.tasks)
+TASKS = completion.complete_one(completion.complete_tasks)
 TaskOption = Annotated[str, typer.Option("--task", help="Task name; see: list tasks.", autocompletion=TASKS)]
 ResultsOption = Annotated[Path, typer.Option("--results", help="Folder of all results.")]
 MethodsOption = Annotated[
@@ -18,7 +18,7 @@ MethodsOption = Annotated[
     typer.Option(
         "--methods", "--method",
         help="Names joined by commas, or package.module:Class; default: the six built-in ones.",
-        autocompletion=completion.complete_joined(completion.methods),
+        autocompletion=completion.complete_joined(completion.complete_methods),
     ),
 ]  # fmt: skip
 PresetOption = Annotated[
@@ -26,7 +26,7 @@ PresetOption = Annotated[
     typer.Option(
         "--preset",
         help="quick or paper; see: list presets.",
-        autocompletion=completion.complete_one(completion.presets),
+        autocompletion=completion.complete_one(completion.complete_presets),
     ),
 ]
 DataOption = Annotated[
@@ -38,7 +38,7 @@ ProtocolsOption = Annotated[
     str,
     typer.Option(
         help="Joined by commas: measured beside the usual ones; see: list protocols.",
-        autocompletion=completion.complete_joined(completion.protocols),
+        autocompletion=completion.complete_joined(completion.complete_protocols),
     ),
 ]
 DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")]
@@ -61,7 +61,7 @@ MOST_SEEDS = 10_000
 def one_of_options(option: str, value: str, valid: tuple[str, ...]) -> str:
     """`value`, if it is valid; BenchError otherwise."""
     if value not in valid:
-        raise BenchError(f"{option} {value!r} is not understood", nearest(value, [name for name in valid if name]))
+        raise BenchError(f"{option} {value!r} is not understood", error_remedy(value, [name for name in valid if name]))
     return value
 
 
@@ -70,7 +70,7 @@ def split_option(names: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in names.split(",") if name.strip())
 
 
-def seed_list(text: str) -> tuple[int, ...]:
+def seeds_option(text: str) -> tuple[int, ...]:
     """The seeds in `0,1,2`, `0-19` or `0-3,7`. Raises BenchError for anything else."""
     spelt = list[str]()
     for part in text.split(","):
@@ -79,10 +79,10 @@ def seed_list(text: str) -> tuple[int, ...]:
             spelt += map(str, range(int(first), int(last) + 1))
         else:
             spelt.append(part)
-    return whole_numbers("--seeds", ",".join(spelt), "0,1,2", f"--seeds {text!r}")
+    return numbers_option("--seeds", ",".join(spelt), "0,1,2", f"--seeds {text!r}")
 
 
-def whole_numbers(option: str, text: str, example: str, typed: str = "") -> tuple[int, ...]:
+def numbers_option(option: str, text: str, example: str, typed: str = "") -> tuple[int, ...]:
     """The numbers in `32,64`. Raises BenchError, with `typed` as what was typed, for anything else."""
     parts = split_option(text)
     typed = typed or f"{option} {text!r}"

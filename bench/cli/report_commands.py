@@ -35,12 +35,12 @@ def table(
 
     The paper's have our values beside the published ones. Every setting has a table of its own.
     """
-    from bench.reporting.table_command import TableRequest, make_table
+    from bench.reporting.table_command import TableRequest, run_table_command
 
     request = TableRequest(
         task=task, paper=paper, form=form, out=out, preset=preset, data=data, budget=budget, full=full, results=results
     )
-    raise typer.Exit(make_table(request))
+    raise typer.Exit(run_table_command(request))
 
 
 def report(
@@ -54,9 +54,9 @@ def report(
 
     Tables, samples, curves, costs, and the commands that made them.
     """
-    from bench.reporting.page.page import write_report
+    from bench.reporting.page.page import write_report_page
 
-    print(write_report(results, out or results / "report", task))
+    print(write_report_page(results, out or results / "report", task))
 
 
 def claims(
@@ -76,12 +76,12 @@ def claims(
 
     It holds, fails or cannot be decided. Every setting has a table of its own.
     """
-    from bench.reporting.claims.command import ClaimsRequest, decide_claims
+    from bench.reporting.claims.command import ClaimsRequest, claims_command
 
     request = ClaimsRequest(
         task=task, form=form, out=out, details=details, preset=preset, data=data, budget=budget, results=results
     )
-    raise typer.Exit(decide_claims(request))
+    raise typer.Exit(claims_command(request))
 
 
 def compare(
@@ -121,11 +121,11 @@ def figure(
 
     As PNG, PDF and SVG, in figures/ of the results.
     """
-    from bench.core.terminal import show
+    from bench.core.terminal import show_on_terminal
     from bench.reporting.figures.figures import figure_list, make_figure
 
     if listing:
-        show(figure_list())
+        show_on_terminal(figure_list())
     elif not name:
         raise BenchError("no figure is named", "name one: figure 3a; see figure --list")
     else:

@@ -23,7 +23,7 @@ from bench.cli.options import (
     SetOption,
     TaskOption,
     one_of_options,
-    seed_list,
+    seeds_option,
     split_option,
 )
 from bench.core.errors import BenchError
@@ -54,7 +54,7 @@ def run(
     from bench.runs.run import run
 
     request = Request(
-        task=task, methods=split_option(methods), preset=preset, data=data, domains=domains, seeds=seed_list(seeds),
+        task=task, methods=split_option(methods), preset=preset, data=data, domains=domains, seeds=seeds_option(seeds),
         overrides=overrides or [], budget=budget, device=device, precision=precision, devices=devices, jobs=jobs,
         protocols=split_option(protocols), profile=profile, launch=one_of_options("--launch", launch, ("local", "ray")),
         address=address, results=results,
@@ -83,7 +83,7 @@ def evaluate(
 
     Cells: after weights were fetched, by further protocols, with another style. Checkpoint: --weights.
     """
-    from bench.cli.outcome import show_leaderboards
+    from bench.cli.outcome import show_outcome_leaderboards
     from bench.runs.rescore import RescoreRequest, rescore
 
     request = RescoreRequest(
@@ -92,7 +92,7 @@ def evaluate(
         device=device, results=results,
     )  # fmt: skip
     rescore(request)
-    show_leaderboards(results, task, lambda setting: setting.preset == preset)
+    show_outcome_leaderboards(results, task, lambda setting: setting.preset == preset)
 
 
 def semantics(
@@ -114,11 +114,11 @@ def semantics(
 
     Stage by stage; the accuracy is how well the categories align with the classes (eq. 14).
     """
-    from bench.core.terminal import show
-    from bench.runs.semantics import SemanticsRequest, alignment_table, run_semantics
+    from bench.core.terminal import show_on_terminal
+    from bench.runs.semantics import SemanticsRequest, run_semantics, semantics_alignment_table
 
     request = SemanticsRequest(
-        task=task, stage=stage, method=method, preset=preset, data=data, domains=domains, seeds=seed_list(seeds),
+        task=task, stage=stage, method=method, preset=preset, data=data, domains=domains, seeds=seeds_option(seeds),
         overrides=overrides or [],
         map_from=one_of_options("--map-from", map_from, ("", "clusterer", "adapted")),
         map_split=one_of_options("--map-split", map_split, ("", "train", "test")),
@@ -126,7 +126,7 @@ def semantics(
         device=device, results=results,
     )  # fmt: skip
     rows, good = run_semantics(request)
-    show(alignment_table(rows))
+    show_on_terminal(semantics_alignment_table(rows))
     raise typer.Exit(0 if good else 1)
 
 
@@ -135,7 +135,7 @@ def sweep(
         str,
         typer.Argument(
             help="A shipped sweep (3a is table3a; see --list), or a .yaml file.",
-            autocompletion=completion.complete_one(completion.sweeps),
+            autocompletion=completion.complete_one(completion.complete_sweeps),
         ),
     ] = "",
     preset: Annotated[str, typer.Option(help="quick or paper, instead of the file's.")] = "",
@@ -157,25 +157,25 @@ def sweep(
 
     Those of the paper are shipped. Finished cells are skipped, others resume.
     """
-    from bench.core.terminal import show
+    from bench.core.terminal import show_on_terminal
 
     if listing:
         from bench.cli.listing import list_sweeps
 
-        show(list_sweeps())
+        show_on_terminal(list_sweeps())
         return
     if not name:
         raise BenchError("no sweep is named", "name a shipped one (see sweep --list) or a .yaml file: sweep 3a")
-    from bench.cli.outcome import show_broken, show_outcome
+    from bench.cli.outcome import show_outcome, show_outcome_broken
     from bench.runs.sweep.run import SweepRequest, plan_sweep, run_sweep
 
     request = SweepRequest(
-        name=name, presets=split_option(preset), seeds=seed_list(seeds) if seeds else (), data=data, budget=budget,
+        name=name, presets=split_option(preset), seeds=seeds_option(seeds) if seeds else (), data=data, budget=budget,
         device=device, precision=precision, devices=devices, jobs=jobs, protocols=split_option(protocols),
         launch=one_of_options("--launch", launch, ("local", "ray")), address=address, results=results,
     )  # fmt: skip
     if dry_run:
         text, broken = plan_sweep(request)
-        show(text)
-        raise typer.Exit(show_broken(broken))
+        show_on_terminal(text)
+        raise typer.Exit(show_outcome_broken(broken))
     raise typer.Exit(show_outcome(results, run_sweep(request)))

@@ -11,9 +11,9 @@ from typing import Any
 import torch
 from lightning_fabric import Fabric
 
-from bench.core.environment import available_cores, threads_asked
-from bench.core.errors import BenchError, nearest
-from bench.core.memory import keep_big_blocks
+from bench.core.environment import cores_in_environment, threads_in_environment
+from bench.core.errors import BenchError, error_remedy
+from bench.core.memory import keep_memory_blocks
 
 SMALL_IMAGE = 64
 """Side in pixels up to which one CPU thread per cell makes the best use of the cores."""
@@ -32,10 +32,10 @@ class Runtime:
 
         Raises BenchError for an unknown name, a device that is not there, and bf16 where the device has none.
         """
-        keep_big_blocks()
-        check_precision(precision)
+        keep_memory_blocks()
+        check_device_precision(precision)
         if device not in DEVICES:
-            raise BenchError(f"unknown device '{device}'", nearest(device, DEVICES))
+            raise BenchError(f"unknown device '{device}'", error_remedy(device, DEVICES))
         chosen = _best_device() if device == "auto" else device
         if chosen not in _available():
             raise BenchError(f"device '{chosen}' is not available here", f"valid: {', '.join(['auto', *_available()])}")
@@ -56,7 +56,7 @@ class Runtime:
     @property
     def cells_at_once(self) -> int:
         """Number of cells that fill the machine: one on GPUs; on the CPU, cores over threads of a cell."""
-        return 1 if self.device.type != "cpu" else max(1, available_cores() // (self.threads * self.devices))
+        return 1 if self.device.type != "cpu" else max(1, cores_in_environment() // (self.threads * self.devices))
 
     def autocast(self) -> AbstractContextManager[Any]:
         """The context in which a method's forward pass is computed."""
@@ -85,10 +85,10 @@ class Runtime:
         """Refuse another device, precision or number of devices in mid-run (BenchError); warn about another torch."""
         if (device, precision, devices) != (self.device.type, self.precision, self.devices):
             raise BenchError(
-                f"{cell} was begun on {_count_text(device, devices)} in {as_typed(precision)}, this run is on "
-                f"{_count_text(self.device.type, self.devices)} in {as_typed(self.precision)}",
-                f"add --device {device} --precision {as_typed(precision)} --devices {devices}, or remove the folder to "
-                "begin anew",
+                f"{cell} was begun on {_count_text(device, devices)} in {device_precision(precision)}, this run is on "
+                f"{_count_text(self.device.type, self.devices)} in {device_precision(self.precision)}",
+                f"add --device {device} --precision {device_precision(precision)} --devices {devices}, or remove the "
+                "folder to begin anew",
             )
         if version != torch.__version__:
             warnings.warn(
@@ -98,13 +98,13 @@ class Runtime:
             )
 
 
-def check_precision(precision: str) -> None:
+def check_device_precision(precision: str) -> None:
     """Raise BenchError for what is neither `auto` nor in PRECISIONS."""
     if precision not in ("auto", *PRECISIONS):
-        raise BenchError(f"unknown precision '{precision}'", nearest(precision, ["auto", *PRECISIONS]))
+        raise BenchError(f"unknown precision '{precision}'", error_remedy(precision, ["auto", *PRECISIONS]))
 
 
-def as_typed(precision: str) -> str:
+def device_precision(precision: str) -> str:
     """Fabric's name of a precision -> the value of `--precision`."""
     return next((typed for typed, name in PRECISIONS.items() if name == precision), precision)
 
@@ -119,7 +119,7 @@ def _threads(image_size: int, devices: int) -> int:
     At 32 px a second thread gains 4 to 20 % on a quiet machine and loses a factor of 10 on a busy one; a second cell
     on the second core gains 100 %. A rule and not a measurement, because the number decides the order of sums.
     """
-    return threads_asked() or (1 if image_size <= SMALL_IMAGE else max(1, available_cores() // devices))
+    return threads_in_environment() or (1 if image_size <= SMALL_IMAGE else max(1, cores_in_environment() // devices))
 
 
 def _available() -> list[str]:

@@ -37,12 +37,12 @@ class Interrupted(Exception):
         return f"interrupted by {signal.Signals(self.number).name}; saved: the same command resumes"
 
 
-def in_turn(orders: Iterable[T], work: Callable[[T], bool]) -> bool:
-    """Call `work` on every order; True if every call returned True. Raises as `for_each` does."""
-    return all(for_each(orders, work))
+def all_true_or_errors(orders: Iterable[T], work: Callable[[T], bool]) -> bool:
+    """Call `work` on every order; True if every call returned True. Raises as `results_or_errors` does."""
+    return all(results_or_errors(orders, work))
 
 
-def for_each(orders: Iterable[T], work: Callable[[T], R]) -> list[R]:
+def results_or_errors(orders: Iterable[T], work: Callable[[T], R]) -> list[R]:
     """Results of `work` on every order.
 
     Goes on with the others when one raises a BenchError, and raises one at the end that names all failures.
@@ -54,11 +54,11 @@ def for_each(orders: Iterable[T], work: Callable[[T], R]) -> list[R]:
         except BenchError as error:
             failures.append(error)
     if failures:
-        raise merged(failures)
+        raise merged_errors(failures)
     return outcomes
 
 
-def merged(failures: Sequence[BenchError]) -> BenchError:
+def merged_errors(failures: Sequence[BenchError]) -> BenchError:
     """One error for all of `failures`: a line for each problem, and one for each remedy, each once."""
     if len(failures) == 1:
         return failures[0]
@@ -71,7 +71,7 @@ def _first(lines: Sequence[str]) -> Sequence[str]:
     return lines if len(lines) <= MOST_SHOWN else [*lines[:MOST_SHOWN], f"... and {len(lines) - MOST_SHOWN} more"]
 
 
-def nearest(name: str, valid: list[str]) -> str:
+def error_remedy(name: str, valid: list[str]) -> str:
     """Remedy of an "unknown name" error: the closest valid name, and all valid names."""
     from difflib import get_close_matches
 

@@ -32,7 +32,7 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
     except OSError as error:
-        raise refused(path, error) from error
+        raise refused_file(path, error) from error
     try:
         with os.fdopen(handle, "wb") as file:
             write(file)
@@ -43,7 +43,7 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
     except BaseException as error:
         Path(temporary).unlink(missing_ok=True)
         if isinstance(error, OSError):
-            raise refused(path, error) from error
+            raise refused_file(path, error) from error
         raise
 
 
@@ -65,7 +65,7 @@ def write_array(path: Path, array: np.ndarray) -> None:
 
 
 @contextmanager
-def exclusive(lock: Path, timeout: float = -1) -> Iterator[None]:
+def file_lock(lock: Path, timeout: float = -1) -> Iterator[None]:
     """Hold the lock file `lock`, whose folder is created; wait at most `timeout` seconds for it (-1: for ever).
 
     The operating system frees the lock of a dead process. Raises BenchError if the disk refuses, and filelock.Timeout.
@@ -79,20 +79,20 @@ def exclusive(lock: Path, timeout: float = -1) -> Iterator[None]:
     except Timeout:  # an OSError, too
         raise
     except OSError as error:
-        raise refused(lock, error) from error
+        raise refused_file(lock, error) from error
     try:
         yield
     finally:
         held.release()
 
 
-def remove_leftovers(folder: Path, name: str = "*") -> None:
+def remove_leftover_files(folder: Path, name: str = "*") -> None:
     """Remove temporary files of a killed process that was writing `folder / name`. The caller holds its lock."""
     for path in folder.glob(f".{name}.*.tmp"):
         path.unlink(missing_ok=True)
 
 
-def refused(path: Path, error: OSError) -> BenchError:
+def refused_file(path: Path, error: OSError) -> BenchError:
     """The BenchError for a file that cannot be written."""
     remedies = {
         errno.EDQUOT: "free some of your quota (or choose another --results folder)",
@@ -112,7 +112,7 @@ def refused(path: Path, error: OSError) -> BenchError:
 # -------------------------------------------------------------------------------------------------------- reading
 
 
-def damaged_folder(folder: Path, error: Exception) -> BenchError:
+def damaged_files_in_folder(folder: Path, error: Exception) -> BenchError:
     """The BenchError for a damaged `folder` of results, which the command creates anew once it is removed."""
     return BenchError(f"{folder} is damaged: {error}", f"remove it (rm -r {folder}) and run the same command again")
 
@@ -151,7 +151,7 @@ def read_array(path: Path) -> np.ndarray:
         return np.load(file, allow_pickle=False)
 
 
-def read_weights(path: Path) -> dict[str, Tensor]:
+def read_weights_file(path: Path) -> dict[str, Tensor]:
     """The tensors in the .safetensors file `path`. ValueError if it is damaged; OSError if it cannot be read."""
     from safetensors import SafetensorError
     from safetensors.torch import load_file

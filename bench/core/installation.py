@@ -14,13 +14,13 @@ ROOT = BENCH.parent
 """The folder that holds our three packages: a checkout, or a site-packages folder."""
 
 
-def shipped_results() -> Path:
+def installed_results() -> Path:
     """The folder with the published values and the baselines: in the package (wheel) or beside it (checkout)."""
     inside = BENCH / "results"
     return inside if inside.is_dir() else ROOT / "results"
 
 
-def prefer_own_packages(folder: Path | None = None) -> None:
+def prefer_installed_packages(folder: Path | None = None) -> None:
     """Let `import` search `folder` (default: the current one) last, for the user's `package.module:Class`.
 
     `python -m bench` puts the current folder before everything, `udt-bench` leaves it out: after this call both find

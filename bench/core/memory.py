@@ -15,7 +15,7 @@ _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3
 
 
 @cache
-def keep_big_blocks() -> bool:
+def keep_memory_blocks() -> bool:
     """Let the C library keep blocks of up to KEPT bytes that are freed; whether it does. Numbers do not change by it.
 
     By default glibc maps a block of more than 32 MiB anew for every operation, and each of its pages is then faulted

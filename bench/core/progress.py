@@ -1,6 +1,6 @@
 """Progress: bars with rate and time left on a terminal, plain lines otherwise. Rich is imported only for a bar.
 
-Work in a process of its own hands its progress to the process that shows it (`hand_to`, `shown`).
+Work in a process of its own hands its progress to the process that shows it (`hand_progress_to`, `shown_progress`).
 """
 
 from __future__ import annotations
@@ -52,14 +52,14 @@ def progress(label: str, total: int, unit: str, done: int = 0) -> Iterator[Advan
         listener(("begin", label, total, unit, done))
         yield lambda count: listener(("advance", label, count))
     elif sys.stderr.isatty():
-        with shown() as show:
+        with shown_progress() as show:
             show(("begin", label, total, unit, done))
             yield lambda count: show(("advance", label, count))
     else:
         yield _lines(label, total, unit, done)
 
 
-def track(items: Iterable[T], total: int, label: str) -> Iterator[T]:
+def track_progress(items: Iterable[T], total: int, label: str) -> Iterator[T]:
     """Yield `items` and show the progress over them."""
     with progress(label, total, "images") as advance:
         for item in items:
@@ -67,13 +67,13 @@ def track(items: Iterable[T], total: int, label: str) -> Iterator[T]:
             advance(1)
 
 
-def hand_to(listener: Listener) -> None:
+def hand_progress_to(listener: Listener) -> None:
     """Send the progress and lines of this context to `listener` instead of standard error."""
     _listener.set(listener)
 
 
 @contextmanager
-def shown() -> Iterator[Listener]:
+def shown_progress() -> Iterator[Listener]:
     """Show bars on the terminal, one per label; yields the listener that they follow."""
     from rich.console import Console
     from rich.progress import Progress, TaskID

@@ -17,7 +17,7 @@ def derived_seed(*parts: int | str) -> int:
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
 
 
-def generator(*parts: int | str) -> torch.Generator:
+def randomness(*parts: int | str) -> torch.Generator:
     """A fresh CPU generator for `parts`. CPU whatever the device: the same numbers on every machine."""
     import torch
 

@@ -16,12 +16,12 @@ NARROWEST = 20
 _BAR = re.compile(r"(?<!\\)\|")
 
 
-def show(text: str) -> None:
+def show_on_terminal(text: str) -> None:
     """Print `text` to standard output, fitted to the terminal if that is one."""
-    print(fitted(text, shutil.get_terminal_size().columns) if sys.stdout.isatty() else text)
+    print(fitted_to_terminal(text, shutil.get_terminal_size().columns) if sys.stdout.isatty() else text)
 
 
-def fitted(text: str, width: int) -> str:
+def fitted_to_terminal(text: str, width: int) -> str:
     """`text` with every Markdown table wider than `width` columns as a list of rows, and longer lines wrapped.
 
     A line that has a command in it (in backticks) is not broken: it could not be copied.

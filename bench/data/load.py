@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench.core.errors import BenchError, for_each
-from bench.core.progress import track
+from bench.core.errors import BenchError, results_or_errors
+from bench.core.progress import track_progress
 from bench.data.drawn.datasets import DRAWN_VERSION, DrawnDigits, DrawnPictures
 from bench.data.fetch import locate
 from bench.data.prepare import prepare_data
@@ -14,7 +14,7 @@ from bench.data.sources.digits import DIGIT_SOURCES, Mnist
 from bench.data.sources.domainnet import DomainNet
 from bench.data.sources.folder import FolderDomain, discover_folder
 from bench.data.types import Source, TaskData
-from bench.spec.data_kinds import DRAWN, REAL, not_published, other_files
+from bench.spec.data_kinds import DRAWN, REAL, data_kind_note, data_kind_of_other_files
 from bench.spec.tasks import Task
 
 
@@ -28,16 +28,16 @@ def load_data(task: Task, choice: str, size: int, domains: str = "") -> TaskData
     if domains and choice in ("auto", *DRAWN):
         raise BenchError(f"--domains {domains} needs a folder", "add --data FOLDER")
     kind, sources, note = _choose(task, choice, tuple(domains.split(",")) if domains else None)
-    return prepare_data(sources, size, locate.cache_folder(), kind, f"data: {note}", progress=track)
+    return prepare_data(sources, size, locate.locate_cache(), kind, f"data: {note}", progress=track_progress)
 
 
-def data_kind(task: Task, choice: str) -> str:
+def loaded_data_kind(task: Task, choice: str) -> str:
     """What `load_data` takes for `choice`, see bench/spec/data_kinds.py; of files no more is read than their counts."""
     if choice in DRAWN:
         return choice
     if task.kind == "digits" and choice != "auto":
         return _digit_files(task, choice)[0]
-    return "embedded" if choice == "auto" and task.embedded and locate.missing_files(task.name) else "real"
+    return "embedded" if choice == "auto" and task.embedded and locate.files_not_located(task.name) else "real"
 
 
 def _choose(task: Task, choice: str, domains: Sequence[str] | None) -> tuple[str, tuple[Source, Source], str]:
@@ -50,14 +50,14 @@ def _choose(task: Task, choice: str, domains: Sequence[str] | None) -> tuple[str
         return "mnist-drawn", _mnist_drawn(task), f"real MNIST and drawn house numbers (version {DRAWN_VERSION})"
     if task.kind == "digits":
         kind, sources = _digit_files(task, choice)
-        return kind, sources, f"real, {not_published(kind) or 'the published files'}; files in {choice}"
+        return kind, sources, f"real, {data_kind_note(kind) or 'the published files'}; files in {choice}"
     return "real", _folder(task, Path(choice), domains), f"images in {choice}"
 
 
 def _automatic(task: Task) -> tuple[str, tuple[Source, Source], str]:
     if task.name == "folder":
         raise BenchError("--task folder needs to know the folder", "add --data ROOT with ROOT/<domain>/<class>/<image>")
-    missing = locate.missing_files(task.name)
+    missing = locate.files_not_located(task.name)
     if not missing:
         return "real", _real(task), "real, every file found"
     if not task.embedded:
@@ -108,7 +108,7 @@ def _digit_files(task: Task, choice: str) -> tuple[str, tuple[Source, Source]]:
     found = {domain: locate.locate_in_folder(folder, domain) for domain in task.domains}
     if not any(found.values()):
         names = sorted(
-            {Path(form.path).name for entry in locate.select_entries(list(task.domains)) for form in entry.forms}
+            {Path(form.path).name for entry in locate.entries_to_locate(list(task.domains)) for form in entry.forms}
         )
         raise BenchError(
             f"{folder} holds no file of {task.name}", f"it takes: {', '.join(names)}; other images: --task folder"
@@ -116,7 +116,7 @@ def _digit_files(task: Task, choice: str) -> tuple[str, tuple[Source, Source]]:
     sources: list[Source] = []
     others: dict[str, tuple[int, int]] = {}
     for domain, places in found.items():
-        wanted = [entry.name for entry in locate.select_entries([domain])]
+        wanted = [entry.name for entry in locate.entries_to_locate([domain])]
         if places and (absent := [name for name in wanted if name not in places]):
             raise BenchError(f"{folder} holds a part of {domain} only", f"put there, too: {', '.join(absent)}")
         source = (
@@ -124,10 +124,10 @@ def _digit_files(task: Task, choice: str) -> tuple[str, tuple[Source, Source]]:
             if places
             else DIGIT_SOURCES[domain].locate()
         )
-        if not all(locate.is_published(*place) for place in places.values()):
+        if not all(locate.is_located_as_published(*place) for place in places.values()):
             others[domain] = source.counts()
         sources.append(source)
-    return other_files(others) if others else REAL, (sources[0], sources[1])
+    return data_kind_of_other_files(others) if others else REAL, (sources[0], sources[1])
 
 
 def _folder(task: Task, root: Path, domains: Sequence[str] | None) -> tuple[Source, Source]:
@@ -142,5 +142,5 @@ def _folder(task: Task, root: Path, domains: Sequence[str] | None) -> tuple[Sour
         raise BenchError(
             f"{root} has one class only, {classes[0]}", "accuracy and the judge need two: sort the images into classes"
         )
-    first, second = for_each(pair, lambda domain: FolderDomain(root, domain, classes))
+    first, second = results_or_errors(pair, lambda domain: FolderDomain(root, domain, classes))
     return first, second

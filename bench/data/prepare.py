@@ -22,8 +22,8 @@ import numpy as np
 from filelock import FileLock
 from PIL import Image
 
-from bench.core.environment import available_cores, threads_asked
-from bench.core.errors import BenchError, merged
+from bench.core.environment import cores_in_environment, threads_in_environment
+from bench.core.errors import BenchError, merged_errors
 from bench.core.files import write_atomically, write_json
 from bench.data.fetch import locate
 from bench.data.types import SPLITS, Item, Source, Split, SplitName, TaskData, Tracker
@@ -31,8 +31,8 @@ from bench.data.types import SPLITS, Item, Source, Split, SplitName, TaskData, T
 T = TypeVar("T")
 R = TypeVar("R")
 PREPARATION = 1
-"""Raised when `resized` or the order of the rows changes: part of the data's version. Decoding has a version of its own
-(bench/data/sources/decode.py): drawn data and digits do not depend on it."""
+"""Raised when `resize_to_prepare` or the order of the rows changes: part of the data's version. Decoding has a
+version of its own (bench/data/sources/decode.py): drawn data and digits do not depend on it."""
 
 SAME_IMAGES = "a method can learn nothing of one image: look at these files, and write them anew"
 
@@ -60,10 +60,10 @@ def prepare_data(
             f"{sources[1].domain} has {', '.join(sources[1].classes)}",
             "both domains need the same classes",
         )
-    version = data_version(sources, size)
+    version = prepared_data_version(sources, size)
     folder = cache / "prepared" / version
     if not folder.is_dir():
-        locate.make_folder(folder.parent)
+        locate.make_located_folder(folder.parent)
         with FileLock(folder.with_name(f".{version}.lock")):
             if not folder.is_dir():
                 _build(sources, size, folder, progress or _plain)
@@ -91,14 +91,14 @@ def find_prepared(version: str, size: int, cache: Path) -> dict[tuple[int, Split
     return _open(folder, size) if folder.is_dir() else None
 
 
-def data_version(sources: tuple[Source, Source], size: int) -> str:
+def prepared_data_version(sources: tuple[Source, Source], size: int) -> str:
     """16 hex digits that name the data's content and preparation. Reads the files, decodes nothing."""
     described = [[s.domain, list(s.classes), s.resample, s.fingerprint()] for s in sources]
     text = json.dumps([PREPARATION, size, described])
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def resized(pixels: np.ndarray, size: int, resample: Literal["lanczos", "nearest"]) -> np.ndarray:
+def resize_to_prepare(pixels: np.ndarray, size: int, resample: Literal["lanczos", "nearest"]) -> np.ndarray:
     """uint8 (h, w, 3) -> uint8 (3, size, size) by Pillow; the aspect ratio is not kept, as in the paper's code.
 
     An image that has the size already is not touched. `nearest` holds for enlarging only (MNIST 28 -> 32): shrinking
@@ -136,7 +136,7 @@ class _Rows:
 def _build(sources: tuple[Source, Source], size: int, folder: Path, progress: Tracker) -> None:
     counts = [source.count() for source in sources]
     row_bytes = 3 * size * size
-    locate.check_space(folder.parent, (sum(counts) + max(counts)) * row_bytes)  # one domain also lies unsorted
+    locate.check_located_space(folder.parent, (sum(counts) + max(counts)) * row_bytes)  # one domain also lies unsorted
     temporary = folder.with_name(f".{folder.name}.part")
     shutil.rmtree(temporary, ignore_errors=True)  # left by a killed process: this one holds the lock
     try:
@@ -173,14 +173,14 @@ def _decode(source: Source, count: int, size: int, unsorted: Path, progress: Tra
 
     def prepared_one(item: Item) -> tuple[bytes, bytes, int, SplitName] | BenchError:
         try:
-            content = resized(item.pixels, size, source.resample).tobytes()
+            content = resize_to_prepare(item.pixels, size, source.resample).tobytes()
         except BenchError as error:
             return error
         return content, hashlib.sha256(content).digest(), item.label, item.split
 
     items = progress(source.items(), count, f"preparing {source.domain}")
     with unsorted.open("wb") as file:
-        for result in in_order(prepared_one, items, threads_asked() or available_cores()):
+        for result in prepare_in_order(prepared_one, items, threads_in_environment() or cores_in_environment()):
             if isinstance(result, BenchError):
                 failures.append(result)
                 continue
@@ -190,7 +190,7 @@ def _decode(source: Source, count: int, size: int, unsorted: Path, progress: Tra
             rows.labels.append(label)
             rows.splits.append(split)
     if failures:
-        raise merged(failures)
+        raise merged_errors(failures)
     if len(rows.labels) != count:
         raise RuntimeError(f"source {source.domain} announced {count} images and yielded {len(rows.labels)}")
     return rows
@@ -282,7 +282,7 @@ def _open(folder: Path, size: int) -> dict[tuple[int, SplitName], Split]:
     return splits
 
 
-def in_order(work: Callable[[T], R], items: Iterable[T], threads: int) -> Iterator[R]:
+def prepare_in_order(work: Callable[[T], R], items: Iterable[T], threads: int) -> Iterator[R]:
     """Yield `work(item)` of every item, in order, `threads` at once; at most twice as many items are held.
 
     `items` are taken one after the other by the caller's thread. What `work` raises, is raised where its result would

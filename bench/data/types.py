@@ -94,6 +94,6 @@ class Source(Protocol):
 
 
 class Tracker(Protocol):
-    """Function that shows the progress over an iterable: `bench.core.progress.track`, or nothing in tests."""
+    """Function that shows the progress over an iterable: `bench.core.progress.track_progress`, or nothing in tests."""
 
     def __call__(self, items: Iterable[Item], total: int, label: str) -> Iterable[Item]: ...

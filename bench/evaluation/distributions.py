@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.evaluation.feature_cache import FeatureCache, content_key
+from bench.evaluation.feature_cache import FeatureCache, feature_cache_key
 from bench.spec.protocols import NDB_BINS
 from metrics.frechet import frechet_distance
 from metrics.kernel import kernel_distance
@@ -61,7 +61,7 @@ def distribution_floors(cache: FeatureCache, how: Distribution, real: np.ndarray
             return {}
         return {metric: asdict(floor) for metric, floor in by_metric.items()}
 
-    return cache.values("floors", content_key(real, how.name, str(n), str(how.splits)), compute)
+    return cache.values("floors", feature_cache_key(real, how.name, str(n), str(how.splits)), compute)
 
 
 def _frechet(x: np.ndarray, y: np.ndarray) -> Mapping[str, float]:

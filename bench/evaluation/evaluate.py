@@ -24,9 +24,9 @@ from bench.evaluation.translate import (
     translation_provenance,
 )
 from bench.spec.protocols import TRANSLATION
-from bench.store.cell import SCHEMA, Cell, read_metrics
+from bench.store.cell import SCHEMA, Cell, read_cell_metrics
 from methods.base import Translator
-from metrics.encoders import identity_of
+from metrics.encoders import encoder_identity
 
 
 def evaluate_cell(
@@ -38,7 +38,7 @@ def evaluate_cell(
     Translations that the cell holds already, from the same weights, data and protocol, are not computed again.
     """
     method.eval()
-    weights = identity_of(method.state_dict())
+    weights = encoder_identity(method.state_dict())
 
     def scored() -> Iterator[tuple[Translations, list[Record]]]:
         for source, target in directions:
@@ -165,7 +165,7 @@ def _still_valid(
     path = cell.metrics(style)
     if not path.exists():
         return []
-    stored = read_metrics(path)
+    stored = read_cell_metrics(path)
     same = (stored.get("images"), stored.get("judges"), stored.get("size")) == (images, judges, _size(encoders))
     measured = {protocol.name for protocol in encoders.protocols}
     return [record for record in stored["records"] if same and record["protocol"] not in measured]

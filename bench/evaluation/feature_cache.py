@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from bench.core.errors import BenchError
-from bench.core.files import exclusive, read_array, read_json, remove_leftovers, write_array, write_json
+from bench.core.files import file_lock, read_array, read_json, remove_leftover_files, write_array, write_json
 from bench.core.progress import progress
 from metrics.encoders.base import ImageEncoder
 
@@ -29,7 +29,7 @@ class FeatureCache:
 
         A stored file that is damaged is computed again.
         """
-        path = self._path(preparation, content_key(images, identity, preparation), ".npy")
+        path = self._path(preparation, feature_cache_key(images, identity, preparation), ".npy")
         with _locked(path):  # a second process waits for the first one's features
             features = _read(path, read_array)
             if features is None:
@@ -48,11 +48,11 @@ class FeatureCache:
 
     def find(self, images: np.ndarray, identity: str, preparation: str) -> np.ndarray | None:
         """The stored array for `images`, None if there is none."""
-        return _read(self._path(preparation, content_key(images, identity, preparation), ".npy"), read_array)
+        return _read(self._path(preparation, feature_cache_key(images, identity, preparation), ".npy"), read_array)
 
     def put(self, images: np.ndarray, identity: str, preparation: str, features: np.ndarray) -> None:
         """Store `features` of `images` for `find`."""
-        write_array(self._path(preparation, content_key(images, identity, preparation), ".npy"), features)
+        write_array(self._path(preparation, feature_cache_key(images, identity, preparation), ".npy"), features)
 
     def values(self, kind: str, key: str, compute: Callable[[], Mapping[str, Any]]) -> Mapping[str, Any]:
         """The stored JSON object called `kind` for `key`, or that of `compute()`, stored."""
@@ -71,8 +71,8 @@ class FeatureCache:
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
     """Lock `path` against other processes and remove what a killed one left."""
-    with exclusive(path.with_suffix(".lock")):
-        remove_leftovers(path.parent, path.name)
+    with file_lock(path.with_suffix(".lock")):
+        remove_leftover_files(path.parent, path.name)
         yield
 
 
@@ -86,7 +86,7 @@ def _read(path: Path, read: Callable[[Path], T]) -> T | None:
         raise BenchError(f"{path} cannot be read: {error.strerror or error}", "check it and its permissions") from error
 
 
-def content_key(array: np.ndarray, *parts: str) -> str:
+def feature_cache_key(array: np.ndarray, *parts: str) -> str:
     """sha256 over shape, dtype, bytes and `parts`."""
     digest = hashlib.sha256(repr((array.shape, array.dtype.str, parts)).encode())
     digest.update(np.ascontiguousarray(array).data)

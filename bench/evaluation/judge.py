@@ -15,16 +15,16 @@ from torch.nn import functional as F
 
 from bench.core.device import Runtime
 from bench.core.files import (
-    damaged_folder,
-    exclusive,
+    damaged_files_in_folder,
+    file_lock,
     read_json,
-    read_weights,
-    remove_leftovers,
+    read_weights_file,
+    remove_leftover_files,
     write_atomically,
     write_json,
 )
 from bench.core.progress import progress, say
-from bench.core.randomness import generator, seeded
+from bench.core.randomness import randomness, seeded
 from bench.data.types import TaskData
 from bench.spec.presets import JudgeSettings
 from metrics.accuracy import accuracy
@@ -60,21 +60,21 @@ def get_judge(root: Path, data: TaskData, domain: int, settings: JudgeSettings, 
     if what is stored is damaged: another judge's numbers would look right.
     """
     folder = judge_folder(root, data, domain, settings)
-    with exclusive(folder / ".lock"):
-        remove_leftovers(folder)
+    with file_lock(folder / ".lock"):
+        remove_leftover_files(folder)
         if not (folder / "judge.json").exists():
             _train_and_store(folder, data, domain, settings, runtime)
     with seeded("judge", "load"):  # the constructor draws weights, which the next lines replace
         network = _network(len(data.classes), settings)
     try:
         record = read_json(folder / "judge.json")
-        network.load_state_dict(read_weights(folder / "weights.safetensors"))
+        network.load_state_dict(read_weights_file(folder / "weights.safetensors"))
         encoder = JudgeEncoder(network.to(runtime.device))
         if encoder.identity != record["identity"]:
             raise ValueError("the weights are not those that were stored with it")
         return Judge(encoder, record["accuracy"], record["per_class"], record["test_images"])
     except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
-        raise damaged_folder(folder, error) from error
+        raise damaged_files_in_folder(folder, error) from error
 
 
 def judge_folder(root: Path, data: TaskData, domain: int, settings: JudgeSettings) -> Path:
@@ -135,7 +135,7 @@ def _fit(
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, settings.steps)
         with progress(label, settings.steps, "steps") as advance:
             for step in range(settings.steps):
-                rng = generator("judge", stream, step)
+                rng = randomness("judge", stream, step)
                 torch.manual_seed(rng.initial_seed())  # dropout draws from the global generator, forked above
                 index = torch.randint(len(labels), (settings.batch_size,), generator=rng).to(images.device)
                 x = images[index].float() / 255  # (B, 3, H, W) in [0, 1]

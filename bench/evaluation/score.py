@@ -18,7 +18,7 @@ from bench.evaluation.distributions import DISTRIBUTIONS, Distribution, distribu
 from bench.evaluation.encoders import Encoders, MissingEncoder
 from bench.evaluation.judge import Judge
 from bench.evaluation.probe import Probe
-from bench.evaluation.translate import Translations, first_per_class
+from bench.evaluation.translate import Translations, first_to_translate
 from bench.spec.protocols import ACROSS_GROUP, ALL, Protocol, SplitName
 from metrics.lpips_diversity import cosine_diversities, within_source_diversities
 from metrics.parts.input_checks import pinned_blas
@@ -126,7 +126,7 @@ def reference_to_score(
     parts = [data.splits[domain, name] for name in splits]
     order = np.argsort(np.array([identifier for part in parts for identifier in part.ids]), kind="stable")
     labels = np.concatenate([part.labels for part in parts])[order]
-    rows = first_per_class(labels, per_class)
+    rows = first_to_translate(labels, per_class)
     images = np.empty((len(rows), *parts[0].images.shape[1:]), np.uint8)
     start = 0
     for part in parts:  # only what is wanted leaves the disk, once: all of them together can be gigabytes

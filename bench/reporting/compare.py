@@ -10,7 +10,7 @@ import numpy as np
 
 from bench.core.device import Runtime
 from bench.core.errors import BenchError
-from bench.core.terminal import show
+from bench.core.terminal import show_on_terminal
 from bench.data.load import load_data
 from bench.data.types import TaskData
 from bench.evaluation.distributions import DISTRIBUTIONS
@@ -23,7 +23,7 @@ from bench.spec.presets import get_preset
 from bench.spec.protocols import Protocol
 from bench.spec.tasks import get_task
 from bench.spec.where import Where
-from bench.store.cell import direction_file, read_cells
+from bench.store.cell import cell_direction_file, read_cells
 from metrics.parts.input_checks import pinned_blas
 from metrics.statistics.bounded import paired_share_difference
 from metrics.statistics.intervals import paired_mean_difference, seed_interval
@@ -84,7 +84,7 @@ def compare_methods(request: CompareRequest) -> int:
     for direction in task.directions:
         pairs = [tuple(_stored(by_seed[seed], data, direction, encoders) for by_seed in cells) for seed in seeds]
         differences += _differences(data, direction, [(a, b) for a, b in pairs], tuple(seeds), encoders)
-    show(_table(request, differences))
+    show_on_terminal(_table(request, differences))
     return 0
 
 
@@ -118,7 +118,7 @@ def _stored(cell: Any, data: TaskData, direction: tuple[int, int], encoders: Enc
     """The translations that the cell's metrics were made from; BenchError if they are not what these say."""
     name = f"{data.domains[direction[0]]}->{data.domains[direction[1]]}"
     style, score = next(iter(sorted(cell["scores"].items())))
-    path = cell["folder"] / f"translations-{direction_file(name)}-{style}.npy"
+    path = cell["folder"] / f"translations-{cell_direction_file(name)}-{style}.npy"
     translations = scored_translations(
         path, score["images"].get(name), data, direction, encoders.size.sources_per_class
     )

@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from bench.spec.data_kinds import REAL, not_published
+from bench.spec.data_kinds import REAL, data_kind_note
 from bench.spec.presets import PRESETS
 from bench.spec.tasks import Task
 from bench.store.columns import GIVEN
@@ -34,52 +34,52 @@ PRESET_WARNING = {
 GIVEN_WARNING = "given checkpoints or images, scored and not trained here: their training data and length are not known"
 
 
-def usual_budget(preset: str, task: Task) -> str:
+def usual_setting_budget(preset: str, task: Task) -> str:
     """The budget of a preset: `images=9600`; empty for an unknown one."""
     return f"images={PRESETS[preset][task.kind].images}" if preset in PRESETS else ""
 
 
-def other_budget(setting: Setting, task: Task) -> str:
+def other_setting_budget(setting: Setting, task: Task) -> str:
     """The budget of `setting` if it is not the preset's own; else empty."""
-    return "" if setting.budget in (ANY_BUDGET, usual_budget(setting.preset, task)) else setting.budget
+    return "" if setting.budget in (ANY_BUDGET, usual_setting_budget(setting.preset, task)) else setting.budget
 
 
 def setting_text(setting: Setting, task: Task, sizes: Iterable[int] = ()) -> str:
     """`quick, embedded data, 32 px`, with the budget if it is not the preset's. `sizes`: those of several tasks."""
     pixels = " and ".join(map(str, sorted({*sizes, setting.image_size})))
-    text = f"{setting.preset}, {data_text(setting.data_kind)}, {pixels} px"
-    budget = other_budget(setting, task)
-    return f"{text}, {budget_text(budget)}" if budget else text
+    text = f"{setting.preset}, {setting_data_text(setting.data_kind)}, {pixels} px"
+    budget = other_setting_budget(setting, task)
+    return f"{text}, {setting_budget_text(budget)}" if budget else text
 
 
-def budget_text(budget: str) -> str:
+def setting_budget_text(budget: str) -> str:
     """`images=100`, or `given checkpoints`."""
     return "given checkpoints" if budget == GIVEN else budget
 
 
 def setting_title(task: str, setting: Setting) -> str:
     """`mnist2svhn: embedded data at 32 px, preset quick`."""
-    return f"{task}: {data_text(setting.data_kind)} at {setting.image_size} px, preset {setting.preset}"
+    return f"{task}: {setting_data_text(setting.data_kind)} at {setting.image_size} px, preset {setting.preset}"
 
 
-def data_text(kind: str) -> str:
+def setting_data_text(kind: str) -> str:
     """`embedded data`, or `real data (SVHN: 8,000 / 2,000 images, not the published files)`."""
-    other = not_published(kind)
+    other = data_kind_note(kind)
     return f"{REAL} data ({other})" if other else f"{kind} data"
 
 
-def data_warning(kind: str) -> str:
+def setting_data_warning(kind: str) -> str:
     """What data of this kind is, and what its results cannot be compared with."""
-    other = not_published(kind)
+    other = data_kind_note(kind)
     return f"real images; {other}: not comparable with the paper" if other else DATA_WARNING.get(kind, "not comparable")
 
 
-def data_option(kind: str) -> str:
+def setting_data_option(kind: str) -> str:
     """`--data` that takes data of this kind; empty: the task's own files."""
-    return FOLDER if not_published(kind) else "" if kind == REAL else kind
+    return FOLDER if data_kind_note(kind) else "" if kind == REAL else kind
 
 
-def distinct_texts(texts: Sequence[str], versions: Sequence[str]) -> list[str]:
+def distinct_setting_texts(texts: Sequence[str], versions: Sequence[str]) -> list[str]:
     """`texts` of settings, with the versions of their data where several have the same text."""
     return [
         f"{text}, data {version}" if texts.count(text) > 1 else text
@@ -87,25 +87,25 @@ def distinct_texts(texts: Sequence[str], versions: Sequence[str]) -> list[str]:
     ]
 
 
-def unlike_paper(setting: Setting, task: Task, paper_task: str) -> list[str]:
+def setting_unlike_paper(setting: Setting, task: Task, paper_task: str) -> list[str]:
     """What in `setting` is not as in the paper; empty if results of `task` in it can be compared with those of the
     `paper_task`, as far as the setting says."""
     reasons = [] if task.name == paper_task else [f"task {task.name}"]
     if setting.data_kind != REAL:
-        reasons.append(DRAWN.get(setting.data_kind) or not_published(setting.data_kind) or f"{setting.data_kind} data")
+        reasons.append(DRAWN.get(setting.data_kind) or data_kind_note(setting.data_kind) or f"{setting.data_kind} data")
     if setting.preset != "paper":
         reasons.append(f"preset {setting.preset}")
     if setting.image_size != task.sizes["paper"]:
         reasons.append(f"{setting.image_size} px")
-    if budget := other_budget(setting, task):
-        reasons.append(budget_text(budget) if budget == GIVEN else f"budget {budget}")
+    if budget := other_setting_budget(setting, task):
+        reasons.append(setting_budget_text(budget) if budget == GIVEN else f"budget {budget}")
     return reasons
 
 
 # ------------------------------------------------------------------------------------------------------- commands
 
 
-def command(name: str, /, *words: str, **options: object) -> str:
+def setting_command(name: str, /, *words: str, **options: object) -> str:
     """`python -m bench NAME WORDS --option value ...`, quoted for a shell.
 
     Options without a value are left out; one with a list of values is repeated.
@@ -129,20 +129,20 @@ class Commands:
 
     def run(self, task: str, methods: Sequence[str], settings: Sequence[str] = ()) -> str:
         """Train and score `methods`, with `settings` (`method.key=value`)."""
-        return command(
+        return setting_command(
             "run", task=task, preset=self.preset, data=self.data, budget=self.budget, methods=",".join(methods),
             set=list(settings), seeds=SEEDS,
         )  # fmt: skip
 
     def semantics(self, task: str, stage: str) -> str:
         """Train and measure a semantic `stage`."""
-        return command("semantics", task=task, preset=self.preset, data=self.data, stage=stage, seeds=SEEDS)
+        return setting_command("semantics", task=task, preset=self.preset, data=self.data, stage=stage, seeds=SEEDS)
 
     def evaluate(self, task: str, methods: Sequence[str]) -> str:
         """Score what was trained."""
-        return command("evaluate", task=task, preset=self.preset, data=self.data, methods=",".join(methods))
+        return setting_command("evaluate", task=task, preset=self.preset, data=self.data, methods=",".join(methods))
 
 
-def commands_in(setting: Setting, task: Task) -> Commands:
+def commands_in_setting(setting: Setting, task: Task) -> Commands:
     """The commands that measure in `setting`."""
-    return Commands(setting.preset, data_option(setting.data_kind), other_budget(setting, task))
+    return Commands(setting.preset, setting_data_option(setting.data_kind), other_setting_budget(setting, task))

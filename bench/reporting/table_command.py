@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.core.errors import BenchError
-from bench.reporting.setting import DRAWN, command
-from bench.reporting.tables.output import deliver_output, form_of, joined, unmeasured, wants_output
+from bench.reporting.setting import DRAWN, setting_command
+from bench.reporting.tables.output import deliver_output, joined_output, output_form, unmeasured_in_output, wants_output
 from bench.spec.tasks import get_task
 from bench.spec.where import Where
 from bench.store.query import Setting
@@ -33,14 +33,14 @@ class TableRequest(Where):
         return wants_output(self, setting)
 
 
-def make_table(request: TableRequest) -> int:
+def run_table_command(request: TableRequest) -> int:
     """Print or write it; returns 0. Raises BenchError if the request cannot be met: nothing is written then."""
     if bool(request.task) == bool(request.paper):
         raise BenchError(
             "a leaderboard or a table of the paper: name one of them",
             "--task T for the leaderboard of a task (see: list tasks), or --paper 1, 2, 3a, 3b, 4 or text",
         )
-    form = form_of(request)
+    form = output_form(request)
     text = _leaderboard(request, form) if request.task else _paper(request, form)
     if request.task and form == "markdown" and not (request.out or request.full) and sys.stdout.isatty():
         from bench.reporting.leaderboard.first_screen import first_screen
@@ -53,21 +53,23 @@ def make_table(request: TableRequest) -> int:
 
 
 def _leaderboard(request: TableRequest, form: str) -> str:
-    from bench.reporting.leaderboard.leaderboards import boards, render_boards
+    from bench.reporting.leaderboard.leaderboards import all_leaderboards, render_boards
 
     task = get_task(request.task).name
-    shown = boards(request.results, task, request.wants)
+    shown = all_leaderboards(request.results, task, request.wants)
     if not shown:
         asked = [f"--{name} {value}" for name in ("preset", "data", "budget") if (value := getattr(request, name))]
         data = request.data if request.data in DRAWN else ""
         raise BenchError(
             f"no results of {task} in {request.results}" + (f" with {' '.join(asked)}" if asked else ""),
-            command("run", task=task, preset=request.preset, data=data),
+            setting_command("run", task=task, preset=request.preset, data=data),
         )
     return render_boards(shown, form)
 
 
 def _paper(request: TableRequest, form: str) -> str:
-    from bench.reporting.paper.from_results import stored_tables
+    from bench.reporting.paper.from_results import tables_from_results
 
-    return joined(stored_tables(request.results, request.paper, request.wants, unmeasured(request)), form)
+    return joined_output(
+        tables_from_results(request.results, request.paper, request.wants, unmeasured_in_output(request)), form
+    )

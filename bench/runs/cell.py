@@ -18,14 +18,14 @@ from bench.core.progress import say
 from bench.evaluation.encoders import Encoders
 from bench.evaluation.evaluate import evaluate_cell
 from bench.evaluation.self_test.doctor import doctor_record
-from bench.evaluation.translate import style_name
-from bench.runs.request import Job, Request, Session, open_session
-from bench.store.cell import Cell, read_metrics
+from bench.evaluation.translate import style_name_to_translate
+from bench.runs.request import Job, Request, Session, open_request
+from bench.store.cell import Cell, read_cell_metrics
 from bench.training.loop import TrainingFailed
-from bench.training.pretrained import weights_for
-from bench.training.several_devices import Join, Processes, leading_processes
-from bench.training.train import follow, train, training_domains
-from bench.training.weights import load_trained, store_weights
+from bench.training.pretrained import pretrained_weights_for
+from bench.training.several_devices import Join, Processes, leading_devices
+from bench.training.train import follow_training, train, training_domains
+from bench.training.weights import load_trained_weights, store_weights
 from methods.base import Domains
 
 
@@ -40,8 +40,8 @@ def run_cell(job: Job, session: Session, domains: Domains, encoders: Encoders, r
             if not cell.is_trained():
                 _train(job, cell, domains, request, runtime)
             cell.checkpoints.clear()
-            method = load_trained(job.build, cell, runtime)
-            style = style_name(method)
+            method = load_trained_weights(job.build, cell, runtime)
+            style = style_name_to_translate(method)
             if cell.state() == "done" and not _scorable(cell, style, encoders):
                 say(f"{label}: finished before, skipped ({cell.folder.name})")
                 return True
@@ -75,10 +75,10 @@ def _train(job: Job, cell: Cell, domains: Domains, request: Request, runtime: Ru
         supervision = job.build().supervision
     cell.begin(supervision)
     write_json(cell.environment, {**describe_environment(runtime.device.type), "doctor": doctor_record()})
-    weights = cell.recording(weights_for(request.results, runtime))
+    weights = cell.recording(pretrained_weights_for(request.results, runtime))
     together: Callable[[], AbstractContextManager[Processes | None]] = nullcontext
     if request.devices > 1:
-        together = lambda: leading_processes(follow_cell, request, request.devices, runtime.device)  # noqa: E731
+        together = lambda: leading_devices(follow_cell, request, request.devices, runtime.device)  # noqa: E731
     method, cost = train(job.build, domains, weights, job.spec, cell, runtime, together)
     for remark in cell.note(method.remarks):
         say(f"{job.spec.method} seed {job.spec.seed}: WARNING: {remark}")
@@ -89,13 +89,13 @@ def _train(job: Job, cell: Cell, domains: Domains, request: Request, runtime: Ru
 
 def follow_cell(request: Request, rank: int, join: Join) -> None:
     """Take part in the training of a cell on several devices, as one of the other processes."""
-    session = open_session(request, rank=rank)
+    session = open_request(request, rank=rank)
     (job,), runtime = session.jobs, session.runtime
-    domains, weights = training_domains(session.data, runtime), weights_for(request.results, runtime)
-    follow(job.build, domains, weights, job.spec, Cell(request.results, job.spec), runtime, join)
+    domains, weights = training_domains(session.data, runtime), pretrained_weights_for(request.results, runtime)
+    follow_training(job.build, domains, weights, job.spec, Cell(request.results, job.spec), runtime, join)
 
 
-def is_settled(cell: Cell, label: str, encoders: Encoders) -> bool | None:
+def is_cell_settled(cell: Cell, label: str, encoders: Encoders) -> bool | None:
     """Whether nothing is left to do, which is said: True for a finished cell, False for a failed one; else None."""
     if _failed_before(cell, label):
         return False
@@ -119,7 +119,7 @@ def _scorable(cell: Cell, style: str, encoders: Encoders) -> bool:
     path = cell.metrics(style)
     if not path.exists():
         return True
-    records = read_metrics(path)["records"]
+    records = read_cell_metrics(path)["records"]
     missing = {record["protocol"] for record in records if record.get("missing", "").startswith("needs:")}
     absent = {protocol.name for protocol in encoders.protocols} - {record["protocol"] for record in records}
     return encoders.measurable(missing | absent)

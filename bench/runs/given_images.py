@@ -12,24 +12,24 @@ import numpy as np
 
 from bench.core.device import Runtime
 from bench.core.environment import describe_environment
-from bench.core.errors import BenchError, for_each, merged, nearest
+from bench.core.errors import BenchError, error_remedy, merged_errors, results_or_errors
 from bench.core.files import write_json
 from bench.core.progress import progress, say
 from bench.data.load import load_data
-from bench.data.sources.folder import IGNORED, SUFFIXES, decode_rgb, read_image_file
+from bench.data.sources.folder import IGNORED, SUFFIXES, decode_rgb, read_image_in_folder
 from bench.data.types import TaskData
 from bench.evaluation.encoders import make_encoders
 from bench.evaluation.evaluate import direction_of, evaluate_images
-from bench.evaluation.self_test.doctor import doctor_record, warn_if_unwell
+from bench.evaluation.self_test.doctor import doctor_record, warn_if_doctor_fails
 from bench.evaluation.translate import Translations, scored_translations
-from bench.runs.cell import is_settled
+from bench.runs.cell import is_cell_settled
 from bench.runs.export import scored_sources, source_file
 from bench.spec.presets import get_preset
 from bench.spec.protocols import select_protocols
 from bench.spec.run_spec import GIVEN_IMAGES, Budget, RunSpec
 from bench.spec.tasks import Task, get_task
 from bench.spec.where import Where
-from bench.store.cell import Cell, read_metrics
+from bench.store.cell import Cell, read_cell_metrics
 from methods.registry import registered
 
 STYLE = "given"
@@ -72,7 +72,7 @@ def score_images(request: ScoreRequest) -> None:
     translations = _read(request, task, data, preset.evaluation.sources_per_class)
     cell = Cell(request.results, _specification(request, task, data))
     encoders = make_encoders(request.results, data, preset, runtime, request.protocols)
-    warn_if_unwell()
+    warn_if_doctor_fails()
     with cell.locked(), runtime.threads_pinned(runtime.threads):
         if request.replace:
             _clear(cell)
@@ -85,7 +85,7 @@ def score_images(request: ScoreRequest) -> None:
                     f"other images are already scored as {request.name} ({name})",
                     "choose another --name, or add --replace",
                 )
-        if all(name in digests for name in names) and is_settled(cell, request.name, encoders):
+        if all(name in digests for name in names) and is_cell_settled(cell, request.name, encoders):
             return
         cell.begin()
         write_json(cell.environment, {**describe_environment(runtime.device.type), "doctor": doctor_record()})
@@ -127,7 +127,7 @@ def _read(request: ScoreRequest, task: Task, data: TaskData, per_class: int | No
 
 def _scored_earlier(cell: Cell, task: Task, data: TaskData, per_class: int | None) -> list[Translations]:
     """The images behind the cell's metrics, as far as they are undamaged."""
-    stored = read_metrics(cell.metrics(STYLE))["images"] if cell.metrics(STYLE).exists() else {}
+    stored = read_cell_metrics(cell.metrics(STYLE))["images"] if cell.metrics(STYLE).exists() else {}
     earlier = []
     for source, target in task.directions:
         name = f"{data.domains[source]}->{data.domains[target]}"
@@ -164,7 +164,7 @@ def _directions(request: ScoreRequest, task: Task, data: TaskData) -> list[tuple
         return list(by_name.values())
     if request.direction not in by_name:
         raise BenchError(
-            f"{task.name} has no direction '{request.direction}'", nearest(request.direction, list(by_name))
+            f"{task.name} has no direction '{request.direction}'", error_remedy(request.direction, list(by_name))
         )
     return [by_name[request.direction]]
 
@@ -198,7 +198,7 @@ def _read_folder(folder: Path, data: TaskData, sources: dict[int, np.ndarray], c
         else:
             images[domain] = decoded
     if problems:
-        raise merged(problems)
+        raise merged_errors(problems)
     return {domain: flat.reshape(len(present[domain]), -1, *flat.shape[1:]) for domain, flat in images.items()}
 
 
@@ -208,12 +208,12 @@ def _decode(paths: Sequence[Path], size: int) -> np.ndarray:
 
         def read(path: Path) -> np.ndarray:
             advance(1)
-            pixels = decode_rgb(read_image_file(path), str(path))
+            pixels = decode_rgb(read_image_in_folder(path), str(path))
             if pixels.shape != (size, size, 3):
                 raise _problem(f"{path} is {pixels.shape[1]} x {pixels.shape[0]} pixels, not {size} x {size}")
             return pixels.transpose(2, 0, 1)
 
-        return np.array(for_each(paths, read), np.uint8)
+        return np.array(results_or_errors(paths, read), np.uint8)
 
 
 Files = dict[tuple[int, int], dict[int, Path]]
@@ -304,7 +304,7 @@ def _read_array(path: Path, data: TaskData, sources: dict[int, np.ndarray]) -> d
     if content.size == 0:
         problems.append(f"{path} is empty")
     if problems:
-        raise merged([_problem(text) for text in problems])
+        raise merged_errors([_problem(text) for text in problems])
     blocks = np.split(
         content.reshape(count, -1, 3, side, side), np.cumsum([len(rows) for rows in sources.values()])[:-1]
     )

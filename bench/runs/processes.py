@@ -14,8 +14,8 @@ from multiprocessing.context import SpawnContext, SpawnProcess
 from typing import TypeVar
 
 from bench.core.errors import Interrupted
-from bench.core.exit_status import describe_error
-from bench.core.progress import Listener, Message, hand_to, say, shown
+from bench.core.exit_status import exit_status_of_error
+from bench.core.progress import Listener, Message, hand_progress_to, say, shown_progress
 from bench.core.signals import stop_signals
 
 Order = TypeVar("Order")
@@ -32,7 +32,7 @@ def run_in_processes(orders: Sequence[Order], work: Callable[[Order], bool], at_
     context = multiprocessing.get_context("spawn")  # a fork would copy torch's thread pools in an unknown state
     waiting, running, results = list(orders), list[_Child](), list[bool]()
     # Bars of several processes would overwrite each other: on a terminal this process draws them all.
-    with stop_signals() as stop, shown() if sys.stderr.isatty() else nullcontext() as show:
+    with stop_signals() as stop, shown_progress() if sys.stderr.isatty() else nullcontext() as show:
         while (waiting and not stop) or running:
             while waiting and not stop and len(running) < at_once:
                 running.append(_Child(context, work, waiting.pop(0), show))
@@ -106,11 +106,11 @@ def _child(work: Callable[[Order], bool], order: Order, sender: Connection | Non
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to every process; the parent hands it on
     threading.Thread(target=_end_with_parent, daemon=True).start()
     if sender is not None:
-        hand_to(_through(sender))
+        hand_progress_to(_through(sender))
     try:
         sys.exit(0 if work(order) else 1)
     except Exception as error:
-        status, text = describe_error(error)
+        status, text = exit_status_of_error(error)
         say(text)
         sys.exit(status)
 

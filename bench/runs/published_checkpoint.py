@@ -15,13 +15,13 @@ from torch import Tensor
 
 from bench.core.environment import describe_environment
 from bench.core.errors import BenchError
-from bench.core.files import read_weights, write_json
+from bench.core.files import read_weights_file, write_json
 from bench.core.progress import say
 from bench.data.fetch.locate import SPARE
 from bench.data.fetch.unpack import MAX_GROWTH
 from bench.data.types import TaskData
 from bench.evaluation.self_test.doctor import doctor_record
-from bench.evaluation.translate import styles_for
+from bench.evaluation.translate import styles_to_translate
 from bench.runs.request import Job
 from bench.store.cell import Cell
 from bench.training.cost import Cost
@@ -42,7 +42,7 @@ class Checkpoint:
     """12 hex digits over names, shapes and bytes of all tensors."""
 
 
-def read_checkpoint(texts: Sequence[str]) -> Checkpoint:
+def read_published_checkpoint(texts: Sequence[str]) -> Checkpoint:
     """Read `[NAME=]FILE` each: torch's formats (tensors alone, no code), .safetensors, or .npz.
 
     A file of plain tensors is the state dict of network NAME. A file of several state dicts gives their own names,
@@ -64,7 +64,7 @@ def _read(path: Path) -> Mapping[str, Any]:
         raise BenchError(f"--weights {path}: no such file", "write --weights FILE or --weights NETWORK=FILE")
     try:
         if path.suffix == ".safetensors":
-            return read_weights(path)
+            return read_weights_file(path)
         if path.suffix == ".npz":
             return _read_arrays(path)
         content = torch.load(path, map_location="cpu", weights_only=True)
@@ -136,7 +136,7 @@ def _identity(states: States) -> str:
     return digest.hexdigest()[:12]
 
 
-def load_checkpoint(
+def load_published_checkpoint(
     method: Translator, checkpoint: Checkpoint, data: TaskData, directions: Sequence[tuple[int, int]], style: str
 ) -> list[tuple[int, int]]:
     """Load it, and return those `directions` whose translation it is complete for.
@@ -172,11 +172,11 @@ def _is_finite(method: Translator, data: TaskData, direction: tuple[int, int], s
     source, target = direction
     device = next(method.parameters()).device
     x = to_model_range(torch.from_numpy(np.array(data.splits[source, "test"].images[:1])).to(device))
-    given = styles_for(method, data, target, style, [(data.splits[source, "test"].ids[0], 0)], device)
+    given = styles_to_translate(method, data, target, style, [(data.splits[source, "test"].ids[0], 0)], device)
     return bool(method.translate(x, source, target, given).isfinite().all())
 
 
-def store_as_trained(method: Translator, job: Job, cell: Cell, directions: Sequence[tuple[int, int]]) -> None:
+def store_published_checkpoint(method: Translator, job: Job, cell: Cell, directions: Sequence[tuple[int, int]]) -> None:
     """Record the cell as if it had been trained, at no cost; `directions`: those that it can translate."""
     cell.begin(method.supervision)
     cell.limit_directions(directions)

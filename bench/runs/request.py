@@ -9,15 +9,15 @@ from typing import Any
 
 import torch
 
-from bench.core.device import DEVICES, Runtime, check_precision
-from bench.core.errors import BenchError, nearest
+from bench.core.device import DEVICES, Runtime, check_device_precision
+from bench.core.errors import BenchError, error_remedy
 from bench.core.progress import say
-from bench.data.load import data_kind, load_data
+from bench.data.load import load_data, loaded_data_kind
 from bench.data.types import TaskData
-from bench.spec.methods import layers, resolve_methods, with_clusters
+from bench.spec.methods import method_config_with_clusters, method_settings, resolve_methods
 from bench.spec.presets import KindPreset, get_preset
 from bench.spec.protocols import select_protocols
-from bench.spec.run_spec import Budget, RunSpec, check_override_methods, config_values, parse_overrides, resolve_config
+from bench.spec.run_spec import Budget, RunSpec, check_spec_overrides, spec_config, spec_overrides, spec_values
 from bench.spec.tasks import Task, get_task
 from bench.spec.where import Where
 from methods.base import Translator
@@ -78,7 +78,7 @@ class Session:
     runtime: Runtime
 
 
-def resolve_settings(request: Request) -> tuple[dict[str, type[Translator]], dict[str, str], dict[str, Any]]:
+def request_settings(request: Request) -> tuple[dict[str, type[Translator]], dict[str, str], dict[str, Any]]:
     """({name: class}, {name: why it cannot be imported}, {name: its Config}). Reads no data.
 
     Raises BenchError for an unknown task, preset, method or setting.
@@ -87,47 +87,48 @@ def resolve_settings(request: Request) -> tuple[dict[str, type[Translator]], dic
     preset = get_preset(request.preset, task.kind)
     select_protocols(request.protocols)
     classes, broken = resolve_methods(request.methods)
-    overrides = parse_overrides(request.overrides)
-    check_override_methods(overrides, list(classes))
-    kind = data_kind(task, request.data)
+    overrides = spec_overrides(request.overrides)
+    check_spec_overrides(overrides, list(classes))
+    kind = loaded_data_kind(task, request.data)
     configs = {
-        name: resolve_config(cls, name, *layers(cls, name, preset, overrides, kind)) for name, cls in classes.items()
+        name: spec_config(cls, name, *method_settings(cls, name, preset, overrides, kind))
+        for name, cls in classes.items()
     }
     return classes, broken, configs
 
 
-def open_session(request: Request, data: TaskData | None = None, rank: int = 0) -> Session:
+def open_request(request: Request, data: TaskData | None = None, rank: int = 0) -> Session:
     """Check everything and load the data, unless they are given. Raises BenchError before anything is trained.
 
     `rank`: which of the processes of one training this is.
     """
     task = get_task(request.task)
     preset = get_preset(request.preset, task.kind)
-    runtime = runtime_here(request, task.sizes[request.preset], rank)
-    classes, broken, configs = resolve_settings(request)
+    runtime = request_runtime(request, task.sizes[request.preset], rank)
+    classes, broken, configs = request_settings(request)
     budget = Budget.parse(request.budget) if request.budget else Budget("images", preset.images)
     if data is None:
         data = load_data(task, request.data, task.sizes[request.preset], request.domains)
         if parent_process() is None:
             say(data.note)
-    configs = {name: with_clusters(config, len(data.classes)) for name, config in configs.items()}
+    configs = {name: method_config_with_clusters(config, len(data.classes)) for name, config in configs.items()}
     jobs = [
-        make_job(task, data, request.preset, name, cls, configs[name], budget, seed)
+        request_job(task, data, request.preset, name, cls, configs[name], budget, seed)
         for name, cls in classes.items()
         for seed in request.seeds
     ]
     for job in jobs[:: len(request.seeds)]:
-        check_buildable(job, request.devices)
+        check_request(job, request.devices)
     return Session(task, data, jobs, broken, preset, runtime)
 
 
-def runtime_here(request: Request, image_size: int, rank: int = 0) -> Runtime:
+def request_runtime(request: Request, image_size: int, rank: int = 0) -> Runtime:
     """The runtime to check the request with: cells of a cluster run elsewhere, and this machine may have no GPU.
 
     Raises BenchError as Runtime does, for an address without `launch="ray"`, and for a profile or several devices
     with it.
     """
-    check_precision(request.precision)
+    check_device_precision(request.precision)
     if request.launch == "ray" and request.profile:
         raise BenchError("--profile looks at the steps of this machine", "leave out --launch ray or --profile")
     if request.devices > 1 and (request.launch == "ray" or request.profile):
@@ -135,28 +136,28 @@ def runtime_here(request: Request, image_size: int, rank: int = 0) -> Runtime:
         raise BenchError(f"{other} is for trainings on one device each", f"leave out --devices or {other}")
     if request.launch == "ray":
         if request.device not in DEVICES:
-            raise BenchError(f"unknown device '{request.device}'", nearest(request.device, DEVICES))
+            raise BenchError(f"unknown device '{request.device}'", error_remedy(request.device, DEVICES))
         return Runtime("cpu", image_size)
     if request.address:
         raise BenchError(f"--address {request.address} is of a cluster", "add --launch ray, or leave it out")
     return Runtime(request.device, image_size, request.precision, request.devices, rank)
 
 
-def make_job(
+def request_job(
     task: Task, data: TaskData, preset: str, name: str, cls: type[Translator], config: Any, budget: Budget, seed: int,
     weights: str = "",
 ) -> Job:  # fmt: skip
     """The resolved specification and the constructor call of one cell."""
     spec = RunSpec(
         task=task.name, domains=data.domains, data_kind=data.kind, data_version=data.version, image_size=data.size,
-        preset=preset, method=name, method_version=cls.version, config=config_values(config), budget=budget, seed=seed,
+        preset=preset, method=name, method_version=cls.version, config=spec_values(config), budget=budget, seed=seed,
         weights=weights,
     )  # fmt: skip
     constructor: Callable[..., Translator] = cls
     return Job(spec, lambda: constructor(config, data.size))
 
 
-def check_buildable(job: Job, devices: int = 1) -> None:
+def check_request(job: Job, devices: int = 1) -> None:
     """Refuse a setting that the method's constructor refuses, or what it cannot do on so many devices, before any cell
     is trained."""
     try:

@@ -7,32 +7,36 @@ from dataclasses import dataclass
 from typing import Any, get_args
 
 from bench.core.device import Runtime
-from bench.core.errors import BenchError, nearest
+from bench.core.errors import BenchError, error_remedy
 from bench.core.progress import say
 from bench.core.randomness import seeded
 from bench.data.load import load_data
 from bench.data.types import TaskData
 from bench.evaluation.encoders import Encoders, make_encoders
 from bench.evaluation.evaluate import evaluate_cell
-from bench.evaluation.self_test.doctor import warn_if_unwell
-from bench.evaluation.translate import style_name
-from bench.runs.published_checkpoint import load_checkpoint, read_checkpoint, store_as_trained
-from bench.runs.request import Job, check_buildable, make_job
-from bench.spec.methods import layers, resolve_methods, with_clusters
+from bench.evaluation.self_test.doctor import warn_if_doctor_fails
+from bench.evaluation.translate import style_name_to_translate
+from bench.runs.published_checkpoint import (
+    load_published_checkpoint,
+    read_published_checkpoint,
+    store_published_checkpoint,
+)
+from bench.runs.request import Job, check_request, request_job
+from bench.spec.methods import method_config_with_clusters, method_settings, resolve_methods
 from bench.spec.presets import KindPreset, get_preset
 from bench.spec.protocols import select_protocols
 from bench.spec.run_spec import (
     GIVEN_IMAGES,
     Budget,
-    check_override_methods,
-    config_from_values,
-    parse_overrides,
-    resolve_config,
+    check_spec_overrides,
+    spec_config,
+    spec_config_from,
+    spec_overrides,
 )
 from bench.spec.tasks import Task, get_task
 from bench.spec.where import Where
 from bench.store.cell import Cell, read_cells
-from bench.training.weights import load_trained
+from bench.training.weights import load_trained_weights
 from methods.base import StyleSource
 
 STYLES: tuple[StyleSource, ...] = get_args(StyleSource)
@@ -65,7 +69,7 @@ def rescore(request: RescoreRequest) -> None:
     """
     task = get_task(request.task)
     if request.style not in ("", *STYLES):
-        raise BenchError(f"unknown style '{request.style}'", nearest(request.style, list(STYLES)))
+        raise BenchError(f"unknown style '{request.style}'", error_remedy(request.style, list(STYLES)))
     if request.overrides and not request.weights:
         raise BenchError("--set goes with --weights", "stored cells keep the settings that they were trained with")
     preset = get_preset(request.preset, task.kind)
@@ -73,7 +77,7 @@ def rescore(request: RescoreRequest) -> None:
     runtime = Runtime(request.device, task.sizes[request.preset])
     data = load_data(task, request.data, task.sizes[request.preset], request.domains)
     say(data.note)
-    warn_if_unwell()
+    warn_if_doctor_fails()
     encoders = make_encoders(request.results, data, preset, runtime, request.protocols)
     if request.weights:
         _score_checkpoint(request, task, data, preset, encoders, runtime)
@@ -87,9 +91,9 @@ def rescore(request: RescoreRequest) -> None:
     for job in jobs:
         cell = Cell(request.results, job.spec)
         with cell.locked(), runtime.threads_pinned(runtime.threads):
-            method = load_trained(job.build, cell, runtime)
+            method = load_trained_weights(job.build, cell, runtime)
             try:
-                style = style_name(method, request.style or None)
+                style = style_name_to_translate(method, request.style or None)
             except ValueError as error:
                 say(f"{job.spec.method} seed {job.spec.seed}: passed over: {error}")
                 continue
@@ -107,28 +111,28 @@ def _score_checkpoint(
     classes, broken = resolve_methods([name])
     if broken:
         raise BenchError(f"{name} cannot be imported: {broken[name]}", "see `list methods`")
-    overrides = parse_overrides(request.overrides)
-    check_override_methods(overrides, [name])
+    overrides = spec_overrides(request.overrides)
+    check_spec_overrides(overrides, [name])
     cls = classes[name]
-    config = with_clusters(
-        resolve_config(cls, name, *layers(cls, name, preset, overrides, data.kind)), len(data.classes)
+    config = method_config_with_clusters(
+        spec_config(cls, name, *method_settings(cls, name, preset, overrides, data.kind)), len(data.classes)
     )
-    checkpoint = read_checkpoint(request.weights)
-    job = make_job(
+    checkpoint = read_published_checkpoint(request.weights)
+    job = request_job(
         task, data, request.preset, name, cls, config, Budget("images", 0), seed=0, weights=checkpoint.identity
     )
-    check_buildable(job)
+    check_request(job)
     cell = Cell(request.results, job.spec)
     with seeded(0, "init"):
         method = job.build().to(runtime.device).eval()
     try:
-        style = style_name(method, request.style or None)
+        style = style_name_to_translate(method, request.style or None)
     except ValueError as error:
         raise BenchError(f"{name}: {error}", f"leave --style out, or: {', '.join(method.style_sources)}") from error
     with runtime.threads_pinned(runtime.threads):
-        directions = load_checkpoint(method, checkpoint, data, task.directions, style)
+        directions = load_published_checkpoint(method, checkpoint, data, task.directions, style)
         with cell.locked():
-            store_as_trained(method, job, cell, directions)
+            store_published_checkpoint(method, job, cell, directions)
             evaluate_cell(method, data, directions, cell, encoders, style, request.batch_size)
             cell.set_state("done")
 
@@ -149,7 +153,7 @@ def _stored_jobs(request: RescoreRequest, task: Task, data: TaskData) -> Iterato
             why = broken.get(spec["method"], "made by another version of the method")
             say(f"{stored['folder'].name}: passed over: {why}")
             continue
-        config = config_from_values(cls.Config, spec["config"])
+        config = spec_config_from(cls.Config, spec["config"])
         budget = Budget(spec["budget"]["kind"], spec["budget"]["amount"])
         weights = spec.get("weights", "")
-        yield make_job(task, data, request.preset, spec["method"], cls, config, budget, spec["seed"], weights)
+        yield request_job(task, data, request.preset, spec["method"], cls, config, budget, spec["seed"], weights)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from bench.core.errors import in_turn
-from bench.evaluation.self_test.doctor import warn_if_unwell
-from bench.runs.local import one_cell, run_alone, run_here
+from bench.core.errors import all_true_or_errors
+from bench.evaluation.self_test.doctor import warn_if_doctor_fails
+from bench.runs.local import local_request, run_cell_locally, run_session_locally
 from bench.runs.processes import run_in_processes
-from bench.runs.request import Request, open_session
+from bench.runs.request import Request, open_request
 
 
 @dataclass(frozen=True)
@@ -36,22 +36,22 @@ def run(request: Request) -> RunOutcome:
 def run_together(requests: Sequence[Request]) -> RunOutcome:
     """As `run`, for requests that differ in methods, seeds, settings or length alone: their cells share the machine."""
     first = requests[0]
-    sessions = [open_session(first)]
-    sessions += [open_session(other, sessions[0].data) for other in requests[1:]]
-    warn_if_unwell()
+    sessions = [open_request(first)]
+    sessions += [open_request(other, sessions[0].data) for other in requests[1:]]
+    warn_if_doctor_fails()
     cells = [
-        (one_cell(request, job), session, job)
+        (local_request(request, job), session, job)
         for request, session in zip(requests, sessions, strict=True)
         for job in session.jobs
     ]
     at_once = min(len(cells), first.jobs or sessions[0].runtime.cells_at_once)
     if first.launch == "ray":
-        from bench.runs.ray.driver import run_on_cluster
+        from bench.runs.ray.driver import drive_ray_cluster
 
-        good = run_on_cluster(cells, first.device, first.address, first.jobs)
+        good = drive_ray_cluster(cells, first.device, first.address, first.jobs)
     elif at_once > 1:
-        good = run_in_processes([alone for alone, _, _ in cells], run_alone, at_once)
+        good = run_in_processes([alone for alone, _, _ in cells], run_cell_locally, at_once)
     else:
-        good = in_turn(list(zip(requests, sessions, strict=True)), lambda pair: run_here(*pair))
+        good = all_true_or_errors(list(zip(requests, sessions, strict=True)), lambda pair: run_session_locally(*pair))
     broken = {name: why for session in sessions for name, why in session.broken.items()}
     return RunOutcome(sessions[0].task.name, good, broken)

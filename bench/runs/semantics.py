@@ -12,26 +12,26 @@ import torch
 from torch import Tensor
 
 from bench.core.device import Runtime
-from bench.core.errors import BenchError, nearest
+from bench.core.errors import BenchError, error_remedy
 from bench.core.files import write_json
 from bench.core.progress import say
-from bench.data.load import data_kind, load_data
+from bench.data.load import load_data, loaded_data_kind
 from bench.data.types import SPLITS, SplitName, TaskData
-from bench.spec.methods import layers, with_clusters
+from bench.spec.methods import method_config_with_clusters, method_settings
 from bench.spec.presets import KindPreset, get_preset
-from bench.spec.run_spec import check_override_methods, config_values, parse_overrides, resolve_config
+from bench.spec.run_spec import check_spec_overrides, spec_config, spec_overrides, spec_values
 from bench.spec.tasks import get_task
 from bench.spec.where import Where
 from bench.store.cell import ALIGNMENT
 from bench.training.loop import TrainingFailed
-from bench.training.pretrained import weights_for
+from bench.training.pretrained import pretrained_weights_for
 from bench.training.stages import StageStore
 from bench.training.train import training_domains
 from methods.base import Context, Stage
-from methods.registry import load, registered
+from methods.registry import load_registered, registered
 from methods.semantics.categories import Categories, build_categories
-from methods.semantics.imsat import IMSAT, cluster_of
-from methods.semantics.spectral import Spectral, encode
+from methods.semantics.imsat import IMSAT, imsat_cluster_of
+from methods.semantics.spectral import Spectral, encode_for_spectral
 from metrics.alignment import (
     adjusted_rand_index,
     alignment_accuracy,
@@ -99,12 +99,12 @@ def run_semantics(request: SemanticsRequest) -> tuple[list[Alignment], bool]:
     task = get_task(request.task)
     preset = get_preset(request.preset, task.kind)
     runtime = Runtime(request.device, task.sizes[request.preset])
-    overrides = parse_overrides(request.overrides)
-    check_override_methods(overrides, [request.method])
-    config = _config(request, preset, overrides, data_kind(task, request.data))
+    overrides = spec_overrides(request.overrides)
+    check_spec_overrides(overrides, [request.method])
+    config = _config(request, preset, overrides, loaded_data_kind(task, request.data))
     data = load_data(task, request.data, task.sizes[request.preset], request.domains)
     say(data.note)
-    config = with_clusters(config, len(data.classes))
+    config = method_config_with_clusters(config, len(data.classes))
     make = lambda: build_categories(config.categories, config.semantics, data.size, config.clusters)  # noqa: E731
     names = make().stage_names
     if not names:
@@ -128,9 +128,9 @@ def _config(request: SemanticsRequest, preset: KindPreset, overrides: Any, kind:
     known = registered()
     if request.method not in known or request.method.partition(":")[0] != CHAINED:
         chained = [name for name in known if name.partition(":")[0] == CHAINED]
-        raise BenchError(f"'{request.method}' has no semantic stages", nearest(request.method, chained))
-    cls = load(known[request.method].target)
-    return resolve_config(cls, request.method, *layers(cls, request.method, preset, overrides, kind))
+        raise BenchError(f"'{request.method}' has no semantic stages", error_remedy(request.method, chained))
+    cls = load_registered(known[request.method].target)
+    return spec_config(cls, request.method, *method_settings(cls, request.method, preset, overrides, kind))
 
 
 def _one_seed(
@@ -141,11 +141,11 @@ def _one_seed(
     categories.to(runtime.device)
     domains = training_domains(data, runtime)
     passed: list[Stage] = []
-    for stage in categories.stages(domains, Context(weights_for(request.results, runtime), store)):
+    for stage in categories.stages(domains, Context(pretrained_weights_for(request.results, runtime), store)):
         passed.append(stage)
         if stage.name == wanted:
             break
-    clusters_of = predictions(categories, passed, data, runtime.device)
+    clusters_of = semantics_predictions(categories, passed, data, runtime.device)
     mapped, where, origin = _reference(categories, passed, clusters_of, data, runtime.device, request)
     labels = data.splits[where].labels
     mapping = cluster_map(mapped, labels, categories.category_dim, len(data.classes), request.assignment)
@@ -182,7 +182,7 @@ def _store(folder: Path, request: SemanticsRequest, data: TaskData, config: Any,
             "image_size": data.size,
             "preset": request.preset,
             "method": request.method,
-            "config": config_values(config),
+            "config": spec_values(config),
             "assignment": request.assignment,
             "alignment": [vars(row) for row in rows],
         },
@@ -192,7 +192,7 @@ def _store(folder: Path, request: SemanticsRequest, data: TaskData, config: Any,
 # --------------------------------------------------------------------------------------------------- predictions
 
 
-def predictions(
+def semantics_predictions(
     categories: Categories, passed: Sequence[Stage], data: TaskData, device: torch.device
 ) -> dict[DomainSplit, np.ndarray]:
     """Clusters of all images by the last of the `passed` stages: {(domain, split): int64 (N,)}.
@@ -216,14 +216,14 @@ def _answer(
     if last.name == categories.stage_names[-1] and categories.discrete:
         return categories.of_all
     if isinstance(last, IMSAT):
-        return lambda images: cluster_of(last.encoder, images)
+        return lambda images: imsat_cluster_of(last.encoder, images)
     source = categories.config.clustered_domain
     encoder = categories.encoder()
-    features = encode(encoder, torch.from_numpy(np.array(data.splits[source, "train"].images)).to(device))
+    features = encode_for_spectral(encoder, torch.from_numpy(np.array(data.splits[source, "train"].images)).to(device))
     features = features[: len(last.labels)] if isinstance(last, Spectral) else features  # clustered: the first of them
     labels = last.labels if isinstance(last, Spectral) else _k_means(features, categories.clusters)
     centres = torch.stack([_unit(features[labels == k]).mean(0) for k in range(categories.clusters)])
-    return lambda images: (_unit(encode(encoder, images)) @ _unit(centres).T).argmax(1)
+    return lambda images: (_unit(encode_for_spectral(encoder, images)) @ _unit(centres).T).argmax(1)
 
 
 def _unit(vectors: Tensor) -> Tensor:
@@ -264,11 +264,11 @@ def _reference(
             raise BenchError("spectral clusters exist for training images alone", "use --map-split train")
         return clusterer.labels.cpu().numpy(), where, f"clusterer {place}"
     if last != clusterer.name:
-        clusters_of = predictions(categories, passed[: clusterers[0] + 1], data, device)
+        clusters_of = semantics_predictions(categories, passed[: clusterers[0] + 1], data, device)
     return clusters_of[where], where, f"clusterer {place}"
 
 
-def alignment_table(rows: Sequence[Alignment]) -> str:
+def semantics_alignment_table(rows: Sequence[Alignment]) -> str:
     """Markdown: one row per stage, seed, domain and split."""
     from tabulate import tabulate
 

@@ -10,14 +10,14 @@ from pathlib import Path
 import numpy as np
 
 from bench.core.device import Runtime
-from bench.core.errors import BenchError, for_each, merged
+from bench.core.errors import BenchError, merged_errors, results_or_errors
 from bench.core.progress import progress
-from bench.data.sources.folder import IGNORED, SUFFIXES, decode_rgb, read_image_file
+from bench.data.sources.folder import IGNORED, SUFFIXES, decode_rgb, read_image_in_folder
 from bench.data.types import Split, TaskData
 from bench.evaluation.distributions import DISTRIBUTIONS
 from bench.evaluation.encoders import make_encoders
 from bench.evaluation.score import Record, score_direction
-from bench.evaluation.self_test.doctor import warn_if_unwell
+from bench.evaluation.self_test.doctor import warn_if_doctor_fails
 from bench.evaluation.translate import Translations
 from bench.spec.presets import EvaluationSize, get_preset
 from bench.spec.protocols import PROTOCOLS, Protocol, select_protocols
@@ -35,7 +35,7 @@ def score_against(
     for a protocol that needs a task.
     """
     chosen = _protocols(protocols)
-    (fake_images, fake_classes), (real_images, real_classes) = for_each((images, real), _read)
+    (fake_images, fake_classes), (real_images, real_classes) = results_or_errors((images, real), _read)
     classes = tuple(sorted(set(real_classes)))
     by_class = "" not in classes and set(fake_classes) == set(classes)
     if not by_class:
@@ -50,7 +50,7 @@ def score_against(
     )
     preset = get_preset("quick", "pictures")
     runtime = Runtime(device, max(fake_images.shape[-1], real_images.shape[-1]))
-    warn_if_unwell()
+    warn_if_doctor_fails()
     encoders = make_encoders(results, data, preset, runtime, ())
     encoders = replace(encoders, size=EvaluationSize(None, None), protocols=chosen)
     translations = Translations(0, 1, np.arange(len(fake_labels)), fake_labels, fake_images[:, None])
@@ -88,13 +88,13 @@ def _read(folder: Path) -> tuple[np.ndarray, list[str]]:
 
         def read(path: Path) -> np.ndarray:
             advance(1)
-            return decode_rgb(read_image_file(path), str(path))
+            return decode_rgb(read_image_in_folder(path), str(path))
 
-        pixels = for_each(paths, read)
+        pixels = results_or_errors(paths, read)
     usual, _ = Counter(one.shape for one in pixels).most_common(1)[0]
     odd = [(path, one.shape) for path, one in zip(paths, pixels, strict=True) if one.shape != usual]
     if odd:
         remedy = f"bring the images of {folder} to one size; most are {usual[1]} x {usual[0]}"
-        raise merged([BenchError(f"{path} is {shape[1]} x {shape[0]} pixels", remedy) for path, shape in odd])
+        raise merged_errors([BenchError(f"{path} is {shape[1]} x {shape[0]} pixels", remedy) for path, shape in odd])
     inside = [path.relative_to(folder).parts for path in paths]
     return np.stack(pixels).transpose(0, 3, 1, 2).copy(), [parts[0] if len(parts) > 1 else "" for parts in inside]

@@ -15,19 +15,19 @@ DRAWN = ("embedded", "mnist-drawn")
 _OTHER_FILES = re.compile(r"-([a-z0-9]+)-(\d+)-(\d+)")
 
 
-def other_files(counts: Mapping[str, tuple[int, int]]) -> str:
+def data_kind_of_other_files(counts: Mapping[str, tuple[int, int]]) -> str:
     """The kind of data whose domains in `counts` (name -> training and test images) are not the published files."""
     return REAL + "".join(f"-{domain}-{train}-{test}" for domain, (train, test) in counts.items())
 
 
-def is_real(kind: str) -> bool:
+def is_real_data_kind(kind: str) -> bool:
     """Whether nothing of it is drawn: the published files or others."""
     return kind == REAL or kind.startswith(f"{REAL}-")
 
 
-def not_published(kind: str) -> str:
+def data_kind_note(kind: str) -> str:
     """`SVHN: 8,000 / 2,000 images, not the published files`; empty for data that is published, or drawn."""
-    if kind == REAL or not is_real(kind):
+    if kind == REAL or not is_real_data_kind(kind):
         return ""
     found = _OTHER_FILES.findall(kind.removeprefix(REAL))
     counts = "; ".join(f"{domain.upper()}: {int(train):,} / {int(test):,} images" for domain, train, test in found)

@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from bench.core.errors import BenchError, nearest
+from bench.core.errors import BenchError, error_remedy
 from bench.core.progress import say
 from bench.spec.presets import KindPreset
-from methods.registry import BUILT_IN, load, registered
+from methods.registry import BUILT_IN, load_registered, registered
 
 if TYPE_CHECKING:
     from methods.base import Translator
@@ -24,9 +24,9 @@ def resolve_methods(names: Sequence[str]) -> tuple[dict[str, type[Translator]], 
     classes: dict[str, type[Translator]] = {}
     broken: dict[str, str] = {}
     for name in names or list(BUILT_IN):
-        target = target_of(name)
+        target = target_of_method(name)
         try:
-            classes[name] = load(target)
+            classes[name] = load_registered(target)
         except Exception as error:  # other people's code may raise anything while it is imported
             if name in BUILT_IN:
                 raise
@@ -35,19 +35,19 @@ def resolve_methods(names: Sequence[str]) -> tuple[dict[str, type[Translator]], 
     return classes, broken
 
 
-def target_of(name: str) -> str:
+def target_of_method(name: str) -> str:
     """`package.module:Class` of the method `name`; raises BenchError for a name that is neither that nor registered."""
     methods = registered()
     base, _, rest = name.partition(":")
     if name not in methods and base in methods:
         variants = [other for other in methods if other.startswith(f"{base}:")]
-        raise BenchError(f"{base} has no variant '{rest}'", nearest(name, [base, *variants]))
+        raise BenchError(f"{base} has no variant '{rest}'", error_remedy(name, [base, *variants]))
     if name not in methods and not rest:
-        raise BenchError(f"unknown method '{name}'", nearest(name, list(methods)) + ", or package.module:Class")
+        raise BenchError(f"unknown method '{name}'", error_remedy(name, list(methods)) + ", or package.module:Class")
     return methods[name].target if name in methods else name
 
 
-def layers(
+def method_settings(
     cls: type[Translator], name: str, preset: KindPreset, overrides: Mapping[str, Mapping[str, Any]], data_kind: str
 ) -> Iterator[Mapping[str, Any]]:
     """Layers of settings over the defaults: the preset's for that kind of data, the variant's, the preset's for
@@ -60,7 +60,7 @@ def layers(
     yield overrides.get(name, {})
 
 
-def with_clusters(config: Any, classes: int) -> Any:
+def method_config_with_clusters(config: Any, classes: int) -> Any:
     """`config` with as many clusters as the task has classes, where it leaves their number open (0).
 
     The number is all that a method learns of the classes; the paper gives it too.

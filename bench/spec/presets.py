@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from bench.core.errors import BenchError, nearest
-from bench.spec.data_kinds import is_real
+from bench.core.errors import BenchError, error_remedy
+from bench.spec.data_kinds import is_real_data_kind
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class KindPreset:
 
     def settings(self, method: str, data_kind: str) -> Mapping[str, Any]:
         """Settings of `method` on data of the kind `data_kind` (bench/spec/data_kinds.py)."""
-        return {**self.methods.get(method, {}), **(self.real.get(method, {}) if is_real(data_kind) else {})}
+        return {**self.methods.get(method, {}), **(self.real.get(method, {}) if is_real_data_kind(data_kind) else {})}
 
 
 @dataclass(frozen=True)
@@ -270,5 +270,5 @@ SUMMARIES = {
 def get_preset(name: str, kind: str) -> KindPreset:
     """The preset `name` for tasks of `kind`; raises BenchError with the nearest valid name."""
     if name not in PRESETS:
-        raise BenchError(f"unknown preset '{name}'", nearest(name, list(PRESETS)))
+        raise BenchError(f"unknown preset '{name}'", error_remedy(name, list(PRESETS)))
     return PRESETS[name][kind]

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from bench.core.errors import BenchError, nearest
+from bench.core.errors import BenchError, error_remedy
 
 SplitName = Literal["train", "test"]
 EncoderName = Literal[
@@ -291,11 +291,11 @@ def select_protocols(wanted: Iterable[str] = ()) -> tuple[Protocol, ...]:
     """
     named = set(wanted)
     for name in sorted(named - set(PROTOCOLS)):
-        raise BenchError(f"unknown protocol '{name}'", nearest(name, list(PROTOCOLS)) + "; see: list protocols")
+        raise BenchError(f"unknown protocol '{name}'", error_remedy(name, list(PROTOCOLS)) + "; see: list protocols")
     return tuple(protocol for protocol in PROTOCOLS.values() if not protocol.on_request or protocol.name in named)
 
 
-def only_one(names: Sequence[str], what: str) -> None:
+def only_one_protocol(names: Sequence[str], what: str) -> None:
     """Raise ValueError if `names`, the protocols (or encoders) of values that are to be shown together, differ."""
     if len(set(names)) > 1:
         raise ValueError(f"{what}: values of {', '.join(sorted(set(names)))} must not share a column")

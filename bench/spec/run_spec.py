@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, get_type_hints
 
-from bench.core.errors import BenchError, nearest
+from bench.core.errors import BenchError, error_remedy
 
 if TYPE_CHECKING:
     from methods.base import Translator
@@ -86,7 +86,7 @@ class RunSpec:
         return self.method.replace(":", "-")
 
 
-def parse_overrides(texts: Sequence[str]) -> dict[str, dict[str, str]]:
+def spec_overrides(texts: Sequence[str]) -> dict[str, dict[str, str]]:
     """`method.key=value` -> {method: {key: value}}; raises BenchError for another shape."""
     overrides: dict[str, dict[str, str]] = {}
     for text in texts:
@@ -100,14 +100,16 @@ def parse_overrides(texts: Sequence[str]) -> dict[str, dict[str, str]]:
     return overrides
 
 
-def check_override_methods(overrides: Mapping[str, object], methods: Sequence[str]) -> None:
+def check_spec_overrides(overrides: Mapping[str, object], methods: Sequence[str]) -> None:
     """Raise BenchError if a `--set` names a method that this run does not train: it would be ignored in silence."""
     for name in overrides:
         if name not in methods:
-            raise BenchError(f"--set {name}.…: '{name}' is not among this run's methods", nearest(name, list(methods)))
+            raise BenchError(
+                f"--set {name}.…: '{name}' is not among this run's methods", error_remedy(name, list(methods))
+            )
 
 
-def resolve_config(cls: type[Translator], name: str, *layers: Mapping[str, Any]) -> Any:
+def spec_config(cls: type[Translator], name: str, *layers: Mapping[str, Any]) -> Any:
     """The method's Config with `layers` of values laid over its defaults, later ones last.
 
     Keys of nested settings are joined by dots (`semantics.imsat.width`). Strings (from the command line) are converted
@@ -117,13 +119,13 @@ def resolve_config(cls: type[Translator], name: str, *layers: Mapping[str, Any])
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
-    defaults = flat_values(cls.Config())
+    defaults = flat_spec_values(cls.Config())
     merged = OmegaConf.structured(cls.Config)
     _make_writable(merged)
     for layer in layers:
         for key, value in layer.items():
             if key not in defaults:
-                raise BenchError(f"{name} has no setting '{key}'", nearest(key, list(defaults)))
+                raise BenchError(f"{name} has no setting '{key}'", error_remedy(key, list(defaults)))
             try:
                 as_typed = not isinstance(value, str) or isinstance(defaults[key], str)  # a text may be empty, or "1"
                 parsed = value if as_typed else OmegaConf.from_dotlist([f"value={value}"])["value"]
@@ -136,7 +138,7 @@ def resolve_config(cls: type[Translator], name: str, *layers: Mapping[str, Any])
     values = OmegaConf.to_container(merged)
     assert isinstance(values, dict)
     try:
-        return config_from_values(cls.Config, {str(key): value for key, value in values.items()})
+        return spec_config_from(cls.Config, {str(key): value for key, value in values.items()})
     except ValueError as error:
         raise BenchError(f"{name}: {error}", f"choose another value: --set {name}.key=value") from error
 
@@ -151,26 +153,26 @@ def _make_writable(node: Any) -> None:
             _make_writable(node[key])
 
 
-def config_values(config: Any) -> dict[str, Any]:
+def spec_values(config: Any) -> dict[str, Any]:
     """A Config as JSON values (tuples become lists, nested settings dictionaries)."""
     values: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(config)))
     return values
 
 
-def config_from_values(config: type, values: Mapping[str, Any]) -> Any:
-    """The inverse of `config_values`. Raises what the Config raises."""
+def spec_config_from(config: type, values: Mapping[str, Any]) -> Any:
+    """The inverse of `spec_values`. Raises what the Config raises."""
     hints = get_type_hints(config)
 
     def restored(key: str, value: Any) -> Any:
         if dataclasses.is_dataclass(hints[key]):
-            return config_from_values(hints[key], value)
+            return spec_config_from(hints[key], value)
         return tuple(value) if isinstance(value, list) else value
 
     return config(**{key: restored(key, value) for key, value in values.items()})
 
 
-def flat_values(config: Any) -> dict[str, Any]:
-    """Dotted key -> JSON value, of a Config or of `config_values`."""
+def flat_spec_values(config: Any) -> dict[str, Any]:
+    """Dotted key -> JSON value, of a Config or of `spec_values`."""
 
     def flatten(values: Mapping[str, Any], prefix: str) -> dict[str, Any]:
         flat: dict[str, Any] = {}
@@ -178,7 +180,7 @@ def flat_values(config: Any) -> dict[str, Any]:
             flat.update(flatten(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value})
         return flat
 
-    return flatten(config if isinstance(config, dict) else config_values(config), "")
+    return flatten(config if isinstance(config, dict) else spec_values(config), "")
 
 
 def _type_name(config: type, key: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bench.core.errors import BenchError, nearest
+from bench.core.errors import BenchError, error_remedy
 
 DIGITS = tuple("0123456789")
 
@@ -94,5 +94,5 @@ TASKS: dict[str, Task] = {
 def get_task(name: str) -> Task:
     """The task called `name`; raises BenchError with the nearest valid name."""
     if name not in TASKS:
-        raise BenchError(f"unknown task '{name}'", nearest(name, list(TASKS)))
+        raise BenchError(f"unknown task '{name}'", error_remedy(name, list(TASKS)))
     return TASKS[name]

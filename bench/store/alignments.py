@@ -44,7 +44,7 @@ def read_alignments(root: Path, task: str) -> Iterator[Aligned]:
             continue
 
 
-def chain_accuracies(
+def chain_accuracies_of_alignments(
     every: Iterable[Aligned], semantics: object
 ) -> dict[tuple[str, int], Mapping[tuple[str, str], tuple[float, int]]]:
     """(stage, seed) -> its `accuracies`, of the stages of CatS-UDT with the settings `semantics`.

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from bench.core.errors import BenchError
-from bench.core.files import exclusive, read_json, remove_leftovers, write_json
+from bench.core.files import file_lock, read_json, remove_leftover_files, write_json
 from bench.core.progress import say
 from bench.spec.run_spec import RunSpec
 
@@ -57,11 +57,11 @@ class Cell:
 
     def translations(self, direction: str, style: str) -> Path:
         """The stored uint8 translations (S, K, 3, H, W) of a direction."""
-        return self.folder / f"translations-{direction_file(direction)}-{style}.npy"
+        return self.folder / f"translations-{cell_direction_file(direction)}-{style}.npy"
 
     def grid(self, direction: str, style: str) -> Path:
         """The sample grid of a direction."""
-        return self.folder / f"samples-{direction_file(direction)}-{style}.png"
+        return self.folder / f"samples-{cell_direction_file(direction)}-{style}.png"
 
     # --------------------------------------------------------------------------------------------------- states
 
@@ -140,13 +140,13 @@ class Cell:
         owner = self.folder / "owner.json"
         with ExitStack() as held:
             try:
-                held.enter_context(exclusive(self.folder / ".lock", timeout=0))
+                held.enter_context(file_lock(self.folder / ".lock", timeout=0))
             except Timeout as error:
                 raise BenchError(
                     f"{self.folder} is being worked on by {_holder(owner)}",
                     "wait for it to end and run the same command again, or choose another --results folder",
                 ) from error
-            remove_leftovers(self.folder)
+            remove_leftover_files(self.folder)
             write_json(owner, {"pid": os.getpid(), "host": socket.gethostname()})
             yield
             owner.unlink(missing_ok=True)
@@ -161,7 +161,7 @@ def _holder(owner: Path) -> str:
         return "another process"
 
 
-def direction_file(direction: str) -> str:
+def cell_direction_file(direction: str) -> str:
     """`direction` as a part of a file's name."""
     return direction.replace("->", "2").replace("/", "_")
 
@@ -245,7 +245,7 @@ def _read(path: Path) -> Any:
     return content
 
 
-def read_metrics(path: Path) -> dict[str, Any]:
+def read_cell_metrics(path: Path) -> dict[str, Any]:
     """A cell's metrics. Raises BenchError if the file is not as the harness writes it."""
     stored = _read(path)
     records = stored.get("records")

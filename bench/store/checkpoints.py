@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from bench.core.errors import BenchError
-from bench.core.files import refused, remove_leftovers, write_atomically
+from bench.core.files import refused_file, remove_leftover_files, write_atomically
 
 _NAME = re.compile(r"step-(\d{9})-([0-9a-f]{16})\.pt")
 KEPT = 2
@@ -33,7 +33,7 @@ class CheckpointFolder:
 
         Raises BenchError if the disk refuses or what was written does not read back; older checkpoints are untouched.
         """
-        remove_leftovers(self.folder, "step-*")
+        remove_leftover_files(self.folder, "step-*")
         buffer = io.BytesIO()
         torch.save(state, buffer)
         payload = buffer.getvalue()
@@ -60,12 +60,12 @@ class CheckpointFolder:
 
     def clear(self) -> None:
         """Remove every checkpoint: the training is finished and its weights are stored."""
-        remove_leftovers(self.folder, "step-*")
+        remove_leftover_files(self.folder, "step-*")
         for path in self._newest_first():
             try:
                 path.unlink()
             except OSError as error:
-                raise refused(path, error) from error
+                raise refused_file(path, error) from error
 
     def _newest_first(self) -> list[Path]:
         checkpoints = [path for path in self.folder.glob("step-*.pt") if _NAME.fullmatch(path.name)]

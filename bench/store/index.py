@@ -43,7 +43,7 @@ SETTLES = 2_000_000_000
 """Nanoseconds: the coarsest step of a file's time in use (FAT)."""
 
 
-def read_records(root: Path, task: str) -> Records:
+def read_index(root: Path, task: str) -> Records:
     """Everything stored of `task` in the results folder `root`, cells in the order of their folders.
 
     Cells that cannot be read are left out and named in `complaints`. Writes the index where that is worth it and the

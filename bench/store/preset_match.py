@@ -20,7 +20,7 @@ from bench.core.errors import BenchError
 from bench.core.files import write_json
 from bench.spec.presets import get_preset
 from bench.spec.protocols import ALL
-from bench.spec.run_spec import config_values, flat_values, resolve_config
+from bench.spec.run_spec import flat_spec_values, spec_config, spec_values
 from bench.spec.tasks import Task
 from bench.store.query import CellScore, MethodRow, RowScores, SettingRecords
 
@@ -75,15 +75,15 @@ def preset_method(
     `classes`: how many the data has, for a task that leaves that open. Raises BenchError for an unknown preset, method
     or setting, and for a method that cannot be imported.
     """
-    from bench.spec.methods import layers, resolve_methods, with_clusters
+    from bench.spec.methods import method_config_with_clusters, method_settings, resolve_methods
 
     classes_by_name, broken = resolve_methods([name])
     if broken:
         raise BenchError(f"{name} cannot be imported here ({broken[name]})", "see `list methods`")
     cls = classes_by_name[name]
-    preset_layers = layers(cls, name, get_preset(preset, task.kind), {name: changes or {}}, data_kind)
-    config = with_clusters(resolve_config(cls, name, *preset_layers), len(task.classes) or classes)
-    return PresetMethod(config_values(config), cls.version, cls.style_sources[0] if cls.style_sources else "none")
+    preset_layers = method_settings(cls, name, get_preset(preset, task.kind), {name: changes or {}}, data_kind)
+    config = method_config_with_clusters(spec_config(cls, name, *preset_layers), len(task.classes) or classes)
+    return PresetMethod(spec_values(config), cls.version, cls.style_sources[0] if cls.style_sources else "none")
 
 
 def _code_digest() -> str:
@@ -107,9 +107,9 @@ def _python_files(folder: Any) -> list[Any]:
 # ------------------------------------------------------------------------------------------------- what differs
 
 
-def differing_settings(stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+def preset_mismatches(stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
     """Dotted key -> (stored, wanted) of each setting in which two configs differ; None where one lacks it."""
-    one, other = flat_values(dict(stored)), flat_values(dict(wanted))
+    one, other = flat_spec_values(dict(stored)), flat_spec_values(dict(wanted))
     return {key: (one.get(key), other.get(key)) for key in sorted({*one, *other}) if one.get(key) != other.get(key)}
 
 
@@ -132,12 +132,12 @@ class Mismatch:
         return f"not the preset's settings: {changed}" if changed else ""
 
 
-def mismatch(settings: Mapping[str, Any], version: int, wanted: PresetMethod, changes: Changes = ()) -> Mismatch:
+def preset_mismatch(settings: Mapping[str, Any], version: int, wanted: PresetMethod, changes: Changes = ()) -> Mismatch:
     """How `settings` of a stored `version` are not those of the preset's method with `changes` over them."""
-    expected = {**flat_values(dict(wanted.config)), **dict(changes)}
+    expected = {**flat_spec_values(dict(wanted.config)), **dict(changes)}
     if expected.get("clusters") == OPEN:
         expected["clusters"] = settings.get("clusters")
-    differing = differing_settings(settings, expected)
+    differing = preset_mismatches(settings, expected)
     return Mismatch((version, wanted.version) if version != wanted.version else None, differing)
 
 
@@ -162,7 +162,7 @@ class PresetRows:
         return [row for row in self.records.rows if row.method == method and not self._mismatch(row, changes)]
 
     def _mismatch(self, row: MethodRow, changes: Changes = ()) -> Mismatch:
-        return mismatch(row.settings, row.version, self.presets[row.method], changes)
+        return preset_mismatch(row.settings, row.version, self.presets[row.method], changes)
 
     def left_out(self) -> Iterator[tuple[MethodRow, str]]:
         """(row, why) of each of the preset's methods that is none of `rows`; no reason: it is one of several alike."""

@@ -179,7 +179,7 @@ class SettingRecords:
         return bool(self.columns.cells["stand_in"][list(row.cells)].any())
 
 
-def accuracy_on_real(scores: Iterable[RowScores | None], encoder: str) -> float | None:
+def query_accuracy_on_real(scores: Iterable[RowScores | None], encoder: str) -> float | None:
     """Percent of real test images that the judge with the weights `encoder` is right on; None if unknown."""
     known = [
         value
@@ -191,17 +191,17 @@ def accuracy_on_real(scores: Iterable[RowScores | None], encoder: str) -> float 
     return min(known, default=None)
 
 
-def weak_judge(scores: Iterable[RowScores | None], protocol: str, encoder: str) -> str:
+def query_weak_judge(scores: Iterable[RowScores | None], protocol: str, encoder: str) -> str:
     """What to say of values by `protocol` if its judge is weak; empty if it is not, or if no judge reads the images."""
     if protocol not in PROTOCOLS or PROTOCOLS[protocol].encoder not in ("judge", "inception-probe"):
         return ""
-    accuracy = accuracy_on_real(scores, encoder)
+    accuracy = query_accuracy_on_real(scores, encoder)
     if accuracy is None or accuracy >= LEAST_ACCURACY:
         return ""
     return f"weak judge: right on {accuracy:.0f} % of real images, at least {LEAST_ACCURACY:.0f} % wanted"
 
 
-def by_setting(records: Records, wanted: Callable[[Setting], bool] = lambda setting: True) -> list[SettingRecords]:
+def query_settings(records: Records, wanted: Callable[[Setting], bool] = lambda setting: True) -> list[SettingRecords]:
     """The records of each setting that is `wanted`, in the order of settings."""
     settings, rows, row_of = _rows(records, wanted)
     rows_of: list[list[MethodRow]] = [[] for _ in settings]

@@ -72,7 +72,7 @@ class Meter:
         return now - self.energy_start
 
 
-def count_flops(step: Callable[[], Any]) -> tuple[int, Any]:
+def cost_in_flops(step: Callable[[], Any]) -> tuple[int, Any]:
     """(floating-point operations, result) of calling `step` once."""
     counter = _FlopCounter()
     with counter:

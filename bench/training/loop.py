@@ -13,7 +13,7 @@ from torch import Tensor
 
 from bench.core.device import Runtime
 from bench.core.errors import Interrupted
-from bench.core.files import refused, write_text
+from bench.core.files import refused_file, write_text
 from bench.core.progress import progress, say
 from bench.core.signals import stop_signals
 from bench.store.checkpoints import CheckpointFolder
@@ -46,7 +46,7 @@ class LossLog:
             with self.path.open("a") as log:
                 log.write(json.dumps({"step": step, "losses": means}) + "\n")
         except OSError as error:
-            raise refused(self.path, error) from error
+            raise refused_file(self.path, error) from error
 
     def truncate(self, step: int) -> None:
         """Drop lines after `step` (from a killed run) and a torn last line."""
@@ -157,7 +157,7 @@ class Loop:
         self.log.truncate(self.step)
 
 
-def module_state(trained: Any) -> dict[str, Any]:
+def loop_state(trained: Any) -> dict[str, Any]:
     """Networks, buffers and optimisers of a Translator or a Stage."""
     return {
         "module": trained.state_dict(),
@@ -165,8 +165,8 @@ def module_state(trained: Any) -> dict[str, Any]:
     }
 
 
-def load_module_state(trained: Any, state: Mapping[str, Any]) -> None:
-    """The inverse of `module_state`."""
+def load_loop_state(trained: Any, state: Mapping[str, Any]) -> None:
+    """The inverse of `loop_state`."""
     trained.load_state_dict(state["module"])
     for name, optimizer in trained.optimizers.items():
         optimizer.load_state_dict(state["optimizers"][name])

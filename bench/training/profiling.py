@@ -21,7 +21,7 @@ from torch.profiler import ProfilerActivity, profile, record_function
 
 from bench.core.device import Runtime
 from bench.core.files import write_atomically, write_json, write_text
-from bench.training.train import begin_step
+from bench.training.train import begin_train_step
 from methods.base import Domains, Phase, Progress, Trainable, Translator, run_step
 
 WARM_UP = 3
@@ -112,7 +112,7 @@ def _run(
     for step in range(steps):
         stopwatch.mark()
         with record_function("draw"):
-            batch = begin_step(method, domains, seed, Progress(step, 10_000))
+            batch = begin_train_step(method, domains, seed, Progress(step, 10_000))
         stopwatch.mark("draw")
         run_step(trained, batch, runtime.autocast)
     runtime.synchronise()

@@ -27,7 +27,7 @@ import torch.distributed as dist
 from torch import Tensor
 from torch.utils._pytree import tree_leaves
 
-from bench.core.progress import hand_to
+from bench.core.progress import hand_progress_to
 
 Order = TypeVar("Order")
 PATIENCE = timedelta(minutes=10)
@@ -83,7 +83,7 @@ def _digest(part: Any) -> int:
     return int.from_bytes(whole.digest()[:8], "big") >> 1
 
 
-def join_processes(folder: Path, rank: int, size: int, device: torch.device) -> Processes:
+def join_devices(folder: Path, rank: int, size: int, device: torch.device) -> Processes:
     """The `size` processes that call this with the same empty `folder`; waits for all of them.
 
     They meet through a file, and on the CPU speak through sockets of this machine's own address (gloo). On GPUs: NCCL.
@@ -106,7 +106,7 @@ Follow = Callable[[Order, int, Join], None]
 
 
 @contextmanager
-def leading_processes(follow: Follow[Order], order: Order, size: int, device: torch.device) -> Iterator[Processes]:
+def leading_devices(follow: Follow[Order], order: Order, size: int, device: torch.device) -> Iterator[Processes]:
     """Start `size` - 1 processes that each call `follow(order, rank, join)`; yields the processes once all have joined.
 
     They end with the context, whatever ends it. Raises ProcessLost if one of them ends before that.
@@ -117,7 +117,7 @@ def leading_processes(follow: Follow[Order], order: Order, size: int, device: to
         try:
             for follower in followers:
                 follower.wait_until_ready()
-            yield join_processes(Path(folder), 0, size, device)
+            yield join_devices(Path(folder), 0, size, device)
         except RuntimeError as error:  # what an exchange raises when the other side is gone, and much else
             lost = [text for follower in followers if (text := follower.lost())]
             if lost:
@@ -174,11 +174,11 @@ def _following(follow: Follow[Any], order: Any, rank: int, size: int, folder: st
     for number in (signal.SIGINT, signal.SIGTERM):  # sent to all of a terminal or job: the first process decides
         signal.signal(number, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    hand_to(lambda message: None)  # the first process reports for all
+    hand_progress_to(lambda message: None)  # the first process reports for all
 
     def join(device: torch.device) -> Processes:
         sender.send("")
-        return join_processes(Path(folder), rank, size, device)
+        return join_devices(Path(folder), rank, size, device)
 
     try:
         follow(order, rank, join)

@@ -14,18 +14,18 @@ from torch import Tensor
 
 from bench.core.device import Runtime
 from bench.core.files import (
-    damaged_folder,
-    exclusive,
+    damaged_files_in_folder,
+    file_lock,
     read_json,
-    read_weights,
-    remove_leftovers,
+    read_weights_file,
+    remove_leftover_files,
     write_atomically,
     write_json,
 )
 from bench.core.progress import say
-from bench.core.randomness import generator, seeded
+from bench.core.randomness import randomness, seeded
 from bench.store.checkpoints import CheckpointFolder
-from bench.training.loop import Loop, LossLog, load_module_state, module_state
+from bench.training.loop import Loop, LossLog, load_loop_state, loop_state
 from methods.base import Stage, run_step
 
 S = TypeVar("S", bound=Stage)
@@ -51,16 +51,16 @@ class StageStore:
         stage.attempt = attempt
         stage.to(self.runtime.device)
         folder = self.folder(stage)
-        with exclusive(folder / ".lock"):
-            remove_leftovers(folder)
+        with file_lock(folder / ".lock"):
+            remove_leftover_files(folder)
             if not (folder / "stage.json").exists():
                 self._run(stage, folder)
             CheckpointFolder(folder / "checkpoints").clear()
         try:
-            stage.load_state_dict(read_weights(folder / "weights.safetensors"))
+            stage.load_state_dict(read_weights_file(folder / "weights.safetensors"))
             self.seconds[_label(stage)] = float(read_json(folder / "stage.json")["seconds"])
         except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
-            raise damaged_folder(folder, error) from error
+            raise damaged_files_in_folder(folder, error) from error
         return stage.eval()
 
     def folder(self, stage: Stage) -> Path:
@@ -114,14 +114,14 @@ class _StageLoop(Loop):
 
     def one_step(self) -> dict[str, Tensor]:
         """Minibatches from a generator of the step; dropout from the global one, seeded for the step."""
-        rng = generator(*self.streams, self.stage.name, self.step)
+        rng = randomness(*self.streams, self.stage.name, self.step)
         with seeded(*self.streams, self.stage.name, "layers", self.step):
             return run_step(self.stage, rng, self.runtime.usual_autocast)
 
     def state(self) -> dict[str, Any]:
         """Networks, buffers, optimisers."""
-        return module_state(self.stage)
+        return loop_state(self.stage)
 
     def load_state(self, state: dict[str, Any]) -> None:
         """The inverse of `state`."""
-        load_module_state(self.stage, state)
+        load_loop_state(self.stage, state)

@@ -21,23 +21,23 @@ from torch.nn import functional as F
 
 from bench.core.device import Runtime
 from bench.core.files import (
-    damaged_folder,
-    exclusive,
+    damaged_files_in_folder,
+    file_lock,
     read_json,
-    read_weights,
-    remove_leftovers,
+    read_weights_file,
+    remove_leftover_files,
     write_atomically,
     write_json,
 )
 from bench.core.progress import progress, say
-from bench.core.randomness import generator, seeded
+from bench.core.randomness import randomness, seeded
 from bench.data.drawn.datasets import DRAWN_VERSION
 from bench.data.drawn.unseen_classes import OTHER_CLASSES, OTHERS_VERSION, draw_unseen_classes
 from bench.spec.presets import StandInSettings
 from methods.parts.backbones import STAND_IN_LAYOUT, StandInVGG
-from methods.parts.layers import he_init, pooled
+from methods.parts.layers import he_init_layer, pooled_layer
 from metrics.accuracy import accuracy
-from metrics.encoders import identity_of
+from metrics.encoders import encoder_identity
 
 STAND_IN_VERSION = 1
 """Raised when a change of this file alters the network."""
@@ -52,17 +52,17 @@ def stand_in_weights(root: Path, settings: StandInSettings, runtime: Runtime) ->
     damaged.
     """
     folder = root / "stand_in" / _key(settings)
-    with exclusive(folder / ".lock"):
-        remove_leftovers(folder)
+    with file_lock(folder / ".lock"):
+        remove_leftover_files(folder)
         if not (folder / "stand_in.json").exists():
             with runtime.threads_pinned(1), torch.enable_grad():
                 _train_and_store(folder, settings)
     try:
-        weights = read_weights(folder / "weights.safetensors")
-        if identity_of(weights) != read_json(folder / "stand_in.json")["identity"]:
+        weights = read_weights_file(folder / "weights.safetensors")
+        if encoder_identity(weights) != read_json(folder / "stand_in.json")["identity"]:
             raise ValueError("the weights are not those that were stored with it")
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise damaged_folder(folder, error) from error
+        raise damaged_files_in_folder(folder, error) from error
     return weights
 
 
@@ -86,7 +86,7 @@ def _train_and_store(folder: Path, settings: StandInSettings) -> None:
             "drawings": [DRAWN_VERSION, OTHERS_VERSION],
             "classes": list(OTHER_CLASSES),
             "settings": asdict(settings),
-            "identity": identity_of(network.state_dict()),
+            "identity": encoder_identity(network.state_dict()),
             "accuracy": right,
             "test_images": len(test.labels),
         },
@@ -103,20 +103,20 @@ def _fit(images: Tensor, labels: Tensor, settings: StandInSettings) -> tuple[Sta
     """
     with seeded("stand-in", "init"):
         network = StandInVGG()
-        network.apply(he_init)  # from torch's smaller weights, 300 steps pass before anything is learned
+        network.apply(he_init_layer)  # from torch's smaller weights, 300 steps pass before anything is learned
         head = nn.Linear(network.width, len(OTHER_CLASSES))
     network.to(memory_format=torch.channels_last)  # 1.5 x as fast
     optimizer = torch.optim.Adam([*network.parameters(), *head.parameters()], lr=settings.learning_rate)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, settings.steps)
     with progress("stand-in for VGG-19", settings.steps, "steps") as advance:
         for step in range(settings.steps):
-            rng = generator("stand-in", step)
+            rng = randomness("stand-in", step)
             index = torch.randint(len(labels), (settings.batch_size,), generator=rng)
             x = _shifted(images[index].float() / 255, settings.shift, rng)  # (B, 3, 32, 32) in [0, 1]
             if step % 2:
                 x = F.avg_pool2d(x, 2)
             optimizer.zero_grad(set_to_none=True)
-            F.cross_entropy(head(pooled(network(x))), labels[index]).backward()
+            F.cross_entropy(head(pooled_layer(network(x))), labels[index]).backward()
             optimizer.step()
             schedule.step()
             advance(1)
@@ -138,5 +138,5 @@ def _examine(network: StandInVGG, head: nn.Linear, images: np.ndarray, labels: n
     predicted = []
     for batch in torch.from_numpy(images).split(EXAMINED):
         x = F.avg_pool2d(batch.float() / 255, batch.shape[-1] // side)
-        predicted.append(head(pooled(network(x))).argmax(dim=1))
+        predicted.append(head(pooled_layer(network(x))).argmax(dim=1))
     return accuracy(torch.cat(predicted).numpy(), labels)

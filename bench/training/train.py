@@ -12,14 +12,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from bench.core.device import Runtime, as_typed
+from bench.core.device import Runtime, device_precision
 from bench.core.files import read_json, write_json
-from bench.core.randomness import generator, seeded
+from bench.core.randomness import randomness, seeded
 from bench.data.types import TaskData
 from bench.spec.run_spec import RunSpec
 from bench.store.cell import Cell, damaged_cell
-from bench.training.cost import Cost, Meter, count_flops
-from bench.training.loop import Loop, LossLog, TrainingFailed, load_module_state, module_state
+from bench.training.cost import Cost, Meter, cost_in_flops
+from bench.training.loop import Loop, LossLog, TrainingFailed, load_loop_state, loop_state
 from bench.training.several_devices import Join, Processes
 from bench.training.stages import StageStore
 from methods.base import Context, Domains, Exemplar, Noise, Progress, Style, Translator, run_step, to_uint8
@@ -59,12 +59,12 @@ def train(
 ) -> tuple[Translator, Cost]:
     """Train the cell from wherever it stands to its end, its stages first. `weights`: see `Context.weights`.
 
-    `together`: starts the other processes of a training on several devices, once `follow` finds its plan.
+    `together`: starts the other processes of a training on several devices, once `follow_training` finds its plan.
 
     Returns the trained method (on the device) and the cost. Raises TrainingFailed, Interrupted, or BenchError.
     """
     stages = StageStore(cell.semantics, spec.data_version, spec.seed, runtime)
-    renew = lambda: prepared(build, domains, Context(weights, stages), spec, runtime)  # noqa: E731
+    renew = lambda: prepared_to_train(build, domains, Context(weights, stages), spec, runtime)  # noqa: E731
     method = renew()
     plan = _plan(cell, renew, method, domains, spec, runtime)
     with runtime.threads_pinned(plan.threads), together() as processes:
@@ -73,7 +73,7 @@ def train(
     return method, loop.cost(stages.seconds)
 
 
-def follow(
+def follow_training(
     build: Callable[[], Translator],
     domains: Domains,
     weights: Callable[[str], Mapping[str, Tensor]],
@@ -87,7 +87,7 @@ def follow(
     The stages are finished by then, and the plan is written.
     """
     stages = StageStore(cell.semantics, spec.data_version, spec.seed, runtime)
-    method = prepared(build, domains, Context(weights, stages), spec, runtime)
+    method = prepared_to_train(build, domains, Context(weights, stages), spec, runtime)
     plan = _stored_plan(cell.plan)
     with runtime.threads_pinned(plan.threads):
         loop = _Loop(method, domains, spec, cell, runtime, plan)
@@ -99,7 +99,7 @@ def follow(
         loop.follow()
 
 
-def prepared(
+def prepared_to_train(
     build: Callable[[], Translator], domains: Domains, context: Context, spec: RunSpec, runtime: Runtime
 ) -> Translator:
     """A new method before its first step, its stages done (or taken from the store)."""
@@ -148,7 +148,7 @@ def _stored_plan(path: Path) -> TrainingPlan:
 def _seconds_per_step(method: Translator, domains: Domains, runtime: Runtime) -> float:
     with runtime.threads_pinned(runtime.threads):
         step = lambda index: run_step(  # noqa: E731
-            method, method.draw(domains, generator("calibration", index), Progress(index, 10_000)), runtime.autocast
+            method, method.draw(domains, randomness("calibration", index), Progress(index, 10_000)), runtime.autocast
         )
         step(0)
         runtime.synchronise()
@@ -159,12 +159,12 @@ def _seconds_per_step(method: Translator, domains: Domains, runtime: Runtime) ->
         return meter.seconds() / CALIBRATION_STEPS
 
 
-def begin_step(method: Translator, domains: Domains, seed: int, progress: Progress) -> Any:
+def begin_train_step(method: Translator, domains: Domains, seed: int, progress: Progress) -> Any:
     """Set the step's learning rates and return its inputs: with the method's state, they determine the step."""
     for name, rate in method.learning_rates(progress).items():
         for group in method.optimizers[name].param_groups:
             group["lr"] = rate
-    return method.draw(domains, generator(seed, "draw", progress.step), progress)
+    return method.draw(domains, randomness(seed, "draw", progress.step), progress)
 
 
 class _Loop(Loop):
@@ -183,14 +183,16 @@ class _Loop(Loop):
 
     def one_step(self) -> dict[str, Tensor]:
         """Draw and train; the operations of the first step are counted."""
-        batch = self.drawn = begin_step(self.method, self.domains, self.spec.seed, Progress(self.step, self.steps))
+        batch = self.drawn = begin_train_step(
+            self.method, self.domains, self.spec.seed, Progress(self.step, self.steps)
+        )
         average = None
         if self.processes is not None:
             batch, average = self.processes.part(batch, self.method.batch_rows), self.processes.average
         step = lambda: run_step(self.method, batch, self.runtime.autocast, average)  # noqa: E731
         if self.step > 0:
             return step()
-        flops, losses = count_flops(step)
+        flops, losses = cost_in_flops(step)
         self.flops_per_step = flops * self.runtime.devices
         return losses
 
@@ -206,7 +208,7 @@ class _Loop(Loop):
     def check_same(self) -> None:
         """Raise RuntimeError if the processes have different states, or have drawn different batches."""
         if self.processes is not None:
-            parts = {"state": module_state(self.method), "batch": vars(self.drawn) if self.drawn is not None else ()}
+            parts = {"state": loop_state(self.method), "batch": vars(self.drawn) if self.drawn is not None else ()}
             self.processes.check_same(parts, self.step)
 
     def begin(self) -> None:
@@ -229,13 +231,13 @@ class _Loop(Loop):
         if self.step < self.steps / 2:
             return
         for source, target in ((0, 1), (1, 0)):
-            if spread_of_outputs(self.method, self.domains, source, target) == 0.0:
+            if spread_of_trained_outputs(self.method, self.domains, source, target) == 0.0:
                 raise TrainingFailed(f"collapsed: all outputs {source}->{target} are one and the same image", self.step)
 
     def state(self) -> dict[str, Any]:
         """The method's state, with the counters of the cost and of the failure detection."""
         return {
-            **module_state(self.method),
+            **loop_state(self.method),
             "energy": self._energy(),
             "flops_per_step": self.flops_per_step,
             "zero_since": self.zero_since,
@@ -243,7 +245,7 @@ class _Loop(Loop):
 
     def load_state(self, state: dict[str, Any]) -> None:
         """The inverse of `state`."""
-        load_module_state(self.method, state)
+        load_loop_state(self.method, state)
         self.energy_before = state["energy"]
         self.flops_per_step, self.zero_since = state["flops_per_step"], state["zero_since"]
 
@@ -262,7 +264,7 @@ class _Loop(Loop):
             energy_joules=self._energy(),
             steps=self.steps,
             images_per_domain=self.steps * self.method.images_per_step,
-            precision=as_typed(self.runtime.precision),
+            precision=device_precision(self.runtime.precision),
             devices=self.runtime.devices,
         )
 
@@ -283,24 +285,24 @@ def _discriminator_won(means: Mapping[str, float]) -> bool:
 
 
 @torch.no_grad()
-def spread_of_outputs(method: Translator, domains: Domains, source: int, target: int, count: int = 8) -> float:
+def spread_of_trained_outputs(method: Translator, domains: Domains, source: int, target: int, count: int = 8) -> float:
     """Mean over pixels of the standard deviation between the uint8 translations of `count` different images.
 
     One style for all, so that what varies is the content. 0.0 means: one and the same image whatever the input.
     """
-    rng = generator("probe", source, target)
+    rng = randomness("probe", source, target)
     x = domains.sample(source, count, rng)
     style: Style = None
     if "noise" in method.style_sources:
         style = Noise(torch.randn(1, method.noise_dim, generator=rng).to(x.device).expand(count, -1))
     elif "exemplar" in method.style_sources:
         style = Exemplar(domains.sample(target, 1, rng).expand(count, -1, -1, -1))
-    with evaluating(method):
+    with evaluating_while_training(method):
         return float(to_uint8(method.translate(x, source, target, style)).float().std(dim=0).mean())
 
 
 @contextmanager
-def evaluating(method: nn.Module) -> Iterator[None]:
+def evaluating_while_training(method: nn.Module) -> Iterator[None]:
     """Put `method` in eval mode inside the context; restore the mode of every part after it."""
     modes = {part: part.training for part in method.modules()}
     method.eval()

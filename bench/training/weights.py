@@ -8,7 +8,7 @@ from textwrap import shorten
 from safetensors.torch import save
 
 from bench.core.device import Runtime
-from bench.core.files import read_weights, write_atomically
+from bench.core.files import read_weights_file, write_atomically
 from bench.core.randomness import seeded
 from bench.store.cell import Cell, damaged_cell
 from methods.base import Translator
@@ -21,12 +21,12 @@ def store_weights(method: Translator, cell: Cell) -> None:
     write_atomically(cell.weights, lambda file: file.write(payload))
 
 
-def load_trained(build: Callable[[], Translator], cell: Cell, runtime: Runtime) -> Translator:
+def load_trained_weights(build: Callable[[], Translator], cell: Cell, runtime: Runtime) -> Translator:
     """The cell's method with its stored weights, on the device, in eval mode. Raises BenchError if they are damaged."""
     with seeded(cell.spec.seed, "init"):
         method = build()
     try:
-        method.load_state_dict(read_weights(cell.weights))
+        method.load_state_dict(read_weights_file(cell.weights))
     except (OSError, ValueError, RuntimeError) as error:
         raise damaged_cell(cell.weights, shorten(str(error), 200)) from error
     return method.to(runtime.device).eval()

@@ -28,7 +28,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from methods.parts.checks import load_networks
+from methods.parts.checks import load_checked
 
 NORMS: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
     "none": ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0)),
@@ -80,7 +80,7 @@ class Backbone(nn.Module):
         """
         kept = {key: value for key, value in state_dict.items() if not key.startswith(self.ignored)}
         name = type(self).__name__
-        load_networks({name: [self]}, {name: kept})
+        load_checked({name: [self]}, {name: kept})
 
 
 # -------------------------------------------------------------------------------------------------- ResNet-50
@@ -150,7 +150,7 @@ def _stage(c_in: int, planes: int, blocks: int, stride: int) -> nn.Sequential:
 MOCO_PREFIX = "module.encoder_q."
 
 
-def moco_v2_state(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
+def moco_backbone_state(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
     """State dict for `ResNet50` out of the published MoCo-v2 checkpoint, or out of its `state_dict`.
 
     Kept are the keys `module.encoder_q.*` except the projection head `module.encoder_q.fc.*`; the key encoder and the
@@ -353,7 +353,7 @@ class OrientedGradients(Backbone):
     sobel: Tensor
 
     def __init__(self, cells: int = 4, upright: bool = False) -> None:
-        """`cells`: in each row and column of the image. `upright`: of the image without its slant (`straightened`)."""
+        """`cells`: in each row and column of the image. `upright`: of the image `straightened_for_backbone`."""
         super().__init__()
         self.upright = upright
         self.cells, self.width = cells, cells**2 * self.directions
@@ -364,7 +364,7 @@ class OrientedGradients(Backbone):
         """(B, 3, H, W) in [0, 1] -> (B, 8 cells^2), not negative; 0 for an image without edges."""
         luma = torch.einsum("j,bjhw->bhw", x.new_tensor((0.299, 0.587, 0.114)), x)[:, None]
         if self.upright:
-            luma = straightened(luma)
+            luma = straightened_for_backbone(luma)
         dx, dy = F.conv2d(F.pad(luma, (1, 1, 1, 1), mode="replicate"), self.sobel.to(x)).unbind(1)  # (B, H, W) each
         strength = (dx.square() + dy.square() + 1e-12).sqrt()  # with a finite slope at 0
         turn = torch.atan2(dy, dx + 1e-12) / math.pi * self.directions  # one turn of a line is `directions`
@@ -379,7 +379,7 @@ class OrientedGradients(Backbone):
         return f"cells={self.cells}{', upright' if self.upright else ''}"
 
 
-def straightened(images: Tensor) -> Tensor:
+def straightened_for_backbone(images: Tensor) -> Tensor:
     """(B, 1, S, S), a sign on even ground -> its centre of mass in the middle and its slant undone, by its moments.
 
     The mass of a pixel is its distance from the image's median; the slant is the regression of x on y, which a shear
@@ -434,4 +434,4 @@ def load_backbone(name: str, network: nn.Module, weights: Callable[[str], Mappin
     if not weights_name:
         return
     state = weights(weights_name)
-    network.load(moco_v2_state(state) if weights_name == "moco" else state)
+    network.load(moco_backbone_state(state) if weights_name == "moco" else state)

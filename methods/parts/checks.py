@@ -38,7 +38,7 @@ def _mismatches(name: str, network: nn.Module, state: Mapping[str, Tensor]) -> l
     return lines
 
 
-def load_networks(targets: Mapping[str, Sequence[nn.Module]], states: Mapping[str, Mapping[str, Tensor]]) -> None:
+def load_checked(targets: Mapping[str, Sequence[nn.Module]], states: Mapping[str, Mapping[str, Tensor]]) -> None:
     """Load `states[name]` into every network of `targets[name]`; `states` may name a part of the targets.
 
     All or nothing: raises ValueError, with nothing loaded, for an unknown name, no name at all, and keys that are

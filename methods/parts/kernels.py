@@ -21,7 +21,7 @@ def _on_cpu(x: Tensor) -> bool:
 # ------------------------------------------------------------------------------------------- instance norm
 
 
-def instance_norm(x: Tensor, weight: Tensor | None = None, bias: Tensor | None = None) -> Tensor:
+def instance_norm_kernel(x: Tensor, weight: Tensor | None = None, bias: Tensor | None = None) -> Tensor:
     """Mean 0 and (biased) variance 1 over each image's channel, eps 1e-5; then times `weight`, plus `bias`, (C,) each.
 
     On the CPU as the group norm of as many groups as channels, whose kernel is three times as fast.
@@ -31,26 +31,26 @@ def instance_norm(x: Tensor, weight: Tensor | None = None, bias: Tensor | None =
     return F.instance_norm(x, weight=weight, bias=bias)
 
 
-def adaptive_instance_norm(x: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
+def adaptive_instance_norm_kernel(x: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
     """scale * IN(x) + shift, with (B, C) of each."""
     if _on_cpu(x):  # every image's channels side by side, as channels of one image
         weight, bias = (each.flatten().to(x.dtype) for each in (scale, shift))
-        return instance_norm(x.flatten(0, 1)[None], weight, bias).view_as(x)
-    return scale[:, :, None, None] * instance_norm(x) + shift[:, :, None, None]
+        return instance_norm_kernel(x.flatten(0, 1)[None], weight, bias).view_as(x)
+    return scale[:, :, None, None] * instance_norm_kernel(x) + shift[:, :, None, None]
 
 
 class InstanceNorm(nn.InstanceNorm2d):
-    """`nn.InstanceNorm2d` without running statistics, by `instance_norm`."""
+    """`nn.InstanceNorm2d` without running statistics, by `instance_norm_kernel`."""
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> same."""
-        return instance_norm(x, self.weight, self.bias)
+        return instance_norm_kernel(x, self.weight, self.bias)
 
 
 # ------------------------------------------------------------------------------------------------- resampling
 
 
-def halve(x: Tensor) -> Tensor:
+def halve_kernel(x: Tensor) -> Tensor:
     """Means of 2x2 pixels: (B, C, H, W) -> (B, C, H/2, W/2), H and W even."""
     if not _on_cpu(x):
         return F.avg_pool2d(x, 2)
@@ -59,7 +59,7 @@ def halve(x: Tensor) -> Tensor:
     return (left + right) / 4
 
 
-def conv_then_pool(convolution: nn.Conv2d, x: Tensor) -> Tensor:
+def conv_pool_kernel(convolution: nn.Conv2d, x: Tensor) -> Tensor:
     """avg_pool2d(convolution(x), 2) for a padded 3x3 `convolution`, H and W even.
 
     Pooling sums every 2x2 and keeps every other sum. Sums commute with the convolution, and so its kernel, of stride 2,
@@ -68,19 +68,19 @@ def conv_then_pool(convolution: nn.Conv2d, x: Tensor) -> Tensor:
     weight, bias = convolution.weight / 4, convolution.bias
     if _on_cpu(x):
         return F.conv2d(_PaddedSums.apply(x), weight, bias, stride=2)
-    return F.conv2d(x, widened(weight), bias, stride=2, padding=1)
+    return F.conv2d(x, widened_kernel(weight), bias, stride=2, padding=1)
 
 
-def upsample_then_conv(convolution: nn.Conv2d, x: Tensor) -> Tensor:
-    """convolution(x upsampled by 2, nearest) for a padded 3x3 `convolution`: `conv_then_pool` in reverse."""
+def upsample_conv_kernel(convolution: nn.Conv2d, x: Tensor) -> Tensor:
+    """convolution(x upsampled by 2, nearest) for a padded 3x3 `convolution`: `conv_pool_kernel` in reverse."""
     weight, bias = convolution.weight.flip(2, 3).transpose(0, 1), convolution.bias
     if _on_cpu(x):
         y = _Sums.apply(F.conv_transpose2d(x, weight, stride=2))  # (B, c_out, 2H + 1, 2W + 1), then 2H, 2W
         return y if bias is None else y + bias[:, None, None]
-    return F.conv_transpose2d(x, widened(weight), bias, stride=2, padding=1)
+    return F.conv_transpose2d(x, widened_kernel(weight), bias, stride=2, padding=1)
 
 
-def widened(weight: Tensor) -> Tensor:
+def widened_kernel(weight: Tensor) -> Tensor:
     """A 3x3 kernel (.., 3, 3) convolved with a 2x2 kernel of ones: (.., 4, 4)."""
     pads = ((0, 1, 0, 1), (1, 0, 0, 1), (0, 1, 1, 0), (1, 0, 1, 0))
     return torch.stack([F.pad(weight, pad) for pad in pads]).sum(0)

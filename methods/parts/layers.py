@@ -16,10 +16,10 @@ from torch import Tensor, nn
 from methods.parts.kernels import (
     InstanceNorm,
     WholeMapConv,
-    adaptive_instance_norm,
-    conv_then_pool,
-    halve,
-    upsample_then_conv,
+    adaptive_instance_norm_kernel,
+    conv_pool_kernel,
+    halve_kernel,
+    upsample_conv_kernel,
 )
 
 SLOPE = 0.2
@@ -46,7 +46,7 @@ class DownBlock(nn.Module):
         """(shortcut + residual) / sqrt(2), so that the variance does not grow with depth."""
         residual = F.leaky_relu(self.norm1(x), SLOPE)
         if self.down:
-            residual, x = conv_then_pool(self.conv1, residual), halve(x)  # (B, c_in, H/2, W/2) both
+            residual, x = conv_pool_kernel(self.conv1, residual), halve_kernel(x)  # (B, c_in, H/2, W/2) both
         else:
             residual = self.conv1(residual)
         residual = self.conv2(F.leaky_relu(self.norm2(residual), SLOPE))  # (B, c_out, H', W')
@@ -63,7 +63,7 @@ class AdaIN(nn.Module):
     def forward(self, x: Tensor, s: Tensor) -> Tensor:
         """`x` (B, C, H, W), `s` (B, style_dim) -> (B, C, H, W)."""
         gamma, beta = self.fc(s).chunk(2, dim=1)  # (B, C) each; the first half is gamma
-        return adaptive_instance_norm(x, 1 + gamma, beta)
+        return adaptive_instance_norm_kernel(x, 1 + gamma, beta)
 
 
 class UpBlock(nn.Module):
@@ -85,7 +85,7 @@ class UpBlock(nn.Module):
     def forward(self, x: Tensor, s: Tensor) -> Tensor:
         """`x` (B, c_in, H, W), `s` (B, style_dim) -> (shortcut + residual) / sqrt(2)."""
         residual = F.leaky_relu(self.norm1(x, s), SLOPE)
-        residual = upsample_then_conv(self.conv1, residual) if self.up else self.conv1(residual)  # (B, c_out, H', W')
+        residual = upsample_conv_kernel(self.conv1, residual) if self.up else self.conv1(residual)  # (B, c_out, H', W')
         residual = self.conv2(F.leaky_relu(self.norm2(residual, s), SLOPE))
         shortcut = self.conv1x1(x)
         if self.up:
@@ -93,7 +93,7 @@ class UpBlock(nn.Module):
         return (shortcut + residual) / math.sqrt(2)
 
 
-def stage_widths(first: int, cap: int, steps: int) -> list[int]:
+def layer_widths(first: int, cap: int, steps: int) -> list[int]:
     """Channels before and after each of `steps` down-samplings: doubled, up to `cap`. `first` itself is not capped."""
     widths = [first]
     for _ in range(steps):
@@ -101,30 +101,30 @@ def stage_widths(first: int, cap: int, steps: int) -> list[int]:
     return widths
 
 
-def trunk(image_size: int, first: int, cap: int) -> tuple[list[nn.Module], int]:
+def trunk_layers(image_size: int, first: int, cap: int) -> tuple[list[nn.Module], int]:
     """Layers (B, 3, S, S) -> (B, C, 1, 1) without normalisation, and C. `image_size` S: a power of two, at least 8.
 
     3x3 convolution, down blocks to 4x4, leaky ReLU, unpadded 4x4 convolution, leaky ReLU.
     """
     steps = int(math.log2(image_size)) - 2
-    widths = stage_widths(first, cap, steps)
+    widths = layer_widths(first, cap, steps)
     layers: list[nn.Module] = [nn.Conv2d(3, first, 3, padding=1)]
     layers += [DownBlock(widths[i], widths[i + 1], down=True) for i in range(steps)]
     layers += [nn.LeakyReLU(SLOPE), WholeMapConv(widths[-1], widths[-1], 4), nn.LeakyReLU(SLOPE)]
     return layers, widths[-1]
 
 
-def pick(outputs: Tensor, index: Tensor) -> Tensor:
+def pick_layer(outputs: Tensor, index: Tensor) -> Tensor:
     """Row i of the result is `outputs[i, index[i]]`: (B, K, ...), int64 (B,) -> (B, ...)."""
     return outputs[torch.arange(len(index), device=index.device), index]
 
 
-def pooled(features: Tensor) -> Tensor:
+def pooled_layer(features: Tensor) -> Tensor:
     """Feature maps (B, R, h, w) averaged to (B, R); vectors as they are."""
     return features.mean(dim=(2, 3)) if features.ndim == 4 else features
 
 
-def he_init(module: nn.Module) -> None:
+def he_init_layer(module: nn.Module) -> None:
     """Initialise, for `apply`, convolutions and linear layers: Kaiming normal (fan_in, gain sqrt(2)), zero biases."""
     if isinstance(module, nn.Conv2d | nn.Linear):
         nn.init.kaiming_normal_(module.weight, mode="fan_in", nonlinearity="relu")
@@ -132,7 +132,7 @@ def he_init(module: nn.Module) -> None:
             nn.init.zeros_(module.bias)
 
 
-def normal_init(module: nn.Module) -> None:
+def normal_init_layer(module: nn.Module) -> None:
     """Initialise, for `apply`: Normal(0, 0.02) weights, zero biases, in (transposed) convolutions."""
     if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
         nn.init.normal_(module.weight, 0.0, 0.02)

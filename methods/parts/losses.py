@@ -15,17 +15,17 @@ def wide(x: Tensor) -> Tensor:
     return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
 
 
-def l1(a: Tensor, b: Tensor) -> Tensor:
+def l1_loss(a: Tensor, b: Tensor) -> Tensor:
     """Mean absolute difference over all elements."""
     return F.l1_loss(wide(a), wide(b))
 
 
-def least_squares(prediction: Tensor, target: float) -> Tensor:
+def least_squares_loss(prediction: Tensor, target: float) -> Tensor:
     """LSGAN (Mao et al. 2017): mean squared distance of an unbounded `prediction` of any shape to `target`."""
     return (wide(prediction) - target).square().mean()
 
 
-def logistic(logits: Tensor, real: bool) -> Tensor:
+def logistic_loss(logits: Tensor, real: bool) -> Tensor:
     """Binary cross-entropy of `logits` (any shape) with the constant label 1 (`real`) or 0."""
     return F.softplus(-wide(logits) if real else wide(logits)).mean()
 

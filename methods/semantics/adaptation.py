@@ -36,8 +36,8 @@ from torch import Tensor, nn
 from torch.optim import Adam
 
 from methods.base import Phase, Stage, digest
-from methods.parts.checks import load_networks, require, without_prefix
-from methods.parts.losses import logistic, wide
+from methods.parts.checks import load_checked, require, without_prefix
+from methods.parts.losses import logistic_loss, wide
 from methods.semantics.classifiers import (
     Classifier,
     Discriminator,
@@ -45,7 +45,7 @@ from methods.semantics.classifiers import (
     FeatureDiscriminator,
     ImageClassifier,
     ImageDiscriminator,
-    to_inputs,
+    classifier_inputs,
 )
 
 Network = Callable[[Tensor], Tensor]
@@ -58,7 +58,7 @@ MixedTarget = Callable[[Tensor, Tensor, Tensor], Tensor]
 # ------------------------------------------------------------------------------------------------ loss terms
 
 
-def sxe(prediction: Tensor, target: Tensor) -> Tensor:
+def adaptation_sxe(prediction: Tensor, target: Tensor) -> Tensor:
     """Cross-entropy of logits with logits: -sum_k softmax(target)_k log softmax(prediction)_k, (B, K) twice -> (B,).
 
     Differentiable in both.
@@ -66,14 +66,14 @@ def sxe(prediction: Tensor, target: Tensor) -> Tensor:
     return -(wide(target).softmax(dim=1) * wide(prediction).log_softmax(dim=1)).sum(dim=1)
 
 
-def entropy(logits: Tensor) -> Tensor:
+def adaptation_entropy(logits: Tensor) -> Tensor:
     """Mean conditional entropy of (B, K), with a gradient through both factors (VADA)."""
-    return sxe(logits, logits).mean()
+    return adaptation_sxe(logits, logits).mean()
 
 
 def domain_loss(source: Tensor, target: Tensor, source_label: bool) -> Tensor:
     """The discriminator's logits (B,) of both domains against the source's label and its opposite."""
-    return 0.5 * logistic(source, real=source_label) + 0.5 * logistic(target, real=not source_label)
+    return 0.5 * logistic_loss(source, real=source_label) + 0.5 * logistic_loss(target, real=not source_label)
 
 
 def unit_per_pixel(r: Tensor) -> Tensor:
@@ -95,53 +95,53 @@ def adversarial(
     r = xi * unit(noise), of the divergence of the logits at x + r from `clean`.
     """
     r = (xi * unit(noise)).requires_grad_()
-    (gradient,) = torch.autograd.grad(sxe(network(x + r), clean).mean(), r)
+    (gradient,) = torch.autograd.grad(adaptation_sxe(network(x + r), clean).mean(), r)
     return x + radius * unit(gradient)
 
 
-def vat(network: Network, x: Tensor, noise: Tensor, radius: float, xi: float, unit: Unit) -> Tensor:
+def vat_for_adaptation(network: Network, x: Tensor, noise: Tensor, radius: float, xi: float, unit: Unit) -> Tensor:
     """Virtual adversarial loss (VAT, VADA): mean divergence of the logits at x' from those at x, which are detached.
 
     Three forward passes, in this order: at x, for the direction, at x'.
     """
     with torch.no_grad():
         clean = network(x)
-    return sxe(network(adversarial(network, x, clean, noise, radius, xi, unit)), clean).mean()
+    return adaptation_sxe(network(adversarial(network, x, clean, noise, radius, xi, unit)), clean).mean()
 
 
-def mix(a: Tensor, b: Tensor, alpha: Tensor) -> Tensor:
+def mix_for_adaptation(a: Tensor, b: Tensor, alpha: Tensor) -> Tensor:
     """alpha * a + (1 - alpha) * b: (B, ...) twice, (B,) -> (B, ...)."""
     alpha = alpha.reshape(-1, *[1] * (a.ndim - 1))
     return alpha * a + (1 - alpha) * b
 
 
-def mixed_logits(a: Tensor, b: Tensor, alpha: Tensor) -> Tensor:
+def adaptation_mixed_logits(a: Tensor, b: Tensor, alpha: Tensor) -> Tensor:
     """Probabilities (B, K) of mixed logits: what the code does."""
-    return mix(a, b, alpha).softmax(dim=1)
+    return mix_for_adaptation(a, b, alpha).softmax(dim=1)
 
 
-def mixed_probabilities(a: Tensor, b: Tensor, alpha: Tensor) -> Tensor:
+def adaptation_mixed_probabilities(a: Tensor, b: Tensor, alpha: Tensor) -> Tensor:
     """Mixed probabilities (B, K) of two batches of logits: what the paper says."""
-    return mix(a.softmax(dim=1), b.softmax(dim=1), alpha)
+    return mix_for_adaptation(a.softmax(dim=1), b.softmax(dim=1), alpha)
 
 
-def mixup(network: Network, x: Tensor, alpha: Tensor, partner: Tensor, target: MixedTarget) -> Tensor:
+def mixup_for_adaptation(network: Network, x: Tensor, alpha: Tensor, partner: Tensor, target: MixedTarget) -> Tensor:
     """Virtual mixup (VMT): cross-entropy of the logits at mixed inputs with mixed, detached outputs.
 
     Item i of `x` (B, ...) is mixed with item `partner[i]` (int64 (B,)), with weight `alpha[i]` for item i itself.
-    `target`: `mixed_logits` or `mixed_probabilities`. Two forward passes, in this order: at `x`, at the mixed inputs.
+    `target`: `adaptation_mixed_logits` or `adaptation_mixed_probabilities`. Two forward passes: at `x`, then mixed.
     """
     with torch.no_grad():
         logits = wide(network(x))
         wanted = target(logits, logits[partner], alpha)
-    predicted = wide(network(mix(x, x[partner], alpha)))
+    predicted = wide(network(mix_for_adaptation(x, x[partner], alpha)))
     return -(wanted * predicted.log_softmax(dim=1)).sum(dim=1).mean()
 
 
 # -------------------------------------------------------------------------------------------------- settings
 
 UNITS: Mapping[str, Unit] = {"pixel": unit_per_pixel, "sample": unit_per_sample}
-MIXED_TARGETS: Mapping[str, MixedTarget] = {"logits": mixed_logits, "prob": mixed_probabilities}
+MIXED_TARGETS: Mapping[str, MixedTarget] = {"logits": adaptation_mixed_logits, "prob": adaptation_mixed_probabilities}
 
 
 @dataclass(frozen=True)
@@ -293,7 +293,7 @@ class Adaptation(Stage):
             "classifier": [self.classifier],
             "discriminator": [self.discriminator],
         }
-        load_networks(targets, {name: without_prefix(state) for name, state in state_dicts.items()})
+        load_checked(targets, {name: without_prefix(state) for name, state in state_dicts.items()})
 
     # ------------------------------------------------------------------------------------------------ training
 
@@ -302,7 +302,9 @@ class Adaptation(Stage):
         size, device = (self.config.batch_size,), self.source.device
         source = torch.randint(len(self.source), size, generator=rng).to(device)
         target = torch.randint(len(self.target), size, generator=rng).to(device)
-        return Pair(to_inputs(self.source[source]), self.source_clusters[source], to_inputs(self.target[target]))
+        return Pair(
+            classifier_inputs(self.source[source]), self.source_clusters[source], classifier_inputs(self.target[target])
+        )
 
     def _pairs(self, rng: torch.Generator) -> tuple[Pair, Pair]:
         """Batches of the discriminator's step and of the classifier's."""
@@ -326,7 +328,7 @@ class Adaptation(Stage):
         c, source, target = self.config, pair.source, pair.target
         terms: dict[str, tuple[float, Callable[[], Tensor]]] = {
             "source": (c.lambda_source, lambda: F.cross_entropy(wide(self.classifier(source)), pair.clusters)),
-            "entropy": (c.lambda_entropy, lambda: entropy(self.classifier(target))),
+            "entropy": (c.lambda_entropy, lambda: adaptation_entropy(self.classifier(target))),
             "confusion": (c.lambda_confusion, lambda: self._confusion(pair)),
             "vat_source": (c.lambda_vat_source, lambda: self._vat(source, rng)),
             "vat_target": (c.lambda_vat_target, lambda: self._vat(target, rng)),
@@ -354,13 +356,13 @@ class Adaptation(Stage):
         """VAT at `x`, the start of the power iteration drawn."""
         c = self.config
         noise = torch.randn(x.shape, generator=rng).to(x)
-        return vat(self.classifier, x, noise, c.vat_radius, c.vat_xi, self._unit)
+        return vat_for_adaptation(self.classifier, x, noise, c.vat_radius, c.vat_xi, self._unit)
 
     def _mixup(self, x: Tensor, rng: torch.Generator) -> Tensor:
         """Mixup of `x` with a random permutation of it, the weights uniform in [0, 1)."""
         alpha = torch.rand(len(x), generator=rng).to(x)
         partner = torch.randperm(len(x), generator=rng).to(x.device)
-        return mixup(self.classifier, x, alpha, partner, self._mixed_target)
+        return mixup_for_adaptation(self.classifier, x, alpha, partner, self._mixed_target)
 
 
 class ImageAdaptation(Adaptation):

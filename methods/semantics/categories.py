@@ -23,11 +23,11 @@ from torch import Tensor, nn
 from methods.base import Domains, Stage
 from methods.parts.backbones import BACKBONES, build_backbone, load_backbone
 from methods.parts.checks import require
-from methods.parts.layers import pooled
+from methods.parts.layers import pooled_layer
 from methods.semantics.adaptation import AdaptationConfig, FeatureAdaptation, ImageAdaptation
 from methods.semantics.classifiers import FeatureClassifier, ImageClassifier
-from methods.semantics.imsat import IMSAT, ClusterNetwork, IMSATConfig, cluster_of
-from methods.semantics.moco import MoCo, MoCoConfig, build_encoder
+from methods.semantics.imsat import IMSAT, ClusterNetwork, IMSATConfig, imsat_cluster_of
+from methods.semantics.moco import MoCo, MoCoConfig, build_moco_encoder
 from methods.semantics.self_training import GreyClassifier, SelfTraining, SelfTrainingConfig
 from methods.semantics.spectral import Features, Spectral, SpectralConfig
 
@@ -129,7 +129,7 @@ class Categories(nn.Module):
 
     def of_all(self, images: Tensor) -> Tensor:
         """uint8 (N, 3, H, W) -> cluster int64 (N,)."""
-        return cluster_of(self, images)
+        return imsat_cluster_of(self, images)
 
     def describe(self, x: Tensor, cluster: Tensor) -> Tensor:
         """Category of images (B, 3, H, W) in [-1, 1] whose clusters (B,) are known."""
@@ -147,7 +147,7 @@ class Categories(nn.Module):
 # ----------------------------------------------------------------------------------------------- in image space
 
 
-def cluster_images(config: SemanticsConfig, images: Tensor, clusters: int, context: Context) -> IMSAT:
+def cluster_into_categories(config: SemanticsConfig, images: Tensor, clusters: int, context: Context) -> IMSAT:
     """The best of `imsat_attempts` trainings on `images` (uint8 (N, 3, S, S)).
 
     The best one is that whose clusters withstand its transformations best, which needs no label: from some starts,
@@ -171,7 +171,9 @@ class ClusteredImages(Categories):
 
     def stages(self, domains: Domains, context: Context) -> Iterator[Stage]:
         """IMSAT."""
-        imsat = cluster_images(self.config, domains.images[self.config.clustered_domain], self.clusters, context)
+        imsat = cluster_into_categories(
+            self.config, domains.images[self.config.clustered_domain], self.clusters, context
+        )
         self.network.load_state_dict(imsat.encoder.state_dict())
         yield imsat
 
@@ -190,9 +192,9 @@ class AdaptedImages(Categories):
         """IMSAT, adaptation."""
         source = self.config.clustered_domain
         images, others = domains.images[source], domains.images[1 - source]
-        imsat = cluster_images(self.config, images, self.clusters, context)
+        imsat = cluster_into_categories(self.config, images, self.clusters, context)
         yield imsat
-        labels = cluster_of(imsat.encoder, images)
+        labels = imsat_cluster_of(imsat.encoder, images)
         adaptation = context.run_stage(
             lambda: ImageAdaptation(self.config.adaptation, images, others, labels, self.clusters)
         )
@@ -210,7 +212,7 @@ class SemanticEncoder(nn.Module):
         super().__init__()
         self.config, self.image_size = config, image_size
         trained = config.encoder == TRAINED
-        self.network = build_encoder(config.moco) if trained else build_backbone(config.encoder)
+        self.network = build_moco_encoder(config.moco) if trained else build_backbone(config.encoder)
 
     @property
     def supervision(self) -> Literal["none", "weak"]:
@@ -245,7 +247,7 @@ class EncodedClassifier(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, 3, H, W) in [0, 1] -> logits (B, C)."""
-        return self.classifier(pooled(self.encoder(x)))
+        return self.classifier(pooled_layer(self.encoder(x)))
 
 
 class AdaptedFeatures(Categories):
@@ -329,9 +331,9 @@ class AdaptedInFeatures(Categories):
     def stages(self, domains: Domains, context: Context) -> Iterator[Stage]:
         """IMSAT, MoCo (unless the encoder is given), features, adaptation."""
         source, encoder = self.config.clustered_domain, self.network.encoder.to(domains.device)
-        imsat = cluster_images(self.config, domains.images[source], self.clusters, context)
+        imsat = cluster_into_categories(self.config, domains.images[source], self.clusters, context)
         yield imsat
-        labels = cluster_of(imsat.encoder, domains.images[source])
+        labels = imsat_cluster_of(imsat.encoder, domains.images[source])
         yield from encoder.stages(domains, context)
         features = context.run_stage(lambda: Features(encoder, domains.images))
         yield features

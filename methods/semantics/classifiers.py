@@ -22,7 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from methods.parts.checks import require
-from methods.parts.layers import he_init
+from methods.parts.layers import he_init_layer
 
 LEAK = 0.1
 """Negative slope of the leaky ReLUs."""
@@ -89,7 +89,7 @@ class ImageClassifier(Classifier):
             nn.BatchNorm2d(clusters, eps=EPS, momentum=bn_momentum),
             nn.Flatten(),
         )
-        self.x.apply(he_init)  # phi alone: mlp keeps PyTorch's initialisation, as officially
+        self.x.apply(he_init_layer)  # phi alone: mlp keeps PyTorch's initialisation, as officially
         self.phi_size = width * (image_size // 4) ** 2
         """Numbers per image in phi's output."""
 
@@ -123,7 +123,7 @@ class FeatureClassifier(Classifier):
             nn.Linear(width, clusters),
             nn.LayerNorm(clusters, eps=EPS, elementwise_affine=False),
         )
-        self.apply(he_init)
+        self.apply(he_init_layer)
         self.phi_size = width
         """Numbers per item in phi's output."""
 
@@ -143,7 +143,7 @@ class Discriminator(nn.Module):
         widths = (phi_size + clusters, *[width] * self.hidden_layers)
         hidden = [layer for i, o in pairwise(widths) for layer in (nn.Linear(i, o), nn.ReLU())]
         self.x = nn.Sequential(*hidden, nn.Linear(width, 1))
-        self.apply(he_init)
+        self.apply(he_init_layer)
 
     def forward(self, features: Tensor, logits: Tensor) -> Tensor:
         """phi's output (B, ...) and logits (B, K) -> (B,)."""
@@ -162,19 +162,19 @@ class FeatureDiscriminator(Discriminator):
     hidden_layers = 1
 
 
-def to_inputs(stack: Tensor) -> Tensor:
+def classifier_inputs(stack: Tensor) -> Tensor:
     """Input of a classifier: uint8 images -> float32 in [0, 1]; features, which are float, as they are."""
     return stack.float() / 255 if stack.dtype == torch.uint8 else stack
 
 
 @torch.no_grad()
-def classes_of(classifier: nn.Module, inputs: Tensor, batch: int = 512) -> Tensor:
+def classes_by_classifier(classifier: nn.Module, inputs: Tensor, batch: int = 512) -> Tensor:
     """Cluster of each row: uint8 images (N, 3, H, W) or float features (N, D) -> int64 (N,), on the inputs' device.
 
     In eval mode, so that row i depends on row i alone; the classifier's own mode is put back.
     """
     training = classifier.training
     classifier.eval()
-    classes = [classifier(to_inputs(part)).argmax(dim=1) for part in inputs.split(batch)]
+    classes = [classifier(classifier_inputs(part)).argmax(dim=1) for part in inputs.split(batch)]
     classifier.train(training)
     return torch.cat(classes)

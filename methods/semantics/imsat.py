@@ -37,10 +37,10 @@ from torch import Tensor, nn
 from torch.optim import Adam
 
 from methods.base import Phase, Stage, digest
-from methods.parts.checks import is_power_of_two, load_networks, require, without_prefix
+from methods.parts.checks import is_power_of_two, load_checked, require, without_prefix
 from methods.parts.layers import SLOPE
 from methods.parts.losses import wide
-from methods.semantics.classifiers import classes_of, to_inputs
+from methods.semantics.classifiers import classes_by_classifier, classifier_inputs
 
 SAMPLE = 4096
 """Number of images, at most, by which a finished run is judged."""
@@ -51,19 +51,19 @@ EPS = 1e-8
 # -------------------------------------------------------------------------------------------------- settings
 
 
-def as_logits(outputs: Tensor) -> Tensor:
+def imsat_logits(outputs: Tensor) -> Tensor:
     """The outputs (B, K) as they are: what the code does."""
     return outputs
 
 
-def as_probabilities(outputs: Tensor) -> Tensor:
+def imsat_probabilities(outputs: Tensor) -> Tensor:
     """Their softmax (B, K), in the simplex whose corners are the one-hots: the soft clusters of the paper."""
     return outputs.softmax(dim=1)
 
 
 RESAMPLINGS = ("nearest", "bilinear")
 
-OUTPUTS: Mapping[str, Callable[[Tensor], Tensor]] = {"logits": as_logits, "softmax": as_probabilities}
+OUTPUTS: Mapping[str, Callable[[Tensor], Tensor]] = {"logits": imsat_logits, "softmax": imsat_probabilities}
 
 
 @dataclass(frozen=True)
@@ -160,18 +160,18 @@ class Critic(nn.Module):
         return self.x(v)[:, 0]
 
 
-def cluster_of(network: nn.Module, images: Tensor, batch: int = 512) -> Tensor:
+def imsat_cluster_of(network: nn.Module, images: Tensor, batch: int = 512) -> Tensor:
     """Cluster of each image: uint8 (N, 3, H, W) -> int64 (N,), on the images' device.
 
     In eval mode, `batch` images at a time; row i depends on row i alone, and the network's own mode is put back.
     """
-    return classes_of(network, images, batch)
+    return classes_by_classifier(network, images, batch)
 
 
 # ------------------------------------------------------------------------------------------------ loss terms
 
 
-def random_affine(
+def imsat_random_affine(
     images: Tensor,
     rng: torch.Generator,
     rotation: float,
@@ -201,7 +201,7 @@ def random_affine(
     return F.grid_sample(images, grid, mode=resampling, padding_mode="zeros", align_corners=False)
 
 
-def gradient_penalty(critic: nn.Module, outputs: Tensor, one_hot: Tensor, alpha: Tensor) -> Tensor:
+def imsat_gradient_penalty(critic: nn.Module, outputs: Tensor, one_hot: Tensor, alpha: Tensor) -> Tensor:
     """One-sided penalty: mean of max(|df/dm| - 1, 0)^2 at m = alpha * outputs + (1 - alpha) * one_hot.
 
     `outputs`, `one_hot`: (B, K), taken as constants; `alpha`: (B,) in [0, 1]. Returns a 0-d tensor with a graph to the
@@ -213,7 +213,7 @@ def gradient_penalty(critic: nn.Module, outputs: Tensor, one_hot: Tensor, alpha:
     return (wide(gradient).norm(dim=1) - 1).clamp_min(0).square().mean()
 
 
-def mutual_information(counts: Tensor) -> Tensor:
+def imsat_mutual_information(counts: Tensor) -> Tensor:
     """Mutual information in nats of two variables from counts of their pairs: float64 (K, L) >= 0, sum > 0 -> 0-d."""
     joint = counts / counts.sum()
     independent = joint.sum(dim=1, keepdim=True) * joint.sum(dim=0, keepdim=True)
@@ -265,7 +265,7 @@ class IMSAT(Stage):
         Raises ValueError naming the keys that are missing, unexpected or of another shape.
         """
         targets: dict[str, list[nn.Module]] = {"classifier": [self.encoder], "contrastive": [self.critic]}
-        load_networks(targets, {name: without_prefix(state) for name, state in state_dicts.items()})
+        load_checked(targets, {name: without_prefix(state) for name, state in state_dicts.items()})
 
     # ------------------------------------------------------------------------------------------------ training
 
@@ -284,16 +284,16 @@ class IMSAT(Stage):
         c, rng = self.config, torch.Generator().manual_seed(0)
         images = self.images[:: math.ceil(len(self.images) / SAMPLE)]
         pairs = torch.zeros(self.clusters, self.clusters, dtype=torch.float64)
-        for x in map(to_inputs, images.split(512)):
-            moved = random_affine(x, rng, c.rotation, c.scale, c.shear, c.resampling)
+        for x in map(classifier_inputs, images.split(512)):
+            moved = imsat_random_affine(x, rng, c.rotation, c.scale, c.shear, c.resampling)
             before, after = (self.encoder(seen).argmax(dim=1).cpu() for seen in (x, moved))
             pairs.index_put_((before, after), torch.ones((), dtype=torch.float64), accumulate=True)
-        self.stability.copy_(mutual_information(pairs))
+        self.stability.copy_(imsat_mutual_information(pairs))
 
     def _minibatch(self, rng: torch.Generator) -> Tensor:
         """Images uniform with replacement: (B, 3, S, S) in [0, 1]."""
         index = torch.randint(len(self.images), (self.config.batch_size,), generator=rng)
-        return to_inputs(self.images[index.to(self.images.device)])
+        return classifier_inputs(self.images[index.to(self.images.device)])
 
     def _outputs(self, x: Tensor) -> Tensor:
         """Outputs that the losses see, (B, clusters), of images (B, 3, S, S) in [0, 1]."""
@@ -309,14 +309,14 @@ class IMSAT(Stage):
         return {
             "one_hot": wide(self.critic(one_hot)).mean(),
             "output": -wide(self.critic(outputs)).mean(),
-            "penalty": self.config.penalty_weight * gradient_penalty(self.critic, outputs, one_hot, alpha),
+            "penalty": self.config.penalty_weight * imsat_gradient_penalty(self.critic, outputs, one_hot, alpha),
         }
 
     def encoder_losses(self, x: Tensor, rng: torch.Generator) -> dict[str, Tensor]:
         """Eq. 12: lambda R, differentiable in both outputs, and the distance that the critic measures."""
         c = self.config
         clean = self._outputs(x)
-        transformed = self._outputs(random_affine(x, rng, c.rotation, c.scale, c.shear, c.resampling))
+        transformed = self._outputs(imsat_random_affine(x, rng, c.rotation, c.scale, c.shear, c.resampling))
         return {
             "transform": c.lambda_transform * F.mse_loss(transformed, clean),
             "distance": wide(self.critic(clean)).mean(),

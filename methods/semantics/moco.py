@@ -38,7 +38,7 @@ from methods.parts.augment import random_flip, random_resized_crop
 from methods.parts.backbones import NORMS, Normalise, ResNet50
 from methods.parts.checks import require
 from methods.parts.losses import wide
-from methods.semantics.views import random_blur, random_colours
+from methods.semantics.views import random_view_blur, random_view_colours
 
 RATIO = (3 / 4, 4 / 3)
 """Aspect ratios of the crops."""
@@ -170,7 +170,7 @@ class SmallResNet(nn.Module):
 ENCODERS = ("resnet50", "small")
 
 
-def build_encoder(config: MoCoConfig) -> ResNet50 | SmallResNet:
+def build_moco_encoder(config: MoCoConfig) -> ResNet50 | SmallResNet:
     """The encoder that `config` names, with random weights; its `width` is the number of its features."""
     return ResNet50(config.norm) if config.encoder == "resnet50" else SmallResNet(config.width, config.norm)
 
@@ -207,7 +207,7 @@ class MoCo(Stage):
             if stack.dtype != torch.uint8 or stack.ndim != 4 or stack.shape[1:] != images[0].shape[1:]:
                 raise ValueError(f"domain {domain}: uint8 (N, 3, H, W) wanted, got {stack.dtype} {tuple(stack.shape)}")
         self.config, self.images, self.steps = config, images, config.steps
-        self.encoder = build_encoder(config)
+        self.encoder = build_moco_encoder(config)
         self.head = _head(self.encoder.width, config.projection_dim)
         self.key_encoder = copy.deepcopy(self.encoder).requires_grad_(False)
         self.key_head = copy.deepcopy(self.head).requires_grad_(False)
@@ -261,8 +261,8 @@ class MoCo(Stage):
         c = self.config
         x = random_resized_crop(images, 1.0, rng, c.crop_area, RATIO)
         strengths = (c.brightness, c.contrast, c.saturation, c.hue)
-        x = random_colours(x, rng, c.jitter_probability, strengths, c.grey_probability)
-        x = random_blur(x, rng, c.blur_probability, c.blur_sigma)
+        x = random_view_colours(x, rng, c.jitter_probability, strengths, c.grey_probability)
+        x = random_view_blur(x, rng, c.blur_probability, c.blur_sigma)
         return ((random_flip(x, rng) if c.flip else x) + 1) / 2
 
     @torch.no_grad()

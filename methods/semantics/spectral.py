@@ -117,20 +117,22 @@ AFFINITIES: dict[str, Callable[[np.ndarray, SpectralConfig], Any]] = {
 }
 
 
-def saturation(affinity: Any) -> float:
+def spectral_saturation(affinity: Any) -> float:
     """Share of the N x N affinities above 0.99; 0 entries of a sparse graph count as not saturated."""
     if isinstance(affinity, np.ndarray):
         return float(np.mean(affinity > SATURATED))
     return float(np.sum(affinity.data > SATURATED) / np.prod(affinity.shape))
 
 
-def in_order_of_appearance(labels: np.ndarray) -> np.ndarray:
+def spectral_clusters_in_order(labels: np.ndarray) -> np.ndarray:
     """Partition with its clusters renumbered 0, 1, ... by their first member: int64 (N,)."""
     _, first, inverse = np.unique(labels, return_index=True, return_inverse=True)
     return first.argsort().argsort()[inverse].astype(np.int64)
 
 
-def cluster(features: np.ndarray, clusters: int, config: SpectralConfig, seed: int) -> tuple[np.ndarray, float]:
+def spectral_cluster(
+    features: np.ndarray, clusters: int, config: SpectralConfig, seed: int
+) -> tuple[np.ndarray, float]:
     """Labels int64 (N,) of float (N, D) `features`, and the affinities' saturation. Equal seeds, equal labels.
 
     Raises ValueError if an affinity is negative.
@@ -148,7 +150,7 @@ def cluster(features: np.ndarray, clusters: int, config: SpectralConfig, seed: i
         # Clusters so far apart that nothing joins them are the best case, not a defect.
         warnings.filterwarnings("ignore", "Graph is not fully connected", UserWarning)
         labels = model.fit_predict(affinity)
-    return in_order_of_appearance(labels), saturation(affinity)
+    return spectral_clusters_in_order(labels), spectral_saturation(affinity)
 
 
 # ---------------------------------------------------------------------------------------------------- stages
@@ -190,13 +192,13 @@ class Spectral(Stage):
 
     def finish(self) -> None:
         """Clusters the features, on the CPU."""
-        labels, share = cluster(self.features.detach().cpu().numpy(), self.clusters, self.config, self.seed)
+        labels, share = spectral_cluster(self.features.detach().cpu().numpy(), self.clusters, self.config, self.seed)
         self.labels.copy_(torch.from_numpy(labels))
         self.saturation.fill_(share)
 
 
 @torch.no_grad()
-def encode(encoder: nn.Module, images: Tensor, batch: int = 128) -> Tensor:
+def encode_for_spectral(encoder: nn.Module, images: Tensor, batch: int = 128) -> Tensor:
     """Features of uint8 (N, 3, H, W) images: float32 (N, D), on the images' device.
 
     The encoder gets (B, 3, H, W) in [0, 1], in eval mode (and is left in the mode it was in); maps are averaged.
@@ -226,7 +228,7 @@ class Features(Stage):
         super().__init__()
         self.images = images
         self._encoder = (encoder,)  # in a tuple: not a part of this stage's state
-        width = encode(encoder, images[0][:1]).shape[1]
+        width = encode_for_spectral(encoder, images[0][:1]).shape[1]
         for domain, stack in enumerate(images):
             self.register_buffer(f"features_{domain}", torch.zeros(len(stack), width, device=stack.device))
 
@@ -245,4 +247,4 @@ class Features(Stage):
         """Encodes every image."""
         (encoder,) = self._encoder
         for domain, images in enumerate(self.images):
-            self.of(domain).copy_(encode(encoder, images))
+            self.of(domain).copy_(encode_for_spectral(encoder, images))

@@ -5,7 +5,7 @@ values that users report); the one way in for floats declares its range and refu
 makes its own range and size in one place. Nothing here opens a socket.
 """
 
-from metrics.encoders.base import Advance, ImageEncoder, Images, identity_of
+from metrics.encoders.base import Advance, ImageEncoder, Images, encoder_identity
 from metrics.encoders.dinov2 import Dinov2Encoder
 from metrics.encoders.inception import CLEAN, PYTORCH, TF1, InceptionEncoder, InceptionNetwork, Preparation
 from metrics.encoders.judge import JudgeEncoder
@@ -24,5 +24,5 @@ __all__ = [
     "JudgeEncoder",
     "LpipsAlexNet",
     "Preparation",
-    "identity_of",
+    "encoder_identity",
 ]

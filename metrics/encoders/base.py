@@ -24,7 +24,7 @@ class ImageEncoder(Protocol):
     name: str
     """Name of the network, its precision and the preparation of its input; another one wherever values would differ."""
     identity: str
-    """sha256 (hex) of the weights in use: `identity_of`."""
+    """sha256 (hex) of the weights in use: `encoder_identity`."""
     width: int
     """Features of one image."""
 
@@ -38,7 +38,7 @@ class ImageEncoder(Protocol):
 # --------------------------------------------------------------------------------------------------------- weights
 
 
-def identity_of(tensors: Mapping[str, Tensor]) -> str:
+def encoder_identity(tensors: Mapping[str, Tensor]) -> str:
     """sha256 (hex) over the sorted names, dtypes, shapes and bytes of `tensors`: the identity of weights in use.
 
     Not that of a file: a file may be repacked, or hold more than is used.
@@ -50,12 +50,12 @@ def identity_of(tensors: Mapping[str, Tensor]) -> str:
     return digest.hexdigest()
 
 
-def without_counters(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def encoder_without_counters(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """State without BatchNorm's `num_batches_tracked`, which no evaluation uses."""
     return {name: tensor for name, tensor in state.items() if not name.endswith("num_batches_tracked")}
 
 
-def read_tensors(file: IO[bytes], path: str | Path) -> dict[str, Tensor]:
+def read_encoder_tensors(file: IO[bytes], path: str | Path) -> dict[str, Tensor]:
     """The state dict in `file`. ValueError with the name `path` if it is damaged or holds anything but tensors."""
     try:
         state: Any = torch.load(file, map_location="cpu", weights_only=True)
@@ -69,7 +69,7 @@ def read_tensors(file: IO[bytes], path: str | Path) -> dict[str, Tensor]:
 # ---------------------------------------------------------------------------------------------------------- images
 
 
-def check_images(images: Images) -> None:
+def check_encoder_images(images: Images) -> None:
     """ValueError unless uint8 (N, 3, H, W), none of H and W 0."""
     if images.dtype not in (np.uint8, torch.uint8):
         raise ValueError(
@@ -79,7 +79,7 @@ def check_images(images: Images) -> None:
     _check_shape(images)
 
 
-def check_unit_floats(images: Images) -> None:
+def check_encoder_floats(images: Images) -> None:
     """ValueError unless float32 (N, 3, H, W), none of H and W 0, every value in [0, 1]."""
     if images.dtype not in (np.float32, torch.float32):
         raise ValueError(f"images: float32 in [0, 1] wanted, got {images.dtype}")
@@ -99,7 +99,7 @@ def _check_shape(images: Images) -> None:
         raise ValueError(f"images: shape (N, 3, H, W) wanted, got {tuple(images.shape)}")
 
 
-def check_batch_size(batch_size: int) -> None:
+def check_encoder_batch_size(batch_size: int) -> None:
     """ValueError below 1."""
     if batch_size < 1:
         raise ValueError(f"batch_size: at least 1 wanted, got {batch_size}")
@@ -126,11 +126,11 @@ def encode_in_batches(
     progress: Advance | None,
 ) -> np.ndarray:
     """`encode` over batches of checked `images` (N, 3, H, W), which may be memory-mapped -> float32 (N, width)."""
-    check_batch_size(batch_size)
+    check_encoder_batch_size(batch_size)
     features = np.empty((len(images), width), np.float32)
     for start in range(0, len(images), batch_size):
         part = to_device(images[start : start + batch_size], device)
-        with exact_inference():
+        with exact_encoder_inference():
             features[start : start + len(part)] = encode(part).cpu().numpy()
         if progress is not None:
             progress(len(part))
@@ -138,7 +138,7 @@ def encode_in_batches(
 
 
 @contextmanager
-def exact_inference() -> Iterator[None]:
+def exact_encoder_inference() -> Iterator[None]:
     """No graph, no autocast, no TF32 in convolutions (the default of cuDNN) or products (where a program has chosen
     it): any of them would move features by 1e-3."""
     exact_convolutions = torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False)

@@ -20,10 +20,10 @@ from metrics.encoders.base import (
     Advance,
     ImageEncoder,
     Images,
-    check_images,
+    check_encoder_images,
     encode_in_batches,
-    identity_of,
-    read_tensors,
+    encoder_identity,
+    read_encoder_tensors,
 )
 
 SIDE, PATCH, HEAD = 224, 14, 64
@@ -72,14 +72,14 @@ class Dinov2Encoder(ImageEncoder):
         """
         model = _model_without_values(architecture)
         with Path(weights_path).open("rb") as file:
-            state = read_tensors(file, weights_path)
+            state = read_encoder_tensors(file, weights_path)
         state = {name: tensor.float() for name, tensor in state.items() if name != "mask_token"}
         _check_state(state, model.state_dict(), architecture, weights_path)
         self.name = f"dinov2-{architecture.name}-bicubic-224"
-        self.identity = identity_of(state)
+        self.identity = encoder_identity(state)
         self.width = architecture.width
         self.device = torch.device(device)
-        state["pos_embed"] = resampled_positions(state["pos_embed"], SIDE // PATCH)
+        state["pos_embed"] = resampled_dinov2_positions(state["pos_embed"], SIDE // PATCH)
         model.load_state_dict(state, assign=True)
         self._model = model.eval().requires_grad_(False).to(self.device)
 
@@ -88,7 +88,7 @@ class Dinov2Encoder(ImageEncoder):
 
         `batch_size` by default: 4 on a CPU, 64 elsewhere.
         """
-        check_images(images)
+        check_encoder_images(images)
         if batch_size is None:
             batch_size = 4 if self.device.type == "cpu" else 64
         return encode_in_batches(self._features, images, self.width, batch_size, self.device, progress)
@@ -99,7 +99,7 @@ class Dinov2Encoder(ImageEncoder):
         return self._model.forward_features((x / 255 - mean) / deviation)[:, 0]  # (B, 1 + 256, width) -> class token
 
 
-def resampled_positions(table: Tensor, side: int) -> Tensor:
+def resampled_dinov2_positions(table: Tensor, side: int) -> Tensor:
     """(1, 1 + 37², D) -> (1, 1 + side², D): the class token's row as it is, the others as Meta's code resamples them.
 
     That is bicubic *without* antialias, and by the scale factor (side + 0.1) / 37, not side / 37: a remnant of DINO's

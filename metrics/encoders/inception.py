@@ -27,12 +27,12 @@ from metrics.encoders.base import (
     Advance,
     ImageEncoder,
     Images,
-    check_images,
-    check_unit_floats,
+    check_encoder_floats,
+    check_encoder_images,
     encode_in_batches,
-    identity_of,
-    read_tensors,
-    without_counters,
+    encoder_identity,
+    encoder_without_counters,
+    read_encoder_tensors,
 )
 
 SIDE = 299
@@ -103,7 +103,7 @@ class InceptionNetwork:
         FileNotFoundError if there is no such file; ValueError if it does not hold exactly this network's tensors.
         """
         content = Path(weights_path).read_bytes()
-        state = read_tensors(io.BytesIO(content), weights_path)
+        state = read_encoder_tensors(io.BytesIO(content), weights_path)
         try:
             with torch.random.fork_rng(devices=[]):  # the constructor draws initial weights
                 # torch-fidelity unpickles without restrictions: of the very bytes that passed a restricted load above.
@@ -112,7 +112,7 @@ class InceptionNetwork:
             reason = shorten(str(error), 200, placeholder=" ...")  # it may list several hundred names
             raise ValueError(f"{weights_path}: not the weights of the FID Inception network: {reason}") from error
         used = {key: value for key, value in state.items() if not key.startswith("fc.")}
-        self.identity = identity_of(without_counters(used))
+        self.identity = encoder_identity(encoder_without_counters(used))
         self.device = torch.device(device)
         self.precision = torch.float32
         layers = [layer for name, layer in full.named_children() if name != "fc"]  # registered in order of use
@@ -170,7 +170,7 @@ class InceptionEncoder(ImageEncoder):
         `batch_size` by default: 8 on a CPU, where small batches stay in its cache, and 128 elsewhere. In float32,
         features agree within 1e-5 of their largest value whatever it is.
         """
-        check_images(images)
+        check_encoder_images(images)
         return self._encode(self._preparation.from_bytes, images, batch_size, progress)
 
     def encode_floats(
@@ -184,7 +184,7 @@ class InceptionEncoder(ImageEncoder):
         prepare = self._preparation.from_floats
         if prepare is None:
             raise ValueError(f"{self.name} is defined for uint8 images only: round to uint8 and call the encoder")
-        check_unit_floats(images)
+        check_encoder_floats(images)
         return self._encode(prepare, images, batch_size, progress)
 
     def _encode(

@@ -15,11 +15,11 @@ from torch.nn import functional as F
 from metrics.encoders.base import (
     Advance,
     Images,
-    check_batch_size,
-    check_images,
-    exact_inference,
-    identity_of,
-    read_tensors,
+    check_encoder_batch_size,
+    check_encoder_images,
+    encoder_identity,
+    exact_encoder_inference,
+    read_encoder_tensors,
     to_device,
 )
 
@@ -39,7 +39,7 @@ class LpipsAlexNet:
         FileNotFoundError if there is no such file; ValueError if it does not hold AlexNet's convolutions.
         """
         with Path(weights_path).open("rb") as file:
-            state = read_tensors(file, weights_path)
+            state = read_encoder_tensors(file, weights_path)
         model = _untrained_lpips()
         targets = model.net.state_dict()  # `slice2.3.weight`, ...
         sources = {name: "features." + name.split(".", 1)[1] for name in targets}
@@ -47,7 +47,7 @@ class LpipsAlexNet:
         if wrong:
             raise ValueError(f"{weights_path}: not AlexNet's weights, absent or of another shape: {', '.join(wrong)}")
         model.net.load_state_dict({name: state[key] for name, key in sources.items()})
-        self.identity = identity_of(model.state_dict())
+        self.identity = encoder_identity(model.state_dict())
         self.device = torch.device(device)
         self._model = model.eval().requires_grad_(False).to(self.device)
 
@@ -58,13 +58,13 @@ class LpipsAlexNet:
         Equal images have distance 0 exactly. ValueError for another dtype or shape.
         """
         _check_styles(images, at_least=2)
-        check_batch_size(batch_size)
+        check_encoder_batch_size(batch_size)
         sources, styles = images.shape[:2]
         step = max(1, batch_size // styles)
         distances = np.empty((sources, _pairs(styles)), np.float32)
         for start in range(0, sources, step):
             part = to_device(images[start : start + step], self.device)  # (s, K, 3, H, W)
-            with exact_inference():
+            with exact_encoder_inference():
                 squares, _ = self._measure(part)
                 distances[start : start + len(part)] = _above_diagonal(squares)
             if progress is not None:
@@ -86,7 +86,7 @@ class LpipsAlexNet:
         ValueError for images of another dtype or shape, or groups other than described.
         """
         _check_styles(images, at_least=1)
-        check_batch_size(batch_size)
+        check_encoder_batch_size(batch_size)
         sources, styles = images.shape[:2]
         _check_groups(groups, sources)
         size, order = groups.shape[1], groups.reshape(-1)
@@ -96,7 +96,7 @@ class LpipsAlexNet:
         done, step = 0, max(1, batch_size // styles)
         for start in range(0, len(order), step):
             rows = order[start : start + step]
-            with exact_inference():
+            with exact_encoder_inference():
                 squares, first = self._measure(to_device(images[rows], self.device))
                 within[rows] = _above_diagonal(squares)
                 maps = [torch.cat(both) for both in zip(waiting, first, strict=True)] if waiting else first
@@ -114,9 +114,9 @@ class LpipsAlexNet:
         """uint8 (N, 3, H, W) twice -> float32 (N,): the LPIPS of x[i] and y[i]. ValueError for other shapes."""
         if x.shape != y.shape:
             raise ValueError(f"x and y: images of the same shape wanted, got {tuple(x.shape)} and {tuple(y.shape)}")
-        check_images(x)
-        check_images(y)
-        check_batch_size(batch_size)
+        check_encoder_images(x)
+        check_encoder_images(y)
+        check_encoder_batch_size(batch_size)
         distances = np.empty(len(x), np.float32)
         for start in range(0, len(x), batch_size):
             part = slice(start, start + batch_size)
@@ -177,7 +177,7 @@ def _above_diagonal(matrices: Tensor) -> np.ndarray:
 def _check_styles(images: Images, at_least: int) -> None:
     if images.ndim != 5 or images.shape[1] < at_least:
         raise ValueError(f"images: shape (sources, styles >= {at_least}, 3, H, W) wanted, got {tuple(images.shape)}")
-    check_images(images[:, 0])
+    check_encoder_images(images[:, 0])
 
 
 def _check_groups(groups: np.ndarray, sources: int) -> None:

@@ -10,33 +10,33 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 
-def as_features(features: np.ndarray, name: str, at_least: int = 2) -> np.ndarray:
+def checked_features(features: np.ndarray, name: str, at_least: int = 2) -> np.ndarray:
     """`features` as float64 (n, d). ValueError that names `name` unless 2-D, real, n >= `at_least`, d >= 1, finite."""
     array = np.asarray(features)
     if array.ndim != 2 or array.shape[1] == 0:
         raise ValueError(f"{name}: features of shape (n, d) with d >= 1 wanted, got {array.shape}")
     if len(array) < at_least:
         raise ValueError(f"{name}: at least {at_least} feature vectors wanted, got {len(array)}")
-    return as_finite(array, name)
+    return checked_finite(array, name)
 
 
-def as_feature_pair(x: np.ndarray, y: np.ndarray, largest: float = math.inf) -> tuple[np.ndarray, np.ndarray]:
-    """Both as by `as_features`; ValueError if their widths differ, or a value exceeds `largest` in size."""
-    x, y = as_features(x, "x"), as_features(y, "y")
+def checked_feature_pair(x: np.ndarray, y: np.ndarray, largest: float = math.inf) -> tuple[np.ndarray, np.ndarray]:
+    """Both as by `checked_features`; ValueError if their widths differ, or a value exceeds `largest` in size."""
+    x, y = checked_features(x, "x"), checked_features(y, "y")
     if x.shape[1] != y.shape[1]:
         raise ValueError(f"x and y: features of equal width wanted, got {x.shape[1]} and {y.shape[1]}")
-    check_size(x, "x", largest)
-    check_size(y, "y", largest)
+    check_input_size(x, "x", largest)
+    check_input_size(y, "y", largest)
     return x, y
 
 
-def check_size(features: np.ndarray, name: str, largest: float) -> None:
+def check_input_size(features: np.ndarray, name: str, largest: float) -> None:
     """ValueError that names `name` if a value of `features` (n, d) exceeds `largest` in size."""
     if max(features.max(), -features.min()) > largest:
         raise ValueError(f"{name}: features of at most {largest:g} in size wanted, got {np.abs(features).max():g}")
 
 
-def as_finite(values: np.ndarray, name: str) -> np.ndarray:
+def checked_finite(values: np.ndarray, name: str) -> np.ndarray:
     """`values` as float64 of the same shape. ValueError unless they are real numbers without NaN and infinities."""
     array = np.asarray(values)
     if not (np.issubdtype(array.dtype, np.floating) or np.issubdtype(array.dtype, np.integer)):
@@ -47,7 +47,7 @@ def as_finite(values: np.ndarray, name: str) -> np.ndarray:
     return array
 
 
-def as_samples(values: np.ndarray, name: str) -> np.ndarray:
+def checked_samples(values: np.ndarray, name: str) -> np.ndarray:
     """`values` (n, ...) of 1 or more dimensions, of their own dtype: float64 would be 8 times an image's bytes.
 
     ValueError that names `name` unless they are real and finite.
@@ -56,11 +56,11 @@ def as_samples(values: np.ndarray, name: str) -> np.ndarray:
     if array.ndim == 0:
         raise ValueError(f"{name}: rows of shape (n, ...) wanted, got a single value")
     if not np.issubdtype(array.dtype, np.integer):  # integers are finite, and need no copy to know it
-        as_finite(array, name)
+        checked_finite(array, name)
     return array
 
 
-def as_rows(samples: np.ndarray, name: str, at_least: int = 1) -> np.ndarray:
+def checked_rows(samples: np.ndarray, name: str, at_least: int = 1) -> np.ndarray:
     """`samples` (n, ...), images or features, as (n, d) of their own dtype.
 
     ValueError that names `name` unless they are real and finite, of 2 or more dimensions, n >= `at_least`, d >= 1.
@@ -70,17 +70,17 @@ def as_rows(samples: np.ndarray, name: str, at_least: int = 1) -> np.ndarray:
         raise ValueError(f"{name}: samples of shape (n, ...) with at least 1 value each wanted, got {array.shape}")
     if len(array) < at_least:
         raise ValueError(f"{name}: at least {at_least} samples wanted, got {len(array)}")
-    return as_samples(array, name).reshape(len(array), -1)
+    return checked_samples(array, name).reshape(len(array), -1)
 
 
-def as_count(value: int, name: str, at_least: int = 1) -> int:
+def checked_count(value: int, name: str, at_least: int = 1) -> int:
     """`value` as int. ValueError that names `name` unless it is a whole number >= `at_least`; True is none."""
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < at_least:
         raise ValueError(f"{name}: a whole number >= {at_least} wanted, got {value!r}")
     return int(value)
 
 
-def as_number(value: float, where: str) -> float:
+def checked_number(value: float, where: str) -> float:
     """`value` as float. ValueError that names `where` it came from unless it is finite."""
     number = float(value)
     if not math.isfinite(number):
@@ -88,7 +88,7 @@ def as_number(value: float, where: str) -> float:
     return number
 
 
-def as_labels(labels: np.ndarray, name: str, count: int | None = None) -> np.ndarray:
+def checked_labels(labels: np.ndarray, name: str, count: int | None = None) -> np.ndarray:
     """`labels` as (n,) integers (booleans count as 0 and 1). ValueError unless 1-D, integer, and `count` of them."""
     array = np.asarray(labels)
     if array.ndim != 1 or not (np.issubdtype(array.dtype, np.integer) or array.dtype == np.bool_):

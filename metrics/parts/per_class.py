@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from metrics.parts.input_checks import as_feature_pair, as_labels
+from metrics.parts.input_checks import checked_feature_pair, checked_labels
 
 
 @dataclass(frozen=True)
@@ -37,8 +37,8 @@ def per_class(
     x (n, d), y (m, d), integer labels (n,) and (m,). A class with fewer than 2 vectors on a side gets a reason, and the
     others their value. ValueError for features or labels of a wrong kind.
     """
-    x, y = as_feature_pair(x, y)
-    x_labels, y_labels = as_labels(x_labels, "x_labels", len(x)), as_labels(y_labels, "y_labels", len(y))
+    x, y = checked_feature_pair(x, y)
+    x_labels, y_labels = checked_labels(x_labels, "x_labels", len(x)), checked_labels(y_labels, "y_labels", len(y))
     result = {}
     for label in classes:
         x_of_class, y_of_class = x[x_labels == label], y[y_labels == label]

@@ -15,7 +15,7 @@ from hashlib import sha256
 
 import numpy as np
 
-from metrics.parts.input_checks import as_count, as_number, as_samples
+from metrics.parts.input_checks import checked_count, checked_number, checked_samples
 from metrics.parts.row_order import content_order, row_keys
 
 Statistic = Callable[[np.ndarray, np.ndarray], float]
@@ -46,7 +46,7 @@ def disjoint_sets(real: np.ndarray, n: int, m: int | None = None, *, seed: int =
     The draw follows from `seed` and from the content of `real`, not from the order of its rows. Rows that are equal
     count as different ones. ValueError unless `real` is real and finite and n + m <= N, n and m >= 1.
     """
-    return _Pool(real, n, m).split((as_count(seed, "seed", 0),))
+    return _Pool(real, n, m).split((checked_count(seed, "seed", 0),))
 
 
 def real_floor(
@@ -69,12 +69,12 @@ def real_floors(
     `real_floor`, and each split is computed once for all numbers. ValueError as by `disjoint_sets`, for splits < 1,
     where a number is not finite, and where the names differ from split to split.
     """
-    splits, seed = as_count(splits, "splits"), as_count(seed, "seed", 0)
+    splits, seed = checked_count(splits, "splits"), checked_count(seed, "seed", 0)
     pool = _Pool(real, n, m)
     values: list[dict[str, float]] = []
     for i in range(splits):
         scores = statistics(*pool.split((seed, i)))
-        values.append({name: as_number(value, f"{name} in split {i}") for name, value in scores.items()})
+        values.append({name: checked_number(value, f"{name} in split {i}") for name, value in scores.items()})
         if values[i].keys() != values[0].keys():
             raise ValueError(f"statistics: {sorted(values[0])} wanted in each split, got {sorted(values[i])} in {i}")
     return {name: pool.floor([one[name] for one in values]) for name in values[0]}
@@ -84,8 +84,8 @@ class _Pool:
     """A real set that is split in two, again and again."""
 
     def __init__(self, real: np.ndarray, n: int, m: int | None) -> None:
-        rows = as_samples(real, "real")
-        self.n, self.m = as_count(n, "n"), as_count(n if m is None else m, "m")
+        rows = checked_samples(real, "real")
+        self.n, self.m = checked_count(n, "n"), checked_count(n if m is None else m, "m")
         if len(rows) < self.n + self.m:
             wanted = f"2 n = {2 * self.n}" if m is None else f"n + m = {self.n + self.m}"
             raise ValueError(f"real: at least {wanted} rows wanted, got {len(rows)}")

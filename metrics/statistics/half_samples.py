@@ -21,11 +21,11 @@ from typing import NamedTuple
 import numpy as np
 
 from metrics import frechet, kernel
-from metrics.frechet import combined, frechet_of_checked, nuclear_norm
-from metrics.kernel import KernelBlock, blocks_between, blocks_within
-from metrics.parts.input_checks import as_count, as_feature_pair, as_features, check_size
+from metrics.frechet import frechet_of_checked, frechet_sum, nuclear_norm
+from metrics.kernel import KernelBlock, kernel_blocks_between, kernel_blocks_within
+from metrics.parts.input_checks import check_input_size, checked_count, checked_feature_pair, checked_features
 from metrics.parts.row_order import in_content_order, pair_order
-from metrics.statistics.intervals import Halves, ImageInterval, draw_halves
+from metrics.statistics.intervals import Halves, ImageInterval, draw_interval_halves
 
 
 def frechet_interval(x: np.ndarray, y: np.ndarray, repeats: int = 100, seed: int = 0) -> ImageInterval:
@@ -36,7 +36,7 @@ def frechet_interval(x: np.ndarray, y: np.ndarray, repeats: int = 100, seed: int
     seed >= 0.
     """
     x, y = _sorted_pair(x, y, frechet.LARGEST)
-    halves = draw_halves(len(x), len(y), repeats, seed)
+    halves = draw_interval_halves(len(x), len(y), repeats, seed)
     return halves.interval(*_distances(_side(x, halves.x), _side(y, halves.y)))
 
 
@@ -48,7 +48,7 @@ def frechet_paired_difference(
     Cost and ValueError as by `frechet_interval`, twice, and for unequal numbers of sources.
     """
     a, b, y = _sorted_triple(x_a, x_b, y, frechet.LARGEST)
-    halves = draw_halves(len(a), len(y), repeats, seed)
+    halves = draw_interval_halves(len(a), len(y), repeats, seed)
     reference = _side(y, halves.y)
     value_a, values_a = _distances(_side(a, halves.x), reference)
     value_b, values_b = _distances(_side(b, halves.x), reference)
@@ -64,7 +64,7 @@ def kernel_interval(
     100 and 5,000). ValueError as there, for fewer rows, and unless repeats >= 2 and seed >= 0.
     """
     x, y = _sorted_pair(x, y, kernel.LARGEST)
-    block, halves = as_count(block, "block"), draw_halves(len(x), len(y), repeats, seed)
+    block, halves = checked_count(block, "block"), draw_interval_halves(len(x), len(y), repeats, seed)
     within = _mean_within(x, halves.x, block) + _mean_within(y, halves.y, block)
     values = within - 2 * _mean_between(x, y, halves, block)
     return halves.interval(float(values[0]), values[1:])
@@ -79,7 +79,7 @@ def kernel_paired_difference(
     of sources.
     """
     a, b, y = _sorted_triple(x_a, x_b, y, kernel.LARGEST)
-    block, halves = as_count(block, "block"), draw_halves(len(a), len(y), repeats, seed)
+    block, halves = checked_count(block, "block"), draw_interval_halves(len(a), len(y), repeats, seed)
     within = _mean_within(a, halves.x, block) - _mean_within(b, halves.x, block)
     values = within - 2 * (_mean_between(a, y, halves, block) - _mean_between(b, y, halves, block))
     return halves.interval(float(values[0]), values[1:])
@@ -121,7 +121,7 @@ def _distances(x: _Side, y: _Side) -> tuple[float, np.ndarray]:
         return _folded(x, y)
     gap, products = x.mean - y.mean, x.rows @ y.rows.T
     n, m = products.shape
-    value = combined(float(gap @ gap), x.trace + y.trace, nuclear_norm(products) / np.sqrt((n - 1) * (m - 1)))
+    value = frechet_sum(float(gap @ gap), x.trace + y.trace, nuclear_norm(products) / np.sqrt((n - 1) * (m - 1)))
     shifts = ((gap + x.means - y.means) ** 2).sum(axis=1)
     traces = x.traces + y.traces
     scale = np.sqrt((x.halves.shape[1] - 1) * (y.halves.shape[1] - 1))
@@ -130,7 +130,7 @@ def _distances(x: _Side, y: _Side) -> tuple[float, np.ndarray]:
         part = products[np.ix_(i, j)]
         part -= part.mean(axis=0)
         part -= part.mean(axis=1)[:, None]
-        values[k] = combined(float(shifts[k]), float(traces[k]), nuclear_norm(part) / scale)
+        values[k] = frechet_sum(float(shifts[k]), float(traces[k]), nuclear_norm(part) / scale)
     return value, values
 
 
@@ -151,14 +151,14 @@ def _folded(x: _Side, y: _Side) -> tuple[float, np.ndarray]:
 def _mean_within(x: np.ndarray, halves: np.ndarray, block: int) -> np.ndarray:
     """(1 + repeats,): the mean kernel value over pairs of different rows of x, then of each half of it."""
     h, n, s = _indicators(halves, len(x)), len(x), halves.shape[1]
-    total, sums = _sums(blocks_within(x, block), h, h)
+    total, sums = _sums(kernel_blocks_within(x, block), h, h)
     return np.concatenate([[total / (n * (n - 1))], sums / (s * (s - 1))])
 
 
 def _mean_between(x: np.ndarray, y: np.ndarray, halves: Halves, block: int) -> np.ndarray:
     """(1 + repeats,): the mean kernel value over pairs of a row of x and one of y, then of each pair of halves."""
     h_x, h_y = _indicators(halves.x, len(x)), _indicators(halves.y, len(y))
-    total, sums = _sums(blocks_between(x, y, block), h_x, h_y)
+    total, sums = _sums(kernel_blocks_between(x, y, block), h_x, h_y)
     return np.concatenate([[total / (len(x) * len(y))], sums / (halves.x.shape[1] * halves.y.shape[1])])
 
 
@@ -182,16 +182,16 @@ def _indicators(halves: np.ndarray, n: int) -> np.ndarray:
 
 
 def _sorted_pair(x: np.ndarray, y: np.ndarray, largest: float) -> tuple[np.ndarray, np.ndarray]:
-    x, y = as_feature_pair(x, y, largest)
+    x, y = checked_feature_pair(x, y, largest)
     return in_content_order(x), in_content_order(y)
 
 
 def _sorted_triple(
     x_a: np.ndarray, x_b: np.ndarray, y: np.ndarray, largest: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    sets = {"x_a": as_features(x_a, "x_a"), "x_b": as_features(x_b, "x_b"), "y": as_features(y, "y")}
+    sets = {"x_a": checked_features(x_a, "x_a"), "x_b": checked_features(x_b, "x_b"), "y": checked_features(y, "y")}
     for name, features in sets.items():
-        check_size(features, name, largest)
+        check_input_size(features, name, largest)
     a, b, y = sets.values()
     if len(a) != len(b):
         raise ValueError(f"x_a and x_b: rows of the same sources wanted, got {len(a)} and {len(b)}")

@@ -33,7 +33,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.special import stdtrit
 
-from metrics.parts.input_checks import as_count, as_finite, as_number, as_samples
+from metrics.parts.input_checks import checked_count, checked_finite, checked_number, checked_samples
 from metrics.parts.row_order import in_content_order, pair_order
 from metrics.statistics.bounded import ANY, Range, bounded_ends
 from metrics.statistics.floors import Statistic
@@ -124,19 +124,19 @@ class Halves:
 
     def interval(self, value: float, values: Sequence[float] | np.ndarray) -> ImageInterval:
         """Interval from the statistic on the full sets and on each half. ValueError if one of them is not finite."""
-        value = as_number(value, "the full sets")
-        of_halves = [as_number(one, f"half-sample {i}") for i, one in enumerate(values)]
+        value = checked_number(value, "the full sets")
+        of_halves = [checked_number(one, f"half-sample {i}") for i, one in enumerate(values)]
         s, t = self.x.shape[1], self.y.shape[1]
         factor = math.sqrt((1 / self.n + 1 / self.m) / (1 / s - 1 / self.n + 1 / t - 1 / self.m))
         return ImageInterval(value, factor * float(np.std(of_halves, ddof=1)), self.n, self.m, len(of_halves))
 
 
-def draw_halves(n: int, m: int, repeats: int, seed: int) -> Halves:
+def draw_interval_halves(n: int, m: int, repeats: int, seed: int) -> Halves:
     """`repeats` >= 2 random halves of n and of m rows. ValueError for n or m below 4 and for settings out of range."""
     for count, what in ((n, "x"), (m, "y")):
         if count < FEWEST:
             raise ValueError(f"{what}: at least {FEWEST} rows wanted, got {count}")
-    repeats, rng = as_count(repeats, "repeats", 2), np.random.default_rng(as_count(seed, "seed", 0))
+    repeats, rng = checked_count(repeats, "repeats", 2), np.random.default_rng(checked_count(seed, "seed", 0))
     drawn = [(rng.permutation(n)[: n // 2], rng.permutation(m)[: m // 2]) for _ in range(repeats)]
     return Halves(np.stack([x for x, _ in drawn]), np.stack([y for _, y in drawn]), n, m)
 
@@ -209,7 +209,7 @@ def seed_interval(values: Sequence[float | None], level: float = 0.95, within: R
     """
     if len(values) == 0:
         raise ValueError("values: at least 1 seed wanted, got 0")
-    held = [as_number(value, f"seed {i}") for i, value in enumerate(values) if value is not None]
+    held = [checked_number(value, f"seed {i}") for i, value in enumerate(values) if value is not None]
     if not held:
         _check_level(level)
         return SeedInterval(None, None, None, None, 0, len(values))
@@ -278,19 +278,19 @@ def _interval(
     value_of: Callable[[np.ndarray, np.ndarray], float], n: int, m: int, repeats: int, seed: int
 ) -> ImageInterval:
     """The estimate on all of the n and m rows and its deviation; `value_of` takes the indices of the rows of each."""
-    halves = draw_halves(n, m, repeats, seed)
+    halves = draw_interval_halves(n, m, repeats, seed)
     values = [value_of(i, j) for i, j in zip(halves.x, halves.y, strict=True)]
     return halves.interval(value_of(np.arange(n), np.arange(m)), values)
 
 
 def _rows(values: np.ndarray, name: str) -> np.ndarray:
-    return as_samples(values, name).astype(np.float64)
+    return checked_samples(values, name).astype(np.float64)
 
 
 def _numbers(values: np.ndarray, name: str) -> np.ndarray:
     """(n,) float64 with n >= 2; True and False are 1 and 0."""
     array = np.asarray(values)
-    array = as_finite(array.astype(np.int64) if array.dtype == np.bool_ else array, name)
+    array = checked_finite(array.astype(np.int64) if array.dtype == np.bool_ else array, name)
     if array.ndim != 1 or len(array) < 2:
         raise ValueError(f"{name}: at least 2 numbers of shape (n,) wanted, got shape {array.shape}")
     return array

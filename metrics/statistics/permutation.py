@@ -11,7 +11,7 @@ number, and a skewed metric needs no transformation.
 
 **The family.** Within a method, p-values are corrected by step-down max-T (Westfall & Young 1993, algorithm 2.8): an
 arrangement counts against a series if *any* series of the method that is left has as large a sum there. Between methods
-by Bonferroni, each method having the share of the level that its series are of all (`between_methods`): methods are
+by Bonferroni, each method having the share of the level that its series are of all (`corrected_permutation`): they are
 trained apart, so a joint permutation would gain next to nothing, and each may have its own number of new seeds. If
 nothing changed, a series is called worse in at most `LEVEL` of cases, whatever the distribution of values and however
 the series depend on one another. This holds over baselines and new seeds together; for one baseline that is checked
@@ -22,7 +22,7 @@ worse by two thirds of what counts, it passes. What is called worse is called so
 stopping early takes alarms away and adds none, and the level holds.
 
 **Small numbers.** No p-value is below 1 / C(m + k, k), and the smallest corrected one may be as large as the number of
-series times that: `attainable`. If that exceeds the level, no change could be called one, and nothing is decided.
+series times that: `permutation_bound`. If that exceeds the level, no change could be called one: nothing is decided.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from itertools import chain, combinations
 
 import numpy as np
 
-from metrics.statistics.two_samples import critical_wins, doubled_ranks
+from metrics.statistics.two_samples import two_sample_doubled_ranks, two_sample_wins
 
 LEVEL = 0.025
 """Chance of one or more false alarms in a check."""
@@ -50,7 +50,7 @@ IMPLAUSIBLE_MINIMUM = 3.0
 """Multiple of the scatter by which new seeds must be better to be implausible."""
 DOUBT = 2 / 3
 """Share of these two smallest changes from which on the first new seeds are in doubt: by chance one series in 13 is (of
-normally distributed seeds), and a fall that `detectable` names hardly ever is not."""
+normally distributed seeds), and a fall that `permutation_detects` names hardly ever is not."""
 FALL = 10.0
 """Points of accuracy: a fall that the default number of new seeds finds with probability `POWER`."""
 POWER, PLANNED = 0.9, 0.98
@@ -102,7 +102,7 @@ def permutation_test(stored: np.ndarray, new: np.ndarray) -> PermutationResult:
     if np.isnan(pooled).any():
         raise ValueError("NaN among the values")
     m, k = len(stored), len(new)
-    ranks = doubled_ranks(pooled)
+    ranks = two_sample_doubled_ranks(pooled)
     observed = ranks[m:].sum(0)  # (J,)
     chosen, exact = _arrangements(m + k, k)
     counts = np.zeros((2, len(observed)), dtype=np.int64)  # of one series, of the largest that is left
@@ -131,7 +131,7 @@ def _arrangements(n: int, k: int) -> tuple[np.ndarray, bool]:
     return np.concatenate(parts), False
 
 
-def between_methods(corrected: np.ndarray, of_method: int, whole: int) -> np.ndarray:
+def corrected_permutation(corrected: np.ndarray, of_method: int, whole: int) -> np.ndarray:
     """p-values corrected for the `of_method` series of a method, corrected for all `whole` of the family. (J,)"""
     return np.minimum(1.0, corrected * whole / of_method)
 
@@ -139,28 +139,28 @@ def between_methods(corrected: np.ndarray, of_method: int, whole: int) -> np.nda
 # ------------------------------------------------------------------------------------------- what can be found at all
 
 
-def attainable(m: int, k: int, series: int) -> float:
+def permutation_bound(m: int, k: int, series: int) -> float:
     """A bound for the smallest corrected p-value of m stored and k new seeds, whatever the dependence."""
     least = 1 / math.comb(m + k, k) if math.comb(m + k, k) <= ENUMERATED else 1 / (SAMPLED + 1)
     return min(1.0, series * least)
 
 
-def fewest_new(m: int, series: int, level: float = LEVEL) -> int | None:
+def permutation_fewest(m: int, series: int, level: float = LEVEL) -> int | None:
     """Fewest new seeds with which a change can be called one; None if m is too small for any number up to 100."""
-    return next((k for k in range(1, 101) if attainable(m, k, series) <= level), None)
+    return next((k for k in range(1, 101) if permutation_bound(m, k, series) <= level), None)
 
 
 @cache
-def detectable(m: int, k: int, series: int, first: int = FIRST) -> float:
+def permutation_detects(m: int, k: int, series: int, first: int = FIRST) -> float:
     """Deviations of a seed by which one series must fall to be found with probability `POWER`.
 
     Of `k` new seeds `first` are trained first, and the others if these are in doubt. Simulated for normally distributed
     seeds, with fixed random numbers; to 0.05. The level of the series is `LEVEL` / `series`: if others of its method go
     with it, smaller falls are found. inf if 10 deviations are not.
     """
-    if attainable(m, k, series) > LEVEL:
+    if permutation_bound(m, k, series) > LEVEL:
         return math.inf
-    needed = critical_wins(m, k, LEVEL / series)
+    needed = two_sample_wins(m, k, LEVEL / series)
     rng = np.random.default_rng([m, k, series])
     old, new = np.sort(rng.standard_normal((DRAWS, m)), axis=1), rng.standard_normal((DRAWS, k))
     least = MINIMUM * _scatter(old)
@@ -173,18 +173,18 @@ def detectable(m: int, k: int, series: int, first: int = FIRST) -> float:
     return math.inf
 
 
-def found_share(stored: np.ndarray, fall: float, k: int, series: int, first: int = FIRST) -> float:
+def permutation_power(stored: np.ndarray, fall: float, k: int, series: int, first: int = FIRST) -> float:
     """Share of checks against `stored`, with new seeds that all fell by `fall`, that call the series worse.
 
-    `detectable` simulates normal seeds; here new seeds are drawn from the stored ones, failed ones among them,
+    `permutation_detects` simulates normal seeds; here new seeds are drawn from the stored ones, failed ones among them,
     and moved at random by half of their scatter. That lets them scatter by an eighth more than the stored ones, for
     twenty seeds may show too little of it.
     """
-    if attainable(len(stored), k, series) > LEVEL:
+    if permutation_bound(len(stored), k, series) > LEVEL:
         return 0.0
     rng = np.random.default_rng([len(stored), k])
     drawn = rng.choice(stored, (DRAWS, k)) + SMOOTHING * scatter(stored) * rng.standard_normal((DRAWS, k)) + fall
-    needed = critical_wins(len(stored), k, LEVEL / series)
+    needed = two_sample_wins(len(stored), k, LEVEL / series)
     wins = (drawn[:, :, None] > stored).sum((1, 2))
     least = MINIMUM * scatter(stored)
     early = _worsenings(stored, drawn[:, : min(first, k)])
@@ -192,7 +192,7 @@ def found_share(stored: np.ndarray, fall: float, k: int, series: int, first: int
 
 
 def _worsenings(stored: np.ndarray, drawn: np.ndarray) -> np.ndarray:
-    """`worsening` of each row of `drawn`. (DRAWS, k) -> (DRAWS,)"""
+    """`permutation_worsening` of each row of `drawn`. (DRAWS, k) -> (DRAWS,)"""
     failed = np.isinf(drawn)
     ended = np.where(failed, np.nan, drawn)[:, :, None] - stored[np.isfinite(stored)]
     if not failed.any():
@@ -202,28 +202,30 @@ def _worsenings(stored: np.ndarray, drawn: np.ndarray) -> np.ndarray:
     return np.where(more, math.inf, np.nanmedian(ended.reshape(len(drawn), -1), axis=1))
 
 
-def least_found(stored: np.ndarray, k: int, series: int, first: int = FIRST) -> float:
+def permutation_least_fall(stored: np.ndarray, k: int, series: int, first: int = FIRST) -> float:
     """The smallest fall that is found with probability `POWER`, in steps of a twentieth of the scatter; inf if none."""
     step = scatter(stored) / 20
     steps = range(20, 201)
-    smallest = bisect_left(steps, True, key=lambda i: found_share(stored, i * step, k, series, first) >= POWER)
+    smallest = bisect_left(steps, True, key=lambda i: permutation_power(stored, i * step, k, series, first) >= POWER)
     return steps[smallest] * step if smallest < len(steps) and step else math.inf
 
 
-def default_new(m: int, series: int, watched: Sequence[np.ndarray], first: int = FIRST) -> int:
+def permutation_default(m: int, series: int, watched: Sequence[np.ndarray], first: int = FIRST) -> int:
     """New seeds with which a fall of `FALL` points is found with probability `PLANNED`, between FEWEST and MOST.
 
     `watched`: the (m,) values of each of a method's accuracies that are watched.
     """
-    wanted = (k for k in range(FEWEST, MOST + 1) if attainable(m, k, series) <= LEVEL)
-    enough = (k for k in wanted if all(found_share(seeds, FALL, k, series, first) >= PLANNED for seeds in watched))
+    wanted = (k for k in range(FEWEST, MOST + 1) if permutation_bound(m, k, series) <= LEVEL)
+    enough = (
+        k for k in wanted if all(permutation_power(seeds, FALL, k, series, first) >= PLANNED for seeds in watched)
+    )
     return next(enough, MOST)
 
 
 # ---------------------------------------------------------------------------------------------------------- the effect
 
 
-def deviation(stored: np.ndarray) -> float:
+def permutation_deviation(stored: np.ndarray) -> float:
     """Standard deviation of the trainings that ended; 0 if fewer than two did."""
     ended = stored[np.isfinite(stored)]
     return float(ended.std(ddof=1)) if len(ended) > 1 else 0.0
@@ -250,7 +252,7 @@ def _scatter(values: np.ndarray) -> np.ndarray:
     return np.minimum(values.std(-1, ddof=1), QN * small * np.partition(distances, rank, axis=-1)[..., rank])
 
 
-def worsening(stored: np.ndarray, new: np.ndarray) -> float:
+def permutation_worsening(stored: np.ndarray, new: np.ndarray) -> float:
     """Shift of `new` above `stored`; larger is worse, inf is a failed training.
 
     The median of all differences between trainings that ended (Hodges & Lehmann 1963): the shift that goes with the
@@ -263,7 +265,7 @@ def worsening(stored: np.ndarray, new: np.ndarray) -> float:
     return float(np.median(new[np.isfinite(new), None] - stored[np.isfinite(stored)]))
 
 
-def failures_by_chance(stored: np.ndarray, new: np.ndarray) -> float:
+def permutation_failures(stored: np.ndarray, new: np.ndarray) -> float:
     """Probability that at least as many of `new` fail if it is as likely as in `stored`: Fisher's exact test."""
     failed = [int(np.isinf(side).sum()) for side in (stored, new)]
     n, k, together = len(stored) + len(new), len(new), sum(failed)

@@ -23,11 +23,11 @@ class MeanDifference(NamedTuple):
     def p_values(self) -> np.ndarray:
         """Two-sided p-values; 1 where neither side varies."""
         varies = self.error > 0
-        return np.where(varies, two_sided(self.value / np.where(varies, self.error, 1.0), self.freedom), 1.0)
+        return np.where(varies, two_sample_p_values(self.value / np.where(varies, self.error, 1.0), self.freedom), 1.0)
 
 
 def welch(a: np.ndarray, b: np.ndarray) -> MeanDifference:
-    """Welch's test (1947) of samples `a` against samples `b`, each (3, ...): see `moments`."""
+    """Welch's test (1947) of samples `a` against samples `b`, each (3, ...): see `sample_moments`."""
     total = a[1] + b[1]
     scale = np.where(total > 0, total, 1.0)
     # In units of the sum, so that squares of tiny variances do not vanish.
@@ -35,25 +35,25 @@ def welch(a: np.ndarray, b: np.ndarray) -> MeanDifference:
     return MeanDifference(a[0] - b[0], np.sqrt(total), freedom)
 
 
-def moments(values: Sequence[float]) -> np.ndarray:
+def sample_moments(values: Sequence[float]) -> np.ndarray:
     """float64 (3,): the mean of two values or more, the variance of that mean, and its degrees of freedom."""
     n = len(values)
     return np.array([fsum(values) / n, float(np.var(values, ddof=1)) / n, n - 1])
 
 
-def two_sided(t: np.ndarray | float, freedom: np.ndarray | float) -> np.ndarray:
+def two_sample_p_values(t: np.ndarray | float, freedom: np.ndarray | float) -> np.ndarray:
     """Two-sided p-values of t-statistics."""
     return 2 * stdtr(freedom, -np.abs(t))
 
 
-def doubled_ranks(values: np.ndarray) -> np.ndarray:
+def two_sample_doubled_ranks(values: np.ndarray) -> np.ndarray:
     """Twice the mean rank of each of `values` (N, J) within its column, from 2 on, as int32: sums of them are exact."""
     columns = zip(np.sort(values, axis=0).T, values.T, strict=True)
     ranks = [np.searchsorted(a, v, "left") + np.searchsorted(a, v, "right") + 1 for a, v in columns]
     return np.array(ranks, dtype=np.int32).reshape(values.shape[1], len(values)).T
 
 
-def rank_sum_ways(ranks: np.ndarray, chosen: int) -> np.ndarray:
+def two_sample_rank_ways(ranks: np.ndarray, chosen: int) -> np.ndarray:
     """float64 (sum of `ranks` + 1,): in how many ways `chosen` of the whole numbers `ranks` (N,) have each sum."""
     ways = np.zeros((chosen + 1, int(ranks.sum()) + 1))  # chosen so far, sum -> number of choices
     ways[0, 0] = 1
@@ -69,17 +69,17 @@ def rank_sum(a: np.ndarray, b: np.ndarray, failed_a: int = 0, failed_b: int = 0)
     of those that are a's is equally likely where both sides are distributed alike (Wilcoxon; Mann & Whitney 1947).
     """
     pooled = np.concatenate([np.full(failed_a, -np.inf), a, np.full(failed_b, -np.inf), b])
-    ranks, chosen = doubled_ranks(pooled[:, None])[:, 0], failed_a + len(a)
-    ways, total = rank_sum_ways(ranks, chosen), int(ranks[:chosen].sum())
+    ranks, chosen = two_sample_doubled_ranks(pooled[:, None])[:, 0], failed_a + len(a)
+    ways, total = two_sample_rank_ways(ranks, chosen), int(ranks[:chosen].sum())
     return float(ways[total:].sum() / ways.sum()), float(ways[: total + 1].sum() / ways.sum())
 
 
-def critical_wins(m: int, k: int, level: float) -> int:
+def two_sample_wins(m: int, k: int, level: float) -> int:
     """Fewest of the m k pairs of k values with m others that the k must win for a one-sided p-value up to `level`.
 
     Without ties. m k + 1 if none is enough.
     """
     fewest = k * (k + 1) // 2  # the sum of the ranks of k values that win no pair
-    ways = rank_sum_ways(np.arange(1, m + k + 1), k)[fewest : fewest + m * k + 1]
+    ways = two_sample_rank_ways(np.arange(1, m + k + 1), k)[fewest : fewest + m * k + 1]
     tail = np.cumsum(ways[::-1])[::-1] / ways.sum()  # P(wins >= w)
     return int(np.argmax(tail <= level)) if (tail <= level).any() else m * k + 1

@@ -24,7 +24,7 @@ from made_up_training import Training, make
 from paired import Timings, take_turns
 from plain_reference import plain_trainer
 
-from bench.training.cost import count_flops
+from bench.training.cost import cost_in_flops
 from methods.base import run_step
 from methods.registry import BUILT_IN
 
@@ -158,8 +158,8 @@ def compare(name: str, size: Size, device: Device) -> dict[str, Any]:
         "ours, float32, no TF32": without_tf32(full),
     }
     timings = take_turns(contestants, size.rounds, clock=device.clock)
-    flops, _ = count_flops(lambda: our_steps(training, nullcontext, 1))
-    reference_flops, _ = count_flops(lambda: reference.step(training.batch()))
+    flops, _ = cost_in_flops(lambda: our_steps(training, nullcontext, 1))
+    reference_flops, _ = cost_in_flops(lambda: reference.step(training.batch()))
     return {
         "side": size.small_side,
         "parameters": sum(training.method.parameter_counts().values()),
@@ -198,7 +198,7 @@ def large(name: str, size: Size, device: Device) -> dict[str, Any]:
         {"ours": lambda: our_steps(training, device.autocast, 1)}, max(1, size.rounds), clock=device.clock
     )
     peak, seconds = device.peak_memory(), timings.median("ours")
-    flops, _ = count_flops(lambda: our_steps(training, nullcontext, 1))
+    flops, _ = cost_in_flops(lambda: our_steps(training, nullcontext, 1))
     return {
         "side": size.large_side,
         "batch": size.settings[name]["batch_size"],

@@ -13,13 +13,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bench.core.randomness import generator, seeded
+from bench.core.randomness import randomness, seeded
 from bench.spec.presets import get_preset
 from methods.base import Context, Domains, Progress, Translator
 from methods.category_tables import CategoryTables
 from methods.cats_udt import CatsUDT
 from methods.parts.backbones import StandInVGG, VGG19Features
-from methods.registry import BUILT_IN, load
+from methods.registry import BUILT_IN, load_registered
 
 CLUSTERS = 10
 
@@ -35,7 +35,7 @@ class Training:
 
     def batch(self, step: int = 0, total: int = 1_000) -> Any:
         """The inputs of iteration `step`."""
-        return self.method.draw(self.domains, generator("benchmark", step), Progress(step, total))
+        return self.method.draw(self.domains, randomness("benchmark", step), Progress(step, total))
 
 
 def make(
@@ -45,7 +45,7 @@ def make(
 
     `images`: in each domain. Settings of semantic stages are left out: none is trained.
     """
-    cls: Any = load(BUILT_IN[name].target)
+    cls: Any = load_registered(BUILT_IN[name].target)
     known = get_preset(preset, kind).settings(name, "embedded")
     chosen = {key: value for key, value in known.items() if "." not in key} | settings
     if name == "cats_udt":
@@ -64,7 +64,7 @@ def make(
 
 def random_domains(images: int, size: int, device: str = "cpu") -> Domains:
     """Two domains of `images` random images."""
-    rng = generator("benchmark images")
+    rng = randomness("benchmark images")
     first, second = (
         torch.randint(256, (images, 3, size, size), generator=rng, dtype=torch.uint8).to(device) for _ in range(2)
     )

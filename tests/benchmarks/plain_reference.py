@@ -21,7 +21,7 @@ from methods.cats_udt import Batch as CatsBatch
 from methods.cats_udt import CatsUDT
 from methods.cats_udt_variants import AuxiliaryClassifier, ClusterStyleEncoder
 from methods.parts.kernels import InstanceNorm, WholeMapConv
-from methods.parts.layers import SLOPE, AdaIN, DownBlock, UpBlock, pick
+from methods.parts.layers import SLOPE, AdaIN, DownBlock, UpBlock, pick_layer
 from methods.stargan_v2 import Batch as StarBatch
 from methods.stargan_v2 import StarGANv2
 
@@ -105,7 +105,7 @@ class PlainStyleEncoder(nn.Module):
     def forward(self, x: Tensor, c: Tensor, d: Tensor) -> Tensor:
         """(B, 3, H, W) in [-1, 1], int64 (B,), int64 (B,) -> (B, style_dim)."""
         h = self.shared(x).flatten(1)
-        return pick(torch.stack([head(h) for head in self.unshared], dim=1), self.stride * d + c)
+        return pick_layer(torch.stack([head(h) for head in self.unshared], dim=1), self.stride * d + c)
 
 
 PLAIN: dict[type[nn.Module], Any] = {

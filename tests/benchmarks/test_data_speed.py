@@ -33,7 +33,7 @@ def resident(key):
 root, cache = map(Path, sys.argv[1:])
 domains, classes = discover_folder(root)
 before = resident("VmRSS")
-prepare(tuple(FolderDomain(root, domain, classes) for domain in domains), 256, cache, "real", "")
+prepare_data(tuple(FolderDomain(root, domain, classes) for domain in domains), 256, cache, "real", "")
 print(json.dumps(resident("VmHWM") - before))
 """
 

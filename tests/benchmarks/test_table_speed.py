@@ -12,7 +12,7 @@ import pytest
 from stored_cells import CLASSES, fid, own
 
 from bench.spec.presets import get_preset
-from bench.store.index import read_records
+from bench.store.index import read_index
 
 BY_CLASS = (
     ("accuracy", "accuracy-judge-v1"), ("fid", "fid-inception-v1"), ("kid", "kid-inception-v1"),
@@ -66,7 +66,7 @@ def test_ten_thousand_cells_in_two_seconds_and_in_linear_time(tmp_path: Path) ->
         many(root, count)
         time.sleep(2.5)  # younger files would not be believed
         start = time.monotonic()
-        records = read_records(root, "sketch2real")
+        records = read_index(root, "sketch2real")
         seconds["index", count] = time.monotonic() - start
         assert (len(records), len(records.records["value"])) == (count, 59 * count)
         for words in (("--task", "sketch2real"), ("--paper", "2")):

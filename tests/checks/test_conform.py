@@ -10,12 +10,12 @@ import tiny
 import torch
 
 from bench.checks.conform.check import ConformOutcome
-from bench.checks.conform.conform import CHECKS, SIZES, conform, count_checks
+from bench.checks.conform.conform import CHECKS, SIZES, conform, count_conform_checks
 from bench.checks.conform.report import conformance_text
 from bench.checks.conform.subject import ConformSubject
 from bench.checks.tiny_run import CandidateMethod
 from bench.cli.commands import main
-from bench.training.train import spread_of_outputs
+from bench.training.train import spread_of_trained_outputs
 from methods.registry import BUILT_IN, VARIANTS
 
 
@@ -27,7 +27,7 @@ def wrong(outcomes: list[ConformOutcome]) -> list[str]:
 def test_every_method_conforms(name: str, no_real_files: None) -> None:
     outcomes = conform(name, tiny.settings(name))
     assert not wrong(outcomes)
-    assert len(outcomes) == count_checks(SIZES)
+    assert len(outcomes) == count_conform_checks(SIZES)
 
 
 @pytest.mark.slow
@@ -84,7 +84,7 @@ def test_the_probe_of_a_training_leaves_running_statistics_alone(tmp_path: Path)
     method = subject.trained.method
     method.discriminator.eval()
     before = {name: value.clone() for name, value in method.state_dict().items()}
-    assert spread_of_outputs(method, subject.domains(), 0, 1) > 0
+    assert spread_of_trained_outputs(method, subject.domains(), 0, 1) > 0
     assert all(torch.equal(before[name], value) for name, value in method.state_dict().items())
     assert (method.generator.training, method.discriminator.training) == (True, False)
 

@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 
 import bench.checks.gate.code.code_check as gate
-from bench.checks.conform.subject import global_seeds
+from bench.checks.conform.subject import subject_seeds
 from bench.checks.gate.code import comparing, stored
 from bench.checks.gate.code.code_check import SHIPPED, record_code_check, run_code_check
 from bench.checks.gate.code.smallest import METHODS
@@ -59,7 +59,7 @@ def planted(monkeypatch: pytest.MonkeyPatch, target: str, change: Callable[[Any]
 
 @pytest.mark.parametrize("subject", SUBJECTS)
 def test_the_shipped_baseline_passes_under_other_global_seeds(subject: str) -> None:
-    with global_seeds(len(subject)):
+    with subject_seeds(len(subject)):
         found = run_code_check(SHIPPED, [subject])
     assert [(finding.subject, finding.verdict) for finding in found] == [(subject, Verdict.PASS)], found
 
@@ -70,7 +70,7 @@ def test_a_check_of_everything_passes_twice_and_in_any_order_of_methods(monkeypa
     assert decide_verdict(first) == Verdict.PASS, first
     assert sorted(finding.subject for finding in first) == sorted(SUBJECTS)
     monkeypatch.setattr(gate, "METHODS", dict(reversed(METHODS.items())))
-    with global_seeds(7):
+    with subject_seeds(7):
         again = run_code_check(SHIPPED)
     assert sorted(map(repr, again)) == sorted(map(repr, first))
 
@@ -144,7 +144,7 @@ def test_a_wrong_resize_of_the_data(used: Image.Resampling, monkeypatch: pytest.
     def resized(pixels: np.ndarray, size: int, resample: str) -> np.ndarray:
         return np.asarray(Image.fromarray(pixels).resize((size, size), used)).transpose(2, 0, 1)
 
-    monkeypatch.setattr("bench.data.prepare.resized", resized)
+    monkeypatch.setattr("bench.data.prepare.resize_to_prepare", resized)
     quantities = [finding.quantity for finding in regressed("data of sketch2real", "data of mnist2svhn")]
     assert "sketch train: mean difference from the stored image, worst image" in quantities
     assert "svhn train: mean difference from the stored image, worst image" in quantities
@@ -229,7 +229,7 @@ def test_scores_that_pool_all_classes_but_one(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_a_metric_that_moves_by_two_parts_in_a_million(monkeypatch: pytest.MonkeyPatch) -> None:
-    planted(monkeypatch, "metrics.frechet.combined", lambda original: lambda *given: original(*given) * (1 + 2e-6))
+    planted(monkeypatch, "metrics.frechet.frechet_sum", lambda original: lambda *given: original(*given) * (1 + 2e-6))
     assert all(finding.quantity.startswith("fid") for finding in regressed("metrics")[:-1])
 
 
@@ -344,7 +344,7 @@ def test_a_difference_under_other_libraries_decides_nothing(
 
 
 def test_a_value_that_another_version_of_a_library_moves(monkeypatch: pytest.MonkeyPatch) -> None:
-    planted(monkeypatch, "metrics.frechet.combined", lambda original: lambda *given: original(*given) * (1 + 2e-6))
+    planted(monkeypatch, "metrics.frechet.frechet_sum", lambda original: lambda *given: original(*given) * (1 + 2e-6))
     regressed("metrics")
     recorded = gate._libraries()["numpy"]
     monkeypatch.setattr(gate, "_libraries", lambda: {"numpy": "1.0"})

@@ -116,14 +116,14 @@ def test_a_crash_is_not_taken_for_a_regression(
     def broken(request: object) -> int:
         raise ZeroDivisionError("a bug of ours")
 
-    monkeypatch.setattr("bench.checks.gate.command.check_baseline", broken)
+    monkeypatch.setattr("bench.checks.gate.command.gate_command", broken)
     assert call(monkeypatch, "check", "--baseline", "main") == 3
     assert "a bug of ours" in capsys.readouterr().err
 
     def stopped(request: object) -> int:
         raise Interrupted(15)
 
-    monkeypatch.setattr("bench.checks.gate.command.check_baseline", stopped)
+    monkeypatch.setattr("bench.checks.gate.command.gate_command", stopped)
     assert call(monkeypatch, "check", "--baseline", "main") == 143
 
 
@@ -189,7 +189,7 @@ def test_a_planted_regression_is_found_by_training(
         yield Phase(("generator",), {"adv": self.generator(batch.x).mean() * float("nan")})
 
     monkeypatch.setattr(toys.Toy, "training_step", diverges)
-    monkeypatch.setattr("bench.checks.gate.rerun.code_digest", lambda: "of other code")
+    monkeypatch.setattr("bench.checks.gate.rerun.rerun_harness_code", lambda: "of other code")
     capsys.readouterr()
     assert call(monkeypatch, *check, "--rerun") == 1
     assert seeds_of(clone) == {3, 4, 5, 6, 7, 8}  # finished cells prove nothing of other code: the next seeds
@@ -226,7 +226,7 @@ def test_an_interrupted_rerun_goes_on_with_its_seeds(tmp_path: Path, monkeypatch
     call(monkeypatch, *check)
     assert list(asked[-1].seeds) == [13, 14, 15]  # that one is finished, and 12 was used
     asked.clear()
-    monkeypatch.setattr("bench.checks.gate.rerun.code_digest", lambda: "of other code")
+    monkeypatch.setattr("bench.checks.gate.rerun.rerun_harness_code", lambda: "of other code")
     assert call(monkeypatch, *check) == 143
     assert asked[0].seeds[0] == 14
 
@@ -263,7 +263,7 @@ def test_more_seeds_are_trained_of_what_is_in_doubt_alone(
 
 
 def trains_nothing(monkeypatch: pytest.MonkeyPatch, instead: Callable[[Sequence[Request]], int]) -> None:
-    monkeypatch.setattr("bench.runs.request.open_session", lambda request: SimpleNamespace(jobs=[]))
+    monkeypatch.setattr("bench.runs.request.open_request", lambda request: SimpleNamespace(jobs=[]))
     monkeypatch.setattr("bench.runs.run.run_together", instead)
 
 

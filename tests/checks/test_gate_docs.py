@@ -17,12 +17,12 @@ from bench.checks.gate.verdict import Verdict
 from bench.cli.commands import app
 from metrics.statistics import permutation as statistics
 from metrics.statistics.permutation import (
-    attainable,
-    detectable,
-    fewest_new,
-    least_found,
+    permutation_bound,
+    permutation_detects,
+    permutation_fewest,
+    permutation_least_fall,
     permutation_test,
-    worsening,
+    permutation_worsening,
 )
 
 ROOT = Path(__file__).parents[2]
@@ -42,11 +42,11 @@ def test_the_worked_example_is_what_the_code_computes() -> None:
     new = np.column_stack([-np.array(accuracy), distance])
     tested = permutation_test(stored, new)
     assert tested.corrected[0] <= statistics.LEVEL < tested.corrected[1]
-    scatter, (fall, rise) = statistics.scatter(stored[:, 0]), map(worsening, stored.T, new.T)
-    least, early = statistics.MINIMUM * scatter, worsening(stored[:, 0], new[: statistics.FIRST, 0])
+    scatter, (fall, rise) = statistics.scatter(stored[:, 0]), map(permutation_worsening, stored.T, new.T)
+    least, early = statistics.MINIMUM * scatter, permutation_worsening(stored[:, 0], new[: statistics.FIRST, 0])
     assert fall > least
     assert early > statistics.DOUBT * least
-    reach = least_found(stored[:, 0], 6, 2)
+    reach = permutation_least_fall(stored[:, 0], 6, 2)
     for sentence in (
         f"scatters by {scatter:.3g} points; what counts is a fall of {statistics.MINIMUM:g} times that, {least:.3g}",
         f"are lower by {early:g} (the median of their {statistics.FIRST * len(stored)} differences): more than two",
@@ -63,7 +63,7 @@ def test_the_worked_example_is_what_the_code_computes() -> None:
 
 def test_the_numbers_are_those_of_the_code() -> None:
     (seeds, falls) = ([of[0] for of in row(name)] for name in ("new seeds", "fall"))
-    assert falls == [detectable(20, int(k), 17) for k in seeds]
+    assert falls == [permutation_detects(20, int(k), 17) for k in seeds]
     for sentence in (
         f"at most {100 * statistics.LEVEL:g} %",
         f"at least {family.ABOVE_CHANCE:g} points above chance",
@@ -76,8 +76,8 @@ def test_the_numbers_are_those_of_the_code() -> None:
         f"worse by {'two thirds' if statistics.DOUBT == 2 / 3 else statistics.DOUBT} of the minimum effect",
         f"in {100 * statistics.PLANNED:g} of 100 checks, between {statistics.FEWEST} and {statistics.MOST}, if new",
         f"moved at random by {'half' if statistics.SMOOTHING == 0.5 else statistics.SMOOTHING} of the scatter",
-        f"give 1/286, and with 18 series {100 * attainable(10, 3, 18):.1f} %",
-        f"{fewest_new(10, 18)} are enough",
+        f"give 1/286, and with 18 series {100 * permutation_bound(10, 3, 18):.1f} %",
+        f"{permutation_fewest(10, 18)} are enough",
     ):
         assert sentence in FLAT, sentence
     for verdict in Verdict:

@@ -20,19 +20,19 @@ from metrics.statistics import permutation as statistics
 from metrics.statistics.permutation import (
     FALL,
     LEVEL,
-    attainable,
-    between_methods,
-    default_new,
-    detectable,
-    deviation,
-    fewest_new,
-    found_share,
-    least_found,
+    corrected_permutation,
+    permutation_bound,
+    permutation_default,
+    permutation_detects,
+    permutation_deviation,
+    permutation_fewest,
+    permutation_least_fall,
+    permutation_power,
     permutation_test,
+    permutation_worsening,
     scatter,
-    worsening,
 )
-from metrics.statistics.two_samples import critical_wins, rank_sum
+from metrics.statistics.two_samples import rank_sum, two_sample_wins
 
 M, SIZES = 20, (4, 3, 3, 3, 2, 2)
 """The size that a check has: stored seeds, and six methods in two directions with the accuracies that are watched."""
@@ -153,11 +153,11 @@ def test_a_sample_of_arrangements_agrees_with_all_of_them(monkeypatch: pytest.Mo
 def test_three_new_seeds_against_ten_cannot_survive_eighteen_tests() -> None:
     stored, found = np.arange(10.0)[:, None] + np.zeros(18), np.full((3, 18), 99.0)
     assert permutation_test(stored, found).p[0] == 1 / 286
-    assert attainable(10, 3, 18) == 18 / 286 > LEVEL
-    assert fewest_new(10, 18) == 4
-    assert attainable(10, 4, 18) == 18 / 1001 <= LEVEL
-    assert detectable(10, 3, 18) == math.inf
-    assert fewest_new(1, 18) is None or attainable(1, fewest_new(1, 18) or 0, 18) <= LEVEL
+    assert permutation_bound(10, 3, 18) == 18 / 286 > LEVEL
+    assert permutation_fewest(10, 18) == 4
+    assert permutation_bound(10, 4, 18) == 18 / 1001 <= LEVEL
+    assert permutation_detects(10, 3, 18) == math.inf
+    assert permutation_fewest(1, 18) is None or permutation_bound(1, permutation_fewest(1, 18) or 0, 18) <= LEVEL
 
 
 def test_the_bound_of_what_is_attainable_holds_for_independent_series() -> None:
@@ -165,13 +165,13 @@ def test_the_bound_of_what_is_attainable_holds_for_independent_series() -> None:
     rng = np.random.default_rng(0)
     pooled = rng.normal(size=(12, 6))
     pooled[8:, 0] = 99
-    assert permutation_test(pooled[:8], pooled[8:]).corrected[0] <= attainable(8, 4, 6)
+    assert permutation_test(pooled[:8], pooled[8:]).corrected[0] <= permutation_bound(8, 4, 6)
 
 
 @pytest.mark.parametrize(("m", "k"), [(6, 3), (10, 4)])
 def test_critical_values_are_those_of_the_exact_test(m: int, k: int) -> None:
     for level in (0.1, 0.02):
-        needed = critical_wins(m, k, level)
+        needed = two_sample_wins(m, k, level)
         for wins, significant in ((needed, True), (needed - 1, False)):
             p = mannwhitneyu(*_with_wins(m, k, wins), alternative="greater", method="exact").pvalue
             assert (p <= level) == significant
@@ -188,71 +188,75 @@ NORMAL = norm.ppf((np.arange(M) + 0.5) / M)
 
 
 def test_the_default_number_of_seeds_follows_from_the_scatter() -> None:
-    few, many = default_new(M, SERIES, [NORMAL]), default_new(M, SERIES, [NORMAL, 4.0 * NORMAL])
+    few, many = permutation_default(M, SERIES, [NORMAL]), permutation_default(M, SERIES, [NORMAL, 4.0 * NORMAL])
     assert few == statistics.FEWEST < many < statistics.MOST
-    shares = [found_share(4.0 * NORMAL, FALL, k, SERIES) for k in (many - 1, many)]
+    shares = [permutation_power(4.0 * NORMAL, FALL, k, SERIES) for k in (many - 1, many)]
     assert shares[0] < statistics.PLANNED <= shares[1]
-    assert default_new(M, SERIES, []) == statistics.FEWEST
-    assert default_new(M, SERIES, [50.0 * NORMAL]) == statistics.MOST
+    assert permutation_default(M, SERIES, []) == statistics.FEWEST
+    assert permutation_default(M, SERIES, [50.0 * NORMAL]) == statistics.MOST
 
 
 def test_what_is_found_with_a_baseline_is_what_is_found_with_normal_seeds_if_it_is_one() -> None:
     """But for the smoothing, which spreads new seeds by an eighth, and the baseline's own luck, which is left out."""
     for k in (6, 10):
-        usual = detectable(M, k, SERIES)
-        assert 0.9 * usual < least_found(NORMAL, k, SERIES) / scatter(NORMAL) < 1.2 * usual
-        assert least_found(7.0 * NORMAL + 3, k, SERIES) == pytest.approx(7 * least_found(NORMAL, k, SERIES))
-    assert found_share(NORMAL, 0.0, 6, SERIES) <= LEVEL
-    assert least_found(np.ones(M), 6, SERIES) == math.inf
-    assert found_share(NORMAL, 99.0, 2, SERIES) == 0.0  # too few seeds for any proof
+        usual = permutation_detects(M, k, SERIES)
+        assert 0.9 * usual < permutation_least_fall(NORMAL, k, SERIES) / scatter(NORMAL) < 1.2 * usual
+        assert permutation_least_fall(7.0 * NORMAL + 3, k, SERIES) == pytest.approx(
+            7 * permutation_least_fall(NORMAL, k, SERIES)
+        )
+    assert permutation_power(NORMAL, 0.0, 6, SERIES) <= LEVEL
+    assert permutation_least_fall(np.ones(M), 6, SERIES) == math.inf
+    assert permutation_power(NORMAL, 99.0, 2, SERIES) == 0.0  # too few seeds for any proof
 
 
 def test_astray_and_failed_seeds_need_more_new_ones() -> None:
     """Four of twenty far off: as many new ones as the other sixteen ask for would find the fall in few checks."""
     values = 3.0 * NORMAL
     astray = np.append(values[:16], [30.0, 31.0, 32.0, math.inf])
-    usual = default_new(M, SERIES, [values])
-    assert found_share(astray, FALL, usual, SERIES) < 0.5
-    assert usual < default_new(M, SERIES, [astray]) <= statistics.MOST
+    usual = permutation_default(M, SERIES, [values])
+    assert permutation_power(astray, FALL, usual, SERIES) < 0.5
+    assert usual < permutation_default(M, SERIES, [astray]) <= statistics.MOST
 
 
 def test_training_the_first_seeds_first_costs_little_power() -> None:
     for k in (statistics.FEWEST, statistics.MOST):
-        at_once = detectable(M, k, SERIES, first=k)
-        assert at_once <= detectable(M, k, SERIES) <= at_once + 0.1
-    assert detectable(M, 10, SERIES, first=1) > detectable(M, 10, SERIES)  # one seed may look well by luck
+        at_once = permutation_detects(M, k, SERIES, first=k)
+        assert at_once <= permutation_detects(M, k, SERIES) <= at_once + 0.1
+    assert permutation_detects(M, 10, SERIES, first=1) > permutation_detects(
+        M, 10, SERIES
+    )  # one seed may look well by luck
 
 
 def test_each_method_has_its_share_of_the_level() -> None:
     corrected = np.array([0.001, 0.5])
-    np.testing.assert_allclose(between_methods(corrected, own=2, whole=17), [0.0085, 1.0])
-    np.testing.assert_array_equal(between_methods(corrected, own=2, whole=2), corrected)
+    np.testing.assert_allclose(corrected_permutation(corrected, own=2, whole=17), [0.0085, 1.0])
+    np.testing.assert_array_equal(corrected_permutation(corrected, own=2, whole=2), corrected)
 
 
 def test_effects_are_shifts_of_what_ended() -> None:
     stored = np.array([1.0, 3.0, math.inf])
-    assert worsening(stored, np.array([5.0, 7.0, math.inf])) == 4.0  # the median of 4, 2, 6, 4
-    assert worsening(stored, np.array([5.0, math.inf, math.inf])) == math.inf
-    assert worsening(stored, np.array([1.0, 1.0])) == -1.0
-    assert worsening(np.arange(10.0), np.array([4.5, 4.5, 1e6])) == 2.5  # of the means: 333,331.5
+    assert permutation_worsening(stored, np.array([5.0, 7.0, math.inf])) == 4.0  # the median of 4, 2, 6, 4
+    assert permutation_worsening(stored, np.array([5.0, math.inf, math.inf])) == math.inf
+    assert permutation_worsening(stored, np.array([1.0, 1.0])) == -1.0
+    assert permutation_worsening(np.arange(10.0), np.array([4.5, 4.5, 1e6])) == 2.5  # of the means: 333,331.5
     with pytest.raises(ValueError, match="no stored training"):
-        worsening(np.array([math.inf]), np.array([1.0]))
+        permutation_worsening(np.array([math.inf]), np.array([1.0]))
 
 
 def test_the_scatter_is_the_deviation_that_astray_trainings_do_not_move() -> None:
     rng = np.random.default_rng(0)
     for n in (2, 3, 6, 9, 20, 21):
-        means = np.mean([(scatter(x), deviation(x)) for x in rng.standard_normal((3000, n))], axis=0)
+        means = np.mean([(scatter(x), permutation_deviation(x)) for x in rng.standard_normal((3000, n))], axis=0)
         assert means[0] <= means[1]
         assert means[0] > (0.93 if n >= 20 else 0.65)  # the smaller of two estimates of 1
     values = rng.standard_normal(20)
     astray = np.append(values[:16], [-9.0, -10.0, -11.0, -12.0])
-    assert deviation(astray) > 4
+    assert permutation_deviation(astray) > 4
     assert scatter(astray) < 2 * scatter(values)
     assert scatter(5 + 3 * values) == pytest.approx(3 * scatter(values))
     assert scatter(np.append(values, math.inf)) == scatter(values)
     assert scatter(np.array([1.0, math.inf])) == 0.0
-    assert deviation(np.array([1.0, 3.0, math.inf])) == pytest.approx(math.sqrt(2))
+    assert permutation_deviation(np.array([1.0, 3.0, math.inf])) == pytest.approx(math.sqrt(2))
 
 
 def test_qn_is_that_of_its_definition() -> None:
@@ -265,7 +269,7 @@ def test_failures_are_counted_by_fishers_test() -> None:
     for stored, found in ((1, 1), (1, 3), (2, 6), (0, 2), (3, 0)):
         sides = [np.array([math.inf] * failed + [0.0] * (n - failed)) for failed, n in ((stored, 20), (found, 6))]
         wanted = fisher_exact([[found, 6 - found], [stored, 20 - stored]], alternative="greater").pvalue
-        assert statistics.failures_by_chance(*sides) == pytest.approx(wanted)
+        assert statistics.permutation_failures(*sides) == pytest.approx(wanted)
 
 
 # --------------------------------------------------------------------------------------------------------- simulations
@@ -305,7 +309,7 @@ def by_the_test_alone(stored: np.ndarray, found: np.ndarray) -> np.ndarray:
     """Whether corrected p-values of all seeds are at most the level, whatever the size of the change. (J,)"""
     edges = np.cumsum([0, *SIZES])
     p = [
-        between_methods(permutation_test(stored[:, a:b], found[:, a:b]).corrected, b - a, SERIES)
+        corrected_permutation(permutation_test(stored[:, a:b], found[:, a:b]).corrected, b - a, SERIES)
         for a, b in itertools.pairwise(edges)
     ]
     return np.concatenate(p) <= LEVEL
@@ -332,7 +336,7 @@ def test_the_level_is_held_and_a_fall_is_found() -> None:
     """A smaller version of the slow tests below: limits at 3.5 binomial deviations."""
     assert false_alarms("normal", 100, 4, by_the_test_alone) <= LEVEL + 3.5 * math.sqrt(LEVEL * (1 - LEVEL) / 100)
     assert false_alarms("normal", 100, 5) <= LEVEL + 3.5 * math.sqrt(LEVEL * (1 - LEVEL) / 100)
-    assert share_found("normal", 60, 5, detectable(M, 5, SERIES)) >= 0.9 - 3.5 * math.sqrt(0.09 / 60)
+    assert share_found("normal", 60, 5, permutation_detects(M, 5, SERIES)) >= 0.9 - 3.5 * math.sqrt(0.09 / 60)
     assert share_found("normal", 60, 5, 1.0) < 0.5
 
 
@@ -357,8 +361,10 @@ def test_a_check_of_unchanged_code_hardly_ever_alarms(kind: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("k", [6, 8, 10])
 def test_the_promised_fall_is_found(k: int) -> None:
-    share = share_found("normal", 500, k, detectable(M, k, SERIES))
-    print(f"\na fall of {detectable(M, k, SERIES)} deviations, up to {k} new seeds: found in {100 * share:.1f} %")
+    share = share_found("normal", 500, k, permutation_detects(M, k, SERIES))
+    print(
+        f"\na fall of {permutation_detects(M, k, SERIES)} deviations, up to {k} new seeds: found in {100 * share:.1f} %"
+    )
     assert share >= 0.9 - 3.5 * math.sqrt(0.09 / 500)
 
 
@@ -368,7 +374,7 @@ def test_the_minimum_effect_guards_against_a_lucky_baseline(kind: str) -> None:
     """Shares of fixed baselines that give false alarms in more than 5 % of checks, with and without it."""
     rng = np.random.default_rng(7)
     k, checks, baselines = 5, 400, 60
-    needed = critical_wins(M, k, LEVEL * max(SIZES) / SERIES)  # or more, for any small enough p-value
+    needed = two_sample_wins(M, k, LEVEL * max(SIZES) / SERIES)  # or more, for any small enough p-value
     rates = np.zeros((2, baselines))
     for i in range(baselines):
         stored, found = seeds(rng, (M, SERIES), kind), seeds(rng, (checks, k, SERIES), kind)

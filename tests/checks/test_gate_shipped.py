@@ -22,13 +22,13 @@ from bench.checks.gate.family import (
     DISTANCE,
     FamilyPlan,
     Series,
-    above_chance,
+    family_above_chance,
     family_of_baseline,
     plan_family,
     series_of_family,
 )
 from bench.checks.gate.rerun import rerun_requests
-from bench.checks.gate.save import list_baselines
+from bench.checks.gate.save import list_saved_baselines
 from bench.checks.gate.training import decide_training
 from bench.checks.gate.trainings import TrainingMeasure
 from bench.checks.gate.verdict import Verdict
@@ -52,7 +52,7 @@ def test_it_holds_twenty_seeds_of_all_six_methods(baseline: Baseline) -> None:
     assert sorted(baseline.methods) == METHODS
     assert baseline.seeds == tuple(range(20))
     assert (baseline.task, baseline.shared.preset, baseline.shared.data_kind) == ("mnist2svhn", "quick", "embedded")
-    assert "embedded  mnist2svhn, quick, 6 methods x 20 seeds" in list_baselines(NOWHERE)
+    assert "embedded  mnist2svhn, quick, 6 methods x 20 seeds" in list_saved_baselines(NOWHERE)
     for name in METHODS:
         ended = [of for of in baseline.of(name).values() if not of.failure]
         assert len(ended) >= 19
@@ -67,7 +67,7 @@ def test_every_method_is_watched_in_both_directions(baseline: Baseline) -> None:
         for direction in DIRECTIONS:
             assert (name, (direction, DISTANCE)) in family
             accuracy = TrainingMeasure(direction, ACCURACY)
-            watched = above_chance(baseline, series_of_family(baseline, name, accuracy)) >= ABOVE_CHANCE
+            watched = family_above_chance(baseline, series_of_family(baseline, name, accuracy)) >= ABOVE_CHANCE
             assert ((name, accuracy) in family) == watched
     assert plan_family(baseline).warnings == ()
 

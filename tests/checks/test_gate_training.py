@@ -14,8 +14,8 @@ from stored_cells import JUDGE, fid, judged, store
 
 from bench.checks.gate.baseline import Baseline, baseline_folder, find_baselines, load_baseline
 from bench.checks.gate.family import family_of_baseline, plan_family
-from bench.checks.gate.save import list_baselines
-from bench.checks.gate.training import compare_trainings, trainings_in_doubt
+from bench.checks.gate.save import list_saved_baselines
+from bench.checks.gate.training import compare_training, training_in_doubt
 from bench.checks.gate.trainings import TrainingMeasure
 from bench.checks.gate.verdict import Finding, Verdict, decide_verdict
 from bench.core.errors import BenchError
@@ -56,7 +56,7 @@ def baseline(root: Path) -> Baseline:
 
 
 def verdicts(baseline: Baseline, root: Path, **options: object) -> dict[str, Finding]:
-    findings = compare_trainings(baseline, root, **options).findings  # type: ignore[arg-type]
+    findings = compare_training(baseline, root, **options).findings  # type: ignore[arg-type]
     return {f"{of.subject.split()[0]} {of.quantity.split('-')[0]}": of for of in findings}
 
 
@@ -79,7 +79,7 @@ def test_a_baseline_keeps_raw_values_and_all_that_they_depend_on(root: Path, bas
             assert len(of.identity) == 12
     assert baseline.protocols["fid-judge-v1"]["formula"].startswith("|m1-m2|²")
     assert ("main", folder) in find_baselines(root)
-    assert "main  sketch2real, quick, 2 methods x 12 seeds" in list_baselines(root)
+    assert "main  sketch2real, quick, 2 methods x 12 seeds" in list_saved_baselines(root)
 
 
 def test_accuracy_is_watched_only_where_there_is_something_to_lose(baseline: Baseline) -> None:
@@ -155,7 +155,7 @@ def test_each_method_has_its_own_length(tmp_path: Path) -> None:
     assert found["cyclegan fid"].verdict is Verdict.CANNOT_DECIDE
     assert "budget images=3500 (the baseline: images=7)" in found["cyclegan fid"].reason
     train(tmp_path, NEW, ("cyclegan",), budget=images(7))
-    assert decide_verdict(compare_trainings(baseline, tmp_path).findings) is Verdict.PASS
+    assert decide_verdict(compare_training(baseline, tmp_path).findings) is Verdict.PASS
 
 
 # ----------------------------------------------------------------------------------------------------------- verdicts
@@ -226,17 +226,17 @@ def test_few_seeds_pass_where_they_look_well_and_are_in_doubt_where_not(root: Pa
     """Methods have their own numbers of seeds, and what is said of one does not follow from the other's."""
     good = range(30, 34)
     train(root, good)
-    assert trainings_in_doubt(baseline, root, good[:3]) == []
+    assert training_in_doubt(baseline, root, good[:3]) == []
     found = verdicts(baseline, root, seeds={"cyclegan": good, "munit": good[:3]})
     assert found["munit fid"].verdict is Verdict.PASS
     assert "(3 seeds)" in found["munit fid"].found
     assert "a rise of 2.22 is found in 9 of 10 checks" in found["munit fid"].reason  # as the other 3 would be trained
     train(root, NEW, ("cyclegan",), accuracy=-2.5)
     train(root, NEW, ("munit",))
-    assert trainings_in_doubt(baseline, root, NEW[:3]) == ["cyclegan"]
+    assert training_in_doubt(baseline, root, NEW[:3]) == ["cyclegan"]
     train(root, range(40, 43), distance=-3.0)
-    assert trainings_in_doubt(baseline, root, range(40, 43)) == list(METHODS)  # far better is looked at, too
-    comparison = compare_trainings(baseline, root, {"cyclegan": NEW[:3], "munit": NEW})
+    assert training_in_doubt(baseline, root, range(40, 43)) == list(METHODS)  # far better is looked at, too
+    comparison = compare_training(baseline, root, {"cyclegan": NEW[:3], "munit": NEW})
     assert decide_verdict(comparison.findings) is Verdict.PASS
     assert comparison.notes[0].endswith("new seeds: 12, 13, 14 (cyclegan); 12, 13, 14, 15 (munit)")
     assert "cyclegan looks worse or far better after 3 seeds: more is found with 6" in comparison.notes
@@ -246,8 +246,8 @@ def test_a_failure_among_the_first_seeds_calls_for_more_of_them(root: Path, base
     train(root, range(30, 33), ("munit",))
     train(root, range(30, 32), ("cyclegan",))
     store(root, "cyclegan", [], seed=32, failed="loss is not finite")
-    assert trainings_in_doubt(baseline, root, range(30, 33)) == ["cyclegan"]
-    assert trainings_in_doubt(baseline, root, range(30, 34)) == []  # what is not there is no reason to train more
+    assert training_in_doubt(baseline, root, range(30, 33)) == ["cyclegan"]
+    assert training_in_doubt(baseline, root, range(30, 34)) == []  # what is not there is no reason to train more
 
 
 # ------------------------------------------------------------------------------------------------------ cannot decide
@@ -261,7 +261,7 @@ def test_too_few_seeds_decide_nothing_and_the_number_needed_is_told(root: Path, 
 
 
 def test_nothing_new_is_no_pass(root: Path, baseline: Baseline) -> None:
-    found = compare_trainings(baseline, root).findings
+    found = compare_training(baseline, root).findings
     assert decide_verdict(found) is Verdict.CANNOT_DECIDE
     assert all("no new training" in of.reason for of in found)
 
@@ -290,10 +290,10 @@ def test_another_setting_is_no_pass_and_is_named(
 def test_a_new_setting_of_a_method_does_not_end_its_baseline(root: Path, baseline: Baseline) -> None:
     train(root, NEW, ("munit",))
     train(root, NEW, ("cyclegan",), changed={"added_since": 1})
-    assert decide_verdict(compare_trainings(baseline, root).findings) is Verdict.PASS
+    assert decide_verdict(compare_training(baseline, root).findings) is Verdict.PASS
     store(root, "cyclegan", values("cyclegan", 12), seed=12, changed={"added_since": 2})
     with pytest.raises(BenchError, match="two trainings of cyclegan with seed 12"):
-        compare_trainings(baseline, root)
+        compare_training(baseline, root)
 
 
 def test_another_judge_or_number_of_images_or_definition_is_no_pass(
@@ -326,7 +326,7 @@ def test_a_missing_seed_of_one_method_leaves_the_others_compared(root: Path, bas
 
 def test_the_baselines_own_seeds_are_no_new_ones(root: Path, baseline: Baseline) -> None:
     with pytest.raises(BenchError, match="seed 3 is the baseline's own"):
-        compare_trainings(baseline, root, [3, 12])
+        compare_training(baseline, root, [3, 12])
 
 
 # ---------------------------------------------------------------------------------------------------- failed trainings
@@ -357,7 +357,7 @@ def test_failures_that_the_baseline_knows_are_not_held_against_the_code(tmp_path
             store(tmp_path, "munit", [] if failed else values("munit", seed), seed=seed, failed=failed)
         if first == 0:
             save_baseline(tmp_path)
-    (of,) = compare_trainings(load_baseline(tmp_path, "main"), tmp_path).findings
+    (of,) = compare_training(load_baseline(tmp_path, "main"), tmp_path).findings
     assert of.verdict is Verdict.PASS
     assert "(6 seeds, 6 failed)" in of.stored
     assert "diverged" in of.reason
@@ -377,6 +377,6 @@ def test_one_more_failure_than_in_twelve_is_chance_and_many_more_are_not(tmp_pat
         for seed in range(first, first + 6):
             failed = "diverged" if seed < first + failures else ""
             store(tmp_path, "munit", [] if failed else values("munit", 5), seed=seed, failed=failed)
-        (of,) = compare_trainings(baseline, tmp_path, range(first, first + 6)).findings
+        (of,) = compare_training(baseline, tmp_path, range(first, first + 6)).findings
         assert of.verdict is expected, (failures, of.reason)
         assert f"seed {first}: diverged" in of.reason

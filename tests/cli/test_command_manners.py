@@ -19,10 +19,10 @@ from fixed_tables import LEADERBOARD
 from bench.cli import commands as cli
 from bench.cli import listing
 from bench.cli.commands import main
-from bench.cli.options import seed_list
+from bench.cli.options import seeds_option
 from bench.core.environment import PACKAGES
 from bench.core.errors import BenchError, Interrupted
-from bench.core.terminal import fitted
+from bench.core.terminal import fitted_to_terminal
 from bench.reporting.tables.render import render_tables
 from bench.spec.tasks import TASKS
 
@@ -134,13 +134,13 @@ def test_list_without_a_name_says_what_can_be_listed(
     [("0", (0,)), ("3,1", (3, 1)), ("0-3", (0, 1, 2, 3)), ("0-2, 7,10 - 11", (0, 1, 2, 7, 10, 11)), ("5-5", (5,))],
 )
 def test_seeds_and_ranges_of_them(typed: str, seeds: tuple[int, ...]) -> None:
-    assert seed_list(typed) == seeds
+    assert seeds_option(typed) == seeds
 
 
 @pytest.mark.parametrize("typed", ["", "a", "-1", "3-1", "0-", "0--2", "0-2-4", "0,1,...,4", "0-200000000", "0-2,1"])
 def test_what_is_no_list_of_seeds_is_shown_as_typed(typed: str) -> None:
     with pytest.raises(BenchError) as caught:
-        seed_list(typed)
+        seeds_option(typed)
     assert f"--seeds {typed!r} " in caught.value.what
 
 
@@ -256,7 +256,7 @@ def test_no_color_is_heeded() -> None:
 
 def test_a_wide_table_becomes_rows_on_a_narrow_terminal() -> None:
     table = render_tables(LEADERBOARD, "markdown")
-    narrow = fitted(table, 40)
+    narrow = fitted_to_terminal(table, 40)
     lines = narrow.split("\n")
     assert all(len(line) <= 40 or "`" in line or len(line.split()) == 1 for line in lines)
     at = lines.index("method: cats_udt:no_sem")
@@ -268,8 +268,8 @@ def test_a_wide_table_becomes_rows_on_a_narrow_terminal() -> None:
 
 def test_text_that_fits_and_text_for_a_pipe_stay_as_they_are() -> None:
     table = render_tables(LEADERBOARD, "markdown")
-    assert fitted(table, 10_000) == table
-    printed = "from bench.core.terminal import show\nshow('| a | b |\\n|---|---|\\n| ' + 'x ' * 60 + '| 1 |')"
+    assert fitted_to_terminal(table, 10_000) == table
+    printed = "import bench.core.terminal as t\nt.show_on_terminal('| a | b |\\n|---|---|\\n| ' + 'x ' * 60 + '| 1 |')"
     environment = {**os.environ, "COLUMNS": "40"}
     piped = subprocess.run(
         [sys.executable, "-c", printed], capture_output=True, text=True, check=True, env=environment, cwd=ROOT
@@ -280,7 +280,7 @@ def test_text_that_fits_and_text_for_a_pipe_stay_as_they_are() -> None:
 
 def test_rows_that_leave_a_repeated_name_empty_show_it() -> None:
     table = "| class | method with a long heading | value |\n|--|--|--|\n| dog | a | 1 |\n|  | b | 2 |"
-    assert fitted(table, 30).split("\n\n")[1].split("\n") == [
+    assert fitted_to_terminal(table, 30).split("\n\n")[1].split("\n") == [
         "class: dog",
         "  method with a long heading:",
         "    b",
@@ -290,7 +290,7 @@ def test_rows_that_leave_a_repeated_name_empty_show_it() -> None:
 
 def test_a_command_is_never_broken() -> None:
     line = "- What is missing: `python -m bench sweep table3a --preset paper --seeds 0,1,2`"
-    assert fitted(line, 40) == line
+    assert fitted_to_terminal(line, 40) == line
 
 
 def test_every_command_is_in_the_tests_of_help() -> None:

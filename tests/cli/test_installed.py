@@ -18,8 +18,8 @@ class Mine(CycleGAN):
 """
 PLACES = (
     "import metrics, methods, bench\n"
-    "from bench.core.installation import shipped_results\n"
-    "print(*(module.__path__[0] for module in (bench, methods, metrics)), shipped_results(), sep='\\n')\n"
+    "from bench.core.installation import installed_results\n"
+    "print(*(module.__path__[0] for module in (bench, methods, metrics)), installed_results(), sep='\\n')\n"
 )
 """Prints where the three packages and the shipped results lie."""
 SHIPPED = ("README.md", "paper.csv", "baselines/embedded/baseline.json", "baselines/embedded/code/inputs.npz")
@@ -98,7 +98,7 @@ def test_a_users_folders_of_our_names_hide_nothing_and_the_method_beside_them_is
 def test_spawned_processes_find_the_same(site: Path, home: Path) -> None:
     (home / "my_work.py").write_text(f"def work(order):\n    exec({PLACES!r})\n    return True\n")
     code = (
-        "from bench.core.installation import prefer_own_packages\nprefer_own_packages()\nimport my_work\n"
+        "from bench.core.installation import prefer_installed_packages\nprefer_installed_packages()\nimport my_work\n"
         "from bench.runs.processes import run_in_processes\nassert run_in_processes([1], my_work.work, 1)\n"
     )
     done = started([sys.executable, "-c", code], home, site)
@@ -134,7 +134,7 @@ def test_a_users_package_named_bench_is_what_python_starts_and_udt_bench_is_not_
 def test_a_checkout_is_found_without_installation_and_as_an_editable_one(folder: str, tmp_path: Path) -> None:
     """An editable install is the checkout's folder in a .pth file, that is: on the path, as here."""
     expected = [*(str(ROOT / name) for name in ("bench", "methods", "metrics")), str(ROOT / "results")]
-    code = "from bench.core.installation import prefer_own_packages\nprefer_own_packages()\n" + PLACES
+    code = "from bench.core.installation import prefer_installed_packages\nprefer_installed_packages()\n" + PLACES
     path = () if folder == "checkout" else (ROOT,)
     done = started([sys.executable, "-c", code], ROOT if folder == "checkout" else tmp_path, *path)
     assert done.stdout.splitlines() == expected, done.stderr

@@ -14,7 +14,7 @@ import pytest
 import torch
 from torch import nn
 
-from bench.core.randomness import generator, seeded
+from bench.core.randomness import randomness, seeded
 from methods.parts.layers import truncated_normal_
 
 COUNT = 1000
@@ -34,11 +34,11 @@ def _dropped() -> torch.Tensor:
 
 
 TORCH: dict[str, Callable[[], torch.Tensor]] = {
-    "rand": lambda: torch.rand(COUNT, generator=generator("test")),
-    "randn": lambda: torch.randn(COUNT, generator=generator("test")),
-    "randn, few": lambda: torch.randn(8, generator=generator("test")),
-    "randint": lambda: torch.randint(1000, (COUNT,), generator=generator("test")),
-    "randperm": lambda: torch.randperm(COUNT, generator=generator("test")),
+    "rand": lambda: torch.rand(COUNT, generator=randomness("test")),
+    "randn": lambda: torch.randn(COUNT, generator=randomness("test")),
+    "randn, few": lambda: torch.randn(8, generator=randomness("test")),
+    "randint": lambda: torch.randint(1000, (COUNT,), generator=randomness("test")),
+    "randperm": lambda: torch.randperm(COUNT, generator=randomness("test")),
     "uniform_": lambda: _filled(nn.init.xavier_uniform_),
     "normal_": lambda: _filled(nn.init.kaiming_normal_),
     "truncated_normal_": lambda: _filled(lambda weight: truncated_normal_(weight, 1.0)),

@@ -12,7 +12,7 @@ import torch
 
 from bench.core import device
 from bench.core.device import PRECISIONS, SMALL_IMAGE, Runtime
-from bench.core.errors import BenchError, in_turn
+from bench.core.errors import BenchError, all_true_or_errors
 from bench.core.signals import stop_signals
 from bench.training import cost
 from bench.training.cost import Meter
@@ -42,7 +42,7 @@ def test_auto_takes_the_fastest_that_is_there(
 
 
 def test_threads_follow_from_the_environment_or_the_image_size(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(device, "available_cores", lambda: 6)
+    monkeypatch.setattr(device, "cores_in_environment", lambda: 6)
     for given in ("", "0", "two", "-1"):  # no number of threads
         monkeypatch.setenv("OMP_NUM_THREADS", given)
         assert (Runtime("cpu", SMALL_IMAGE).threads, Runtime("cpu", SMALL_IMAGE + 1).threads) == (1, 6)
@@ -145,9 +145,9 @@ def test_the_others_go_on_and_one_error_names_every_failure() -> None:
         return True
 
     with pytest.raises(BenchError) as caught:
-        in_turn([1, 2, 3, 4], work)
+        all_true_or_errors([1, 2, 3, 4], work)
     assert done == [1, 2, 3, 4]
     assert (caught.value.what, caught.value.remedy) == ("cell 1 is damaged\ncell 3 is damaged", "remove it")
     with pytest.raises(BenchError, match=r"^cell 5 is damaged\n  remove it$"):
-        in_turn([5], work)
-    assert in_turn([2, 4], work)
+        all_true_or_errors([5], work)
+    assert all_true_or_errors([2, 4], work)

@@ -9,14 +9,14 @@ import sys
 import pytest
 from tiny import SOURCES
 
-from bench.core.memory import keep_big_blocks
+from bench.core.memory import keep_memory_blocks
 
 PROGRAM = """
 import resource, sys
 import torch
-from bench.core.memory import keep_big_blocks
+from bench.core.memory import keep_memory_blocks
 if sys.argv[1] == "kept":
-    assert keep_big_blocks()
+    assert keep_memory_blocks()
 x = torch.zeros(64 << 20, dtype=torch.uint8)
 for _ in range(10):
     x + 1
@@ -42,4 +42,4 @@ def test_freed_blocks_are_used_again() -> None:
 
 
 def test_it_may_be_asked_for_again() -> None:
-    assert keep_big_blocks() == keep_big_blocks() == (platform.libc_ver()[0] == "glibc")
+    assert keep_memory_blocks() == keep_memory_blocks() == (platform.libc_ver()[0] == "glibc")

@@ -13,9 +13,9 @@ from real_files import real_file
 from scipy.io import savemat
 
 from bench.core.errors import BenchError
-from bench.data.load import data_kind, load_data
-from bench.data.sources.digits import Mnist, Svhn, Usps, read_idx
-from bench.spec.data_kinds import is_real, not_published, other_files
+from bench.data.load import load_data, loaded_data_kind
+from bench.data.sources.digits import Mnist, Svhn, Usps, read_digits_idx
+from bench.spec.data_kinds import data_kind_note, data_kind_of_other_files, is_real_data_kind
 from bench.spec.tasks import get_task
 
 
@@ -201,15 +201,17 @@ def test_files_that_are_not_the_published_ones_are_data_of_their_own(
     monkeypatch.setenv("UDT_BENCH_FILES", str(tmp_path / "root"))
     task = get_task("mnist2svhn")
     data = load_data(task, "datasets/few", 16)
-    assert data.kind == data_kind(task, "datasets/few") == "real-mnist-12-10-svhn-20-10"
+    assert data.kind == loaded_data_kind(task, "datasets/few") == "real-mnist-12-10-svhn-20-10"
     wording = "MNIST: 12 / 10 images; SVHN: 20 / 10 images, not the published files"
-    assert not_published(data.kind) == wording
+    assert data_kind_note(data.kind) == wording
     assert wording in data.note
     assert [len(data.splits[1, split]) for split in ("train", "test")] == [20, 10]
     other = own_files(tmp_path / "others")
     write_svhn(other / "test_32x32.mat", np.zeros((10, 32, 32, 3), np.uint8), np.arange(10))
     assert load_data(task, str(other), 16).version != data.version
-    assert data_kind(task, "auto") == "embedded", "a folder of another name is never taken for the published files"
+    assert loaded_data_kind(task, "auto") == "embedded", (
+        "a folder of another name is never taken for the published files"
+    )
 
 
 def test_a_part_of_the_files_is_refused_or_taken_from_the_published_ones(
@@ -228,22 +230,22 @@ def test_a_part_of_the_files_is_refused_or_taken_from_the_published_ones(
 
 def test_published_files_are_recognised_wherever_they_lie() -> None:
     folder = real_file("datasets/mnist")
-    assert data_kind(get_task("mnist2usps"), str(folder)) == "real"
+    assert loaded_data_kind(get_task("mnist2usps"), str(folder)) == "real"
 
 
 def test_the_kind_of_other_files_says_what_they_are() -> None:
-    kind = other_files({"svhn": (8000, 2000)})
-    assert (kind, not_published(kind)) == (
+    kind = data_kind_of_other_files({"svhn": (8000, 2000)})
+    assert (kind, data_kind_note(kind)) == (
         "real-svhn-8000-2000", "SVHN: 8,000 / 2,000 images, not the published files",
     )  # fmt: skip
-    assert is_real(kind)
-    assert [not_published(other) for other in ("real", "embedded", "mnist-drawn")] == ["", "", ""]
+    assert is_real_data_kind(kind)
+    assert [data_kind_note(other) for other in ("real", "embedded", "mnist-drawn")] == ["", "", ""]
 
 
 def test_real_mnist() -> None:
     folder = real_file("datasets/mnist/train-images-idx3-ubyte.gz").parent
-    images = read_idx(folder / "train-images-idx3-ubyte.gz", 3)
-    labels = read_idx(folder / "train-labels-idx1-ubyte.gz", 1)
+    images = read_digits_idx(folder / "train-images-idx3-ubyte.gz", 3)
+    labels = read_digits_idx(folder / "train-labels-idx1-ubyte.gz", 1)
     assert images.shape == (60_000, 28, 28)
     assert images.mean() / 255 == pytest.approx(0.1307, abs=1e-4)  # the field's published normalisation constants
     assert images.std() / 255 == pytest.approx(0.3081, abs=1e-4)

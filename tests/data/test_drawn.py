@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bench.data.drawn.datasets import DrawnDigits, DrawnPictures, _item_seed, mnist_originals
-from bench.data.drawn.digits import FACES, draw_house_digit, handwriting, handwritten
+from bench.data.drawn.datasets import DrawnDigits, DrawnPictures, _item_seed, originals_in_dataset
+from bench.data.drawn.digits import FACES, digit_handwriting, draw_house_digit, handwritten_digit
 from bench.data.drawn.pictures import DETAIL, FIGURES, PICTURE_CLASSES, draw_picture
 from bench.data.drawn.scenes import STYLES
-from bench.data.drawn.shapes import SIDE, draw_pose, posed, smooth
+from bench.data.drawn.shapes import SIDE, draw_shape_pose, posed_shape, smooth
 from bench.data.types import SPLITS, Item, Source
 from bench.spec.tasks import get_task
 
@@ -105,30 +105,30 @@ def test_no_image_is_in_both_splits_or_twice(pictures: dict[str, list[Item]]) ->
 
 @pytest.mark.parametrize("label", range(10))
 def test_no_handwritten_original_is_in_both_splits(label: int) -> None:
-    train, test = mnist_originals(label, "train"), mnist_originals(label, "test")
+    train, test = originals_in_dataset(label, "train"), originals_in_dataset(label, "test")
     assert len(train) == 130
     assert len(test) == 40
     assert not set(train) & set(test)
-    assert set(handwriting()[1][np.concatenate([train, test])]) == {label}
+    assert set(digit_handwriting()[1][np.concatenate([train, test])]) == {label}
 
 
 def test_handwriting_is_enlarged_where_it_stood() -> None:
     image = np.zeros((8, 8), np.uint8)
     image[0:4, 0:4] = 16
-    large = handwritten(image, None)
+    large = handwritten_digit(image, None)
     # 8x8 becomes the middle 24x24 of 32x32: the upper left quarter is rows and columns 4 to 15.
     assert large[6:14, 6:14].min() == 255
     assert large[18:].max() == 0
     assert large[:, 18:].max() == 0
-    jittered = handwritten(image, np.random.default_rng(0))
+    jittered = handwritten_digit(image, np.random.default_rng(0))
     assert not np.array_equal(large, jittered)
     assert abs(float(jittered.mean()) / float(large.mean()) - 1) < 0.25
 
 
 def test_mnist_items_repeat_the_originals_with_jitter_only_when_they_run_out() -> None:
     items = list(islice(DrawnDigits("mnist", 131, 1).items(), 131))
-    first = handwriting()[0][mnist_originals(0, "train")[0]]
-    assert np.array_equal(items[0].pixels, handwritten(first, None))
+    first = digit_handwriting()[0][originals_in_dataset(0, "train")[0]]
+    assert np.array_equal(items[0].pixels, handwritten_digit(first, None))
     assert not np.array_equal(items[130].pixels, items[0].pixels)
     # Still the same digit: most of its ink lies where the original's does.
     original, repeated = items[0].pixels.astype(float), items[130].pixels.astype(float)
@@ -199,8 +199,8 @@ def test_the_pose_says_where_the_object_is(label: int) -> None:
     for seed in range(10):
         rng = np.random.default_rng(seed)
         figure = FIGURES[label](rng)
-        pose = draw_pose(rng, figure, (0.76, 0.97), 8.0)
-        parts = [part for part in posed(figure, pose).parts if not part.scenery]
+        pose = draw_shape_pose(rng, figure, (0.76, 0.97), 8.0)
+        parts = [part for part in posed_shape(figure, pose).parts if not part.scenery]
         points = np.concatenate([line for part in parts for line in part.outlines])
         assert points.min() >= 0
         assert points.max() <= SIDE
@@ -219,7 +219,7 @@ def test_every_view_of_a_class_is_drawn_and_has_its_colours(label: int) -> None:
         rng = np.random.default_rng(seed)
         figure = FIGURES[label](rng)
         views.add(figure.variant)
-        palette = STYLES[label](rng, figure, draw_pose(rng, figure, (0.76, 0.97), 8.0)).palette
+        palette = STYLES[label](rng, figure, draw_shape_pose(rng, figure, (0.76, 0.97), 8.0)).palette
         assert {part.role for part in figure.parts} <= palette.keys() | DETAIL.keys()
     assert len(views) >= 2
 

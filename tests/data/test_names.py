@@ -19,7 +19,7 @@ from bench.data.load import load_data
 from bench.data.sources.folder import discover_folder
 from bench.data.sources.names import LONGEST_PAIR, check_pair
 from bench.spec.tasks import get_task
-from bench.store.cell import direction_file
+from bench.store.cell import cell_direction_file
 
 
 def tree(root: Path, domains: tuple[str, str] = ("ink", "paint"), classes: tuple[str, ...] = ("cross", "disc")) -> Path:
@@ -114,7 +114,7 @@ def test_a_name_is_used_as_it_is_or_refused_with_a_reason(names: list[str]) -> N
         assert json.loads(json.dumps(name).encode()) == name
         assert len(name.splitlines()) == 1
     assert label != "all"
-    forth, back = (direction_file(f"{a}->{b}") for a, b in (pair, pair[::-1]))
+    forth, back = (cell_direction_file(f"{a}->{b}") for a, b in (pair, pair[::-1]))
     assert forth != back
     assert len(os.fsencode(f".translations-{forth}-exemplar.npy.xxxxxxxx.tmp")) <= 255
 

@@ -21,7 +21,7 @@ from real_files import real_file
 
 from bench.core.errors import BenchError
 from bench.data.fetch import locate
-from bench.data.prepare import PREPARATION, data_version, prepare_data, resized
+from bench.data.prepare import PREPARATION, prepare_data, prepared_data_version, resize_to_prepare
 from bench.data.sources.folder import FolderDomain, discover_folder
 from bench.data.types import Item
 
@@ -117,16 +117,16 @@ def test_second_call_decodes_nothing(tmp_path: Path) -> None:
 def test_version_depends_on_everything_that_changes_the_images(monkeypatch: pytest.MonkeyPatch) -> None:
     left, right = pair()
     versions = [
-        data_version((left, right), 8),
-        data_version((left, right), 16),
-        data_version((right, left), 8),
-        data_version((Toy("left", 3), right), 8),
-        data_version((Toy("left", 1, resample="nearest"), right), 8),
-        data_version((Toy("other", 1), right), 8),
-        data_version((Toy("left", 1, classes=("x", "y", "z")), right), 8),
+        prepared_data_version((left, right), 8),
+        prepared_data_version((left, right), 16),
+        prepared_data_version((right, left), 8),
+        prepared_data_version((Toy("left", 3), right), 8),
+        prepared_data_version((Toy("left", 1, resample="nearest"), right), 8),
+        prepared_data_version((Toy("other", 1), right), 8),
+        prepared_data_version((Toy("left", 1, classes=("x", "y", "z")), right), 8),
     ]
     monkeypatch.setattr("bench.data.prepare.PREPARATION", PREPARATION + 1)
-    versions.append(data_version((left, right), 8))
+    versions.append(prepared_data_version((left, right), 8))
     assert len(set(versions)) == len(versions)
     assert all(len(version) == 16 and int(version, 16) >= 0 for version in versions)
 
@@ -135,7 +135,7 @@ def test_version_depends_on_everything_that_changes_the_images(monkeypatch: pyte
 @pytest.mark.parametrize("resample", ["nearest", "lanczos"])
 def test_resize(side: int, size: int, resample: Literal["nearest", "lanczos"]) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (side, side, 3), dtype=np.uint8)
-    out = resized(pixels, size, resample)
+    out = resize_to_prepare(pixels, size, resample)
     if side == size:
         assert (out == pixels.transpose(2, 0, 1)).all()
     elif resample == "nearest" and side < size:
@@ -149,7 +149,7 @@ def test_resize(side: int, size: int, resample: Literal["nearest", "lanczos"]) -
 def test_aspect_ratio_is_not_kept() -> None:
     pixels = np.zeros((10, 40, 3), np.uint8)
     pixels[:, :20] = 255
-    out = resized(pixels, 8, "lanczos")
+    out = resize_to_prepare(pixels, 8, "lanczos")
     assert out.shape == (3, 8, 8)
     # the left half stays the left half; Lanczos rings by a few grey levels beside the edge
     assert (out[:, :, :2] >= 250).all()
@@ -251,7 +251,7 @@ def test_killed_preparation_is_not_taken_as_whole(tmp_path: Path) -> None:
     results = context.Queue()
     process = context.Process(target=run_prepare, args=(tmp_path, 0.5, results))
     process.start()
-    version = data_version(pair(), 8)
+    version = prepared_data_version(pair(), 8)
     temporary = tmp_path / "prepared" / f".{version}.part"
     deadline = time.monotonic() + 60
     while not (temporary / "unsorted").exists() and process.is_alive() and time.monotonic() < deadline:

@@ -18,12 +18,12 @@ from tiny import TINY_STAND_IN
 
 from bench.core.device import Runtime
 from bench.core.errors import BenchError
-from bench.core.files import exclusive, remove_leftovers, write_atomically, write_json
+from bench.core.files import file_lock, remove_leftover_files, write_atomically, write_json
 from bench.data.fetch import locate
 from bench.data.fetch.manifest import ManifestForm
 from bench.data.fetch.unpack import unpack_archive
-from bench.data.sources.digits import Svhn, read_mat
-from bench.data.sources.folder import read_image_file
+from bench.data.sources.digits import Svhn, read_digits_mat
+from bench.data.sources.folder import read_image_in_folder
 from bench.evaluation.feature_cache import FeatureCache
 from bench.evaluation.judge import get_judge
 from bench.store import checkpoints
@@ -81,14 +81,14 @@ def test_the_remedy_is_that_of_the_refusal(
 
 def test_a_lock_where_there_can_be_none(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(BenchError, match=r"could not write .*file/\.lock"), exclusive(tmp_path / "file" / ".lock"):
+    with pytest.raises(BenchError, match=r"could not write .*file/\.lock"), file_lock(tmp_path / "file" / ".lock"):
         pytest.fail("the lock is not held")
 
 
 def test_leftovers_of_one_name_are_removed_and_no_other(tmp_path: Path) -> None:
     for name in (".a.json.x1.tmp", ".b.json.x2.tmp", "a.json"):
         (tmp_path / name).touch()
-    remove_leftovers(tmp_path, "a.json")
+    remove_leftover_files(tmp_path, "a.json")
     assert sorted(path.name for path in tmp_path.iterdir()) == [".b.json.x2.tmp", "a.json"]
 
 
@@ -116,26 +116,26 @@ def test_a_log_that_cannot_be_written_says_so(tmp_path: Path) -> None:
 
 def test_images_and_folders_that_the_system_refuses(tmp_path: Path) -> None:
     with pytest.raises(BenchError, match=r"gone\.png cannot be read: No such file"):
-        read_image_file(tmp_path / "gone.png")
+        read_image_in_folder(tmp_path / "gone.png")
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(BenchError, match=r"cannot write to .*\n  set UDT_BENCH_CACHE to another folder"):
-        locate.make_folder(tmp_path / "file" / "datasets")
+        locate.make_located_folder(tmp_path / "file" / "datasets")
 
 
 def test_a_record_of_a_digest_that_is_none(tmp_path: Path) -> None:
     path = tmp_path / "weights.pth"
     path.write_bytes(b"x")
     for content in ("{", "[]", '{"sha256": "0"}'):
-        locate.record_path(path).write_text(content)
+        locate.located_record_path(path).write_text(content)
         with pytest.raises(BenchError, match="not a record of a digest"):
-            locate.matches_record(path)
+            locate.matches_located_record(path)
 
 
 def test_a_folder_and_an_archive_that_lack_a_part(tmp_path: Path) -> None:
     (tmp_path / "pacs" / "photo").mkdir(parents=True)
     form = ManifestForm("pacs", folder=True, holds=("photo", "sketch"))
     with pytest.raises(BenchError, match="the folder 'sketch' is missing"):
-        locate.check_file(form, tmp_path / "pacs")
+        locate.check_located_file(form, tmp_path / "pacs")
     with zipfile.ZipFile(tmp_path / "some.zip", "w") as archive:
         archive.writestr("top/photo/dog/1.jpg", b"x")
     with pytest.raises(BenchError, match="no folder in it holds photo, sketch"):
@@ -150,7 +150,7 @@ def test_matlab_files_of_another_kind(tmp_path: Path) -> None:
         next(iter(Svhn(path, path).items()))
     savemat(path, {"X": {"nested": 1}, "y": np.zeros(1)})
     with pytest.raises(BenchError, match="X is of the type struct, arrays of numbers expected"):
-        read_mat(path)
+        read_digits_mat(path)
 
 
 # ------------------------------------------------------------------------------------------- what is stored of a run

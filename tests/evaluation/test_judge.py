@@ -12,7 +12,7 @@ import torch
 from small_judge import SETTINGS, make_data
 
 from bench.core.device import Runtime
-from bench.core.randomness import generator
+from bench.core.randomness import randomness
 from bench.data.types import Split, TaskData
 from bench.evaluation.judge import _flip_and_shift, _relevel, get_judge
 
@@ -66,7 +66,7 @@ def test_training_leaves_the_global_generator_alone(tmp_path: Path, runtime: Run
 def test_augmentation_moves_by_an_eighth_at_most() -> None:
     x = torch.zeros(64, 1, 16, 16)
     x[:, :, 8, 8] = 1
-    moved = _flip_and_shift(x, generator("test")).nonzero()[:, 2:]
+    moved = _flip_and_shift(x, randomness("test")).nonzero()[:, 2:]
     offsets = {tuple(place) for place in moved.tolist()}
     assert len(offsets) > 20
     assert all(6 <= row <= 10 and 5 <= column <= 10 for row, column in offsets)
@@ -74,7 +74,7 @@ def test_augmentation_moves_by_an_eighth_at_most() -> None:
 
 def test_levels_and_noise_are_each_images_own_and_within_the_tolerance() -> None:
     x = torch.tensor([0.0, 1.0]).repeat_interleave(128).reshape(1, 1, 16, 16).repeat(400, 3, 1, 1)
-    shaken = _relevel(x, 0.4, generator("test"))
+    shaken = _relevel(x, 0.4, randomness("test"))
     assert shaken.min() >= 0
     assert shaken.max() <= 1
     black, white = shaken[:, :, :8].mean(dim=(1, 2, 3)), shaken[:, :, 8:].mean(dim=(1, 2, 3))

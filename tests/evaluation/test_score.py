@@ -23,7 +23,7 @@ from bench.evaluation.score import (
     score_direction,
 )
 from bench.evaluation.translate import Translations, translate_test_images
-from bench.spec.protocols import PROTOCOLS, TRANSLATION, only_one, select_protocols
+from bench.spec.protocols import PROTOCOLS, TRANSLATION, only_one_protocol, select_protocols
 from metrics.encoders import JudgeEncoder
 from metrics.frechet import frechet_distance
 from metrics.kernel import kernel_distance
@@ -250,9 +250,9 @@ def test_protocols_of_one_computation_are_measured_together_and_others_apart() -
 
 
 def test_values_of_two_protocols_must_not_meet() -> None:
-    only_one(["fid-clean-v1", "fid-clean-v1"], "a cell")
+    only_one_protocol(["fid-clean-v1", "fid-clean-v1"], "a cell")
     with pytest.raises(ValueError, match="a cell: values of fid-clean-v1, fid-pytorch-v1 must not share a column"):
-        only_one(["fid-pytorch-v1", "fid-clean-v1"], "a cell")
+        only_one_protocol(["fid-pytorch-v1", "fid-clean-v1"], "a cell")
 
 
 def test_damaged_cached_features_are_made_again(tmp_path: Path) -> None:

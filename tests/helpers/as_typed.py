@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bench.cli.outcome import show_broken, show_leaderboards, show_outcome
-from bench.core.terminal import show
+from bench.cli.outcome import show_outcome, show_outcome_broken, show_outcome_leaderboards
+from bench.core.terminal import show_on_terminal
 from bench.runs import rescore as rescoring
 from bench.runs import run as running
 from bench.runs.request import Request
@@ -46,7 +46,7 @@ def run(request: Request) -> int:
 def rescore(request: RescoreRequest) -> int:
     """`bench evaluate`."""
     rescoring.rescore(request)
-    show_leaderboards(request.results, request.task)
+    show_outcome_leaderboards(request.results, request.task)
     return 0
 
 
@@ -54,6 +54,6 @@ def run_sweep(request: SweepRequest, dry_run: bool = False) -> int:
     """`bench sweep`."""
     if dry_run:
         text, broken = sweeping.plan_sweep(request)
-        show(text)
-        return show_broken(broken)
+        show_on_terminal(text)
+        return show_outcome_broken(broken)
     return show_outcome(request.results, sweeping.run_sweep(request))

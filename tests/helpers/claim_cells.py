@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from bench.reporting.claims.claims import CLAIMS
-from bench.reporting.claims.formula import ClaimSubject, leaves
+from bench.reporting.claims.formula import ClaimSubject, formula_leaves
 from bench.spec.presets import get_preset
 from bench.spec.run_spec import Budget, RunSpec
 from bench.spec.tasks import get_task
@@ -31,7 +31,7 @@ _KEPT = TemporaryDirectory()
 @cache
 def own(task: str = "mnist2svhn", preset: str = "quick", kind: str = "embedded") -> Mapping[str, PresetMethod]:
     """Every method of the claims as the harness resolves it."""
-    pairs = [pair for claim in CLAIMS if claim.formula is not None for pair in leaves(claim.formula)]
+    pairs = [pair for claim in CLAIMS if claim.formula is not None for pair in formula_leaves(claim.formula)]
     sides = [side for pair in pairs for side in (pair.better, pair.than) if isinstance(side, ClaimSubject)]
     names = sorted({of.method for side in sides for of in side.candidates if not of.is_stage})
     return preset_methods(Path(_KEPT.name), get_task(task), preset, kind, names)

@@ -18,8 +18,8 @@ from bench.data.fetch.fetch import list_fetchable
 from bench.reporting.figures import figures
 from bench.reporting.paper.shapes import SHAPES
 from bench.reporting.tables.output import KINDS
-from bench.runs.request import Request, resolve_settings
-from bench.runs.sweep.file import find_sweep
+from bench.runs.request import Request, request_settings
+from bench.runs.sweep.file import find_sweep_file
 from bench.spec.protocols import select_protocols
 from bench.spec.run_spec import Budget
 from bench.spec.tasks import get_task
@@ -124,14 +124,14 @@ def _check_names(command: str, values: Mapping[str, Any]) -> None:
         seeds=(0,), overrides=tuple(values.get("overrides") or ()), device="cpu", results=Path("results"),
     )  # fmt: skip
     if command not in ("report", "list", "fetch", "doctor"):
-        assert not resolve_settings(request)[1], "a method cannot be imported"
+        assert not request_settings(request)[1], "a method cannot be imported"
     _check_own(command, values)
 
 
 def _check_own(command: str, values: Mapping[str, Any]) -> None:
     """What only this command has."""
     if command == "sweep" and values["name"] and values["name"] not in THEIRS:
-        find_sweep(values["name"])
+        find_sweep_file(values["name"])
     elif command == "figure" and values["name"]:
         assert values["name"] in figures.FIGURES, values["name"]
     elif command == "table" and values["paper"]:

@@ -24,7 +24,7 @@ from typing import Any
 
 import tiny
 
-from bench.core.files import read_array, read_json, read_weights
+from bench.core.files import read_array, read_json, read_weights_file
 
 TESTS = Path(__file__).parent
 UNEQUAL = ("cost.json", "scoring.json", "environment.json", "stage.json", "owner.json", ".lock")
@@ -206,10 +206,10 @@ def lasting(results: Path) -> dict[str, str]:
 def damaged_files(results: Path) -> list[str]:
     """Files under their final names that are not whole, and everything that tables complain about."""
     from bench.store.checkpoints import _is_whole
-    from bench.store.index import read_records
+    from bench.store.index import read_index
 
-    readers: dict[str, Any] = {".json": read_json, ".npy": read_array, ".safetensors": read_weights}
-    found = [line for task in (results / "runs").glob("*") for line in read_records(results, task.name).complaints]
+    readers: dict[str, Any] = {".json": read_json, ".npy": read_array, ".safetensors": read_weights_file}
+    found = [line for task in (results / "runs").glob("*") for line in read_index(results, task.name).complaints]
     for name in sorted(names(results)):
         path = results / name
         try:

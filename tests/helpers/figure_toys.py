@@ -13,9 +13,9 @@ import numpy as np
 
 from bench.core.files import write_array, write_json
 from bench.data.types import Split, TaskData
-from bench.evaluation.translate import first_per_class
+from bench.evaluation.translate import first_to_translate
 from bench.spec.presets import get_preset
-from bench.spec.run_spec import Budget, RunSpec, flat_values
+from bench.spec.run_spec import Budget, RunSpec, flat_spec_values
 from bench.spec.tasks import TASKS
 from bench.store.cell import Cell
 from bench.store.preset_match import preset_method
@@ -82,7 +82,7 @@ def store(
 @cache
 def _config(method: str, task: str, preset: str, kind: str, over: tuple[tuple[str, Any], ...]) -> dict[str, Any]:
     resolved = preset_method(TASKS[task], preset, kind, method, dict(over))
-    return {**flat_values(dict(resolved.config)), "method_version": resolved.version}
+    return {**flat_spec_values(dict(resolved.config)), "method_version": resolved.version}
 
 
 def _nested(flat: Mapping[str, Any]) -> dict[str, Any]:
@@ -106,7 +106,7 @@ def add_translations(
     made, digests = {}, {}
     for source, target in TASKS[cell.spec.task].directions:
         name = f"{data.domains[source]}->{data.domains[target]}"
-        count = len(first_per_class(data.splits[source, "test"].labels, None))
+        count = len(first_to_translate(data.splits[source, "test"].labels, None))
         rng = np.random.default_rng(int(cell.spec.identity(), 16) % 2**32 + source)
         images = rng.integers(0, 256, (count, styles, 3, data.size, data.size), dtype=np.uint8)
         write_array(cell.translations(name, style), images)

@@ -9,13 +9,13 @@ import numpy as np
 import pandas as pd
 
 from bench.store.columns import CELL_TEXTS, RECORD_TEXTS, Records
-from bench.store.index import read_records
+from bench.store.index import read_index
 
 
 def frame(root: Path, task: str) -> pd.DataFrame:
     """One row per cell x style source x metric x direction x class; one without value for a cell without metrics."""
     base = root / "runs" / task
-    return as_frame(read_records(root, task)).assign(folder=lambda rows: [str(base / name) for name in rows["folder"]])
+    return as_frame(read_index(root, task)).assign(folder=lambda rows: [str(base / name) for name in rows["folder"]])
 
 
 def as_frame(stored: Records) -> pd.DataFrame:

@@ -26,16 +26,16 @@ from methods.semantics.adaptation import (
     AdaptationConfig,
     FeatureAdaptation,
     ImageAdaptation,
+    adaptation_entropy,
+    adaptation_mixed_logits,
+    adaptation_mixed_probabilities,
+    adaptation_sxe,
     adversarial,
     domain_loss,
-    entropy,
-    mixed_logits,
-    mixed_probabilities,
-    mixup,
-    sxe,
+    mixup_for_adaptation,
     unit_per_pixel,
     unit_per_sample,
-    vat,
+    vat_for_adaptation,
 )
 from methods.semantics.classifiers import (
     FeatureClassifier,
@@ -43,8 +43,8 @@ from methods.semantics.classifiers import (
     GaussianNoise,
     ImageClassifier,
     ImageDiscriminator,
-    classes_of,
-    to_inputs,
+    classes_by_classifier,
+    classifier_inputs,
 )
 
 SMALL = AdaptationConfig(
@@ -263,7 +263,7 @@ def test_vat_has_the_stated_value(official: tuple[ImageClassifier, ImageDiscrimi
     classifier, x, noise = official[0], unit_images(7), numbers(14, 4, 3, 32, 32)
     inputs: list[Tensor] = []
     handle = classifier.register_forward_pre_hook(lambda _, args: inputs.append(args[0].detach()))
-    loss = vat(classifier, x, noise, 3.5, 1e-6, unit_per_pixel)
+    loss = vat_for_adaptation(classifier, x, noise, 3.5, 1e-6, unit_per_pixel)
     handle.remove()
     assert loss.item() == pytest.approx(1.725771, abs=5e-7)
     assert len(inputs) == 3  # clean, for the direction, x'
@@ -275,7 +275,7 @@ def test_vat_has_the_stated_value(official: tuple[ImageClassifier, ImageDiscrimi
 
 def test_mixup_has_the_stated_value(official: tuple[ImageClassifier, ImageDiscriminator]) -> None:
     alpha, reversed_order = torch.tensor([0.2, 0.7, 0.5, 0.9], dtype=torch.float64), torch.tensor([3, 2, 1, 0])
-    loss = mixup(official[0], unit_images(7), alpha, reversed_order, mixed_logits)
+    loss = mixup_for_adaptation(official[0], unit_images(7), alpha, reversed_order, adaptation_mixed_logits)
     assert loss.item() == pytest.approx(1.710969, abs=5e-7)
 
 
@@ -295,15 +295,15 @@ def test_sxe_is_the_sum_that_defines_it() -> None:
         p = [math.exp(v) for v in b[row].tolist()]
         q = [math.exp(v) for v in a[row].tolist()]
         expected = -sum(pk / sum(p) * math.log(qk / sum(q)) for pk, qk in zip(p, q, strict=True))
-        assert sxe(a, b)[row].item() == pytest.approx(expected, rel=1e-12)
+        assert adaptation_sxe(a, b)[row].item() == pytest.approx(expected, rel=1e-12)
     uniform_logits = torch.zeros(2, 10)
-    assert entropy(uniform_logits).item() == pytest.approx(math.log(10), rel=1e-6)
+    assert adaptation_entropy(uniform_logits).item() == pytest.approx(math.log(10), rel=1e-6)
 
 
 def test_entropy_has_a_gradient_through_both_factors() -> None:
     """d H / d z_k = -p_k (log p_k + H); half of it, the prediction's, would be 0."""
     logits = (3 * numbers(8, 4, 10)).requires_grad_()
-    (gradient,) = torch.autograd.grad(entropy(logits), logits)
+    (gradient,) = torch.autograd.grad(adaptation_entropy(logits), logits)
     p = logits.detach().softmax(dim=1)
     h = -(p * p.log()).sum(dim=1, keepdim=True)
     torch.testing.assert_close(gradient, -p * (p.log() + h) / 4, rtol=0, atol=1e-14)
@@ -334,7 +334,7 @@ def test_the_perturbation_follows_the_divergence() -> None:
         p = clean[row].softmax(dim=0)
         g = weight.T @ (torch.diag(p) - torch.outer(p, p)) @ weight @ noise[row]
         torch.testing.assert_close(moved[row], 2.0 * g / g.norm(), rtol=0, atol=1e-5)
-        assert sxe(network(x + moved), clean)[row] > sxe(clean, clean)[row]
+        assert adaptation_sxe(network(x + moved), clean)[row] > adaptation_sxe(clean, clean)[row]
 
 
 def test_vat_and_mixup_targets_are_detached() -> None:
@@ -344,20 +344,20 @@ def test_vat_and_mixup_targets_are_detached() -> None:
     network = lambda inputs: scale * (inputs @ weight.T)  # noqa: E731
     plain = lambda inputs: 1.3 * (inputs @ weight.T)  # noqa: E731
     moved = adversarial(plain, x, plain(x), numbers(3, 3, 6), 2.0, 1e-6, unit_per_sample)
-    (expected,) = torch.autograd.grad(sxe(network(moved), plain(x)).mean(), scale)
-    (found,) = torch.autograd.grad(vat(network, x, numbers(3, 3, 6), 2.0, 1e-6, unit_per_sample), scale)
+    (expected,) = torch.autograd.grad(adaptation_sxe(network(moved), plain(x)).mean(), scale)
+    (found,) = torch.autograd.grad(vat_for_adaptation(network, x, numbers(3, 3, 6), 2.0, 1e-6, unit_per_sample), scale)
     torch.testing.assert_close(found, expected, rtol=1e-9, atol=0)
     alpha, partner = torch.tensor([0.2, 0.7, 0.5], dtype=torch.float64), torch.tensor([2, 0, 1])
     inputs = alpha[:, None] * x + (1 - alpha[:, None]) * x[partner]
     targets = alpha[:, None] * plain(x) + (1 - alpha[:, None]) * plain(x)[partner]
-    (expected,) = torch.autograd.grad(sxe(network(inputs), targets).mean(), scale)
-    (found,) = torch.autograd.grad(mixup(network, x, alpha, partner, mixed_logits), scale)
+    (expected,) = torch.autograd.grad(adaptation_sxe(network(inputs), targets).mean(), scale)
+    (found,) = torch.autograd.grad(mixup_for_adaptation(network, x, alpha, partner, adaptation_mixed_logits), scale)
     torch.testing.assert_close(found, expected, rtol=1e-9, atol=0)
 
 
 def test_mixup_mixes_logits_or_probabilities() -> None:
     a, b, alpha = 3 * numbers(8, 2, 4), 3 * numbers(13, 2, 4), torch.tensor([0.25, 1.0], dtype=torch.float64)
-    logits, probabilities = mixed_logits(a, b, alpha), mixed_probabilities(a, b, alpha)
+    logits, probabilities = adaptation_mixed_logits(a, b, alpha), adaptation_mixed_probabilities(a, b, alpha)
     torch.testing.assert_close(logits[0], (0.25 * a[0] + 0.75 * b[0]).softmax(dim=0))
     torch.testing.assert_close(probabilities[0], 0.25 * a[0].softmax(dim=0) + 0.75 * b[0].softmax(dim=0))
     assert (logits[0] - probabilities[0]).abs().max() > 0.01
@@ -407,7 +407,7 @@ def expected_terms(stage: Adaptation, rng: torch.Generator, source: Tensor, labe
 def test_both_phases_hold_the_objective_and_its_gradient(build: Callable[..., Adaptation]) -> None:
     """float64, dropout and noise off. VAT's direction comes from a step of 1e-6: hence 1e-7 for terms that hold it."""
     stage = quiet(build())
-    stage.source, stage.target = to_inputs(stage.source).double(), to_inputs(stage.target).double()
+    stage.source, stage.target = classifier_inputs(stage.source).double(), classifier_inputs(stage.target).double()
     phases = list(stage.training_step(torch.Generator().manual_seed(3)))
 
     rng = torch.Generator().manual_seed(3)
@@ -445,7 +445,7 @@ def compare_gradients(found: Tensor, expected: Tensor, network: nn.Module) -> No
 def test_forward_passes_come_in_the_official_order(build: Callable[..., Adaptation]) -> None:
     """Source items are positive, target items negative: mixtures and small perturbations stay on their side."""
     stage = build(replace(SMALL, vat_radius=1e-3))
-    stage.source, stage.target = to_inputs(stage.source).abs() + 1, -to_inputs(stage.target).abs() - 1
+    stage.source, stage.target = classifier_inputs(stage.source).abs() + 1, -classifier_inputs(stage.target).abs() - 1
     seen: list[str] = []
     stage.classifier.phi.register_forward_pre_hook(lambda _, args: seen.append("S" if args[0].mean() > 0 else "T"))
     heads: list[Tensor] = []
@@ -461,7 +461,7 @@ def test_forward_passes_come_in_the_official_order(build: Callable[..., Adaptati
 def test_the_last_pass_of_a_step_is_a_mixed_target_batch() -> None:
     """With momentum 1 the running statistics are the last batch's: of target items, mixed."""
     stage = image_stage(replace(SMALL, bn_momentum=1.0))
-    stage.target = to_inputs(stage.target)
+    stage.target = classifier_inputs(stage.target)
     stage.source = torch.zeros(12, 3, SIZE, SIZE)
     inputs: list[Tensor] = []
     given: list[Tensor] = []
@@ -505,7 +505,7 @@ def losses_with(config: AdaptationConfig) -> dict[str, float]:
     stage = quiet(image_stage(config))
     for network in (stage.classifier, stage.discriminator):
         fill(network)
-    stage.source, stage.target = (to_inputs(stack).double() for stack in (stage.source, stage.target))
+    stage.source, stage.target = (classifier_inputs(stack).double() for stack in (stage.source, stage.target))
     (*_, phase) = stage.train().training_step(torch.Generator().manual_seed(0))
     return {name: value.item() for name, value in phase.losses.items()}
 
@@ -666,7 +666,7 @@ def test_classes_are_those_of_eval_mode_and_do_not_depend_on_the_batch() -> None
     stage = image_stage()
     advance(stage, 0, 2)
     state = {key: value.clone() for key, value in stage.state_dict().items()}
-    found = classes_of(stage.classifier, stage.source, batch=5)
+    found = classes_by_classifier(stage.classifier, stage.source, batch=5)
     assert stage.classifier.training
     assert all(torch.equal(value, state[key]) for key, value in stage.state_dict().items())
     stage.eval()
@@ -675,7 +675,7 @@ def test_classes_are_those_of_eval_mode_and_do_not_depend_on_the_batch() -> None
     assert torch.equal(found, expected)
     assert found.dtype == torch.int64
     features = feature_stage()
-    assert classes_of(features.classifier, features.source).shape == (12,)
+    assert classes_by_classifier(features.classifier, features.source).shape == (12,)
 
 
 # --------------------------------------------------------------------------------------------------- it adapts
@@ -697,7 +697,7 @@ def accuracies(config: AdaptationConfig, seed: int, turn: float) -> tuple[float,
     stage = FeatureAdaptation(config, source, target, classes, 5)
     run_stage(stage, seed)
     tests = (blobs(3, 0.0), blobs(4, turn))
-    found = [(classes_of(stage.classifier, x) == wanted).double().mean().item() for x, wanted in tests]
+    found = [(classes_by_classifier(stage.classifier, x) == wanted).double().mean().item() for x, wanted in tests]
     return found[0], found[1]
 
 
@@ -735,7 +735,7 @@ def accuracy_on_digits(data: TaskData, config: AdaptationConfig, seed: int) -> f
     stage = ImageAdaptation(config, images[0], images[1], clusters, 10)
     run_stage(stage, seed)
     test = data.splits[1, "test"]
-    found = classes_of(stage.classifier, torch.from_numpy(test.images.copy()))
+    found = classes_by_classifier(stage.classifier, torch.from_numpy(test.images.copy()))
     return (found == torch.from_numpy(test.labels.copy())).double().mean().item()
 
 

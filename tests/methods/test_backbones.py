@@ -25,7 +25,7 @@ from methods.parts.backbones import (
     VGG19Features,
     build_backbone,
     load_backbone,
-    moco_v2_state,
+    moco_backbone_state,
 )
 
 
@@ -218,11 +218,11 @@ def test_moco_layout_is_found_in_the_checkpoint_and_in_its_state_dict() -> None:
     checkpoint = moco_checkpoint()
     expected = fill(ResNet50()).state_dict()
     for given in (checkpoint, checkpoint["state_dict"]):
-        found = moco_v2_state(given)  # type: ignore[arg-type]
+        found = moco_backbone_state(given)  # type: ignore[arg-type]
         assert found.keys() == expected.keys()
         assert all(torch.equal(found[key], value) for key, value in expected.items())
     with pytest.raises(ValueError, match=r"module\.encoder_q\.\* wanted .*, found conv1\.weight, fc\.bias"):
-        moco_v2_state({"conv1.weight": torch.zeros(1), "fc.bias": torch.zeros(1)})
+        moco_backbone_state({"conv1.weight": torch.zeros(1), "fc.bias": torch.zeros(1)})
 
 
 def test_encoders_are_made_and_loaded_by_name() -> None:

@@ -12,9 +12,9 @@ import torch.nn.functional as F
 from determined import domains, fill, numbers
 from torch import Tensor, nn
 
-from bench.spec.methods import layers, with_clusters
+from bench.spec.methods import method_config_with_clusters, method_settings
 from bench.spec.presets import PRESETS
-from bench.spec.run_spec import flat_values, resolve_config
+from bench.spec.run_spec import flat_spec_values, spec_config
 from methods.base import Code, Context, Exemplar, Noise, Progress
 from methods.category_tables import CategoryTables
 from methods.cats_udt import Batch, CatsUDT, CatsUDTConfig
@@ -392,7 +392,7 @@ def test_every_variant_can_be_built_from_every_preset(name: str, preset: str, ki
 
     def config(item: str) -> CatsUDTConfig:
         base = PRESETS[preset][kind]
-        return resolve_config(CatsUDT, item, *layers(CatsUDT, item, base, {}, data_kind), {"clusters": 5})
+        return spec_config(CatsUDT, item, *method_settings(CatsUDT, item, base, {}, data_kind), {"clusters": 5})
 
     with torch.device("meta"):
         built = CatsUDT(config(name), size[preset][kind])
@@ -400,7 +400,7 @@ def test_every_variant_can_be_built_from_every_preset(name: str, preset: str, ki
     photographs = (preset, kind, data_kind) == ("quick", "pictures", "real") and name != "cats_udt:moco"
     weak = photographs or name in ("cats_udt:vgg", "cats_udt:content_vgg")
     assert built.supervision == ("weak" if weak else "none")
-    plain, own = (flat_values(config(item)) for item in ("cats_udt", name))
+    plain, own = (flat_spec_values(config(item)) for item in ("cats_udt", name))
     assert {key for key in own if own[key] != plain[key]} <= set(known[name].settings)
     assert (name == "cats_udt") == (own == plain)
 
@@ -410,7 +410,7 @@ def test_the_paper_preset_has_the_published_semantics() -> None:
 
     def semantics(kind: str) -> SemanticsConfig:
         base = PRESETS["paper"][kind]
-        return resolve_config(CatsUDT, "cats_udt", *layers(CatsUDT, "cats_udt", base, {}, "real")).semantics
+        return spec_config(CatsUDT, "cats_udt", *method_settings(CatsUDT, "cats_udt", base, {}, "real")).semantics
 
     assert semantics("pictures").adaptation == FEATURE_SPACE
     assert (semantics("pictures").encoder, semantics("pictures").transfer_encoder) == ("moco_v2", "")
@@ -418,5 +418,5 @@ def test_the_paper_preset_has_the_published_semantics() -> None:
 
 
 def test_the_number_of_clusters_is_that_of_the_task_s_classes() -> None:
-    assert with_clusters(CatsUDTConfig(), 2).clusters == 2
-    assert with_clusters(CatsUDTConfig(clusters=7), 2).clusters == 7
+    assert method_config_with_clusters(CatsUDTConfig(), 2).clusters == 2
+    assert method_config_with_clusters(CatsUDTConfig(clusters=7), 2).clusters == 7

@@ -11,7 +11,7 @@ from determined import domains, fill, numbers
 from torch import Tensor
 
 from methods.base import Progress, run_step
-from methods.cyclegan import Batch, CycleGAN, CycleGANConfig, Discriminator, Generator, exchange
+from methods.cyclegan import Batch, CycleGAN, CycleGANConfig, Discriminator, Generator, cyclegan_exchange
 
 EXACT = 1e-12
 """float64, activations of order 1."""
@@ -159,7 +159,7 @@ def test_pool_equals_the_plain_one_image_by_image() -> None:
         batches.append((numbers(step, 4, 3, 2, 2, dtype=torch.float32), swap, slot))
     expected, stored = plain_pool(6, [(x, s.tolist(), i.tolist()) for x, s, i in batches])
     for (fakes, swap, slot), wanted in zip(batches, expected, strict=True):
-        assert torch.equal(exchange(pool, count, fakes, swap, slot), wanted)
+        assert torch.equal(cyclegan_exchange(pool, count, fakes, swap, slot), wanted)
     assert torch.equal(pool, torch.stack(stored))
     assert count.tolist() == [6]
 

@@ -12,7 +12,7 @@ from determined import domains, fill, numbers
 from torch import Tensor
 
 from methods.base import Code, Exemplar, Noise, Progress, run_step
-from methods.drit import DRIT, Batch, DRITConfig, cross_entropy
+from methods.drit import DRIT, Batch, DRITConfig, drit_cross_entropy
 
 SMALL = DRITConfig(
     width=4, attribute_dim=3, discriminator_scales=2, discriminator_layers=3, content_discriminator="small",
@@ -272,10 +272,10 @@ def test_without_minibatches_of_its_own_the_content_discriminator_steps_once() -
 def test_cross_entropy_is_summed_over_scales_and_stable() -> None:
     """ln(1 + e^-x) at x = 0 is ln 2; at 200 the sigmoid itself is 1 in float32, and the logits still tell."""
     maps = [torch.zeros(2, 1, 3, 3), torch.zeros(2, 1, 1, 1)]
-    assert cross_entropy(maps, real=True).item() == pytest.approx(2 * 0.693147, rel=1e-5)
-    assert cross_entropy([torch.full((1, 1, 2, 2), 200.0)], real=False).item() == 200.0
-    assert cross_entropy([torch.full((1, 1, 2, 2), 200.0)], real=True).item() == 0.0
-    assert cross_entropy([torch.ones(1, 1, 1, 1, dtype=torch.bfloat16)] * 2, real=True).dtype == torch.float32
+    assert drit_cross_entropy(maps, real=True).item() == pytest.approx(2 * 0.693147, rel=1e-5)
+    assert drit_cross_entropy([torch.full((1, 1, 2, 2), 200.0)], real=False).item() == 200.0
+    assert drit_cross_entropy([torch.full((1, 1, 2, 2), 200.0)], real=True).item() == 0.0
+    assert drit_cross_entropy([torch.ones(1, 1, 1, 1, dtype=torch.bfloat16)] * 2, real=True).dtype == torch.float32
 
 
 def test_autocast_keeps_the_gradients_of_what_is_stepped() -> None:

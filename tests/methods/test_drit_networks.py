@@ -20,7 +20,7 @@ from methods.drit_networks import (
     FeatureWiseAttributeEncoder,
     FeatureWiseGenerator,
     SmallContentDiscriminator,
-    drit_init,
+    init_drit_network,
 )
 
 EXACT = 1e-10
@@ -373,14 +373,14 @@ def test_only_the_concatenation_form_shares_generator_layers(kind: type[nn.Modul
 def test_initial_weights_are_normal_and_biases_are_not_zero() -> None:
     """Convolutions Normal(0, 0.02), their biases and the linear layers as torch makes them: uniform, 1/sqrt(fan in)."""
     torch.manual_seed(0)
-    network = ConcatAttributeEncoder(16, 8).apply(drit_init)
+    network = ConcatAttributeEncoder(16, 8).apply(init_drit_network)
     weight, bias = network.conv_A[4].conv[2].weight, network.conv_A[4].conv[2].bias  # 48 -> 48, 3x3
     assert weight.std().item() == pytest.approx(0.02, rel=0.02)  # 20,736 numbers: 4 standard errors
     limit = 1 / math.sqrt(48 * 9)
     assert 0.8 * limit < bias.abs().max() <= limit
     limit = 1 / math.sqrt(64)
     assert 0.9 * limit < network.fc_A.weight.abs().max() <= limit
-    generator = ConcatGenerator(16, 8).apply(drit_init)
+    generator = ConcatGenerator(16, 8).apply(init_drit_network)
     assert generator.decA2[0].model[0].weight.std().item() == pytest.approx(0.02, rel=0.02)
     assert torch.equal(generator.decA2[0].model[1].weight, torch.ones(40, 1, 1))
     assert torch.equal(generator.decA2[0].model[1].bias, torch.zeros(40, 1, 1))

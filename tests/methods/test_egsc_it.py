@@ -32,13 +32,13 @@ from methods.egsc_it import (
     Batch,
     EGSCITConfig,
     Perceptual,
-    adain,
-    gram,
-    published_statistics,
-    soft_mask,
-    unit_maps,
+    egsc_adain,
+    egsc_gram,
+    egsc_published,
+    egsc_soft_mask,
+    egsc_unit_maps,
 )
-from methods.egsc_it_autoencoder import Autoencoders, draw_images
+from methods.egsc_it_autoencoder import Autoencoders, autoencoder_images
 from methods.parts.backbones import StandInVGG, VGGFeatures, build_backbone
 
 SIZE = 16
@@ -251,22 +251,24 @@ def test_adain_is_another_method() -> None:
 def test_statistics_by_hand() -> None:
     """x has mean 2 and variance 4, the exemplar mean 3 and variance 16."""
     x, exemplar = torch.tensor([0.0, 4.0]).reshape(1, 1, 1, 2), torch.tensor([-1.0, 7.0]).reshape(1, 1, 1, 2)
-    assert published_statistics(x, exemplar).flatten().tolist() == [3 * -2 / 4 + 16, 3 * 2 / 4 + 16]
-    assert adain(x, exemplar).flatten().tolist() == pytest.approx([4 / 2 * -2 + 3, 4 / 2 * 2 + 3], rel=1e-5)
+    assert egsc_published(x, exemplar).flatten().tolist() == [3 * -2 / 4 + 16, 3 * 2 / 4 + 16]
+    assert egsc_adain(x, exemplar).flatten().tolist() == pytest.approx([4 / 2 * -2 + 3, 4 / 2 * 2 + 3], rel=1e-5)
 
 
 def test_the_mask_lies_between_a_half_and_one() -> None:
-    assert soft_mask(torch.tensor([-100.0, 0.0, math.log(3), 100.0])).tolist() == pytest.approx([0.5, 0.75, 0.875, 1])
+    assert egsc_soft_mask(torch.tensor([-100.0, 0.0, math.log(3), 100.0])).tolist() == pytest.approx(
+        [0.5, 0.75, 0.875, 1]
+    )
 
 
 def test_maps_have_length_1_over_space_and_channels_do_not_matter_to_each_other() -> None:
     features = torch.tensor([[[[3.0, 4.0]], [[0.0, 0.0]], [[0.0, 2e-7]]]])
-    assert unit_maps(features).flatten().tolist() == pytest.approx([0.6, 0.8, 0, 0, 0, 0.2])
+    assert egsc_unit_maps(features).flatten().tolist() == pytest.approx([0.6, 0.8, 0, 0, 0, 0.2])
 
 
 def test_gram_matrix_is_divided_by_the_number_of_pixels_alone() -> None:
     features = torch.tensor([[[[1.0, 2.0], [0.0, 1.0]], [[3.0, 0.0], [1.0, 1.0]]]])
-    assert gram(features).flatten().tolist() == [6 / 4, 4 / 4, 4 / 4, 11 / 4]
+    assert egsc_gram(features).flatten().tolist() == [6 / 4, 4 / 4, 4 / 4, 11 / 4]
 
 
 def test_each_phase_has_a_minibatch_of_its_own() -> None:
@@ -435,13 +437,13 @@ def test_crops_keep_four_fifths_of_a_side_and_digits_are_not_touched() -> None:
     """The images are a ramp from left to right: its slope in the crop tells the crop's width."""
     ramp = torch.arange(0, 250, 10, dtype=torch.uint8).expand(1, 3, 25, 25)
     store, rng = Domains((ramp, ramp)), torch.Generator().manual_seed(0)
-    same = draw_images(store, 0, 5, rng, crop_probability=0.0, flip=False)
+    same = autoencoder_images(store, 0, 5, rng, crop_probability=0.0, flip=False)
     assert torch.equal(same, to_model_range(ramp).expand(5, -1, -1, -1))
-    cropped = draw_images(store, 0, 200, rng, crop_probability=1.0, flip=False)
+    cropped = autoencoder_images(store, 0, 200, rng, crop_probability=1.0, flip=False)
     share = (cropped[:, 0, 0, 17] - cropped[:, 0, 0, 7]) / (100 / 127.5)
     assert 0.795 < share.min() < 0.82
     assert 0.98 < share.max() <= 1.001
-    flipped = draw_images(store, 0, 200, rng, crop_probability=0.0, flip=True)
+    flipped = autoencoder_images(store, 0, 200, rng, crop_probability=0.0, flip=True)
     assert 70 < (flipped[:, 0, 0, 0] > 0).sum() < 130
 
 

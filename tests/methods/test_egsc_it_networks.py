@@ -17,9 +17,9 @@ from methods.egsc_it_autoencoder import (
     Autoencoders,
     Deconvolution,
     Discriminator,
-    blocks,
-    encoder,
-    generator,
+    autoencoder_blocks,
+    encoder_of_autoencoder,
+    generator_of_autoencoder,
 )
 
 EXACT = 1e-12
@@ -104,7 +104,7 @@ def state_of(network: torch.nn.Module) -> State:
 
 @pytest.mark.parametrize("stages", [1, 2, 3])
 def test_encoder_and_generator_equal_the_tables(stages: int) -> None:
-    first, last = fill(encoder(3, stages).double()), fill(generator(3, stages).double())
+    first, last = fill(encoder_of_autoencoder(3, stages).double()), fill(generator_of_autoencoder(3, stages).double())
     x, h = numbers(1, 2, 3, 16, 20), numbers(2, 2, 3 * 2 ** (stages - 1), 16 // 2 ** (stages - 1), 4)
     with torch.no_grad():
         torch.testing.assert_close(first(x), reference_encoder(state_of(first), x, stages), rtol=0, atol=EXACT)
@@ -114,7 +114,7 @@ def test_encoder_and_generator_equal_the_tables(stages: int) -> None:
 
 
 def test_a_shared_network_is_one_residual_block() -> None:
-    network, x = fill(blocks(4).double()), numbers(1, 2, 4, 5, 6)
+    network, x = fill(autoencoder_blocks(4).double()), numbers(1, 2, 4, 5, 6)
     with torch.no_grad():
         expected = residual_block(state_of(network), "resblock_0", x)
         torch.testing.assert_close(network(x), expected, rtol=0, atol=EXACT)

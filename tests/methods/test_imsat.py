@@ -25,10 +25,10 @@ from methods.semantics.imsat import (
     ClusterNetwork,
     Critic,
     IMSATConfig,
-    cluster_of,
-    gradient_penalty,
-    mutual_information,
-    random_affine,
+    imsat_cluster_of,
+    imsat_gradient_penalty,
+    imsat_mutual_information,
+    imsat_random_affine,
 )
 
 SMALL = IMSATConfig(
@@ -136,12 +136,12 @@ def test_gradient_penalty_is_the_stated_one_to_the_last_digit() -> None:
     critic = fill(Critic(10, 512))
     outputs, one_hot = 3 * numbers(8, 4, 10), torch.eye(10, dtype=torch.float64)[[1, 5, 0, 9]]
     alpha = torch.full((4,), 0.3, dtype=torch.float64)
-    assert f"{gradient_penalty(critic, outputs, one_hot, alpha).item():.6f}" == "0.677198"
+    assert f"{imsat_gradient_penalty(critic, outputs, one_hot, alpha).item():.6f}" == "0.677198"
     with torch.no_grad():
         for weight in critic.parameters():
             if weight.ndim == 2:
                 weight *= 1.5
-    assert f"{gradient_penalty(critic, outputs, one_hot, alpha).item():.4f}" == "159.0286"
+    assert f"{imsat_gradient_penalty(critic, outputs, one_hot, alpha).item():.4f}" == "159.0286"
 
 
 def test_gradient_penalty_of_a_linear_critic_is_one_sided() -> None:
@@ -154,7 +154,7 @@ def test_gradient_penalty_of_a_linear_critic_is_one_sided() -> None:
                 return m @ weight
 
         ends = numbers(1, 5, 2).requires_grad_(), numbers(2, 5, 2)
-        penalty = gradient_penalty(Linear(), *ends, (numbers(3, 5) + 1) / 2)
+        penalty = imsat_gradient_penalty(Linear(), *ends, (numbers(3, 5) + 1) / 2)
         penalty.backward()
         assert penalty.item() == pytest.approx(value, rel=1e-12)
         torch.testing.assert_close(weight.grad, torch.tensor(slope, dtype=torch.float64))
@@ -190,7 +190,7 @@ def losses_by_hand(method: IMSAT, rng: torch.Generator, softmax: bool = False) -
         found.append({"one_hot": down, "output": -up, "penalty": c.penalty_weight * penalty})
     x = batch()
     clean = outputs(x)
-    moved = outputs(random_affine(x, rng, c.rotation, c.scale, c.shear))
+    moved = outputs(imsat_random_affine(x, rng, c.rotation, c.scale, c.shear))
     change = (moved - clean).square().sum() / (b * CLUSTERS)
     found.append({"transform": c.lambda_transform * change, "distance": critic_by_hand(critic, clean).sum() / b})
     for terms, weights in zip(found, [critic] * c.critic_steps + [encoder], strict=True):
@@ -284,14 +284,14 @@ def test_defaults_and_optimisers_are_the_published_ones() -> None:
 def test_without_ranges_the_transformation_is_the_identity() -> None:
     for side in (16, 32, 33):
         x = (numbers(1, 3, 3, side, side, dtype=torch.float32) + 1) / 2
-        assert torch.equal(random_affine(x, torch.Generator(), 0.0, (1.0, 1.0), 0.0), x)
+        assert torch.equal(imsat_random_affine(x, torch.Generator(), 0.0, (1.0, 1.0), 0.0), x)
 
 
 def test_transformation_is_pillows() -> None:
     """Pillow's affine transform with the inverse of magnification * rotation * shear about the centre, 60 images."""
     side, count = 32, 60
     x = images_of_size(side, count)
-    ours = random_affine(x.double() / 255, torch.Generator().manual_seed(5), 30.0, (0.5, 1.5), 40.0)
+    ours = imsat_random_affine(x.double() / 255, torch.Generator().manual_seed(5), 30.0, (0.5, 1.5), 40.0)
     r, s, m = torch.rand(3, count, generator=torch.Generator().manual_seed(5), dtype=torch.float64).numpy()
     wrong, angles = 0, []
     for i in range(count):
@@ -325,16 +325,16 @@ def test_known_transformations() -> None:
     x = numbers(1, 2, 3, 16, 16, dtype=torch.float32)
     rng = torch.Generator()
     clockwise = x.rot90(-1, dims=(2, 3))
-    assert torch.equal(random_affine(x, rng, 90.0, (1.0, 1.0), 0.0), clockwise)
+    assert torch.equal(imsat_random_affine(x, rng, 90.0, (1.0, 1.0), 0.0), clockwise)
     doubled = x[:, :, 4:12, 4:12].repeat_interleave(2, dim=2).repeat_interleave(2, dim=3)
-    assert torch.equal(random_affine(x, rng, 0.0, (1.0, 2.0), 0.0), doubled)
+    assert torch.equal(imsat_random_affine(x, rng, 0.0, (1.0, 2.0), 0.0), doubled)
     # A third: pixels 1, 4, 7, ... of a 15-pixel image, in the middle, and 0 around them.
     small = F.pad(x[:, :, 1:15:3, 1:15:3], (5, 5, 5, 5))
-    assert torch.equal(random_affine(x[:, :, :15, :15], rng, 0.0, (0.1, 1 / 3), 0.0), small)
+    assert torch.equal(imsat_random_affine(x[:, :, :15, :15], rng, 0.0, (0.1, 1 / 3), 0.0), small)
     # Shear moves along x only, in proportion to the distance from the middle row, opposite above and below it.
     line = torch.zeros(1, 1, 17, 17)
     line[..., 8] = 1
-    sheared = random_affine(line, rng, 0.0, (1.0, 1.0), math.degrees(math.atan(0.6)))
+    sheared = imsat_random_affine(line, rng, 0.0, (1.0, 1.0), math.degrees(math.atan(0.6)))
     columns = sheared[0, 0].argmax(dim=1)
     assert torch.equal(sheared.sum(dim=(0, 1, 3)), torch.ones(17))
     assert columns.tolist() == [8 - round(0.6 * (row - 8)) for row in range(17)]
@@ -344,7 +344,7 @@ def test_known_transformations() -> None:
 def test_bilinear_resampling_mixes_neighbours() -> None:
     x = numbers(1, 1, 3, 15, 15, dtype=torch.float64)
     # Two thirds: the middle pixel stays, its neighbours are read one and a half pixels away.
-    moved = random_affine(x, torch.Generator(), 0.0, (0.1, 2 / 3), 0.0, "bilinear")
+    moved = imsat_random_affine(x, torch.Generator(), 0.0, (0.1, 2 / 3), 0.0, "bilinear")
     torch.testing.assert_close(moved[..., 7, 7], x[..., 7, 7])
     torch.testing.assert_close(moved[..., 7, 8], (x[..., 7, 8] + x[..., 7, 9]) / 2)
     torch.testing.assert_close(moved[..., 6, 8], x[..., 5:7, 8:10].mean(dim=(2, 3)))
@@ -360,11 +360,11 @@ def test_bilinear_resampling_mixes_neighbours() -> None:
 
 def test_each_image_has_its_own_draw_and_keeps_its_values() -> None:
     x = ((numbers(1, 1, 3, 16, 16, dtype=torch.float32) + 1) / 2).expand(8, 3, 16, 16)
-    moved = random_affine(x, torch.Generator().manual_seed(0), 30.0, (0.5, 1.5), 40.0)
+    moved = imsat_random_affine(x, torch.Generator().manual_seed(0), 30.0, (0.5, 1.5), 40.0)
     assert len({tuple(image.flatten().tolist()) for image in moved}) == 8
     assert moved.dtype == x.dtype
     assert torch.isin(moved, torch.cat([x.flatten(), torch.zeros(1)])).all()
-    again = random_affine(x, torch.Generator().manual_seed(0), 30.0, (0.5, 1.5), 40.0)
+    again = imsat_random_affine(x, torch.Generator().manual_seed(0), 30.0, (0.5, 1.5), 40.0)
     assert torch.equal(moved, again)
 
 
@@ -396,10 +396,10 @@ def test_training_finds_the_shapes(seed: int) -> None:
     pixels, labels = shapes(60, seed)
     torch.manual_seed(seed)
     method = IMSAT(TOY, pixels, 3)
-    before = purity(cluster_of(method.encoder, pixels), labels)
+    before = purity(imsat_cluster_of(method.encoder, pixels), labels)
     run_stage(method, seed)
     unseen, truth = shapes(40, seed + 100)
-    after = purity(cluster_of(method.encoder, unseen), truth)
+    after = purity(imsat_cluster_of(method.encoder, unseen), truth)
     assert before < 0.7
     assert after > 0.9
 
@@ -416,17 +416,17 @@ def test_a_run_is_judged_by_what_its_clusters_tell_of_a_transformed_copys() -> N
     # What a transformation that does nothing leaves is the entropy of the clusters; it is stored with the weights.
     method.config = replace(TOY, rotation=0.0, scale=(1.0, 1.0), shear=0.0)
     method.finish()
-    shares = cluster_of(method.encoder, pixels).bincount().double() / len(pixels)
+    shares = imsat_cluster_of(method.encoder, pixels).bincount().double() / len(pixels)
     torch.testing.assert_close(method.state_dict()["stability"], -(shares * shares.log()).sum())
 
 
 def test_mutual_information() -> None:
     even = torch.ones(2, 2, dtype=torch.float64)
-    assert mutual_information(even).item() == pytest.approx(0, abs=1e-12)
-    assert mutual_information(7 * torch.eye(4, dtype=torch.float64)).item() == pytest.approx(math.log(4))
+    assert imsat_mutual_information(even).item() == pytest.approx(0, abs=1e-12)
+    assert imsat_mutual_information(7 * torch.eye(4, dtype=torch.float64)).item() == pytest.approx(math.log(4))
     counts = torch.tensor([[3.0, 1.0], [0.0, 4.0]], dtype=torch.float64)
     by_hand = 3 / 8 * math.log(2) + 1 / 8 * math.log(0.4) + 1 / 2 * math.log(1.6)  # p / (p_row p_column)
-    assert mutual_information(counts).item() == pytest.approx(by_hand)
+    assert imsat_mutual_information(counts).item() == pytest.approx(by_hand)
 
 
 def advance(method: IMSAT, start: int, end: int) -> None:
@@ -465,7 +465,7 @@ def test_clusters_are_those_of_eval_mode_and_do_not_depend_on_the_batch() -> Non
     method = stage()
     advance(method, 0, 2)
     state = {key: value.clone() for key, value in method.state_dict().items()}
-    found = cluster_of(method.encoder, method.images, batch=5)
+    found = imsat_cluster_of(method.encoder, method.images, batch=5)
     assert method.encoder.training
     assert all(torch.equal(value, state[key]) for key, value in method.state_dict().items())
     assert found.dtype == torch.int64
@@ -473,7 +473,7 @@ def test_clusters_are_those_of_eval_mode_and_do_not_depend_on_the_batch() -> Non
         {key: value.double() for key, value in stored(method.encoder).items()}, method.images.double() / 255, False
     )
     assert torch.equal(found, by_hand.argmax(dim=1))
-    assert torch.equal(cluster_of(method.encoder, method.images[3:4]), found[3:4])
+    assert torch.equal(imsat_cluster_of(method.encoder, method.images[3:4]), found[3:4])
 
 
 def test_identity_tells_settings_clusters_and_images_apart() -> None:
@@ -548,6 +548,6 @@ def test_real_mnist_is_clustered_by_digit() -> None:
     torch.manual_seed(0)
     method = IMSAT(QUICK, torch.tensor(train.images), 10)
     run_stage(method, 0)
-    found = cluster_of(method.encoder, torch.tensor(test.images))
+    found = imsat_cluster_of(method.encoder, torch.tensor(test.images))
     assert len(found) == 10_000
     assert purity(found, torch.tensor(test.labels)) > 0.9

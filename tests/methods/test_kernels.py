@@ -15,11 +15,11 @@ from methods.parts import kernels
 from methods.parts.kernels import (
     InstanceNorm,
     WholeMapConv,
-    adaptive_instance_norm,
-    conv_then_pool,
-    halve,
-    instance_norm,
-    upsample_then_conv,
+    adaptive_instance_norm_kernel,
+    conv_pool_kernel,
+    halve_kernel,
+    instance_norm_kernel,
+    upsample_conv_kernel,
 )
 
 EXACT = 1e-12
@@ -53,8 +53,8 @@ def same(fast: Callable[..., Tensor], slow: Callable[..., Tensor], *inputs: Tens
 @pytest.mark.parametrize(
     ("fast", "slow"),
     [
-        (conv_then_pool, lambda convolution, x: F.avg_pool2d(convolution(x), 2)),
-        (upsample_then_conv, lambda convolution, x: convolution(F.interpolate(x, scale_factor=2, mode="nearest"))),
+        (conv_pool_kernel, lambda convolution, x: F.avg_pool2d(convolution(x), 2)),
+        (upsample_conv_kernel, lambda convolution, x: convolution(F.interpolate(x, scale_factor=2, mode="nearest"))),
     ],
     ids=["conv_then_pool", "upsample_then_conv"],
 )
@@ -83,26 +83,28 @@ class Composed(nn.Module):
 
 @pytest.mark.usefixtures("arrangement")
 def test_halve_is_average_pooling() -> None:
-    same(halve, lambda x: F.avg_pool2d(x, 2), numbers(1, 2, 3, 8, 6))
+    same(halve_kernel, lambda x: F.avg_pool2d(x, 2), numbers(1, 2, 3, 8, 6))
 
 
 @pytest.mark.usefixtures("arrangement")
 def test_instance_norms() -> None:
     """Also far from 0: a mean of 100 standard deviations costs two digits of sixteen, squared in the variance."""
     x, weight, bias = numbers(1, 3, 4, 6, 5), numbers(2, 4), numbers(3, 4)
-    same(instance_norm, F.instance_norm, x)
-    same(instance_norm, lambda x, w, b: F.instance_norm(x, weight=w, bias=b), x, weight, bias)
+    same(instance_norm_kernel, F.instance_norm, x)
+    same(instance_norm_kernel, lambda x, w, b: F.instance_norm(x, weight=w, bias=b), x, weight, bias)
     scale, shift = numbers(4, 3, 4), numbers(5, 3, 4)
     slow = lambda x, s, t: s[:, :, None, None] * F.instance_norm(x) + t[:, :, None, None]  # noqa: E731
-    same(adaptive_instance_norm, slow, x, scale, shift)
-    torch.testing.assert_close(instance_norm(x + 100), F.instance_norm(x), rtol=0, atol=1e-11)
+    same(adaptive_instance_norm_kernel, slow, x, scale, shift)
+    torch.testing.assert_close(instance_norm_kernel(x + 100), F.instance_norm(x), rtol=0, atol=1e-11)
 
 
 def test_instance_norm_in_float32_is_as_exact_as_pytorchs() -> None:
     """Against float64; a channel 100 standard deviations from 0 loses two digits of seven."""
     x = numbers(1, 2, 8, 32, 32) + 100
     exact = F.instance_norm(x)
-    ours, expected = ((norm(x.float()).double() - exact).abs().max() for norm in (instance_norm, F.instance_norm))
+    ours, expected = (
+        (norm(x.float()).double() - exact).abs().max() for norm in (instance_norm_kernel, F.instance_norm)
+    )
     assert ours < max(2 * expected, 1e-5)
 
 
@@ -110,9 +112,9 @@ def test_images_do_not_depend_on_each_other() -> None:
     """To the bit: a translation must not depend on the batch it is in."""
     x, scale, shift = (numbers(i, 5, *shape).float() for i, shape in enumerate([(4, 8, 8), (4,), (4,)]))
     for rows in (slice(0, 1), slice(2, 5)):
-        assert torch.equal(instance_norm(x)[rows], instance_norm(x[rows]))
-        alone = adaptive_instance_norm(x[rows], scale[rows], shift[rows])
-        assert torch.equal(adaptive_instance_norm(x, scale, shift)[rows], alone)
+        assert torch.equal(instance_norm_kernel(x)[rows], instance_norm_kernel(x[rows]))
+        alone = adaptive_instance_norm_kernel(x[rows], scale[rows], shift[rows])
+        assert torch.equal(adaptive_instance_norm_kernel(x, scale, shift)[rows], alone)
 
 
 def test_instance_norm_module_has_the_keys_of_pytorchs() -> None:
@@ -126,9 +128,9 @@ def test_instance_norm_module_has_the_keys_of_pytorchs() -> None:
 def test_half_precision_scales_do_not_widen_or_break_a_norm() -> None:
     """As under autocast on the CPU, where a linear layer's output is bfloat16 and a sum's may be float32."""
     x, scale, shift = numbers(1, 2, 4, 6, 6).float(), numbers(2, 2, 4).bfloat16(), numbers(3, 2, 4).bfloat16()
-    expected = adaptive_instance_norm(x, scale.float(), shift.float())
-    torch.testing.assert_close(adaptive_instance_norm(x, scale, shift), expected)
-    assert adaptive_instance_norm(x.bfloat16(), scale, shift).dtype == torch.bfloat16
+    expected = adaptive_instance_norm_kernel(x, scale.float(), shift.float())
+    torch.testing.assert_close(adaptive_instance_norm_kernel(x, scale, shift), expected)
+    assert adaptive_instance_norm_kernel(x.bfloat16(), scale, shift).dtype == torch.bfloat16
 
 
 @pytest.mark.parametrize("size", [1, 4])

@@ -10,9 +10,18 @@ import torch.nn.functional as F
 from determined import fill, numbers
 from torch import Tensor, nn
 
-from methods.parts.checks import load_networks, require
-from methods.parts.layers import AdaIN, DownBlock, UpBlock, he_init, normal_init, pick, stage_widths, trunk
-from methods.parts.losses import l1, least_squares, logistic, r1_penalty
+from methods.parts.checks import load_checked, require
+from methods.parts.layers import (
+    AdaIN,
+    DownBlock,
+    UpBlock,
+    he_init_layer,
+    layer_widths,
+    normal_init_layer,
+    pick_layer,
+    trunk_layers,
+)
+from methods.parts.losses import l1_loss, least_squares_loss, logistic_loss, r1_penalty
 
 EXACT = 1e-12
 """float64, sums of some hundred terms of order 1."""
@@ -91,20 +100,20 @@ def test_adain_without_style_is_instance_norm() -> None:
 def test_trunk_ends_at_one_pixel() -> None:
     """The last convolution is 4x4 without padding; the number of down blocks is log2(size) - 2."""
     for size, blocks in ((8, 1), (16, 2), (64, 4)):
-        layers, width = trunk(size, 4, 16)
+        layers, width = trunk_layers(size, 4, 16)
         assert sum(isinstance(layer, DownBlock) for layer in layers) == blocks
         assert nn.Sequential(*layers)(torch.zeros(1, 3, size, size)).shape == (1, width, 1, 1)
 
 
 def test_stage_widths_double_up_to_the_cap_but_keep_the_first() -> None:
-    assert stage_widths(64, 512, 6) == [64, 128, 256, 512, 512, 512, 512]
-    assert stage_widths(512, 128, 2) == [512, 128, 128]
+    assert layer_widths(64, 512, 6) == [64, 128, 256, 512, 512, 512, 512]
+    assert layer_widths(512, 128, 2) == [512, 128, 128]
 
 
 def test_pick_takes_one_output_per_row_and_gives_the_others_a_zero_gradient() -> None:
     outputs = numbers(1, 3, 2, 4).requires_grad_()
     index = torch.tensor([1, 0, 1])
-    picked = pick(outputs, index)
+    picked = pick_layer(outputs, index)
     assert torch.equal(picked, torch.stack([outputs[0, 1], outputs[1, 0], outputs[2, 1]]))
     (gradient,) = torch.autograd.grad(picked.sum(), outputs)
     assert torch.equal(gradient[:, :, 0], torch.tensor([[0.0, 1.0], [1.0, 0.0], [0.0, 1.0]], dtype=torch.float64))
@@ -114,10 +123,10 @@ def test_initialisations() -> None:
     """Standard deviations of 147,456 weights: within 1 % of sqrt(2 / fan_in) and of 0.02."""
     torch.manual_seed(0)
     for init, layer, deviation in (
-        (he_init, nn.Conv2d(128, 128, 3), math.sqrt(2 / (128 * 9))),
-        (he_init, nn.Linear(384, 384), math.sqrt(2 / 384)),
-        (normal_init, nn.Conv2d(128, 128, 3), 0.02),
-        (normal_init, nn.ConvTranspose2d(128, 128, 3), 0.02),
+        (he_init_layer, nn.Conv2d(128, 128, 3), math.sqrt(2 / (128 * 9))),
+        (he_init_layer, nn.Linear(384, 384), math.sqrt(2 / 384)),
+        (normal_init_layer, nn.Conv2d(128, 128, 3), 0.02),
+        (normal_init_layer, nn.ConvTranspose2d(128, 128, 3), 0.02),
     ):
         layer.apply(init)
         assert layer.weight.std().item() == pytest.approx(deviation, rel=0.01)
@@ -130,10 +139,10 @@ def test_initialisations() -> None:
 
 def test_losses_in_closed_form() -> None:
     x = torch.tensor([0.0, 2.0], dtype=torch.float64)
-    assert least_squares(x, 1.0).item() == pytest.approx(1.0)  # ((0-1)^2 + (2-1)^2) / 2
-    assert l1(x, torch.tensor([1.0, -1.0], dtype=torch.float64)).item() == pytest.approx(2.0)
-    assert logistic(x, real=True).item() == pytest.approx((math.log(2) + math.log(1 + math.exp(-2))) / 2)
-    assert logistic(x, real=False).item() == pytest.approx((math.log(2) + math.log(1 + math.exp(2))) / 2)
+    assert least_squares_loss(x, 1.0).item() == pytest.approx(1.0)  # ((0-1)^2 + (2-1)^2) / 2
+    assert l1_loss(x, torch.tensor([1.0, -1.0], dtype=torch.float64)).item() == pytest.approx(2.0)
+    assert logistic_loss(x, real=True).item() == pytest.approx((math.log(2) + math.log(1 + math.exp(-2))) / 2)
+    assert logistic_loss(x, real=False).item() == pytest.approx((math.log(2) + math.log(1 + math.exp(2))) / 2)
 
 
 def test_r1_of_a_quadratic_and_its_gradient() -> None:
@@ -149,7 +158,7 @@ def test_r1_of_a_quadratic_and_its_gradient() -> None:
 
 def test_losses_are_float32_for_half_precision_outputs() -> None:
     half = torch.full((4,), 0.3, dtype=torch.bfloat16)
-    for loss in (l1(half, -half), least_squares(half, 1.0), logistic(half, real=True)):
+    for loss in (l1_loss(half, -half), least_squares_loss(half, 1.0), logistic_loss(half, real=True)):
         assert loss.dtype == torch.float32
 
 
@@ -168,12 +177,12 @@ def test_load_networks_is_all_or_nothing_and_names_what_is_wrong() -> None:
     good = {"weight": torch.ones(2, 2), "bias": torch.ones(2)}
     bad = {"weight": torch.ones(3, 2), "scale": torch.ones(2)}
     with pytest.raises(ValueError, match=r"(?s)two: missing bias.*two: unexpected scale.*two: weight is \(3, 2\)"):
-        load_networks({"one": [first], "two": [second]}, {"one": good, "two": bad})
+        load_checked({"one": [first], "two": [second]}, {"one": good, "two": bad})
     assert all(torch.equal(before[key], value) for key, value in first.state_dict().items())
     with pytest.raises(ValueError, match=r"unknown network 'three'"):
-        load_networks({"one": [first]}, {"three": good})
+        load_checked({"one": [first]}, {"three": good})
     with pytest.raises(ValueError, match="no network given"):
-        load_networks({"one": [first]}, {})
-    load_networks({"one": [first, second]}, {"one": good})
+        load_checked({"one": [first]}, {})
+    load_checked({"one": [first, second]}, {"one": good})
     assert torch.equal(first.weight, torch.ones(2, 2))
     assert torch.equal(second.bias, torch.ones(2))

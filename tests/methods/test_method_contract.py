@@ -82,8 +82,8 @@ def test_methods_reach_neither_labels_nor_the_harness() -> None:
     assert {key for key in vars(domains(SIZE)) if not key.startswith("_")} == {"images"}
     targets = [entry.target for entry in BUILT_IN.values()]
     code = (
-        "import sys; from methods.registry import load\n"
-        f"for target in {targets!r}: load(target)\n"
+        "import sys; from methods.registry import load_registered\n"
+        f"for target in {targets!r}: load_registered(target)\n"
         "print(sorted({name.partition('.')[0] for name in sys.modules} & {'bench', 'metrics', 'torchvision', 'PIL'}))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -18,10 +18,10 @@ from methods.semantics.moco import (
     MoCo,
     MoCoConfig,
     SmallResNet,
-    build_encoder,
+    build_moco_encoder,
     info_nce,
 )
-from methods.semantics.views import random_blur, random_colours
+from methods.semantics.views import random_view_blur, random_view_colours
 
 SMALL = MoCoConfig(
     encoder="small", width=2, projection_dim=5, queue=24, batch_size=8, key_splits=2, steps=6, momentum=0.9,
@@ -251,11 +251,11 @@ def test_small_encoder_keeps_the_quarters_apart() -> None:
         for quarter, (top, left) in enumerate(((0, 0), (0, half), (half, 0), (half, half))):
             expected = maps[:, :, top : top + half, left : left + half].mean(dim=(2, 3))
             torch.testing.assert_close(features[:, quarter::4], expected)
-    assert build_encoder(SMALL).width == 64
+    assert build_moco_encoder(SMALL).width == 64
 
 
 def test_published_encoder_is_taken_out_of_the_checkpoint() -> None:
-    source = build_encoder(MoCoConfig())
+    source = build_moco_encoder(MoCoConfig())
     state = {f"module.encoder_q.{key}": value for key, value in source.state_dict().items()}
     state |= {"module.encoder_q.fc.0.weight": torch.zeros(1), "module.queue": torch.zeros(1)}
     loaded = build_backbone("moco_v2")
@@ -283,26 +283,26 @@ def luma(images: Tensor) -> Tensor:
 
 def test_no_jitter_leaves_images_as_they_are() -> None:
     x = numbers(1, 3, 3, 6, 6)
-    torch.testing.assert_close(random_colours(x, rng(0), 0.0, (0.4, 0.4, 0.4, 0.1), 0.0), x, rtol=0, atol=1e-12)
-    torch.testing.assert_close(random_colours(x, rng(0), 1.0, (0, 0, 0, 0), 0.0), x, rtol=0, atol=1e-12)
-    assert torch.equal(random_blur(x, rng(0), 0.0, (0.1, 2.0)), x)
+    torch.testing.assert_close(random_view_colours(x, rng(0), 0.0, (0.4, 0.4, 0.4, 0.1), 0.0), x, rtol=0, atol=1e-12)
+    torch.testing.assert_close(random_view_colours(x, rng(0), 1.0, (0, 0, 0, 0), 0.0), x, rtol=0, atol=1e-12)
+    assert torch.equal(random_view_blur(x, rng(0), 0.0, (0.1, 2.0)), x)
 
 
 def test_grey_is_the_luma() -> None:
     x = numbers(1, 4, 3, 6, 6)
-    found = random_colours(x, rng(0), 0.0, (0, 0, 0, 0), 1.0)
+    found = random_view_colours(x, rng(0), 0.0, (0, 0, 0, 0), 1.0)
     torch.testing.assert_close((found + 1) / 2, luma(x)[:, None].expand(-1, 3, -1, -1))
 
 
 def test_brightness_scales_and_contrast_keeps_the_mean_luma() -> None:
     x = numbers(1, 200, 3, 4, 4) * 0.4
-    bright = (random_colours(x, rng(0), 1.0, (0.4, 0, 0, 0), 0.0) + 1) / 2
+    bright = (random_view_colours(x, rng(0), 1.0, (0.4, 0, 0, 0), 0.0) + 1) / 2
     factor = bright / ((x + 1) / 2)
     assert factor.flatten(1).std(dim=1).max() < 1e-9  # one factor per image
     factor = factor[:, 0, 0, 0]
     assert 0.6 <= factor.min() < 0.65
     assert 1.35 < factor.max() <= 1.4
-    contrast = random_colours(x, rng(0), 1.0, (0, 0.4, 0, 0), 0.0)
+    contrast = random_view_colours(x, rng(0), 1.0, (0, 0.4, 0, 0), 0.0)
     torch.testing.assert_close(luma(contrast).mean(dim=(1, 2)), luma(x).mean(dim=(1, 2)))
     assert not torch.allclose(contrast, x)
 
@@ -310,26 +310,26 @@ def test_brightness_scales_and_contrast_keeps_the_mean_luma() -> None:
 def test_saturation_and_hue_keep_the_luma_and_hue_turns() -> None:
     x = numbers(1, 50, 3, 4, 4) * 0.1
     for strengths in ((0, 0, 0.4, 0), (0, 0, 0, 0.5)):
-        found = random_colours(x, rng(0), 1.0, strengths, 0.0)
+        found = random_view_colours(x, rng(0), 1.0, strengths, 0.0)
         torch.testing.assert_close(luma(found), luma(x), rtol=0, atol=1e-6)
         assert (found - x).abs().max() > 0.02
     grey = one_colour(0.3, 0.3, 0.3)
-    torch.testing.assert_close(random_colours(grey, rng(0), 1.0, (0, 0, 0.4, 0.5), 0.0), grey, rtol=0, atol=1e-3)
+    torch.testing.assert_close(random_view_colours(grey, rng(0), 1.0, (0, 0, 0.4, 0.5), 0.0), grey, rtol=0, atol=1e-3)
     red = one_colour(0.6, 0.4, 0.4).expand(500, -1, -1, -1)
-    hues = random_colours(red, rng(0), 1.0, (0, 0, 0, 0.1), 0.0)[:, :, 0, 0]
+    hues = random_view_colours(red, rng(0), 1.0, (0, 0, 0, 0.1), 0.0)[:, :, 0, 0]
     assert torch.all(hues.argmax(dim=1) == 0)  # a tenth of the circle: red stays the strongest
-    wide_hues = random_colours(red, rng(0), 1.0, (0, 0, 0, 0.5), 0.0)[:, :, 0, 0]
+    wide_hues = random_view_colours(red, rng(0), 1.0, (0, 0, 0, 0.5), 0.0)[:, :, 0, 0]
     shares = wide_hues.argmax(dim=1).bincount(minlength=3) / 500
     assert shares.min() > 0.2
 
 
 def test_shares_of_the_changed_views() -> None:
     x = numbers(1, 1, 3, 4, 4).expand(2000, -1, -1, -1) * 0.4
-    jittered = (random_colours(x, rng(0), 0.8, (0.4, 0.4, 0.4, 0.1), 0.0) - x).abs().amax(dim=(1, 2, 3)) > 1e-6
+    jittered = (random_view_colours(x, rng(0), 0.8, (0.4, 0.4, 0.4, 0.1), 0.0) - x).abs().amax(dim=(1, 2, 3)) > 1e-6
     assert jittered.double().mean().item() == pytest.approx(0.8, abs=0.05)
-    found = random_colours(x, rng(1), 0.0, (0, 0, 0, 0), 0.2)
+    found = random_view_colours(x, rng(1), 0.0, (0, 0, 0, 0), 0.2)
     assert (found.std(dim=1).amax(dim=(1, 2)) < 1e-6).double().mean().item() == pytest.approx(0.2, abs=0.05)
-    blurred = (random_blur(x, rng(2), 0.5, (30.0, 40.0)) - x).abs().amax(dim=(1, 2, 3)) > 1e-3
+    blurred = (random_view_blur(x, rng(2), 0.5, (30.0, 40.0)) - x).abs().amax(dim=(1, 2, 3)) > 1e-3
     assert blurred.double().mean().item() == pytest.approx(0.5, abs=0.06)
 
 
@@ -337,14 +337,14 @@ def test_blur_is_a_gaussian_scaled_with_the_image() -> None:
     """sigma 2 at 224 pixels is 1 at 112: a point becomes exp(-r^2 / 2), normalised."""
     x = torch.zeros(1, 3, 112, 112, dtype=torch.float64)
     x[:, :, 50, 60] = 1
-    found = random_blur(x, rng(0), 1.0, (2.0, 2.0))[0, 0]
+    found = random_view_blur(x, rng(0), 1.0, (2.0, 2.0))[0, 0]
     total = sum(math.exp(-(r**2) / 2) for r in range(-3, 4))
     for dy, dx in ((0, 0), (1, 0), (0, 2), (3, 1)):
         expected = math.exp(-(dy**2 + dx**2) / 2) / total**2
         assert found[50 + dy, 60 + dx].item() == pytest.approx(expected, rel=1e-9)
     assert found.sum().item() == pytest.approx(1)
     constant = torch.full((1, 3, 8, 8), 0.3)
-    torch.testing.assert_close(random_blur(constant, rng(0), 1.0, (20.0, 60.0)), constant)
+    torch.testing.assert_close(random_view_blur(constant, rng(0), 1.0, (20.0, 60.0)), constant)
 
 
 # ------------------------------------------------------------------------------------------------------ learning

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from methods.base import Domains, run_stage
-from methods.parts.backbones import OrientedGradients, straightened
+from methods.parts.backbones import OrientedGradients, straightened_for_backbone
 from methods.semantics.categories import SelfTrained, SemanticsConfig
 from methods.semantics.self_training import (
     Draw,
@@ -17,7 +17,7 @@ from methods.semantics.self_training import (
     Warp,
     altered,
     as_on_a_house,
-    warped,
+    warped_for_self_training,
 )
 from methods.semantics.spectral import SpectralConfig
 
@@ -96,17 +96,17 @@ def test_a_warp_of_nothing_changes_nothing() -> None:
     x = torch.rand(3, 1, 16, 16)
     identity = Draw(x, torch.Generator().manual_seed(0)).affine(Warp(0.0, (1.0, 1.0), 0.0, 0.0, (0.0, 0.0)))
     assert torch.allclose(identity, torch.eye(2, 3).expand(3, 2, 3), atol=1e-6)
-    assert torch.allclose(warped(x, identity, "zeros"), x, atol=1e-5)
+    assert torch.allclose(warped_for_self_training(x, identity, "zeros"), x, atol=1e-5)
 
 
 @pytest.mark.parametrize("slant", [-0.4, 0.4])
 def test_slant_is_undone_whatever_the_polarity(slant: float) -> None:
     upright = torch.zeros(1, 1, 32, 32)
     upright[..., 6:26, 14:18] = 1.0
-    leaning = warped(upright, torch.tensor([[[1.0, slant, 0.1], [0.0, 1.0, 0.0]]]), "zeros")
-    wanted, seen = straightened(upright), straightened(leaning)
+    leaning = warped_for_self_training(upright, torch.tensor([[[1.0, slant, 0.1], [0.0, 1.0, 0.0]]]), "zeros")
+    wanted, seen = straightened_for_backbone(upright), straightened_for_backbone(leaning)
     assert (wanted - seen).abs().mean() < 0.2 * (upright - leaning).abs().mean()
-    assert torch.allclose(straightened(1 - leaning), -seen, atol=1e-4)
+    assert torch.allclose(straightened_for_backbone(1 - leaning), -seen, atol=1e-4)
     gradients = OrientedGradients(4, upright=True)
     apart = (gradients(leaning.repeat(1, 3, 1, 1)) - gradients(upright.repeat(1, 3, 1, 1))).norm()
     plain = OrientedGradients(4)

@@ -17,10 +17,10 @@ from methods.semantics.spectral import (
     Features,
     Spectral,
     SpectralConfig,
-    cluster,
-    encode,
-    in_order_of_appearance,
-    saturation,
+    encode_for_spectral,
+    spectral_cluster,
+    spectral_clusters_in_order,
+    spectral_saturation,
 )
 
 BLOBS = 3
@@ -78,10 +78,10 @@ def test_default_is_scikit_learns_sigmoid_kernel() -> None:
     sklearn_cluster = pytest.importorskip("sklearn.cluster")
     features = (np.abs(numbers(3, 60, 4).numpy()) * 0.4).astype(np.float32)  # no clear clusters: any change shows
     reference = sklearn_cluster.SpectralClustering(4, gamma=1.7, affinity="sigmoid", random_state=7)
-    expected = in_order_of_appearance(reference.fit_predict(features.astype(np.float64)))
-    labels, _ = cluster(features, 4, SpectralConfig(), 7)
+    expected = spectral_clusters_in_order(reference.fit_predict(features.astype(np.float64)))
+    labels, _ = spectral_cluster(features, 4, SpectralConfig(), 7)
     assert np.array_equal(labels, expected)
-    other, _ = cluster(features, 4, SpectralConfig(gamma=0.2), 7)
+    other, _ = spectral_cluster(features, 4, SpectralConfig(gamma=0.2), 7)
     assert not np.array_equal(other, expected)
 
 
@@ -91,9 +91,9 @@ def test_nearest_neighbours_are_scikit_learns() -> None:
     reference = sklearn_cluster.SpectralClustering(4, affinity="nearest_neighbors", n_neighbors=8, random_state=7)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        expected = in_order_of_appearance(reference.fit_predict(features.astype(np.float64)))
+        expected = spectral_clusters_in_order(reference.fit_predict(features.astype(np.float64)))
     config = SpectralConfig(affinity="nearest_neighbors", neighbors=8)
-    assert np.array_equal(cluster(features, 4, config, 7)[0], expected)
+    assert np.array_equal(spectral_cluster(features, 4, config, 7)[0], expected)
 
 
 def test_equal_seeds_give_equal_labels_and_order_does_not_matter() -> None:
@@ -103,7 +103,7 @@ def test_equal_seeds_give_equal_labels_and_order_does_not_matter() -> None:
     assert torch.equal(first, again)
     order = torch.randperm(len(noisy), generator=torch.Generator().manual_seed(0)).numpy()
     shuffled = spectral(noisy[order], BLOBS, seed=3).labels.numpy()
-    assert np.array_equal(shuffled, in_order_of_appearance(first.numpy()[order]))
+    assert np.array_equal(shuffled, spectral_clusters_in_order(first.numpy()[order]))
 
 
 def test_global_random_state_is_neither_used_nor_changed() -> None:
@@ -115,7 +115,7 @@ def test_global_random_state_is_neither_used_nor_changed() -> None:
 
 def test_saturation_is_the_share_above_099() -> None:
     """tanh(1.7 s + 1) > 0.99 from s = (artanh(0.99) - 1) / 1.7 = 0.96861 on."""
-    assert saturation(np.array([[0.991, 0.5], [0.98, 1.0]])) == 0.5
+    assert spectral_saturation(np.array([[0.991, 0.5], [0.98, 1.0]])) == 0.5
     features = np.sqrt(np.array([[0.968, 0], [0, 0.969], [0, 0.969], [0.968, 0]])).astype(np.float32)
     found = spectral(features, 2)
     assert found.saturation.item() == pytest.approx(4 / 16)
@@ -127,7 +127,7 @@ def test_saturation_is_the_share_above_099() -> None:
 
 
 def test_cluster_numbers_follow_the_first_members() -> None:
-    assert in_order_of_appearance(np.array([4, 4, 1, 7, 1])).tolist() == [0, 0, 1, 2, 1]
+    assert spectral_clusters_in_order(np.array([4, 4, 1, 7, 1])).tolist() == [0, 0, 1, 2, 1]
 
 
 # ----------------------------------------------------------------------------------------------------- refusals
@@ -215,7 +215,7 @@ def pictures(count: int) -> Tensor:
 @pytest.mark.parametrize("as_map", [False, True])
 def test_encode_gives_pooled_float32_features_in_eval_mode(as_map: bool) -> None:
     encoder, images = Mean(as_map).train(), pictures(7)
-    found = encode(encoder, images, batch=3)
+    found = encode_for_spectral(encoder, images, batch=3)
     expected = 2 * images.double().mean(dim=(2, 3)) / 255
     assert found.dtype == torch.float32
     torch.testing.assert_close(found.double(), expected, rtol=0, atol=1e-6)
@@ -231,7 +231,7 @@ def test_features_of_both_domains_are_stored_without_the_encoder() -> None:
     assert set(stage.state_dict()) == {"features_0", "features_1"}
     run_stage(stage, 0)
     for domain in (0, 1):
-        assert torch.equal(stage.of(domain), encode(encoder, images[domain]))
+        assert torch.equal(stage.of(domain), encode_for_spectral(encoder, images[domain]))
     other = Features(Mean(), images)
     other.load_state_dict(stage.state_dict())
     assert torch.equal(other.of(1), stage.of(1))

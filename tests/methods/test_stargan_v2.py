@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from determined import domains, fill, numbers
 from torch import Tensor, nn
 
-from bench.spec.run_spec import flat_values, resolve_config
+from bench.spec.run_spec import flat_spec_values, spec_config
 from methods.base import Code, Domains, Exemplar, Noise, Progress, run_step
 from methods.registry import registered
 from methods.stargan_v2 import Batch, StarGANv2, StarGANv2Config
@@ -339,11 +339,11 @@ def test_the_names_of_cats_udts_checkpoints_load() -> None:
 
 def test_the_two_named_forms_differ_in_what_the_authors_changed() -> None:
     def config(name: str) -> StarGANv2Config:
-        return resolve_config(StarGANv2, name, registered()[name].settings)
+        return spec_config(StarGANv2, name, registered()[name].settings)
 
     assert config("stargan_v2:original") == StarGANv2Config()
-    changed = flat_values(config("stargan_v2:cats"))
-    differing = {key: value for key, value in changed.items() if value != flat_values(StarGANv2Config())[key]}
+    changed = flat_spec_values(config("stargan_v2:cats"))
+    differing = {key: value for key, value in changed.items() if value != flat_spec_values(StarGANv2Config())[key]}
     assert differing == {"style_rec_domain": "source", "sampling": "union", "lambda_ds": 2.0}
 
 

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from determined import fill, numbers
 from torch import Tensor
 
-from methods.parts.layers import stage_widths
+from methods.parts.layers import layer_widths
 from methods.stargan_v2 import Discriminator, Generator, MappingNetwork, StarGANv2, StarGANv2Config, StyleEncoder
 
 EXACT = 1e-12
@@ -48,7 +48,7 @@ def test_parameter_counts_with_three_domains() -> None:
 
 @pytest.mark.parametrize(("size", "count"), [(256, 53_041_795), (32, 47_888_899)])
 def test_generator_with_four_bottleneck_blocks_is_cats_udts(size: int, count: int) -> None:
-    widths = stage_widths(2**14 // size, 512, int(math.log2(size)) - 4)
+    widths = layer_widths(2**14 // size, 512, int(math.log2(size)) - 4)
     with torch.device("meta"):
         assert sum(p.numel() for p in Generator(widths, 4, 64).parameters()) == count
 
@@ -119,7 +119,7 @@ def reference_trunk(state: dict[str, Tensor], prefix: str, x: Tensor, downs: int
 
 @pytest.mark.parametrize(("downs", "middle"), [(4, 2), (1, 2), (0, 1)])
 def test_generator_equals_the_table(downs: int, middle: int) -> None:
-    network = fill(Generator(stage_widths(2, 8, downs), middle, 5).double())
+    network = fill(Generator(layer_widths(2, 8, downs), middle, 5).double())
     x, s = numbers(1, 2, 3, 32, 32), numbers(2, 2, 5)
     expected = reference_generator(network.state_dict(), x, s, downs, middle)
     torch.testing.assert_close(network(x, s), expected, rtol=0, atol=EXACT)

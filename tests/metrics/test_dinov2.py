@@ -17,7 +17,7 @@ from test_encoders import random_images
 from torch import Tensor
 
 from metrics.encoders import Dinov2Encoder, ImageEncoder
-from metrics.encoders.dinov2 import Architecture, resampled_positions
+from metrics.encoders.dinov2 import Architecture, resampled_dinov2_positions
 
 TINY = Architecture("tiny", width=128, depth=2)  # two heads of 64
 
@@ -140,14 +140,14 @@ def test_equals_a_forward_pass_written_here(weights: Path, size: int) -> None:
 def test_position_table_is_resampled_as_the_publisher_does() -> None:
     table = made_up_state()["pos_embed"]
     expected = position_table(table)
-    assert np.abs(resampled_positions(table, 16)[0].numpy() - expected).max() < 1e-4
+    assert np.abs(resampled_dinov2_positions(table, 16)[0].numpy() - expected).max() < 1e-4
     # What the two differences from timm's resampling amount to, on a smooth table as trained ones are.
     smooth = torch.linspace(0, 1, 37)[:, None] * torch.linspace(-1, 1, 37)[None]
     smooth = torch.cat([torch.zeros(1, 1, 1), smooth.reshape(1, -1, 1)], dim=1)
     from timm.layers import resample_abs_pos_embed
 
     by_timm = resample_abs_pos_embed(smooth, [16, 16], num_prefix_tokens=1)
-    assert (resampled_positions(smooth, 16) - by_timm).abs().max() > 1e-3
+    assert (resampled_dinov2_positions(smooth, 16) - by_timm).abs().max() > 1e-3
 
 
 def test_interface(weights: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from metrics.encoders import ImageEncoder, JudgeEncoder, identity_of
+from metrics.encoders import ImageEncoder, JudgeEncoder, encoder_identity
 from metrics.encoders.wide_resnet import Block, WideResNet
 
 
@@ -46,7 +46,7 @@ def test_impossible_batch_sizes(batch_size: int) -> None:
 def test_identity_is_of_names_dtypes_shapes_and_bytes() -> None:
     base = {"a": torch.zeros(2, 3), "b": torch.ones(4)}
     same = {"b": torch.ones(4), "a": torch.zeros(3, 2).T}
-    assert identity_of(base) == identity_of(same)
+    assert encoder_identity(base) == encoder_identity(same)
     others = [
         {**base, "c": torch.zeros(())},
         {"a": torch.zeros(2, 3), "c": torch.ones(4)},
@@ -55,7 +55,7 @@ def test_identity_is_of_names_dtypes_shapes_and_bytes() -> None:
         {**base, "b": torch.tensor([1.0, 1, 1, 2])},
         {**base, "b": torch.ones(4, dtype=torch.bfloat16)},
     ]
-    assert len({identity_of(tensors) for tensors in [base, *others]}) == 1 + len(others)
+    assert len({encoder_identity(tensors) for tensors in [base, *others]}) == 1 + len(others)
 
 
 def test_a_callers_precision_does_not_reach_the_features() -> None:

@@ -92,7 +92,7 @@ def pairs(vectors: st.SearchStrategy[int], widths: st.SearchStrategy[int]) -> st
 
 def check_ranges(x: np.ndarray, y: np.ndarray) -> None:
     """Every metric of features on x and y is a real number in its range."""
-    with patch("metrics.frechet.combined", lambda shift, trace, cross: shift + trace - 2 * cross):
+    with patch("metrics.frechet.frechet_sum", lambda shift, trace, cross: shift + trace - 2 * cross):
         uncut = frechet_distance(x, y)
     wide_x, wide_y = x.astype(np.float64), y.astype(np.float64)
     traces = wide_x.var(axis=0, ddof=1).sum() + wide_y.var(axis=0, ddof=1).sum()

@@ -8,9 +8,9 @@ import pytest
 
 from bench.core.errors import BenchError
 from bench.reporting.claims.claims import ADAPTED, CLAIMS, CLUSTERED, FID, SWEEP
-from bench.reporting.claims.formula import Claim, ClaimSubject, FormulaPair, chain, comparisons, leaves
+from bench.reporting.claims.formula import Claim, ClaimSubject, FormulaPair, chain, formula_leaves, formulas_of_claim
 from bench.reporting.claims.published_check import check_published
-from bench.reporting.claims.run import OF_PAPER, claims_about
+from bench.reporting.claims.run import OF_PAPER, claims_to_run
 from bench.reporting.paper.published import published
 from bench.reporting.paper.shapes import ALIGNMENT, STAGES
 from bench.spec.protocols import PROTOCOLS
@@ -39,7 +39,7 @@ PUBLISHED = {
 
 
 def pairs(claim: Claim) -> list[FormulaPair]:
-    return [] if claim.formula is None else list(leaves(claim.formula))
+    return [] if claim.formula is None else list(formula_leaves(claim.formula))
 
 
 def subjects(claim: Claim) -> set[ClaimSubject]:
@@ -84,7 +84,7 @@ def test_less_diverse_is_more_bins_and_more_divergence() -> None:
 
 @pytest.mark.parametrize("task", PUBLISHED)
 def test_what_the_papers_numbers_say(task: str) -> None:
-    assert {claim.name: check_published(claim).answer for claim in claims_about(get_task(task))} == PUBLISHED[task]
+    assert {claim.name: check_published(claim).answer for claim in claims_to_run(get_task(task))} == PUBLISHED[task]
 
 
 def test_the_values_that_speak_against_a_claim_are_told_as_printed() -> None:
@@ -134,9 +134,9 @@ def test_one_value_that_is_not_printed_leaves_a_claim_open_unless_another_is_aga
 
 def test_what_is_compared_stands_in_the_comparison() -> None:
     told = {
-        (claim.task, claim.name): [of.sentence() for of in leaves(found)]
+        (claim.task, claim.name): [of.sentence() for of in formula_leaves(found)]
         for claim in CLAIMS
-        if (found := comparisons(claim, get_task(claim.task).domains, get_task(claim.task).classes)) is not None
+        if (found := formulas_of_claim(claim, get_task(claim.task).domains, get_task(claim.task).classes)) is not None
     }
     assert told["mnist2svhn", "accuracy-order"] == [
         "mnist->svhn: cats_udt > egsc_it + 20",
@@ -160,11 +160,11 @@ def test_what_is_compared_stands_in_the_comparison() -> None:
 
 def test_claims_are_carried_to_tasks_of_the_same_kind_without_published_values() -> None:
     for name, paper in (("mnist2usps", "mnist2svhn"), ("pacs", "sketch2real")):
-        carried, own = claims_about(get_task(name)), claims_about(get_task(paper))
+        carried, own = claims_to_run(get_task(name)), claims_to_run(get_task(paper))
         assert set(own) - set(carried) == {claim for claim in own if claim.measure in (CLUSTERED, ADAPTED)}
         assert set(carried) < set(own)
     with pytest.raises(BenchError, match="no claim is about the task 'folder'"):
-        claims_about(get_task("folder"))
+        claims_to_run(get_task("folder"))
 
 
 def test_the_protocols_are_those_of_the_papers_tables() -> None:

@@ -15,7 +15,7 @@ from table_checks import check_latex, compile_latex, parse_html
 
 from bench.core.errors import BenchError
 from bench.reporting.claims.claims import SWEEP
-from bench.reporting.claims.command import ClaimsRequest, decide_claims
+from bench.reporting.claims.command import ClaimsRequest, claims_command
 from bench.reporting.claims.run import DecidedClaim, run_claims
 from bench.reporting.tables.as_csv import HEADER
 from bench.reporting.tables.render import FORMATS
@@ -53,7 +53,7 @@ def accuracies(seed: int, forward: float, back: float, fid: float | None = None)
 
 
 def shown(capsys: pytest.CaptureFixture[str], root: Path, **changes: Any) -> str:
-    assert decide_claims(ClaimsRequest(**{**REQUEST, "results": root, **changes})) == 0
+    assert claims_command(ClaimsRequest(**{**REQUEST, "results": root, **changes})) == 0
     return capsys.readouterr().out
 
 
@@ -379,7 +379,7 @@ def test_bad_requests_are_refused(tmp_path: Path) -> None:
         ({"data": "drawn"}, "--data 'drawn'"),
     ):
         with pytest.raises(BenchError, match=message):
-            decide_claims(ClaimsRequest(**{**REQUEST, "results": tmp_path, **changes}))  # type: ignore[arg-type]
+            claims_command(ClaimsRequest(**{**REQUEST, "results": tmp_path, **changes}))  # type: ignore[arg-type]
 
 
 # ------------------------------------------------------------------------------------------------------ renderings

@@ -20,7 +20,7 @@ from bench.reporting.claims.formula import (
     better,
     chain,
     differ,
-    leaves,
+    formula_leaves,
     reaches,
     u_shape,
     worst,
@@ -30,9 +30,9 @@ from bench.reporting.claims.verdict import (
     ClaimVerdict,
     ComparisonResult,
     Sample,
-    compare_samples,
-    decide_claim,
-    exceeds_value,
+    verdict_on_claim,
+    verdict_on_level,
+    verdict_on_samples,
 )
 
 A, B, C, D, E = (ClaimSubject((ClaimCandidate(name),)) for name in "abcde")
@@ -53,10 +53,10 @@ def verdict(
     def tested(pair: FormulaPair) -> ComparisonResult:
         one = samples.get(pair.better, Sample({}))
         if not isinstance(pair.than, ClaimSubject):
-            return exceeds_value(one, pair.than, up, pair.by)
-        return compare_samples(one, samples.get(pair.than, Sample({})), up, pair.by, pair.learn_the_same)
+            return verdict_on_level(one, pair.than, up, pair.by)
+        return verdict_on_samples(one, samples.get(pair.than, Sample({})), up, pair.by, pair.learn_the_same)
 
-    return decide_claim(formula, {pair: tested(pair) for pair in leaves(formula)})
+    return verdict_on_claim(formula, {pair: tested(pair) for pair in formula_leaves(formula)})
 
 
 # --------------------------------------------------------------------------------------------------- one comparison
@@ -64,7 +64,7 @@ def verdict(
 
 def test_welch_by_hand() -> None:
     # means 90 and 80, variances 4 and 1 over 3: error sqrt(5/3); freedom (5/3)² / ((4/3)² / 2 + (1/3)² / 2)
-    found = compare_samples(sample([88, 90, 92]), sample([79, 80, 81]), True)
+    found = verdict_on_samples(sample([88, 90, 92]), sample([79, 80, 81]), True)
     assert found.advantage == 10
     t, freedom = 10 / math.sqrt(5 / 3), (25 / 9) / (16 / 18 + 1 / 18)
     assert found.p == pytest.approx(stats.t.sf(t, freedom))
@@ -81,21 +81,21 @@ def test_welch_and_paired_agree_with_scipy(up: bool, by: float) -> None:
         a, b = rng.normal(10, 2, k), rng.normal(11, 1, m)
         sign = 1 if up else -1
         expected = stats.ttest_ind(sign * a - by, sign * b, equal_var=False, alternative="greater")
-        found = compare_samples(sample(a), sample(b), up, by)
+        found = verdict_on_samples(sample(a), sample(b), up, by)
         assert found.p == pytest.approx(expected.pvalue)
         assert found.opposite == pytest.approx(1 - expected.pvalue)
         low, high = stats.ttest_ind(sign * a, sign * b, equal_var=False).confidence_interval(0.9)
         assert (found.low, found.high) == (pytest.approx(low), pytest.approx(high))
         shared = min(k, m)
-        paired = compare_samples(sample(a), sample(b), up, by, paired=True)
+        paired = verdict_on_samples(sample(a), sample(b), up, by, paired=True)
         expected = stats.ttest_rel(sign * a[:shared] - by, sign * b[:shared], alternative="greater")
         assert (paired.p, paired.test) == (pytest.approx(expected.pvalue), "paired t")
 
 
 def test_seeds_that_are_not_shared_are_not_paired() -> None:
     a, b = Sample({0: 3.0, 1: 4.0}), Sample({1: 1.0, 2: 2.5})
-    assert compare_samples(a, b, True, paired=True).test == "Welch's t"
-    assert compare_samples(Sample({0: 3.0, 1: 4.0, 2: 9.0}), b, True, paired=True).advantage == pytest.approx(4.75)
+    assert verdict_on_samples(a, b, True, paired=True).test == "Welch's t"
+    assert verdict_on_samples(Sample({0: 3.0, 1: 4.0, 2: 9.0}), b, True, paired=True).advantage == pytest.approx(4.75)
 
 
 def test_variants_are_paired_and_other_methods_are_not() -> None:
@@ -105,30 +105,30 @@ def test_variants_are_paired_and_other_methods_are_not() -> None:
 
 
 def test_one_training_is_no_test_but_its_difference_is_shown() -> None:
-    found = compare_samples(sample([90.0]), sample([80.0, 81.0]), True)
+    found = verdict_on_samples(sample([90.0]), sample([80.0, 81.0]), True)
     assert (found.p, found.opposite, found.test, found.advantage) == (1, 1, "", 9.5)
     assert found.low is None
-    assert compare_samples(sample([]), sample([80.0, 81.0]), True).advantage is None
+    assert verdict_on_samples(sample([]), sample([80.0, 81.0]), True).advantage is None
 
 
 def test_exact_ties_have_no_scale() -> None:
     for up in (True, False):
-        found = compare_samples(sample([12, 12, 12]), sample([18, 18, 18]), up)
+        found = verdict_on_samples(sample([12, 12, 12]), sample([18, 18, 18]), up)
         assert (found.p, found.opposite, found.test) == (1, 1, "")
     # 0.1 + 0.2 - 0.3 is not 0: what differs by rounding alone does not differ
     a, b = [0.3, 1.3, 2.3], [0.1, 1.1, 2.1]
     assert len({x - y for x, y in zip(a, b, strict=True)}) > 1
-    assert compare_samples(sample(a), sample(b), True, paired=True).test == ""
-    assert exceeds_value(sample([80.4] * 3), 70.1, True).test == ""
-    one_varies = compare_samples(sample([12, 12, 12]), sample([18, 18, 19]), False)
+    assert verdict_on_samples(sample(a), sample(b), True, paired=True).test == ""
+    assert verdict_on_level(sample([80.4] * 3), 70.1, True).test == ""
+    one_varies = verdict_on_samples(sample([12, 12, 12]), sample([18, 18, 19]), False)
     assert one_varies.p < LEVEL
 
 
 def test_a_fixed_level() -> None:
     values = [97.0, 97.5, 98.5]
     expected = stats.ttest_1samp(values, 98.24 - 2, alternative="greater").pvalue
-    assert exceeds_value(sample(values), 98.24, True, -2.0).p == pytest.approx(expected)
-    assert exceeds_value(sample(values, failed=1), 98.24, True).test == ""
+    assert verdict_on_level(sample(values), 98.24, True, -2.0).p == pytest.approx(expected)
+    assert verdict_on_level(sample(values, failed=1), 98.24, True).test == ""
 
 
 # ------------------------------------------------------------------------------------------------- failed trainings
@@ -151,9 +151,9 @@ def test_a_failed_training_counts_against_its_method() -> None:
 
 def test_a_margin_holds_of_ranks_too() -> None:
     a, b = sample([30.0, 31.0, 32.0]), sample([10.0, 11.0], failed=1)
-    assert compare_samples(a, b, True, 15.0).p == pytest.approx(0.05)
-    assert compare_samples(a, b, True, 25.0).p > 0.5
-    assert compare_samples(
+    assert verdict_on_samples(a, b, True, 15.0).p == pytest.approx(0.05)
+    assert verdict_on_samples(a, b, True, 25.0).p > 0.5
+    assert verdict_on_samples(
         sample([-30.0, -31.0, -32.0]), sample([-10.0, -11.0], failed=1), False, 15.0
     ).p == pytest.approx(0.05)
 
@@ -188,7 +188,7 @@ def test_one_missing_or_single_training_leaves_it_open() -> None:
 
 def test_failing_is_corrected_for_the_number_of_parts() -> None:
     a, b = sample([50.0, 51.0, 52.0]), sample([52.1, 53.1, 54.1])
-    opposite = compare_samples(a, b, True).opposite
+    opposite = verdict_on_samples(a, b, True).opposite
     assert LEVEL / 2 < opposite < LEVEL
     assert verdict(better(A, [B]), {A: a, B: b}).outcome == "fails"
     found = verdict(better(A, [B, C]), {A: a, B: b, C: sample([10.0, 11.0, 12.0])})
@@ -199,7 +199,7 @@ def test_holding_is_not_corrected() -> None:
     a, b = sample([52.6, 53.6, 54.6]), sample([50.0, 51.0, 52.0])
     others = (B, C, D, E)
     found = verdict(better(A, others), {A: a, **dict.fromkeys(others, b)})
-    assert (found.outcome, found.p) == ("holds", pytest.approx(compare_samples(a, b, True).p))
+    assert (found.outcome, found.p) == ("holds", pytest.approx(verdict_on_samples(a, b, True).p))
 
 
 def test_the_largest_drop() -> None:
@@ -214,7 +214,7 @@ def test_the_largest_drop() -> None:
 
 def test_a_chain_with_a_wide_first_step() -> None:
     formula = chain([A], [B], [C, D], first_by=20.0)
-    assert set(leaves(formula)) == {FormulaPair(A, B, 20.0), FormulaPair(B, C), FormulaPair(B, D)}
+    assert set(formula_leaves(formula)) == {FormulaPair(A, B, 20.0), FormulaPair(B, C), FormulaPair(B, D)}
     rest = {B: noisy(50, 1), C: noisy(30, 2), D: noisy(20, 3)}
     assert verdict(formula, {A: noisy(90, 0), **rest}).outcome == "holds"
     narrow = verdict(formula, {A: noisy(60, 0), **rest})
@@ -225,7 +225,7 @@ def test_a_chain_with_a_wide_first_step() -> None:
 
 def test_about_equal_is_shown_and_not_assumed() -> None:
     formula = about_equal([A, B, C], 5.0)
-    assert len(list(leaves(formula))) == 6
+    assert len(list(formula_leaves(formula))) == 6
     near = {A: noisy(80, 0), B: noisy(81, 1), C: noisy(79.5, 2)}
     assert verdict(formula, near).outcome == "holds"
     assert verdict(formula, {**near, C: noisy(60, 2)}).outcome == "fails"
@@ -330,11 +330,11 @@ def test_nested_formulas_are_corrected_part_by_part() -> None:
         y: ComparisonResult(0.03, 0.97, test="t"),
         z: ComparisonResult(0.9, 0.001, test="t"),
     }
-    both = decide_claim(FormulaEvery((FormulaSome((x, z)), y)), parts)
+    both = verdict_on_claim(FormulaEvery((FormulaSome((x, z)), y)), parts)
     assert (both.outcome, both.p, both.deciding) == ("holds", 0.03, y)
-    some = decide_claim(FormulaEvery((FormulaSome((x, z)),)), parts)
+    some = verdict_on_claim(FormulaEvery((FormulaSome((x, z)),)), parts)
     assert (some.outcome, some.p, some.deciding) == ("holds", 0.02, x)
-    one = decide_claim(FormulaSome((FormulaEvery((x, z)), FormulaEvery((x, y)))), parts)
+    one = verdict_on_claim(FormulaSome((FormulaEvery((x, z)), FormulaEvery((x, y)))), parts)
     assert (one.outcome, one.p, one.deciding) == ("cannot decide", 0.06, y)
-    against = decide_claim(FormulaEvery((FormulaSome((z,)), FormulaEvery((x, y)))), parts)
+    against = verdict_on_claim(FormulaEvery((FormulaSome((z,)), FormulaEvery((x, y)))), parts)
     assert (against.outcome, against.p, against.deciding) == ("fails", 0.002, z)

@@ -14,7 +14,7 @@ from bench.core.errors import BenchError
 from bench.reporting.figures.axes import DrawnAxes
 from bench.reporting.figures.collect import FigureRequest
 from bench.reporting.figures.figures import draw_figure, make_figure
-from bench.reporting.figures.page import TWO, drawing
+from bench.reporting.figures.page import TWO, drawing_page
 from bench.reporting.figures.values import PublishedValue
 from metrics.statistics.bounded import Range, wilson_interval
 from metrics.statistics.intervals import seed_interval
@@ -29,7 +29,7 @@ PERCENT = Range(0, 100, share=True)
 
 @pytest.fixture(autouse=True)
 def settings() -> Iterator[None]:
-    with drawing():
+    with drawing_page():
         yield
 
 

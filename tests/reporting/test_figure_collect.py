@@ -16,8 +16,8 @@ from bench.reporting.figures.collect import (
     FigureSlot,
     SlotCells,
     collect_figure_cells,
-    figure_remedy,
-    figure_warning,
+    collected_remedy,
+    collected_warning,
 )
 from bench.reporting.figures.figures import FIGURES
 from bench.spec.run_spec import Budget
@@ -137,15 +137,15 @@ def test_what_stands_in_weak_supervision_and_failures_are_told(tmp_path: Path) -
 def test_commands_are_the_sweeps_or_for_another_task_runs(tmp_path: Path) -> None:
     slots = (FULL, NO_SEM, FigureSlot("2", ("cats_udt",), lambda preset, size: {"lambda_sem": 2.0}))
     request = FigureRequest("3a", tmp_path / "my results", DIGITS, preset="paper", data="mnist-drawn")
-    remedy = figure_remedy(request, DIGITS, "figure3a", slots)
+    remedy = collected_remedy(request, DIGITS, "figure3a", slots)
     common = "python -m bench sweep figure3a --preset paper --data mnist-drawn"
     assert remedy.typed == (f"{common} --results '{tmp_path}/my results'",)
     assert remedy.printed == (common,)
     folder = FigureRequest("4", Path("results"), "pacs", data="/mine/pacs")
-    assert figure_remedy(folder, "sketch2real", "figure4", slots[:1]).printed == (
+    assert collected_remedy(folder, "sketch2real", "figure4", slots[:1]).printed == (
         "python -m bench run --task pacs --methods cats_udt --seeds 0,1,2 --data FOLDER",
     )
-    other = figure_remedy(FigureRequest("3a", Path("results"), "mnist2usps"), DIGITS, "figure3a", slots)
+    other = collected_remedy(FigureRequest("3a", Path("results"), "mnist2usps"), DIGITS, "figure3a", slots)
     assert other.typed == (
         "python -m bench run --task mnist2usps --methods cats_udt,cats_udt:no_sem --seeds 0,1,2",
         "python -m bench run --task mnist2usps --methods cats_udt --set cats_udt.lambda_sem=2.0 --seeds 0,1,2",
@@ -171,7 +171,7 @@ def test_only_the_papers_own_setting_is_comparable(changes: dict[str, str], why:
     }  # fmt: skip
     changes = dict(changes)
     task = changes.pop("task", DIGITS)
-    warning = figure_warning(task, Setting(**{**paper, **changes}), DIGITS)  # type: ignore[arg-type]
+    warning = collected_warning(task, Setting(**{**paper, **changes}), DIGITS)  # type: ignore[arg-type]
     assert warning.startswith(why) if why else warning == ""
 
 

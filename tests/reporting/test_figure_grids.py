@@ -16,11 +16,11 @@ from bench.data.types import TaskData
 from bench.reporting.figures.axes import DrawnAxes
 from bench.reporting.figures.collect import FigureRequest
 from bench.reporting.figures.figures import draw_figure
-from bench.reporting.figures.grids import fitted_to_grid, gap_of, pair_sheet, placed_in_grid, style_sheet
-from bench.reporting.figures.page import drawing
+from bench.reporting.figures.grids import fitted_to_grid, grid_gap, grid_of_pairs, grid_of_styles, placed_in_grid
+from bench.reporting.figures.page import drawing_page
 
 S2R = "sketch->real"
-STEP = SIDE + gap_of(SIDE)
+STEP = SIDE + grid_gap(SIDE)
 """From one tile to the next."""
 
 
@@ -38,7 +38,7 @@ def here(task: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[TaskData]:
     """The data that `load_data` gives."""
     data = make_task_data(task)
     monkeypatch.setattr("bench.data.load.load_data", lambda *asked: data)
-    with drawing():
+    with drawing_page():
         yield data
 
 
@@ -54,7 +54,7 @@ def sheets(result: DrawnAxes) -> dict[str, np.ndarray]:
 
 def tile(sheet: np.ndarray, row: int, column: int) -> np.ndarray:
     """uint8 (3, S, S): row 0 is the sources, the others are styles."""
-    y = row * STEP + (2 * gap_of(SIDE) if row else 0)
+    y = row * STEP + (2 * grid_gap(SIDE) if row else 0)
     x = column * STEP
     return sheet[y : y + SIDE, x : x + SIDE].transpose(2, 0, 1)
 
@@ -67,7 +67,7 @@ def test_a_style_sheet_has_sources_on_top_and_a_row_per_style() -> None:
     rng = np.random.default_rng(0)
     sources = rng.integers(0, 255, (4, 3, 32, 32), dtype=np.uint8)
     made = rng.integers(0, 255, (4, 2, 3, 32, 32), dtype=np.uint8)
-    sheet = style_sheet(sources, made)
+    sheet = grid_of_styles(sources, made)
     assert sheet.shape == (32 + 6 + 32 + 2 + 32, 4 * 32 + 3 * 2, 3)
     np.testing.assert_array_equal(sheet[:32, 34:66], sources[1].transpose(1, 2, 0))
     np.testing.assert_array_equal(sheet[38:70, 102:134], made[3, 0].transpose(1, 2, 0))
@@ -79,7 +79,7 @@ def test_a_style_sheet_has_sources_on_top_and_a_row_per_style() -> None:
 def test_a_pair_sheet_alternates_sources_and_translations() -> None:
     rng = np.random.default_rng(0)
     sources, made = rng.integers(0, 255, (2, 7, 3, 16, 16), dtype=np.uint8)
-    sheet = pair_sheet(sources, made)
+    sheet = grid_of_pairs(sources, made)
     pair = 2 * 16 + 1 + 3
     assert sheet.shape == (2 * 16 + 1, 5 * pair - 3, 3)
     np.testing.assert_array_equal(sheet[:16, pair : pair + 16], sources[1].transpose(1, 2, 0))
@@ -134,10 +134,10 @@ def test_figure_5_has_pairs_of_the_first_images_of_each_class_both_ways(tmp_path
     result = drawn(tmp_path, "5")
     found = sheets(result)
     assert list(found) == ["CatS-UDT, mnist → svhn", "CatS-UDT, svhn → mnist"]
-    pair = 2 * SIDE + gap_of(SIDE) + 3 * gap_of(SIDE)
+    pair = 2 * SIDE + grid_gap(SIDE) + 3 * grid_gap(SIDE)
     for domain, direction in ((0, M2S), (1, S2M)):
         sheet = found[f"CatS-UDT, {direction.replace('->', ' → ')}"]
-        assert sheet.shape[0] == 6 * STEP - gap_of(SIDE)
+        assert sheet.shape[0] == 6 * STEP - grid_gap(SIDE)
         for number, label in ((0, 0), (9, 9), (13, 3), (27, 7)):
             row = source_rows(digits, label, domain)[number // 10]
             y, x = (number // 5) * STEP, (number % 5) * pair

@@ -24,7 +24,7 @@ from bench.data.types import TaskData
 from bench.reporting.figures import embedding
 from bench.reporting.figures.collect import FigureRequest
 from bench.reporting.figures.figures import FIGURES, draw_figure, make_figure
-from bench.reporting.figures.page import SIZE, WIDTH, drawing
+from bench.reporting.figures.page import SIZE, WIDTH, drawing_page
 from bench.spec.presets import PRESETS, KindPreset
 from bench.training.stages import StageStore
 from methods.semantics.spectral import Features, Spectral, SpectralConfig
@@ -111,7 +111,7 @@ def test_files_of_every_other_figure(name: str, results: Path, tmp_path: Path) -
 
 @pytest.mark.parametrize("name", FIGURES)
 def test_every_figure_is_drawn_complete_and_says_what_data_it_is_of(name: str, results: Path) -> None:
-    with drawing():
+    with drawing_page():
         drawn, _ = draw_figure(FigureRequest(name, results, FIGURES[name].task))
         assert list(drawn.missing) == []
         figure = drawn.figure
@@ -189,7 +189,7 @@ def test_of_several_features_those_that_were_clustered_of_the_lowest_seed(
     store_features(tmp_path, own, 1.0, seed=2)
     wanted = store_features(tmp_path, own, 2.0, seed=1)
     store_features(tmp_path, make_task_data(PICTURES, "v0"), 2.0, seed=0)  # of other data
-    found = embedding.find_features(request(tmp_path), own)
+    found = embedding.find_features_to_embed(request(tmp_path), own)
     assert wanted.name in found.origin
     assert "of which spectral clusters were made" in found.origin
     expected = 2.0 * own.splits[1, "train"].images.mean(axis=(2, 3)) / 255
@@ -203,7 +203,7 @@ def test_points_are_the_first_of_each_class_in_their_colour_and_mark(
     folder = store_features(tmp_path, own)
     monkeypatch.setattr(embedding, "PER_CLASS", 4)
     monkeypatch.setattr(embedding, "embed", lambda rows: rows[:, :2])  # features themselves: known places
-    with drawing():
+    with drawing_page():
         drawn, _ = draw_figure(request(tmp_path))
     (axes,) = drawn.figure.axes
     clouds = {cloud.get_label(): np.asarray(cloud.get_offsets()) for cloud in axes.collections}
@@ -238,11 +238,11 @@ def test_features_that_need_no_training_are_computed_and_kept(
 ) -> None:
     given = {"semantics.space": "features", "semantics.encoder": "gradients", "semantics.clustered_domain": 1}
     _quick(monkeypatch, given)
-    found = embedding.find_features(request(tmp_path), data[PICTURES])
+    found = embedding.find_features_to_embed(request(tmp_path), data[PICTURES])
     assert found.rows[0].shape[0] == 60
     kept = list((tmp_path / "semantics" / PICTURES).glob("*/stage.json"))
     assert [path.parent.name.startswith("features-seed0-") for path in kept] == [True]
-    again = embedding.find_features(request(tmp_path), data[PICTURES])
+    again = embedding.find_features_to_embed(request(tmp_path), data[PICTURES])
     np.testing.assert_array_equal(found.rows[1], again.rows[1])
 
 
@@ -260,5 +260,5 @@ def test_features_that_are_not_there_are_an_error_that_says_what_to_type(
     monkeypatch.delenv("UDT_BENCH_FILES", raising=False)
     _quick(monkeypatch, settings)
     with pytest.raises(BenchError) as caught:
-        embedding.find_features(request(tmp_path), data[PICTURES])
+        embedding.find_features_to_embed(request(tmp_path), data[PICTURES])
     assert why in str(caught.value)

@@ -11,7 +11,7 @@ from board_cells import FLOOR, add, record
 from bench.core import terminal
 from bench.reporting import table_command
 from bench.reporting.leaderboard.first_screen import first_screen
-from bench.reporting.table_command import TableRequest, make_table
+from bench.reporting.table_command import TableRequest, run_table_command
 from bench.spec.run_spec import Budget
 
 METHODS = ("cyclegan", "munit", "drit", "stargan_v2", "egsc_it", "cats_udt")
@@ -118,7 +118,7 @@ def test_a_terminal_gets_it_and_full_and_pipes_get_everything(
     values = {"task": "folder", "paper": "", "form": "", "out": None, "preset": "", "data": "", "budget": ""}
 
     def printed(**changes: object) -> str:
-        assert make_table(TableRequest(results=tmp_path, **{**values, **changes})) == 0  # type: ignore[arg-type]
+        assert run_table_command(TableRequest(results=tmp_path, **{**values, **changes})) == 0  # type: ignore[arg-type]
         return capsys.readouterr().out
 
     piped = printed()

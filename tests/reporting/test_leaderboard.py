@@ -16,15 +16,15 @@ from long_table import frame
 from table_checks import check_latex, parse_html
 
 from bench.reporting.leaderboard.columns import MeasuredColumn
-from bench.reporting.leaderboard.leaderboards import boards, leaderboards, render_boards, write_leaderboards
+from bench.reporting.leaderboard.leaderboards import all_leaderboards, leaderboards, render_boards, write_leaderboards
 from bench.reporting.ranges import RANGES
 from bench.reporting.tables.as_csv import HEADER
 from bench.reporting.tables.marks import Marks
 from bench.reporting.tables.render import FORMATS, render_tables
 from bench.spec.protocols import PROTOCOLS
 from bench.spec.run_spec import Budget
-from bench.store.index import read_records
-from bench.store.query import by_setting
+from bench.store.index import read_index
+from bench.store.query import query_settings
 
 
 def row_of(text: str, name: str, table: int = 0) -> list[str]:
@@ -69,7 +69,7 @@ def everything(root: Path) -> None:
 @pytest.mark.parametrize("form", FORMATS)
 def test_golden(form: str, tmp_path: Path) -> None:
     everything(tmp_path)
-    found = boards(tmp_path, "folder")
+    found = all_leaderboards(tmp_path, "folder")
     check_golden(f"board{FORMATS[form][0]}", render_boards(found, form))
     if form == "markdown":
         assert write_leaderboards(tmp_path, "folder").read_text() == render_boards(found, form)
@@ -229,7 +229,7 @@ def test_no_interval_leaves_the_range_of_its_metric(tmp_path: Path) -> None:
     for seed, value in enumerate((40.0, 60.0)):
         add(tmp_path, [record(2.0 + 9 * seed, deviation=4.0), record(value, **accuracy)], seed=seed)
         add(tmp_path, [record(9.0), record(100.0, deviation=0.0, **accuracy)], seed=seed, method="drit")
-    (board,) = boards(tmp_path, "folder")
+    (board,) = all_leaderboards(tmp_path, "folder")
     for table in board.tables:
         for row in table.rows():
             for column, cell in zip(table.columns, row, strict=True):
@@ -289,7 +289,7 @@ def test_a_method_of_which_nothing_was_scored_is_a_row_with_its_state(tmp_path: 
 def test_numbers_of_nothing_are_reasons_and_never_nan(tmp_path: Path) -> None:
     add(tmp_path, [record(1.0), record(float("nan"), protocol="kid-judge-v1", metric="kid", deviation=float("inf"))])
     add(tmp_path, [record(None, missing="features are NaN")], method="drit")
-    (board,) = boards(tmp_path, "folder")
+    (board,) = all_leaderboards(tmp_path, "folder")
     text = render_boards([board], "markdown")
     assert row_of(text, "cyclegan")[column_of(text, "kid-judge-v1")] == "the stored value is not a finite number"
     assert row_of(text, "drit")[column_of(text, "fid-judge-v1")] == "features are NaN"
@@ -420,7 +420,7 @@ def test_every_number_is_that_of_a_plain_group_by(tmp_path: Path, data: st.DataO
         key: (own["value"].mean(), own["value"].std(ddof=1) if len(own) > 1 else None, len(own))
         for key, own in long[long["value"].notna()].groupby(["direction", "protocol", "encoder", "label", "method"])
     }
-    (stored,) = by_setting(read_records(root, "folder"))
+    (stored,) = query_settings(read_index(root, "folder"))
     for direction, every in stored.directions.items():
         for row, scores in enumerate(every):
             for key, measurement in scores.measurements.items():

@@ -23,7 +23,7 @@ from tinyhtml5.parser import HTMLParser
 from bench.cli.commands import main
 from bench.core.errors import BenchError
 from bench.reporting.page.collect import collect_for_page
-from bench.reporting.page.page import page_section, write_page, write_report
+from bench.reporting.page.page import page_section, write_page, write_report_page
 
 HOSTILE = (
     "<script>alert(1)</script>",
@@ -449,10 +449,10 @@ def test_the_command_prints_the_path(
 @pytest.mark.parametrize(("task", "remedy"), [("", "run --task sketch2real"), ("pacs", "run --task pacs")])
 def test_without_results_the_error_says_what_to_type(tmp_path: Path, task: str, remedy: str) -> None:
     with pytest.raises(BenchError, match="no results") as raised:
-        write_report(tmp_path, tmp_path / "out", task)
+        write_report_page(tmp_path, tmp_path / "out", task)
     assert remedy in raised.value.remedy
     assert not (tmp_path / "out").exists()
     if task:
         usual(tmp_path)
         with pytest.raises(BenchError, match="no results of pacs"):
-            write_report(tmp_path, tmp_path / "out", task)
+            write_report_page(tmp_path, tmp_path / "out", task)

@@ -19,7 +19,7 @@ from bench.reporting.page.charts import (
     ChartPoint,
     chart_ticks,
     loss_charts,
-    pareto_points,
+    pareto_front_on_chart,
     place_chart_labels,
     scatter_chart,
     thin_for_chart,
@@ -38,7 +38,7 @@ def test_the_front_is_what_nothing_dominates(points: list[tuple[float, float]], 
         return a[0] <= b[0] and as_good and a != b
 
     wanted = [not any(dominates(other, point) for other in points) for point in points]
-    assert pareto_points(points, higher) == wanted
+    assert pareto_front_on_chart(points, higher) == wanted
 
 
 finite = st.floats(-1e9, 1e9, allow_nan=False)

@@ -14,12 +14,12 @@ from report_results import add, folder_data, records, spec
 
 from bench.cli.commands import main
 from bench.reporting.page.collect import collect_for_page
-from bench.reporting.page.commands import as_typed, row_commands, spec_of
+from bench.reporting.page.commands import as_typed, row_commands, spec_for_commands
 from bench.reporting.setting import FOLDER
-from bench.runs.request import Request, open_session
-from bench.spec.methods import layers, resolve_methods
+from bench.runs.request import Request, open_request
+from bench.spec.methods import method_settings, resolve_methods
 from bench.spec.presets import get_preset
-from bench.spec.run_spec import Budget, config_values, flat_values, parse_overrides, resolve_config
+from bench.spec.run_spec import Budget, flat_spec_values, spec_config, spec_overrides, spec_values
 from bench.store.cell import Cell
 from methods.registry import BUILT_IN, VARIANTS
 
@@ -61,7 +61,7 @@ def test_a_command_parsed_back_has_the_identities_of_its_cells(
                 task="folder", methods=(method,), preset="quick", data=str(shapes), domains="ink,paint", seeds=(3, 11),
                 overrides=overrides, budget=budget, device="cpu", results=tmp_path,
             )  # fmt: skip
-            for job in open_session(request).jobs:
+            for job in open_request(request).jobs:
                 cell = Cell(tmp_path, job.spec)
                 cell.begin()
                 cell.set_state("failed", reason="was never trained")
@@ -71,7 +71,7 @@ def test_a_command_parsed_back_has_the_identities_of_its_cells(
     found = []
     for entry in shown:
         (command,) = entry.commands
-        jobs = open_session(typed(command, monkeypatch, shapes)).jobs
+        jobs = open_request(typed(command, monkeypatch, shapes)).jobs
         assert [job.spec.identity() for job in jobs] == [identity for _, identity, _ in entry.cells]
         assert [(seed, state) for seed, _, state in entry.cells] == [(3, "failed"), (11, "failed")]
         found.append([identity for _, identity, _ in entry.cells])
@@ -88,9 +88,9 @@ def test_every_setting_of_every_method_can_be_typed(method: str, tmp_path: Path)
     """The published settings, said of a cell of `quick`: all that differs has to be typed, of every type there is."""
     cls = resolve_methods([method])[0][method]
     paper, quick = (
-        list(layers(cls, method, get_preset(name, "digits"), {}, "embedded")) for name in ("paper", "quick")
+        list(method_settings(cls, method, get_preset(name, "digits"), {}, "embedded")) for name in ("paper", "quick")
     )
-    config = config_values(resolve_config(cls, method, *paper))
+    config = spec_values(spec_config(cls, method, *paper))
     stored = spec(
         task="mnist2svhn", domains=("mnist", "svhn"), data_kind="embedded", image_size=16, method=method,
         method_version=cls.version, config=_with_ten_clusters(config),
@@ -102,12 +102,12 @@ def test_every_setting_of_every_method_can_be_typed(method: str, tmp_path: Path)
     words = shlex.split(entry.commands[0])
     assert words[words.index("--data") + 1] == "embedded"
     texts = [word for before, word in pairwise(words) if before == "--set"]
-    own = parse_overrides(texts).get(method, {})
-    again = _with_ten_clusters(config_values(resolve_config(cls, method, *quick, own)))
+    own = spec_overrides(texts).get(method, {})
+    again = _with_ten_clusters(spec_values(spec_config(cls, method, *quick, own)))
     assert replace(stored, config=again).identity() == stored.identity()
-    usual = _with_ten_clusters(config_values(resolve_config(cls, method, *quick)))
+    usual = _with_ten_clusters(spec_values(spec_config(cls, method, *quick)))
     assert len(texts) == sum(
-        flat_values(usual)[key] != value for key, value in flat_values(dict(stored.config)).items()
+        flat_spec_values(usual)[key] != value for key, value in flat_spec_values(dict(stored.config)).items()
     )
 
 
@@ -119,8 +119,8 @@ def _with_ten_clusters(config: dict[str, Any]) -> dict[str, Any]:
 def only(tmp_path: Path, **changes: Any) -> Any:
     """The entry of one cell of CycleGAN's `quick` settings, changed."""
     cls = resolve_methods(["cyclegan"])[0]["cyclegan"]
-    config = config_values(
-        resolve_config(cls, "cyclegan", *layers(cls, "cyclegan", get_preset("quick", "pictures"), {}, "real"))
+    config = spec_values(
+        spec_config(cls, "cyclegan", *method_settings(cls, "cyclegan", get_preset("quick", "pictures"), {}, "real"))
     )
     style = changes.pop("style", "none")
     scores = changes.pop("scores", records(1.0))
@@ -170,8 +170,8 @@ def test_the_specification_is_read_as_it_was_written(tmp_path: Path, shapes: Pat
     stored = spec(data_version=data.version, config={"betas": [0.5, 0.999], "deep": {"x": None}})
     add(tmp_path, stored)
     (setting,) = collect_for_page(tmp_path)
-    assert spec_of(setting.cells[0]).identity() == stored.identity()
-    assert json.loads(json.dumps(asdict(spec_of(setting.cells[0])))) == json.loads(json.dumps(asdict(stored)))
+    assert spec_for_commands(setting.cells[0]).identity() == stored.identity()
+    assert json.loads(json.dumps(asdict(spec_for_commands(setting.cells[0])))) == json.loads(json.dumps(asdict(stored)))
     assert [as_typed(value) for value in (True, None, 1e-6, [0.5, 2], "a b")] == [
         "true",
         "null",

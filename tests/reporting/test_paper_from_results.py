@@ -10,7 +10,7 @@ import pytest
 from stored_cells import CLASSES, fid, judged, own, store
 
 from bench.core.errors import BenchError
-from bench.reporting.paper.from_results import stored_tables
+from bench.reporting.paper.from_results import tables_from_results
 from bench.reporting.paper.table import OTHER_PROTOCOL, OTHER_SETTING
 from bench.reporting.setting import Commands
 from bench.reporting.tables.render import render_tables
@@ -24,7 +24,7 @@ PUBLISHED = {"preset": "paper", "kind": "real"}
 
 
 def tables(root: Path, name: str = "2", **wanted: str) -> list[Table]:
-    return stored_tables(
+    return tables_from_results(
         root, name, lambda s: all(getattr(s, key) == value for key, value in wanted.items()), Commands()
     )
 
@@ -270,13 +270,13 @@ def test_own_settings_are_resolved_once_for_the_same_code(tmp_path: Path, monkey
 def test_own_settings_are_what_the_command_trains(tmp_path: Path) -> None:
     """Every method of the paper, as `run` resolves it before it trains."""
     from bench.reporting.paper.shapes import OURS, VARIANTS
-    from bench.runs.request import Request, open_session
+    from bench.runs.request import Request, open_request
 
     names = sorted({name for group in (OURS, VARIANTS) for of in group.values() for name in of} - {"judge"})
     request = Request(
         task="mnist2svhn", methods=names, preset="quick", data="embedded", seeds=(0,), overrides=(), device="cpu",
         results=tmp_path,
     )  # fmt: skip
-    for job in open_session(request).jobs:
+    for job in open_request(request).jobs:
         found = own(job.spec.method, "mnist2svhn")
         assert (job.spec.config, job.spec.method_version) == (found.config, found.version), job.spec.method

@@ -11,8 +11,8 @@ from fixed_tables import Measurements, check_golden
 from table_checks import check_latex, compile_latex, parse_html
 
 from bench.core.errors import BenchError
-from bench.core.installation import shipped_results
-from bench.reporting.paper.published import INCONSISTENCIES, inconsistencies, published
+from bench.core.installation import installed_results
+from bench.reporting.paper.published import INCONSISTENCIES, published, published_inconsistencies
 from bench.reporting.paper.shapes import ALIGNMENT, JUDGE, OURS, SHAPES, STAGES, VARIANTS
 from bench.reporting.paper.table import OTHER_PROTOCOL, OTHER_SETTING, paper_table
 from bench.reporting.paper.values import Measured
@@ -80,7 +80,7 @@ def test_every_published_number_is_in_one_place_and_none_is_invented() -> None:
     placed = [place.published for make in SHAPES.values() for line in make().lines for place in line.places if place]
     assert len(placed) == len(set(placed)) == 127
     assert set(placed) == set(published())
-    text = (shipped_results() / "paper.csv").read_text()
+    text = (installed_results() / "paper.csv").read_text()
     assert len(text.splitlines()) == 128
 
 
@@ -264,7 +264,7 @@ def test_each_inconsistency_is_told_below_each_of_its_tables() -> None:
         for source in note.tables:
             name = "text" if source.startswith("Text") else source.removeprefix("Table ")
             assert any(of.text == note.footnote for of in paper_table(name, nothing).footnotes), (name, note.place)
-    assert all(inconsistencies(number.table) for number in published() if number.table != "Text 4.1")
+    assert all(published_inconsistencies(number.table) for number in published() if number.table != "Text 4.1")
     assert "58.69 in Table 2 and 58.59 in Table 3b" in render_tables(paper_table("2", nothing), "csv")
 
 

@@ -13,7 +13,7 @@ from table_checks import parse_html
 
 from bench.cli.commands import main
 from bench.reporting.leaderboard.leaderboards import leaderboards
-from bench.reporting.paper.from_results import stored_tables
+from bench.reporting.paper.from_results import tables_from_results
 from bench.reporting.setting import Commands
 
 
@@ -103,7 +103,7 @@ def test_torch_and_pandas_are_not_imported(tmp_path: Path) -> None:
     """Neither for a table of the paper, once the methods' settings are kept."""
     store(tmp_path, "cats_udt", [fid(60.0), judged(80.0)])
     store(tmp_path, "cats_udt", [fid(61.0), judged(81.0)], seed=1)
-    stored_tables(tmp_path, "2", lambda setting: True, Commands())
+    tables_from_results(tmp_path, "2", lambda setting: True, Commands())
     code = (
         "import sys\n"
         "from bench.cli.commands import main\n"

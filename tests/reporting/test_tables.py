@@ -16,7 +16,7 @@ from table_checks import check_latex, compile_latex, elements, parse_html
 from bench.core.errors import BenchError
 from bench.reporting.tables.as_csv import FORMULA
 from bench.reporting.tables.render import FORMATS, render_tables
-from bench.reporting.tables.table import Column, Footnote, RowGroup, Table, TableCell, one_line, spread, table_number
+from bench.reporting.tables.table import Column, Footnote, RowGroup, Table, TableCell, spread, table_line, table_number
 
 NASTY = "a_b & 50% #1 $x$ {y} ~z^2 <b>|</b> \\cmd [q](u) *em* `c` -- '' \"q\" é ẽ ∞ 日本 \u202e\x00\n=cmd()"
 names = st.text(max_size=25) | st.text(alphabet="_*&%<>|[](){}\\`~#$^=+-@'\" \n\tab1!:./é日\u202e\x00", max_size=25)
@@ -72,9 +72,9 @@ def markdown_texts(text: str) -> tuple[list[list[str]], list[str]]:
 @example(["\\|", "|", "a\\"])
 @example(["1. x", "- y", "# z"])
 def test_markdown_shows_every_name_as_it_is(texts: list[str]) -> None:
-    assume(one_line(texts[0]))  # a heading without words is no paragraph
+    assume(table_line(texts[0]))  # a heading without words is no paragraph
     rows, (title, note, footnote) = markdown_texts(render_tables(table_of(*texts), "markdown"))
-    lines = [one_line(text) for text in texts]
+    lines = [table_line(text) for text in texts]
     assert rows[1:] == [[f"{line} *".strip(), line, line, "1.00"] for line in lines]
     assert rows[0][1] == title == note == lines[0]
     assert footnote.startswith(f"* {lines[0]}".strip())
@@ -89,7 +89,7 @@ def test_csv_has_no_formula_and_loses_no_cell(texts: list[str]) -> None:
     rows = list(csv.DictReader(io.StringIO(render_tables(table_of(*texts), "csv"))))
     assert len(rows) == 3 * len(texts)
     assert not any(value.startswith(FORMULA) for row in rows for value in row.values())
-    assert [row["row"].removeprefix("'") for row in rows[::3]] == [one_line(text).removeprefix("'") for text in texts]
+    assert [row["row"].removeprefix("'") for row in rows[::3]] == [table_line(text).removeprefix("'") for text in texts]
 
 
 def test_csv_numbers_are_exact_and_negative_ones_stay_numbers() -> None:
@@ -132,12 +132,12 @@ def test_html_is_valid_and_shows_every_name_as_it_is(texts: list[str]) -> None:
         "rowspan",
         "data-value",
     }
-    assert "".join(elements(root, "caption")[0].itertext()) == one_line(texts[0])
+    assert "".join(elements(root, "caption")[0].itertext()) == table_line(texts[0])
     for text, row in zip(texts, elements(root, "tr")[1:], strict=True):
         assert ["".join(cell.itertext()) for cell in row] == [
-            one_line(text) + "*",
-            one_line(text),
-            one_line(text),
+            table_line(text) + "*",
+            table_line(text),
+            table_line(text),
             "1.00",
         ]
 
@@ -176,7 +176,7 @@ def test_latex_is_well_formed_whatever_the_names(texts: list[str]) -> None:
 
 def test_latex_compiles(tmp_path: Path) -> None:
     """With booktabs alone, every printable character below U+2300 and what may join with what stands beside it."""
-    every = [chr(code) for code in range(0x20, 0x2300) if one_line(chr(code)) not in ("", "\ufffd")]
+    every = [chr(code) for code in range(0x20, 0x2300) if table_line(chr(code)) not in ("", "\ufffd")]
     chunks = ["".join(every[i : i + 40]) for i in range(0, len(every), 40)]
     pairs = [a + b for a in "[]*-'`<>?!,\"" for b in "[]*-'`<>?!,\""]
     tables = [LEADERBOARD, table_of(NASTY, *pairs), *(table_of(*chunks[i : i + 8]) for i in range(0, len(chunks), 8))]

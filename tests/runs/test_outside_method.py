@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 
 from bench.store.cell import read_cells
-from bench.training.train import begin_step
+from bench.training.train import begin_train_step
 from methods.base import Domains, Noise, Progress, run_step, to_model_range
 
 ROOT = Path(__file__).parents[2]
@@ -90,7 +90,7 @@ def test_it_learns_the_colours(shapes: Path, monkeypatch: pytest.MonkeyPatch) ->
     torch.manual_seed(0)
     method = ColourTransfer(Config(width=32), 32)
     for step in range(300):
-        run_step(method, begin_step(method, domains, 0, Progress(step, 300)))
+        run_step(method, begin_train_step(method, domains, 0, Progress(step, 300)))
     for source, target in ((0, 1), (1, 0)):
         x, y = (to_model_range(domains.images[number]) for number in (source, target))
         z = torch.randn(len(x), 4, generator=torch.Generator().manual_seed(0))

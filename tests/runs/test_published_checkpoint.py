@@ -19,12 +19,12 @@ from torch import Tensor
 
 from bench.cli.commands import main
 from bench.core.errors import BenchError
-from bench.runs.published_checkpoint import read_checkpoint
-from bench.spec.run_spec import resolve_config
+from bench.runs.published_checkpoint import read_published_checkpoint
+from bench.spec.run_spec import spec_config
 from bench.store.cell import read_cells
 from methods.base import Translator, to_model_range, to_uint8
 from methods.cyclegan import CycleGAN, CycleGANConfig
-from methods.registry import BUILT_IN, load
+from methods.registry import BUILT_IN, load_registered
 
 SIZE = 32
 
@@ -43,26 +43,26 @@ def saved(path: Path, content: Any) -> Path:
 
 def test_a_plain_state_dict_needs_the_networks_name(tmp_path: Path) -> None:
     path = saved(tmp_path / "g.pth", state())
-    found = read_checkpoint([f"G_A={path}"])
+    found = read_published_checkpoint([f"G_A={path}"])
     assert set(found.states) == {"G_A"}
     assert torch.equal(found.states["G_A"]["a.weight"], torch.ones(2, 3))
     with pytest.raises(BenchError, match="the state dict of which network"):
-        read_checkpoint([str(path)])
+        read_published_checkpoint([str(path)])
 
 
 def test_a_file_of_several_networks_gives_their_names_and_nothing_else(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = saved(tmp_path / "all.ckpt", {"enc": state(), "gen": state(2), "gen_opt": {"state": {}, "lr": 1}, "ep": 3})
-    assert set(read_checkpoint([str(path)]).states) == {"enc", "gen"}
+    assert set(read_published_checkpoint([str(path)]).states) == {"enc", "gen"}
     assert "all.ckpt: left out: ep, gen_opt" in capsys.readouterr().err
-    assert set(read_checkpoint([f"dis={path}"]).states) == {"dis_enc", "dis_gen"}
+    assert set(read_published_checkpoint([f"dis={path}"]).states) == {"dis_enc", "dis_gen"}
 
 
 def test_safetensors_and_npz_are_read(tmp_path: Path) -> None:
     save_file(state(), tmp_path / "a.safetensors")
     np.savez(tmp_path / "b.npz", **{key: value.numpy() for key, value in state(2).items()})
-    found = read_checkpoint([f"A={tmp_path / 'a.safetensors'}", f"B={tmp_path / 'b.npz'}"]).states
+    found = read_published_checkpoint([f"A={tmp_path / 'a.safetensors'}", f"B={tmp_path / 'b.npz'}"]).states
     assert torch.equal(found["A"]["a.weight"], torch.ones(2, 3))
     assert torch.equal(found["B"]["a.weight"], torch.full((2, 3), 2.0))
 
@@ -84,10 +84,10 @@ def test_no_code_of_a_file_is_run(tmp_path: Path) -> None:
     ):
         write({"G": Harmful(tmp_path / "made")}, tmp_path / name)
         with pytest.raises(BenchError, match="cannot be read"):
-            read_checkpoint([f"G={tmp_path / name}"])
+            read_published_checkpoint([f"G={tmp_path / name}"])
     np.savez(tmp_path / "c.npz", a=np.array([Harmful(tmp_path / "made")], dtype=object))
     with pytest.raises(BenchError, match="cannot be read"):
-        read_checkpoint([f"G={tmp_path / 'c.npz'}"])
+        read_published_checkpoint([f"G={tmp_path / 'c.npz'}"])
     assert not (tmp_path / "made").exists()
 
 
@@ -96,31 +96,31 @@ def test_no_code_of_a_file_is_run(tmp_path: Path) -> None:
 def test_damaged_files_are_one_clear_error(content: bytes, name: str, tmp_path: Path) -> None:
     (tmp_path / name).write_bytes(content)
     with pytest.raises(BenchError, match=f"{name}: cannot be read"):
-        read_checkpoint([f"G={tmp_path / name}"])
+        read_published_checkpoint([f"G={tmp_path / name}"])
 
 
 def test_absent_files_empty_ones_and_networks_given_twice_are_refused(tmp_path: Path) -> None:
     with pytest.raises(BenchError, match="no such file"):
-        read_checkpoint(["G=nowhere.pth"])
+        read_published_checkpoint(["G=nowhere.pth"])
     with pytest.raises(BenchError, match="no state dict in it"):
-        read_checkpoint([f"G={saved(tmp_path / 'e.pth', {'ep': 3})}"])
+        read_published_checkpoint([f"G={saved(tmp_path / 'e.pth', {'ep': 3})}"])
     with pytest.raises(BenchError, match="holds a list"):
-        read_checkpoint([f"G={saved(tmp_path / 'l.pth', [1, 2])}"])
+        read_published_checkpoint([f"G={saved(tmp_path / 'l.pth', [1, 2])}"])
     twice = saved(tmp_path / "g.pth", state())
     with pytest.raises(BenchError, match="'G' is given twice"):
-        read_checkpoint([f"G={twice}", f"G={twice}"])
+        read_published_checkpoint([f"G={twice}", f"G={twice}"])
 
 
 def test_identity_is_of_names_shapes_and_bytes(tmp_path: Path) -> None:
     """And not of the file's format."""
 
     def identity(name: str, content: dict[str, Tensor]) -> str:
-        return read_checkpoint([f"{name}={saved(tmp_path / 'x.pth', content)}"]).identity
+        return read_published_checkpoint([f"{name}={saved(tmp_path / 'x.pth', content)}"]).identity
 
     first = identity("G", state())
     assert first == identity("G", dict(reversed(state().items())))
     save_file(state(), tmp_path / "x.safetensors")
-    assert first == read_checkpoint([f"G={tmp_path / 'x.safetensors'}"]).identity
+    assert first == read_published_checkpoint([f"G={tmp_path / 'x.safetensors'}"]).identity
     reshaped = {**state(), "a.weight": torch.ones(3, 2)}
     assert len({first, identity("D", state()), identity("G", state(2)), identity("G", reshaped)}) == 4
 
@@ -251,8 +251,8 @@ def test_every_baselines_published_files_are_scored(
     name: str, shapes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Both directions, and the stored weights are the files' own."""
-    cls: Any = load(BUILT_IN[name].target)
-    theirs = cls(resolve_config(cls, name, METHODS[name]), SIZE)
+    cls: Any = load_registered(BUILT_IN[name].target)
+    theirs = cls(spec_config(cls, name, METHODS[name]), SIZE)
     frozen = [network for network in ("features_a", "features_b") if hasattr(theirs, network)]
     for salt, network in enumerate([*theirs.optimizers, *frozen]):
         fill(getattr(theirs, network), salt)

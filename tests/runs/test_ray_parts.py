@@ -15,11 +15,11 @@ import pytest
 from bench.cli.commands import main
 from bench.core.errors import BenchError
 from bench.runs import cell as cell_module
-from bench.runs.cell import is_settled
+from bench.runs.cell import is_cell_settled
 from bench.runs.ray import driver, node
-from bench.runs.ray.node import NodeOrder, NodeOutcome, do_cell, do_judges
-from bench.runs.ray.transfer import pack_transfer, shared_units, store_cell, store_unit
-from bench.runs.request import Request, open_session
+from bench.runs.ray.node import NodeOrder, NodeOutcome, do_cell_on_node, do_judges_on_node
+from bench.runs.ray.transfer import pack_transfer, store_transfer_cell, store_unit, transfer_units
+from bench.runs.request import Request, open_request
 from bench.store.cell import Cell
 
 pytestmark = pytest.mark.usefixtures("tiny_preset", "no_real_files")
@@ -42,18 +42,18 @@ def order(shapes: Path, tmp_path: Path) -> NodeOrder:
         task="folder", methods=("toys:Toy",), preset="quick", data=str(shapes), seeds=(0,), overrides=(), device="cpu",
         results=(tmp_path / "results").absolute(),
     )  # fmt: skip
-    spec = open_session(request).jobs[0].spec
+    spec = open_request(request).jobs[0].spec
     return NodeOrder(request, spec.identity(), 1, TOKEN, "a-driver", tmp_path)
 
 
 def cell_of(order: NodeOrder, root: Path | None = None) -> Cell:
-    return Cell(root or order.request.results, open_session(order.request).jobs[0].spec)
+    return Cell(root or order.request.results, open_request(order.request).jobs[0].spec)
 
 
 def test_a_cell_made_elsewhere_is_the_cell_made_in_place(
     order: NodeOrder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    away = do_cell(order)
+    away = do_cell_on_node(order)
     assert away.good
     assert away.cell is not None
     assert not order.request.results.exists()
@@ -62,28 +62,28 @@ def test_a_cell_made_elsewhere_is_the_cell_made_in_place(
     here = replace(order, request=replace(order.request, results=tmp_path / "other"))
     here.request.results.mkdir()
     (here.request.results / TOKEN).touch()
-    outcome = do_cell(here)
+    outcome = do_cell_on_node(here)
     assert (outcome.good, outcome.cell, outcome.units) == (True, None, {})
     first, second = pack_transfer(cell_of(order).folder), pack_transfer(cell_of(here).folder)
     assert first.keys() == second.keys()
     for name in ("weights.safetensors", "spec.json", "status.json", "metrics-noise.json"):
         assert first[name] == second[name], name
-    units = [shared_units(one.request.results, features=True) for one in (order, here)]
+    units = [transfer_units(one.request.results, features=True) for one in (order, here)]
     assert units[0].keys() == units[1].keys()
     # With a scratch folder a node gathers, although it reaches the results.
     monkeypatch.setenv(node.SCRATCH, str(tmp_path / "scratch"))
-    assert do_cell(here).cell is not None
+    assert do_cell_on_node(here).cell is not None
 
 
 def gather(outcome: NodeOutcome, order: NodeOrder) -> None:
     assert outcome.cell is not None
     for unit, files in outcome.units.items():
         assert store_unit(unit, files, order.request.results)
-    assert store_cell(outcome.cell, cell_of(order))
+    assert store_transfer_cell(outcome.cell, cell_of(order))
 
 
 def test_a_node_that_would_make_another_cell_makes_none(order: NodeOrder, tmp_path: Path) -> None:
-    outcome = do_cell(replace(order, identity="another"))
+    outcome = do_cell_on_node(replace(order, identity="another"))
     assert not outcome.good
     assert outcome.cell is None
     assert outcome.problem is not None
@@ -94,11 +94,11 @@ def test_a_node_that_would_make_another_cell_makes_none(order: NodeOrder, tmp_pa
 def test_judges_of_the_results_folder_are_used_and_not_trained_again(
     order: NodeOrder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = do_judges(order)
+    made = do_judges_on_node(order)
     assert sorted(unit.split("/")[0] for unit in made.units) == ["judges", "judges"]
     monkeypatch.setenv(node.SCRATCH, str(order.request.results.parent / "second node"))
     monkeypatch.setattr("bench.evaluation.judge._train_and_store", fail)
-    outcome = do_cell(replace(order, units=made.units))
+    outcome = do_cell_on_node(replace(order, units=made.units))
     assert outcome.good
     assert not [unit for unit in outcome.units if unit.startswith("judges")]  # they do not travel back
 
@@ -110,12 +110,12 @@ def fail(*arguments: Any) -> None:
 def test_a_trained_cell_that_was_begun_here_is_only_scored_there(
     order: NodeOrder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    gather(do_cell(order), order)
+    gather(do_cell_on_node(order), order)
     cell = cell_of(order)
     cell.metrics("noise").unlink()
     cell.set_state("trained")
     monkeypatch.setattr(cell_module, "train", fail)
-    outcome = do_cell(replace(order, begun=pack_transfer(cell.folder)))
+    outcome = do_cell_on_node(replace(order, begun=pack_transfer(cell.folder)))
     assert outcome.good
     gather(outcome, order)
     assert cell.state() == "done"
@@ -123,18 +123,18 @@ def test_a_trained_cell_that_was_begun_here_is_only_scored_there(
 
 
 def test_a_finished_cell_is_not_overwritten_by_another_training(order: NodeOrder) -> None:
-    outcome = do_cell(order)
+    outcome = do_cell_on_node(order)
     gather(outcome, order)
     cell = cell_of(order)
     before = pack_transfer(cell.folder)
     assert outcome.cell is not None
     other = {**outcome.cell, "weights.safetensors": b"other", "metrics-noise.json": b"{}"}
-    assert not store_cell(other, cell)
+    assert not store_transfer_cell(other, cell)
     assert pack_transfer(cell.folder) == before
-    assert store_cell({**outcome.cell, "scoring.json": b"{}"}, cell)  # the same training, scored anew
+    assert store_transfer_cell({**outcome.cell, "scoring.json": b"{}"}, cell)  # the same training, scored anew
     assert pack_transfer(cell.folder)["scoring.json"] == b"{}"
     with cell.locked(), pytest.raises(BenchError, match="is being worked on"):
-        store_cell(outcome.cell, cell)
+        store_transfer_cell(outcome.cell, cell)
 
 
 def test_of_two_nodes_judges_the_first_is_kept_whole(tmp_path: Path) -> None:
@@ -142,7 +142,7 @@ def test_of_two_nodes_judges_the_first_is_kept_whole(tmp_path: Path) -> None:
     # Half of one is there, from a command that was killed: not complete, so all of it is replaced.
     (tmp_path / "judges/ink-1").mkdir(parents=True)
     (tmp_path / "judges/ink-1/weights.safetensors").write_bytes(b"half")
-    assert not shared_units(tmp_path, features=True)
+    assert not transfer_units(tmp_path, features=True)
     assert store_unit("judges/ink-1", first, tmp_path)
     assert not store_unit("judges/ink-1", second, tmp_path)
     assert store_unit("judges/ink-1", first, tmp_path)
@@ -152,10 +152,10 @@ def test_of_two_nodes_judges_the_first_is_kept_whole(tmp_path: Path) -> None:
 
 
 def test_settled_cells_are_not_sent(order: NodeOrder, capsys: pytest.CaptureFixture[str]) -> None:
-    session = open_session(order.request)
+    session = open_request(order.request)
     wanted = [(order.request, session, session.jobs[0])]
     assert driver._unsettled(wanted) == (wanted, True)
-    gather(do_cell(order), order)
+    gather(do_cell_on_node(order), order)
     assert driver._unsettled(wanted) == ([], True)
     assert "finished before, skipped" in capsys.readouterr().err
     cell = cell_of(order)
@@ -163,11 +163,11 @@ def test_settled_cells_are_not_sent(order: NodeOrder, capsys: pytest.CaptureFixt
     assert driver._unsettled(wanted) == (wanted, True)
     cell.set_state("failed", reason="loss adv is not finite", step=3)
     assert driver._unsettled(wanted) == ([], False)
-    assert is_settled(cell, "toys:Toy seed 0", None) is False  # type: ignore[arg-type]
+    assert is_cell_settled(cell, "toys:Toy seed 0", None) is False  # type: ignore[arg-type]
 
 
 def test_a_cell_whose_workers_were_lost_is_a_row(order: NodeOrder) -> None:
-    job = open_session(order.request).jobs[0]
+    job = open_request(order.request).jobs[0]
     cell = cell_of(order)
     driver._record_lost(order.request, job, "WorkerCrashedError")
     assert cell.status() == {"state": "failed", "reason": "on the cluster: WorkerCrashedError"}

@@ -25,13 +25,13 @@ from bench.data.load import load_data
 from bench.data.types import Split, TaskData
 from bench.spec.tasks import get_task
 from bench.training.loop import TrainingFailed
-from bench.training.pretrained import fetched_weights
+from bench.training.pretrained import fetched_pretrained
 from bench.training.stages import StageStore
 from bench.training.train import training_domains
 from methods.base import Context, digest
 from methods.semantics.adaptation import AdaptationConfig
 from methods.semantics.categories import SemanticsConfig, build_categories
-from methods.semantics.imsat import ClusterNetwork, IMSATConfig, cluster_of
+from methods.semantics.imsat import ClusterNetwork, IMSATConfig, imsat_cluster_of
 from methods.semantics.moco import MoCoConfig
 
 TINY = SemanticsConfig(
@@ -58,7 +58,7 @@ def learn(config: SemanticsConfig, data: TaskData, root: Path, seed: int = 0) ->
     torch.manual_seed(99)
     categories = build_categories("adapted", config, data.size, 2)
     store = StageStore(root, data.version, seed, runtime)
-    categories.learn(training_domains(data, runtime), Context(fetched_weights, store))
+    categories.learn(training_domains(data, runtime), Context(fetched_pretrained, store))
     return categories.state_dict()
 
 
@@ -142,7 +142,7 @@ def test_of_several_attempts_the_most_stable_clusters_are_adapted(data: TaskData
     for folder in (single.parent, best):
         encoder = {key.removeprefix("encoder."): value for key, value in stored[folder].items() if "encoder" in key}
         network.load_state_dict(encoder)
-        wanted.add(digest(cluster_of(network, images)))
+        wanted.add(digest(imsat_cluster_of(network, images)))
     adapted = {
         json.loads(path.read_text())["identity"]["source_clusters"] for path in tmp_path.glob("adaptation-*/stage.json")
     }

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.core.errors import BenchError
-from bench.runs.sweep.file import MAX_BYTES, SweepEntry, count_cells, find_sweep, load_sweep, shipped_names
+from bench.runs.sweep.file import MAX_BYTES, SweepEntry, find_sweep_file, load_sweep, shipped_sweeps, sweep_file_cells
 
 FULL = """\
 summary: All that there is
@@ -54,8 +54,10 @@ def test_every_key(tmp_path: Path) -> None:
         presets=("paper",),
         line=11,
     )
-    assert count_cells(sweep.chosen()) == 2 * 2 * 2 + 2  # two methods and seeds under both presets, a grid under one
-    assert count_cells(sweep.chosen(presets=("quick", "quick"), seeds=(5,))) == 2
+    assert (
+        sweep_file_cells(sweep.chosen()) == 2 * 2 * 2 + 2
+    )  # two methods and seeds under both presets, a grid under one
+    assert sweep_file_cells(sweep.chosen(presets=("quick", "quick"), seeds=(5,))) == 2
 
 
 def test_defaults(tmp_path: Path) -> None:
@@ -161,13 +163,13 @@ def test_no_text_gives_anything_but_a_sweep_or_one_error(
     [("1", "table1"), ("3a", "table3a"), ("figure3a", "figure3a"), ("7b", "figure7b"), ("11", "figure11")],
 )
 def test_shipped_sweeps_are_found_by_name(name: str, stem: str) -> None:
-    assert find_sweep(name) == shipped_names()[stem]
+    assert find_sweep_file(name) == shipped_sweeps()[stem]
 
 
 def test_which_of_two_a_short_name_means_is_said(capsys: pytest.CaptureFixture[str]) -> None:
-    find_sweep("3a")
+    find_sweep_file("3a")
     assert "3a is table3a; the other one: sweep figure3a" in capsys.readouterr().err
-    find_sweep("3c")
+    find_sweep_file("3c")
     assert capsys.readouterr().err == ""
 
 
@@ -175,12 +177,12 @@ def test_a_path_is_a_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.chdir(tmp_path)
     (tmp_path / "table1").mkdir()
     own = write(tmp_path, FULL)
-    assert find_sweep("own.yaml").resolve() == own
-    assert find_sweep(str(own)) == own
-    assert find_sweep("table1") == shipped_names()["table1"]
+    assert find_sweep_file("own.yaml").resolve() == own
+    assert find_sweep_file(str(own)) == own
+    assert find_sweep_file("table1") == shipped_sweeps()["table1"]
     for missing in ("other.yaml", "./table1", "table1/"):
         with pytest.raises(BenchError, match="there is no sweep file"):
-            find_sweep(missing)
+            find_sweep_file(missing)
     with pytest.raises(BenchError, match="no shipped sweep is called 'tabel2'") as caught:
-        find_sweep("tabel2")
+        find_sweep_file("tabel2")
     assert "did you mean 'table2'" in caught.value.remedy

@@ -12,18 +12,18 @@ import pytest
 import torch
 
 from bench.reporting.paper import shapes as paper_shapes
-from bench.runs.request import Job, Request, check_buildable, make_job, resolve_settings
+from bench.runs.request import Job, Request, check_request, request_job, request_settings
 from bench.runs.sweep import estimate as sweep_cost
-from bench.runs.sweep.file import load_sweep, shipped_names
+from bench.runs.sweep.file import load_sweep, shipped_sweeps
 from bench.runs.sweep.run import SweepPart, SweepRequest, expand_sweep
-from bench.spec.methods import with_clusters
+from bench.spec.methods import method_config_with_clusters
 from bench.spec.presets import PRESETS, get_preset
 from bench.spec.run_spec import Budget
 from bench.spec.tasks import DIGITS, get_task
 from methods.cyclegan import ResidualBlock
 from methods.registry import registered
 
-NAMES = list(shipped_names())
+NAMES = list(shipped_sweeps())
 COMPARED = {True: paper_shapes.FID_DIGITS[0].protocols[0], False: paper_shapes.FID[0].protocols[0]}
 """What `table --paper` puts beside the published FID; measured on request alone."""
 BUILT: set[str] = set()
@@ -37,7 +37,7 @@ def parts(name: str, preset: str) -> list[SweepPart]:
     request = SweepRequest(
         name=name, presets=(preset,), seeds=(), data="", budget="", results=Path("results"), device="cpu"
     )
-    return expand_sweep(load_sweep(shipped_names()[name]), request)
+    return expand_sweep(load_sweep(shipped_sweeps()[name]), request)
 
 
 def labels(name: str, preset: str = "quick") -> list[str]:
@@ -55,15 +55,15 @@ def jobs(name: str, preset: str, kind: str = "embedded") -> list[Job]:
 def part_jobs(request: Request, kind: str) -> list[Job]:
     task, preset = get_task(request.task), get_preset(request.preset, get_task(request.task).kind)
     (method,) = request.methods
-    classes, broken, configs = resolve_settings(request)
+    classes, broken, configs = request_settings(request)
     assert not broken
     data: Any = SimpleNamespace(
         domains=task.domains, kind=kind, version="0", size=task.sizes[request.preset], classes=task.classes or DIGITS
     )
-    config = with_clusters(configs[method], len(data.classes))
+    config = method_config_with_clusters(configs[method], len(data.classes))
     budget = Budget("images", preset.images)
     return [
-        make_job(task, data, request.preset, method, classes[method], config, budget, seed) for seed in request.seeds
+        request_job(task, data, request.preset, method, classes[method], config, budget, seed) for seed in request.seeds
     ]
 
 
@@ -74,7 +74,7 @@ def test_every_table_and_figure_of_the_paper_is_there() -> None:
     assert NAMES[:6] == [*tables, "figure3a"]
     assert NAMES[-3:] == ["figure10", "figure11", "figure12"]
     for name in NAMES:
-        sweep = load_sweep(shipped_names()[name])
+        sweep = load_sweep(shipped_sweeps()[name])
         title = name.replace("table", "Table ").replace("figure", "Figure ")
         assert sweep.summary.startswith(f"{title}, ")
         assert sweep.name == name
@@ -109,7 +109,7 @@ def test_every_cell_can_be_built_and_none_is_there_twice(name: str, preset: str)
         assert len(set(identities)) == len(identities) == 3 * len(labels(name, preset))
         for job in found[::3]:
             if job.spec.identity() not in BUILT:
-                check_buildable(job)
+                check_request(job)
                 BUILT.add(job.spec.identity())
 
 
@@ -152,7 +152,7 @@ def test_lambda_sem_0_is_the_same_whatever_it_is_called() -> None:
 
 @pytest.mark.parametrize("kind", ["digits", "pictures"])
 def test_shipped_seconds_are_of_the_preset_as_it_is(kind: str) -> None:
-    shipped = sweep_cost.read_json(sweep_cost.SHIPPED_SECONDS)[kind]
+    shipped = sweep_cost.read_estimate_json(sweep_cost.SHIPPED_SECONDS)[kind]
     assert shipped["images"] == PRESETS["quick"][kind].images  # else measure again, see the file
     assert set(shipped["methods"]) <= set(registered())
     task = "mnist2svhn" if kind == "digits" else "sketch2real"

@@ -7,20 +7,20 @@ from typing import Any
 import pytest
 import torch
 
-from bench.spec.methods import layers
+from bench.spec.methods import method_settings
 from bench.spec.presets import PRESETS
-from bench.spec.run_spec import resolve_config
+from bench.spec.run_spec import spec_config
 from methods.base import Translator
-from methods.registry import BUILT_IN, VARIANTS, load, registered
+from methods.registry import BUILT_IN, VARIANTS, load_registered, registered
 
 SIZES = {("quick", "digits"): 16, ("quick", "pictures"): 32, ("paper", "digits"): 32, ("paper", "pictures"): 256}
 
 
 def built(name: str, preset: str, kind: str, data_kind: str = "real") -> Translator:
     """On the meta device: shapes, and no memory."""
-    cls: Any = load(registered()[name].target)
+    cls: Any = load_registered(registered()[name].target)
     clusters = {"clusters": 10 if kind == "digits" else 5} if name.startswith("cats_udt") else {}
-    config = resolve_config(cls, name, *layers(cls, name, PRESETS[preset][kind], {}, data_kind), clusters)
+    config = spec_config(cls, name, *method_settings(cls, name, PRESETS[preset][kind], {}, data_kind), clusters)
     with torch.device("meta"):
         return cls(config, SIZES[preset, kind])
 

@@ -13,12 +13,12 @@ from bench.spec.presets import get_preset
 from bench.spec.run_spec import (
     Budget,
     RunSpec,
-    check_override_methods,
-    config_from_values,
-    config_values,
-    flat_values,
-    parse_overrides,
-    resolve_config,
+    check_spec_overrides,
+    flat_spec_values,
+    spec_config,
+    spec_config_from,
+    spec_overrides,
+    spec_values,
 )
 from methods.cats_udt import CatsUDT
 from methods.cyclegan import CycleGAN
@@ -54,30 +54,30 @@ def test_every_setting_changes_the_identity(change: dict[str, object]) -> None:
 
 
 def test_layers_override_in_order_and_strings_are_converted() -> None:
-    config = resolve_config(CycleGAN, "cyclegan", {"width": 8, "flip": False}, {"width": "16", "betas": "[0.0,0.9]"})
+    config = spec_config(CycleGAN, "cyclegan", {"width": 8, "flip": False}, {"width": "16", "betas": "[0.0,0.9]"})
     assert (config.width, config.flip, config.betas) == (16, False, (0.0, 0.9))
-    assert config_values(config)["betas"] == [0.0, 0.9]
+    assert spec_values(config)["betas"] == [0.0, 0.9]
     assert config.lambda_cycle == 10.0  # the published default
 
 
 def test_nested_settings_are_reached_by_dots_and_restored_from_json() -> None:
     layers = {"semantics.imsat.width": 8, "semantics.space": "features"}, {"semantics.imsat.scale": "[0.9,1.1]"}
-    config = resolve_config(CatsUDT, "cats_udt", *layers)
+    config = spec_config(CatsUDT, "cats_udt", *layers)
     assert (config.semantics.imsat.width, config.semantics.imsat.scale) == (8, (0.9, 1.1))
     assert config.semantics.space == "features"
     assert config.semantics.adaptation.width == 256  # the published default
-    values = config_values(config)
+    values = spec_values(config)
     assert values["semantics"]["imsat"]["scale"] == [0.9, 1.1]
-    assert config_from_values(CatsUDT.Config, values) == config
-    assert flat_values(values)["semantics.imsat.width"] == 8
+    assert spec_config_from(CatsUDT.Config, values) == config
+    assert flat_spec_values(values)["semantics.imsat.width"] == 8
 
 
 def test_a_text_setting_can_be_emptied() -> None:
     """The features of quick pictures adapted in the clustered encoder's own, as published."""
     quick = get_preset("quick", "pictures").methods["cats_udt"]
-    (texts,) = parse_overrides(["cats_udt.semantics.transfer_encoder="]).values()
-    assert resolve_config(CatsUDT, "cats_udt", quick).semantics.transfer_encoder == "gradients"
-    assert resolve_config(CatsUDT, "cats_udt", quick, texts).semantics.transfer_encoder == ""
+    (texts,) = spec_overrides(["cats_udt.semantics.transfer_encoder="]).values()
+    assert spec_config(CatsUDT, "cats_udt", quick).semantics.transfer_encoder == "gradients"
+    assert spec_config(CatsUDT, "cats_udt", quick, texts).semantics.transfer_encoder == ""
 
 
 @pytest.mark.parametrize(
@@ -91,34 +91,34 @@ def test_a_text_setting_can_be_emptied() -> None:
 )
 def test_nested_settings_are_checked(key: str, value: str, message: str) -> None:
     with pytest.raises(BenchError) as caught:
-        resolve_config(CatsUDT, "cats_udt", {key: value})
+        spec_config(CatsUDT, "cats_udt", {key: value})
     assert message in str(caught.value)
 
 
 def test_a_whole_number_serves_as_a_float() -> None:
-    assert resolve_config(StarGANv2, "stargan_v2", {"lambda_ds": "2"}).lambda_ds == 2.0
+    assert spec_config(StarGANv2, "stargan_v2", {"lambda_ds": "2"}).lambda_ds == 2.0
 
 
 def test_unknown_key_names_the_nearest() -> None:
     with pytest.raises(BenchError, match="cyclegan has no setting 'lambda_cycel'") as caught:
-        resolve_config(CycleGAN, "cyclegan", {"lambda_cycel": "1"})
+        spec_config(CycleGAN, "cyclegan", {"lambda_cycel": "1"})
     assert "did you mean 'lambda_cycle'" in caught.value.remedy
 
 
 @pytest.mark.parametrize(("key", "value"), [("width", "wide"), ("width", "1.5"), ("flip", "maybe"), ("betas", "0.5")])
 def test_wrong_type(key: str, value: str) -> None:
     with pytest.raises(BenchError, match=rf"cyclegan\.{key}={value} is of the wrong type"):
-        resolve_config(CycleGAN, "cyclegan", {key: value})
+        spec_config(CycleGAN, "cyclegan", {key: value})
 
 
 def test_value_out_of_range() -> None:
     with pytest.raises(BenchError, match="width >= 1"):
-        resolve_config(CycleGAN, "cyclegan", {"width": "0"})
+        spec_config(CycleGAN, "cyclegan", {"width": "0"})
 
 
 def test_overrides_are_parsed() -> None:
     texts = ["a.x=1", "a.y=[1,2]", "pkg.mod:Cls.z=b=c", "a.deep.er=3", "a:variant.deep.er=4", "pkg.mod:Cls.deep.er=5"]
-    assert parse_overrides(texts) == {
+    assert spec_overrides(texts) == {
         "a": {"x": "1", "y": "[1,2]", "deep.er": "3"},
         "pkg.mod:Cls": {"z": "b=c", "deep.er": "5"},
         "a:variant": {"deep.er": "4"},
@@ -128,12 +128,12 @@ def test_overrides_are_parsed() -> None:
 @pytest.mark.parametrize("text", ["width=3", "cyclegan.width", "cyclegan.=3", ".width=3"])
 def test_override_of_another_shape(text: str) -> None:
     with pytest.raises(BenchError, match="not understood"):
-        parse_overrides([text])
+        spec_overrides([text])
 
 
 def test_override_of_a_method_that_is_not_run() -> None:
     with pytest.raises(BenchError, match="not among this run's methods"):
-        check_override_methods({"munit": {}}, ["cyclegan"])
+        check_spec_overrides({"munit": {}}, ["cyclegan"])
 
 
 @pytest.mark.parametrize("text", ["images", "images=0", "images=-3", "epochs=3", "images=1.5", "=3"])

@@ -47,19 +47,19 @@ from bench.data.fetch.manifest import DOMAINNET_CLASSES, ManifestForm
 from bench.data.fetch.unpack import unpack_archive
 from bench.data.prepare import _open
 from bench.data.sources.decode import decode_rgb
-from bench.data.sources.digits import Svhn, read_idx, read_libsvm, read_mat
+from bench.data.sources.digits import Svhn, read_digits_idx, read_digits_libsvm, read_digits_mat
 from bench.data.sources.domainnet import DomainNet, _opened, _read_member
-from bench.evaluation.feature_cache import FeatureCache, content_key
-from bench.reporting.leaderboard.leaderboards import boards, render_boards
-from bench.runs.published_checkpoint import read_checkpoint
+from bench.evaluation.feature_cache import FeatureCache, feature_cache_key
+from bench.reporting.leaderboard.leaderboards import all_leaderboards, render_boards
+from bench.runs.published_checkpoint import read_published_checkpoint as read_published
 from bench.runs.sweep.file import SHIPPED, load_sweep
 from bench.store import index
-from bench.store.cell import Cell, read_cells, read_metrics
+from bench.store.cell import Cell, read_cell_metrics, read_cells
 from bench.store.checkpoints import CheckpointFolder
-from bench.store.index import read_records
+from bench.store.index import read_index
 from bench.training.loop import LossLog
 from bench.training.train import _stored_plan
-from metrics.encoders.base import read_tensors
+from metrics.encoders.base import read_encoder_tensors
 
 SECONDS = 5.0
 BYTES = 256 << 20
@@ -182,7 +182,7 @@ def pictures(path: Path) -> None:
     source.fingerprint()
     for item, _ in zip(source.items(), range(3), strict=False):
         assert item.pixels.dtype == np.uint8
-    locate.check_file(ManifestForm("x.zip", holds=("sketch/dog",)), path)
+    locate.check_located_file(ManifestForm("x.zip", holds=("sketch/dog",)), path)
 
 
 def load_training(path: Path) -> None:
@@ -201,7 +201,7 @@ def load_training(path: Path) -> None:
 def features(path: Path) -> None:
     images = np.zeros((1, 3, 2, 2), np.uint8)
     cache = FeatureCache(path.parent / "features")
-    stored = cache._path("p", content_key(images, "e", "p"), ".npy")
+    stored = cache._path("p", feature_cache_key(images, "e", "p"), ".npy")
     stored.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(path, stored)
     cache.find(images, "e", "p")
@@ -227,7 +227,7 @@ def decode(path: Path) -> None:
 def encoder(path: Path) -> None:
     try:
         with path.open("rb") as file:
-            read_tensors(file, path)
+            read_encoder_tensors(file, path)
     except ValueError as error:  # as bench.evaluation.encoders does
         raise BenchError(str(error), "fetch it") from error
 
@@ -238,14 +238,14 @@ def log(path: Path) -> None:
 
 
 READERS = [
-    Reader("idx", "x-ubyte", idx(), lambda path: read_idx(path, 3)),
-    Reader("idx in gz", "x.gz", idx(), lambda path: read_idx(path, 3), gzip.compress),
-    Reader("gz of idx", "x.gz", gzip.compress(idx()), lambda path: read_idx(path, 3)),
+    Reader("idx", "x-ubyte", idx(), lambda path: read_digits_idx(path, 3)),
+    Reader("idx in gz", "x.gz", idx(), lambda path: read_digits_idx(path, 3), gzip.compress),
+    Reader("gz of idx", "x.gz", gzip.compress(idx()), lambda path: read_digits_idx(path, 3)),
     Reader("mat", "x.mat", mat(False), svhn),
     Reader("mat, packed", "x.mat", mat(True), svhn),
-    Reader("mat, any", "x.mat", mat(False), read_mat),
-    Reader("libsvm in bz2", "x.bz2", libsvm(), read_libsvm, bz2.compress),
-    Reader("bz2 of libsvm", "x.bz2", bz2.compress(libsvm()), read_libsvm),
+    Reader("mat, any", "x.mat", mat(False), read_digits_mat),
+    Reader("libsvm in bz2", "x.bz2", libsvm(), read_digits_libsvm, bz2.compress),
+    Reader("bz2 of libsvm", "x.bz2", bz2.compress(libsvm()), read_digits_libsvm),
     Reader("zip", "x.zip", zipped(("a/1.png", "b/2.png"), b"content" * 50), unpack),
     Reader("zip, lzma", "x.zip", zipped(("a/1.png",), b"content" * 50, zipfile.ZIP_LZMA), unpack),
     Reader("tar", "x.tar", tar(), unpack),
@@ -259,11 +259,11 @@ READERS = [
         for kind in ("PNG", "JPEG", "WEBP", "BMP")
     ),
     Reader("training checkpoint", "x.pt", torch_file({"module": TENSORS, "seconds": 1.0}), load_training),
-    Reader("weights .pth", "x.pth", torch_file({"net": TENSORS}), lambda path: read_checkpoint([str(path)])),
-    Reader("weights, old", "x.pth", torch_file({"net": TENSORS}, False), lambda path: read_checkpoint([str(path)])),
-    Reader("weights .safetensors", "x.safetensors", save(TENSORS), lambda path: read_checkpoint([f"n={path}"])),
-    Reader("weights .npz", "x.npz", arrays(), lambda path: read_checkpoint([f"n={path}"])),
-    Reader("weights .npz, packed", "x.npz", arrays(True), lambda path: read_checkpoint([f"n={path}"])),
+    Reader("weights .pth", "x.pth", torch_file({"net": TENSORS}), lambda path: read_published([str(path)])),
+    Reader("weights, old", "x.pth", torch_file({"net": TENSORS}, False), lambda path: read_published([str(path)])),
+    Reader("weights .safetensors", "x.safetensors", save(TENSORS), lambda path: read_published([f"n={path}"])),
+    Reader("weights .npz", "x.npz", arrays(), lambda path: read_published([f"n={path}"])),
+    Reader("weights .npz, packed", "x.npz", arrays(True), lambda path: read_published([f"n={path}"])),
     Reader("encoder", "x.pth", torch_file(TENSORS), encoder),
     Reader("features", "x.npy", array(), features),
     Reader("prepared images", "domain0.npy", array((2, 3, 4, 4), "uint8"), prepared, names="prepared"),
@@ -384,7 +384,7 @@ PLAN = {"steps": 10, "device": "cpu", "precision": "32-true", "threads": 1, "tor
 
 def read_everything(root: Path, cell: Cell) -> None:
     """What tables, and a run that goes on, read of a cell."""
-    found = boards(root, "sketch2real")
+    found = all_leaderboards(root, "sketch2real")
     assert "| cyclegan" in render_boards(found, "markdown")  # the other cell, whatever became of this one
     assert "<script>" not in render_boards(found, "html")
     for stored in read_cells(root, "sketch2real"):
@@ -394,7 +394,7 @@ def read_everything(root: Path, cell: Cell) -> None:
         cell.status,
         lambda: cell.directions(((0, 1), (1, 0))),
         lambda: _stored_plan(cell.plan),
-        lambda: read_metrics(cell.metrics("none")),
+        lambda: read_cell_metrics(cell.metrics("none")),
         lambda: cell.scoring_timed().__enter__(),
         lambda: cell.recording(lambda name: name)("vgg19"),
     )
@@ -436,7 +436,7 @@ def test_an_infinite_cost_costs_its_own_cell(number: str, tmp_path: Path) -> Non
     cell = stored_cell(tmp_path)
     (cell.folder / "cost.json").write_text(f'{{"seconds": {number}}}')
     read_everything(tmp_path, cell)
-    assert "no finite number: seconds" in read_records(tmp_path, "sketch2real").complaints[0]
+    assert "no finite number: seconds" in read_index(tmp_path, "sketch2real").complaints[0]
 
 
 @pytest.mark.slow
@@ -448,7 +448,7 @@ def test_thousands_of_damaged_results(name: str, tmp_path: Path) -> None:
 def test_a_damaged_index_of_results_costs_time_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(index, "WORTH", 1)
     cell = stored_cell(tmp_path)
-    boards(tmp_path, "sketch2real")
+    all_leaderboards(tmp_path, "sketch2real")
     stored = tmp_path / "index" / "sketch2real.npz"
     good = stored.read_bytes()
 
@@ -475,13 +475,13 @@ def refused(read: Callable[[Path], object], path: Path, message: str) -> None:
 
 def test_a_header_of_terabytes(tmp_path: Path) -> None:
     (tmp_path / "x").write_bytes(bytes([0, 0, 8, 3]) + b"\xff" * 12 + b"a few bytes")
-    refused(lambda path: read_idx(path, 3), tmp_path / "x", "no data set here has it")
+    refused(lambda path: read_digits_idx(path, 3), tmp_path / "x", "no data set here has it")
     huge = io.BytesIO()
     savemat(huge, {"X": np.zeros((2, 2), np.uint8)})
     dims = np.array([2, 2], "<i4").tobytes()
     for sides in ([2**31 - 1, 2**31 - 1], [-1, 2], [2**15, 2**15]):
         (tmp_path / "x.mat").write_bytes(huge.getvalue().replace(dims, np.array(sides, "<i4").tobytes()))
-        refused(read_mat, tmp_path / "x.mat", "x.mat is damaged")
+        refused(read_digits_mat, tmp_path / "x.mat", "x.mat is damaged")
     header = np.lib.format.magic(1, 0) + (118).to_bytes(2, "little")
     text = "{'descr': '<f8', 'fortran_order': False, 'shape': (1000000, 1000000, 1000)}".ljust(117) + "\n"
     (tmp_path / "x.npy").write_bytes(header + text.encode())
@@ -494,19 +494,19 @@ def test_small_files_that_hold_gigabytes(tmp_path: Path, monkeypatch: pytest.Mon
     zeros = bytes(1 << 20)
     head = bytes([0, 0, 8, 1]) + (10).to_bytes(4, "big")
     (tmp_path / "idx.gz").write_bytes(gzip.compress(head) + 4096 * gzip.compress(zeros))
-    refused(lambda path: read_idx(path, 1), tmp_path / "idx.gz", "18 bytes expected for shape .10,., got more")
+    refused(lambda path: read_digits_idx(path, 1), tmp_path / "idx.gz", "18 bytes expected for shape .10,., got more")
     form = ManifestForm("idx.gz", size=18, sha256="0" * 64, unpacked=True)
-    refused(lambda path: locate.check_file(form, path), tmp_path / "idx.gz", "unpacked size: expected 18")
+    refused(lambda path: locate.check_located_file(form, path), tmp_path / "idx.gz", "unpacked size: expected 18")
     refused(unpack, tmp_path / "idx.gz", "neither a zip nor a tar")
     (tmp_path / "usps.bz2").write_bytes(4096 * bz2.compress(zeros))
-    refused(read_libsvm, tmp_path / "usps.bz2", "it holds more than 67,108,864 bytes")
+    refused(read_digits_libsvm, tmp_path / "usps.bz2", "it holds more than 67,108,864 bytes")
     bird = ("sketch/bird/0.png",)
     (tmp_path / "x.zip").write_bytes(zipped(tuple(f"sketch/dog/{number}.png" for number in range(70)) + bird, zeros))
     refused(unpack, tmp_path / "x.zip", "would grow to over")
     monkeypatch.setattr(domainnet_module, "MAX_PICTURE", 1 << 19)
     refused(_read_bird, tmp_path / "x.zip", "1,048,576 bytes are more than a picture has")
     (tmp_path / "x.npz").write_bytes(zipped(tuple(f"{number}.npy" for number in range(70)), zeros))
-    refused(lambda path: read_checkpoint([f"n={path}"]), tmp_path / "x.npz", "would take 73,400,320 bytes")
+    refused(lambda path: read_published([f"n={path}"]), tmp_path / "x.npz", "would take 73,400,320 bytes")
 
 
 def _read_bird(path: Path) -> None:
@@ -530,7 +530,7 @@ def test_a_tar_header_of_gigabytes(kind: bytes, suffix: str, tmp_path: Path) -> 
 def test_tensors_that_are_larger_than_their_file(tmp_path: Path) -> None:
     for content in ({"w": torch.zeros(1).expand(1 << 40)}, {"net": {"w": torch.zeros(1).expand(1 << 40)}}):
         torch.save(content, tmp_path / "x.pth")
-        refused(lambda path: read_checkpoint([f"n={path}"]), tmp_path / "x.pth", "more numbers than the file holds")
+        refused(lambda path: read_published([f"n={path}"]), tmp_path / "x.pth", "more numbers than the file holds")
 
 
 class _Runs:
@@ -548,7 +548,7 @@ def test_no_pickle_is_run_wherever_it_lies(protocol: int, tmp_path: Path) -> Non
     np.save(in_array, np.array([_Runs()], dtype=object), allow_pickle=True)
     for name, content in (("x.pth", code), ("z.pth", in_zip), ("x.npz", zipped(("w.npy",), in_array.getvalue()))):
         (tmp_path / name).write_bytes(content)
-        refused(lambda path: read_checkpoint([f"n={path}"]), tmp_path / name, "cannot be read")
+        refused(lambda path: read_published([f"n={path}"]), tmp_path / name, "cannot be read")
         load_training(tmp_path / name)
     (tmp_path / "x.npy").write_bytes(in_array.getvalue())
     with pytest.raises(ValueError, match="an array of object"):

@@ -19,7 +19,7 @@ from bench.core.errors import BenchError
 from bench.store import index
 from bench.store.cell import Cell, read_cells
 from bench.store.columns import GIVEN, Records
-from bench.store.index import read_records
+from bench.store.index import read_index
 
 LONG_AGO = 10**18
 
@@ -41,7 +41,7 @@ def settle(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def value(root: Path) -> list[float | None]:
-    return [None if x != x else x for x in read_records(root, "folder").records["value"].tolist()]
+    return [None if x != x else x for x in read_index(root, "folder").records["value"].tolist()]
 
 
 def metrics(cell: Cell) -> Path:
@@ -65,10 +65,10 @@ def test_what_has_not_changed_is_not_read_again(tmp_path: Path, monkeypatch: pyt
     for seed in range(3):
         add(tmp_path, [record(float(seed))], seed=seed)
     settle(tmp_path, monkeypatch)
-    first = read_records(tmp_path, "folder")
+    first = read_index(tmp_path, "folder")
     assert stored(tmp_path).exists()
     seen = reads(monkeypatch)
-    second = read_records(tmp_path, "folder")
+    second = read_index(tmp_path, "folder")
     assert seen == []
     assert second.texts("config") == first.texts("config")
     for side in ("cells", "records"):
@@ -137,14 +137,14 @@ def test_whatever_changes_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         path.unlink()
     cells[3].folder.rmdir()
     add(tmp_path, [record(7.0)], seed=7)
-    found = read_records(tmp_path, "folder")
+    found = read_index(tmp_path, "folder")
     assert found.records["value"].tolist() == [0.0, 10.0, 1.0, 2.0, 7.0]
     assert found.texts("style") == ["none", "exemplar", "none", "none", "none"]
     assert found.texts("state") == ["done", "done", "failed", "done"]
     assert found.texts("reason")[2] == "out of luck"
     metrics(cells[0]).unlink()
     (cells[0].folder / "remarks.json").write_text('["odd"]')
-    found = read_records(tmp_path, "folder")
+    found = read_index(tmp_path, "folder")
     assert found.records["value"].tolist() == [10.0, 1.0, 2.0, 7.0]
     assert found.texts("remarks")[0] == "odd"
 
@@ -220,7 +220,7 @@ def test_few_changes_are_not_worth_an_index(tmp_path: Path, monkeypatch: pytest.
     add(tmp_path, [record(1.0)])
     assert value(tmp_path) == [1.0]
     assert not (tmp_path / "index").exists()
-    assert read_records(tmp_path / "nowhere", "folder").records["value"].size == 0
+    assert read_index(tmp_path / "nowhere", "folder").records["value"].size == 0
     assert not (tmp_path / "nowhere").exists()
 
 
@@ -240,7 +240,7 @@ def test_what_cannot_be_read_is_named_and_the_rest_is_there(
     metrics(cells[6]).write_bytes(b"\xff\xfe\x00")
     settle(tmp_path, monkeypatch)
     for _ in range(2):  # the second time with an index
-        found = read_records(tmp_path, "folder")
+        found = read_index(tmp_path, "folder")
         assert found.records["value"].tolist() == [7.0]
         assert len(found.complaints) == 7
         assert all(str(cell.folder) in told for cell, told in zip(cells, sorted(found.complaints), strict=False))
@@ -257,7 +257,7 @@ def test_a_folder_without_a_spec_is_no_cell(tmp_path: Path) -> None:
     (tmp_path / "runs" / "folder" / "real-quick" / "odd").mkdir()
     (tmp_path / "runs" / "folder" / "note.txt").write_text("x")
     (tmp_path / "runs" / "folder" / "real-quick" / "note.txt").write_text("x")
-    found = read_records(tmp_path, "folder")
+    found = read_index(tmp_path, "folder")
     assert (found.records["value"].tolist(), found.complaints) == ([1.0], ())
 
 

@@ -14,8 +14,8 @@ import pytest
 import tiny
 from tiny import METHODS, SOURCES
 
-from bench.spec.run_spec import resolve_config
-from methods.registry import BUILT_IN, load
+from bench.spec.run_spec import spec_config
+from methods.registry import BUILT_IN, load_registered
 
 SCRIPT = Path(tiny.__file__)
 COMPARED = ("weights.safetensors", "metrics-*.json", "translations-*.npy", "log.jsonl")
@@ -26,9 +26,9 @@ STEPS = 120
 
 def budget(method: str) -> str:
     """Of STEPS iterations."""
-    cls = load(BUILT_IN[method].target)
+    cls = load_registered(BUILT_IN[method].target)
     built: Any = cls
-    config = resolve_config(cls, method, METHODS[method], {"clusters": 2} if method == "cats_udt" else {})
+    config = spec_config(cls, method, METHODS[method], {"clusters": 2} if method == "cats_udt" else {})
     return f"images={STEPS * built(config, 32).images_per_step}"
 
 

@@ -24,12 +24,12 @@ from torch import Tensor
 
 from bench.core.device import Runtime
 from bench.core.errors import BenchError
-from bench.core.randomness import generator, seeded
-from bench.runs.request import Request, open_session
-from bench.training.several_devices import Processes, join_processes
+from bench.core.randomness import randomness, seeded
+from bench.runs.request import Request, open_request
+from bench.training.several_devices import Processes, join_devices
 from methods.base import Domains, Progress, Translator, run_step
 from methods.category_tables import CategoryTables
-from methods.registry import BUILT_IN, load
+from methods.registry import BUILT_IN, load_registered
 
 SCRIPT = Path(tiny.__file__)
 STEPS = 3
@@ -40,7 +40,7 @@ def together(folder: Path, size: int, work: Callable[[Processes], Any]) -> list[
     folder.mkdir()
 
     def one(rank: int) -> tuple[Processes, Any]:
-        processes = join_processes(folder, rank, size, torch.device("cpu"))
+        processes = join_devices(folder, rank, size, torch.device("cpu"))
         return processes, work(processes)  # the group, too: it is left when all have ended
 
     with ThreadPoolExecutor(size) as pool:
@@ -50,16 +50,16 @@ def together(folder: Path, size: int, work: Callable[[Processes], Any]) -> list[
 
 def make(name: str, **settings: Any) -> tuple[Translator, list[Any]]:
     """A tiny method in float64, and the batches of STEPS steps."""
-    cls: Any = load(BUILT_IN[name].target)
+    cls: Any = load_registered(BUILT_IN[name].target)
     chosen = {key: value for key, value in METHODS[name].items() if "." not in key} | {"batch_size": 4} | settings
     with seeded("data parallel", name):
         method: Translator = cls(cls.Config(**chosen, **({"clusters": 2} if name == "cats_udt" else {})), 32)
-    rng = generator("data parallel")
+    rng = randomness("data parallel")
     domains = Domains(tuple(torch.randint(256, (8, 3, 32, 32), generator=rng, dtype=torch.uint8) for _ in range(2)))  # type: ignore[arg-type]
     if name == "cats_udt":
         method.tables = CategoryTables([torch.arange(8) % 2, torch.arange(8) % 2])  # type: ignore[assignment]
     method.train()
-    batches = [method.draw(domains, generator("data parallel", step), Progress(step, STEPS)) for step in range(STEPS)]
+    batches = [method.draw(domains, randomness("data parallel", step), Progress(step, STEPS)) for step in range(STEPS)]
     return method, batches
 
 
@@ -185,7 +185,7 @@ def test_what_cannot_be_divided_is_refused(
         device="cpu", results=tmp_path, devices=2,
     )  # fmt: skip
     with pytest.raises(BenchError, match=what) as refused:
-        open_session(replace(request, **changes))
+        open_request(replace(request, **changes))
     assert remedy in refused.value.remedy
 
 

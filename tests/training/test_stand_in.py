@@ -15,14 +15,14 @@ from safetensors.torch import load_file
 from bench.cli.commands import main
 from bench.core.device import Runtime
 from bench.core.errors import BenchError
-from bench.core.randomness import generator
+from bench.core.randomness import randomness
 from bench.runs.request import Request
 from bench.runs.semantics import SemanticsRequest, run_semantics
-from bench.spec.methods import layers
+from bench.spec.methods import method_settings
 from bench.spec.presets import StandInSettings, get_preset
-from bench.spec.run_spec import resolve_config
+from bench.spec.run_spec import spec_config
 from bench.store.cell import read_cells
-from bench.training.pretrained import weights_for
+from bench.training.pretrained import pretrained_weights_for
 from bench.training.stand_in import _shifted, stand_in_weights
 from methods.cats_udt import CatsUDT
 from methods.parts.backbones import StandInVGG
@@ -139,12 +139,12 @@ def test_of_two_processes_at_once_one_trains(tmp_path: Path) -> None:
 def test_shifts_are_each_images_own_and_within_the_margin() -> None:
     x = torch.zeros(200, 2, 16, 16)
     x[:, 0, 8, 8], x[:, 1, 3, 12] = 1, 1
-    moved = _shifted(x, 2, generator("test"))
+    moved = _shifted(x, 2, randomness("test"))
     first, second = moved[:, 0].nonzero()[:, 1:], moved[:, 1].nonzero()[:, 1:]
     offsets = first - torch.tensor([8, 8])
     assert torch.equal(offsets, second - torch.tensor([3, 12]))  # all channels move together, and nothing is flipped
     assert {tuple(offset) for offset in offsets.tolist()} == {(i, j) for i in range(-2, 3) for j in range(-2, 3)}
-    edge = _shifted(torch.ones(50, 1, 4, 4), 2, generator("test"))
+    edge = _shifted(torch.ones(50, 1, 4, 4), 2, randomness("test"))
     assert torch.equal(edge, torch.ones(50, 1, 4, 4))  # no black border comes in
 
 
@@ -153,7 +153,7 @@ def test_shifts_are_each_images_own_and_within_the_margin() -> None:
 
 @pytest.mark.usefixtures("no_real_files", "tiny_stand_in")
 def test_weights_are_the_stand_in_or_fetched_ones(tmp_path: Path, runtime: Runtime) -> None:
-    weights = weights_for(tmp_path, runtime)
+    weights = pretrained_weights_for(tmp_path, runtime)
     for name in ("vgg19", "stand_on"):
         with pytest.raises(LookupError, match=f"no weights called '{name}': bench fetch {name}"):
             weights(name)
@@ -167,8 +167,8 @@ def test_weights_are_the_stand_in_or_fetched_ones(tmp_path: Path, runtime: Runti
 @pytest.mark.parametrize("kind", ["digits", "pictures"])
 def test_the_quick_preset_has_it_for_the_vgg_variants_alone(kind: str) -> None:
     def encoder(name: str, preset: str, overrides: dict[str, str]) -> str:
-        return resolve_config(
-            CatsUDT, name, *layers(CatsUDT, name, get_preset(preset, kind), {name: overrides}, "embedded")
+        return spec_config(
+            CatsUDT, name, *method_settings(CatsUDT, name, get_preset(preset, kind), {name: overrides}, "embedded")
         ).semantics.encoder
 
     for name in VARIANTS:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from bench.checks.conform.check import Unmet, conform_check, unless
+from bench.checks.conform.check import Unmet, check_that, conform_check
 from bench.checks.conform.subject import ConformSubject
 from bench.checks.method_state import state_difference
 from methods.base import Progress
@@ -19,7 +19,7 @@ from methods.semantics.categories import LABELLED
     "the constructor works on the meta device, where the harness asks a method for what it supports",
     look="__init__", needs=("quick_settings",),
 )  # fmt: skip
-def constructor_on_meta(subject: ConformSubject) -> str:
+def building_constructor_on_meta(subject: ConformSubject) -> str:
     """Build the method as a run does before anything is trained."""
     with torch.device("meta"):
         method = subject.shortest_job.build()
@@ -30,14 +30,14 @@ def constructor_on_meta(subject: ConformSubject) -> str:
     "the constructor makes finite weights on the CPU, the same ones from the same seed",
     look="__init__", needs=("constructor_on_meta",),
 )  # fmt: skip
-def constructor(subject: ConformSubject) -> str:
+def building_constructor(subject: ConformSubject) -> str:
     """Build it twice: a stored method is built again before its weights are read."""
     state, again = subject.built().state_dict(), subject.built().state_dict()
     elsewhere = [name for name, value in state.items() if value.device.type != "cpu"]
-    unless(not elsewhere, f"not on the CPU: {', '.join(elsewhere)}; the harness moves the method itself")
+    check_that(not elsewhere, f"not on the CPU: {', '.join(elsewhere)}; the harness moves the method itself")
     infinite = [name for name, value in state.items() if not bool(value.isfinite().all())]
-    unless(not infinite, f"not finite: {', '.join(infinite)}")
-    unless(not state_difference(state, again), f"built twice from one seed: {state_difference(state, again)}")
+    check_that(not infinite, f"not finite: {', '.join(infinite)}")
+    check_that(not state_difference(state, again), f"built twice from one seed: {state_difference(state, again)}")
     return f"{len(state)} tensors"
 
 
@@ -45,19 +45,19 @@ def constructor(subject: ConformSubject) -> str:
     "style_sources, noise_dim, supervision, ema_decay and images_per_step have values that the harness understands",
     look="__init__", needs=("constructor",), sizes="first",
 )  # fmt: skip
-def declarations(subject: ConformSubject) -> str:
+def building_declarations(subject: ConformSubject) -> str:
     """Read them from the built method: they may depend on the settings."""
     method = subject.built()
     sources = method.style_sources
     known = isinstance(sources, tuple) and set(sources) <= {"noise", "exemplar"} and len(set(sources)) == len(sources)
-    unless(known, f"style_sources is {sources!r}: a tuple of 'noise' and 'exemplar' is wanted", "style_sources")
+    check_that(known, f"style_sources is {sources!r}: a tuple of 'noise' and 'exemplar' is wanted", "style_sources")
     wide = "noise" not in sources or (isinstance(method.noise_dim, int) and method.noise_dim >= 1)
-    unless(wide, f"noise_dim is {method.noise_dim!r}, and styles come from noise", "noise_dim")
-    unless(method.supervision in ("none", "weak"), f"supervision is {method.supervision!r}", "supervision")
-    unless(0 <= method.ema_decay < 1, f"ema_decay is {method.ema_decay!r}, not in [0, 1)", "ema_decay")
+    check_that(wide, f"noise_dim is {method.noise_dim!r}, and styles come from noise", "noise_dim")
+    check_that(method.supervision in ("none", "weak"), f"supervision is {method.supervision!r}", "supervision")
+    check_that(0 <= method.ema_decay < 1, f"ema_decay is {method.ema_decay!r}, not in [0, 1)", "ema_decay")
     images = method.images_per_step
     counted = isinstance(images, int) and not isinstance(images, bool) and images >= 1
-    unless(counted, f"images_per_step is {images!r}, not a whole number from 1 on", "images_per_step")
+    check_that(counted, f"images_per_step is {images!r}, not a whole number from 1 on", "images_per_step")
     return f"styles: {', '.join(sources) or 'none'}; {images} images per step"
 
 
@@ -65,18 +65,18 @@ def declarations(subject: ConformSubject) -> str:
     "each entry of `optimizers` is named after a network and steps exactly its parameters",
     look="__init__", needs=("constructor",), sizes="first",
 )  # fmt: skip
-def optimizers(subject: ConformSubject) -> str:
+def building_optimizers(subject: ConformSubject) -> str:
     """The loop finds networks and optimisers by name."""
     method = subject.built()
-    unless(bool(method.optimizers), "`optimizers` is empty")
+    check_that(bool(method.optimizers), "`optimizers` is empty")
     for name, optimizer in method.optimizers.items():
         network = getattr(method, name, None)
-        unless(isinstance(network, nn.Module), f"there is no network called {name}")
+        check_that(isinstance(network, nn.Module), f"there is no network called {name}")
         assert isinstance(network, nn.Module)
         stepped = {id(p) for group in optimizer.param_groups for p in group["params"]}
         expected = {id(p) for p in network.parameters()}
-        unless(bool(expected), f"{name} has no parameters")
-        unless(
+        check_that(bool(expected), f"{name} has no parameters")
+        check_that(
             stepped == expected,
             f"the optimiser of {name} lacks {len(expected - stepped)} of its {len(expected)} parameters and has "
             f"{len(stepped - expected)} others",
@@ -88,16 +88,18 @@ def optimizers(subject: ConformSubject) -> str:
     "learning_rates gives every optimiser, and nothing else, a finite rate >= 0, the same for the same progress",
     look="learning_rates", needs=("optimizers",), sizes="first",
 )  # fmt: skip
-def learning_rates(subject: ConformSubject) -> str:
+def building_learning_rates(subject: ConformSubject) -> str:
     """Ask at the beginning, in the middle and at the end."""
     method = subject.built()
     for step in (0, 50, 99):
         rates = method.learning_rates(Progress(step, 100))
         odd = sorted(set(rates) ^ set(method.optimizers))
-        unless(not odd, f"at step {step} of 100 it names {sorted(rates)}, `optimizers` has {sorted(method.optimizers)}")
+        check_that(
+            not odd, f"at step {step} of 100 it names {sorted(rates)}, `optimizers` has {sorted(method.optimizers)}"
+        )
         bad = {name: rate for name, rate in rates.items() if not (math.isfinite(rate) and rate >= 0)}
-        unless(not bad, f"at step {step} of 100: {bad}")
-        unless(
+        check_that(not bad, f"at step {step} of 100: {bad}")
+        check_that(
             dict(method.learning_rates(Progress(step, 100))) == dict(rates), f"asked twice at step {step}: not equal"
         )
     return f"{len(method.optimizers)} optimisers"
@@ -107,16 +109,16 @@ def learning_rates(subject: ConformSubject) -> str:
     "each EMA copy belongs to a network, has its shapes and wants no gradients",
     look="__init__", needs=("constructor",), sizes="first",
 )  # fmt: skip
-def ema_copies(subject: ConformSubject) -> str:
+def building_ema_copies(subject: ConformSubject) -> str:
     """Compare them with what `track_ema` makes."""
     method = subject.built()
     for name, copy in method.ema.items():
         live = getattr(method, name, None)
-        unless(isinstance(live, nn.Module), f"ema has {name}, and there is no such network")
+        check_that(isinstance(live, nn.Module), f"ema has {name}, and there is no such network")
         assert isinstance(live, nn.Module)
         shapes = [[tuple(value.shape) for value in part.state_dict().values()] for part in (copy, live)]
-        unless(shapes[0] == shapes[1], f"ema.{name} has other shapes than {name}")
-        unless(not any(p.requires_grad for p in copy.parameters()), f"parameters of ema.{name} want gradients")
+        check_that(shapes[0] == shapes[1], f"ema.{name} has other shapes than {name}")
+        check_that(not any(p.requires_grad for p in copy.parameters()), f"parameters of ema.{name} want gradients")
     return ", ".join(method.ema) or "none"
 
 
@@ -124,7 +126,7 @@ def ema_copies(subject: ConformSubject) -> str:
     "prepare ends, on the images alone, with the stages cut to 2 steps; what it was given is declared",
     look="prepare", needs=("constructor",),
 )  # fmt: skip
-def prepare(subject: ConformSubject) -> str:
+def building_prepare(subject: ConformSubject) -> str:
     """Call it with the harness's own stages and, in place of a classifier, its stand-in."""
     asked: list[str] = []
 
@@ -137,9 +139,9 @@ def prepare(subject: ConformSubject) -> str:
     except LookupError as error:  # which is what the method got from `context.weights`
         raise Unmet(f"{type(error).__name__}: {error}") from error
     texts = isinstance(method.remarks, tuple) and all(isinstance(remark, str) for remark in method.remarks)
-    unless(texts, f"remarks is {method.remarks!r}, not a tuple of texts")
+    check_that(texts, f"remarks is {method.remarks!r}, not a tuple of texts")
     labelled = [name for name in asked if name in LABELLED]
-    unless(
+    check_that(
         not labelled or method.supervision == "weak",
         f"it takes {', '.join(labelled)}, trained with labels, and supervision is {method.supervision!r}, not 'weak'",
         "supervision",
@@ -151,13 +153,13 @@ def prepare(subject: ConformSubject) -> str:
     "load_official, if there is one, refuses a network that it does not know with a ValueError that names it",
     look="load_official", needs=("constructor",), sizes="first",
 )  # fmt: skip
-def official_checkpoints(subject: ConformSubject) -> str:
+def building_official_checkpoints(subject: ConformSubject) -> str:
     """Offer a network of an unknown name."""
     try:
         subject.built().load_official({"no_such_network": {}})
     except NotImplementedError:
         return "none"
     except ValueError as error:
-        unless("no_such_network" in str(error), f"the ValueError says: {error}")
+        check_that("no_such_network" in str(error), f"the ValueError says: {error}")
         return "refused"
     raise Unmet("a network called no_such_network was accepted")

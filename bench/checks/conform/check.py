@@ -70,15 +70,16 @@ class ConformOutcome:
 def conform_check(
     expects: str, look: str, needs: tuple[str, ...] = (), sizes: Sizes = "all"
 ) -> Callable[[Callable[[Any], str]], ConformCheck]:
-    """Make a Check of a function, under the function's name."""
+    """Make a check of a function, under the function's name without that of its file."""
 
     def decorated(run: Callable[[Any], str]) -> ConformCheck:
-        return ConformCheck(run.__name__, expects, look, run, needs, sizes)
+        topic = run.__module__.rpartition(".")[2]
+        return ConformCheck(run.__name__.removeprefix(f"{topic}_"), expects, look, run, needs, sizes)
 
     return decorated
 
 
-def unless(holds: bool, seen: str, look: str = "") -> None:
+def check_that(holds: bool, seen: str, look: str = "") -> None:
     """Raise Unmet with what was `seen` if it does not hold."""
     if not holds:
         raise Unmet(seen, look)

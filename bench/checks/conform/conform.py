@@ -17,53 +17,53 @@ from typing import Any
 
 from bench.checks.conform import building, declaring, drawing, isolating, resuming, stepping, translating
 from bench.checks.conform.check import ConformCheck, ConformOutcome, Unmet, place_in_class, place_of_raise, source_files
-from bench.checks.conform.subject import ConformSubject, global_seeds
+from bench.checks.conform.subject import ConformSubject, subject_seeds
 from bench.checks.tiny_run import CandidateMethod
-from bench.core.errors import BenchError, nearest
-from bench.core.progress import Advance, hand_to
-from bench.spec.methods import target_of
+from bench.core.errors import BenchError, error_remedy
+from bench.core.progress import Advance, hand_progress_to
+from bench.spec.methods import target_of_method
 from methods import registry
 
 SIZES = (32, 64)
 CHECKS: tuple[ConformCheck, ...] = (
-    declaring.importable,
-    declaring.interface,
-    declaring.config,
-    declaring.quick_settings,
-    declaring.no_harness,
-    building.constructor_on_meta,
-    building.constructor,
-    building.declarations,
-    building.optimizers,
-    building.learning_rates,
-    building.ema_copies,
-    building.official_checkpoints,
-    building.prepare,
-    drawing.batch,
-    drawing.images_per_step,
+    declaring.declaring_importable,
+    declaring.declaring_interface,
+    declaring.declaring_config,
+    declaring.declaring_quick_settings,
+    declaring.declaring_no_harness,
+    building.building_constructor_on_meta,
+    building.building_constructor,
+    building.building_declarations,
+    building.building_optimizers,
+    building.building_learning_rates,
+    building.building_ema_copies,
+    building.building_official_checkpoints,
+    building.building_prepare,
+    drawing.drawing_batch,
+    drawing.drawing_images_per_step,
     drawing.draw_changes_nothing,
     drawing.draw_follows_its_generator,
-    stepping.phases,
-    stepping.training,
-    stepping.gradients,
-    stepping.every_network_learns,
-    stepping.mixed_precision,
-    resuming.optimizers_in_the_state,
-    stepping.weights_change_in_phases,
-    resuming.deterministic,
-    resuming.global_random_numbers,
-    resuming.resume,
-    isolating.labels,
-    translating.output,
-    translating.output_range,
+    stepping.stepping_phases,
+    stepping.stepping_training,
+    stepping.stepping_gradients,
+    stepping.stepping_every_network_learns,
+    stepping.stepping_mixed_precision,
+    resuming.resuming_optimizers_in_the_state,
+    stepping.stepping_weights_change_in_phases,
+    resuming.resuming_deterministic,
+    resuming.resuming_global_random_numbers,
+    resuming.resuming_resume,
+    isolating.isolating_labels,
+    translating.translating_output,
+    translating.translating_output_range,
     translating.translations_repeat,
-    translating.rows_alone,
-    translating.order_of_rows,
-    translating.style_varies,
-    translating.directions_differ,
+    translating.translating_rows_alone,
+    translating.translating_order_of_rows,
+    translating.translating_style_varies,
+    translating.translating_directions_differ,
     translating.translate_changes_nothing,
-    translating.undeclared_styles,
-    translating.stored_weights,
+    translating.translating_undeclared_styles,
+    translating.translating_stored_weights,
 )
 """All checks in the order in which they run; a check stands after those that it needs."""
 CheckPlan = Sequence[tuple[int | None, Sequence[ConformCheck]]]
@@ -82,14 +82,14 @@ def conform(
     Raises BenchError for an unknown method, check or setting. Whatever the class raises is a failed check.
     """
     plan = _plan(sizes, only)
-    candidate = CandidateMethod(name, target_of(name), values or {})
+    candidate = CandidateMethod(name, target_of_method(name), values or {})
     _check_values(candidate)
-    with TemporaryDirectory(prefix="conform-") as folder, global_seeds(0):
+    with TemporaryDirectory(prefix="conform-") as folder, subject_seeds(0):
         outcomes = copy_context().run(_examine, candidate, plan, Path(folder), advance)
     return [outcome for outcome in outcomes if not only or outcome.name in only or outcome.status == "failed"]
 
 
-def count_checks(sizes: Sequence[int], only: Sequence[str] = ()) -> int:
+def count_conform_checks(sizes: Sequence[int], only: Sequence[str] = ()) -> int:
     """Number of outcomes to wait for."""
     return sum(len(checks) for _, checks in _plan(sizes, only))
 
@@ -103,7 +103,7 @@ def _with_needs(only: Sequence[str]) -> set[str]:
     known = {check.name: check for check in CHECKS}
     for name in only:
         if name not in known:
-            raise BenchError(f"there is no check '{name}'", nearest(name, list(known)))
+            raise BenchError(f"there is no check '{name}'", error_remedy(name, list(known)))
     wanted, needed = list(only) or list(known), set[str]()
     while wanted:
         name = wanted.pop()
@@ -130,7 +130,7 @@ def _check_values(candidate: CandidateMethod) -> None:
 
 
 def _examine(candidate: CandidateMethod, plan: CheckPlan, folder: Path, advance: Advance) -> list[ConformOutcome]:
-    hand_to(lambda message: None)  # messages of stages while they train are of no interest here
+    hand_progress_to(lambda message: None)  # messages of stages while they train are of no interest here
     outcomes: list[ConformOutcome] = []
     passed: set[tuple[str, int | None]] = set()
     only_at = {check.name: size for size, checks in plan for check in checks if check.sizes != "all"}
@@ -158,7 +158,7 @@ def _outcome(
     start = time.monotonic()
     look = ""
     try:
-        with global_seeds(0):
+        with subject_seeds(0):
             seen = check.run(target)
         failed = False
     except Unmet as finding:

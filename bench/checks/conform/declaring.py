@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from bench.checks.conform.check import conform_check, source_files, unless
+from bench.checks.conform.check import check_that, conform_check, source_files
 from bench.checks.tiny_run import CandidateMethod
 from bench.core.errors import BenchError
-from bench.spec.run_spec import config_from_values, config_values
+from bench.spec.run_spec import spec_config_from, spec_values
 from methods.base import Translator
 
 CALLS: dict[str, int] = {
@@ -25,7 +25,7 @@ CALLS: dict[str, int] = {
 @conform_check(
     "package.module:Class can be imported and is a subclass of methods.base.Translator", look="", sizes="none"
 )
-def importable(candidate: CandidateMethod) -> str:
+def declaring_importable(candidate: CandidateMethod) -> str:
     """Import it."""
     cls = candidate.cls
     return f"{cls.__module__}.{cls.__qualname__}"
@@ -35,21 +35,21 @@ def importable(candidate: CandidateMethod) -> str:
     "the class says what the contract asks for, and each method takes the arguments that the harness gives",
     look="", needs=("importable",), sizes="none",
 )  # fmt: skip
-def interface(candidate: CandidateMethod) -> str:
+def declaring_interface(candidate: CandidateMethod) -> str:
     """Look for what must be overridden, and bind the harness's positional calls."""
     cls = candidate.cls
     wanted = ("draw", "training_step", "learning_rates", "translate", "images_per_step")
     missing = [name for name in wanted if getattr(cls, name) is getattr(Translator, name)]
-    unless(not missing, f"not written: {', '.join(missing)}")
-    unless(isinstance(inspect.getattr_static(cls, "images_per_step"), property), "images_per_step is no property")
-    unless(hasattr(cls, "Config"), "there is no attribute Config")
+    check_that(not missing, f"not written: {', '.join(missing)}")
+    check_that(isinstance(inspect.getattr_static(cls, "images_per_step"), property), "images_per_step is no property")
+    check_that(hasattr(cls, "Config"), "there is no attribute Config")
     for name, count in CALLS.items():
         try:
             inspect.signature(getattr(cls, name)).bind(*range(count + 1))
         except TypeError as error:
-            unless(False, f"{name} cannot be called with {count} arguments: {error}", name)
+            check_that(False, f"{name} cannot be called with {count} arguments: {error}", name)
     whole = isinstance(cls.version, int) and cls.version >= 1
-    unless(whole, f"version is {cls.version!r}, not a whole number from 1 on", "version")
+    check_that(whole, f"version is {cls.version!r}, not a whole number from 1 on", "version")
     return f"version {cls.version}"
 
 
@@ -57,24 +57,24 @@ def interface(candidate: CandidateMethod) -> str:
     "Config is a frozen dataclass of JSON values, every field has a default and a line of documentation below it",
     look="Config", needs=("interface",), sizes="none",
 )  # fmt: skip
-def config(candidate: CandidateMethod) -> str:
+def declaring_config(candidate: CandidateMethod) -> str:
     """Take them to JSON and back: they are part of a run's identity, so nobody may change them."""
     cls = candidate.cls.Config
-    unless(dataclasses.is_dataclass(cls), f"{cls.__name__} is no dataclass")
+    check_that(dataclasses.is_dataclass(cls), f"{cls.__name__} is no dataclass")
     params: Any = cls.__dataclass_params__  # type: ignore[attr-defined]
-    unless(params.frozen, f"{cls.__name__} is not frozen: write @dataclass(frozen=True)")
+    check_that(params.frozen, f"{cls.__name__} is not frozen: write @dataclass(frozen=True)")
     fields = dataclasses.fields(cls)
     bare = [f.name for f in fields if f.default is f.default_factory is dataclasses.MISSING]
-    unless(not bare, f"without a default: {', '.join(bare)}")
-    undocumented = sorted({field.name for field in fields} - documented_fields(cls))
-    unless(not undocumented, f"without a line of documentation: {', '.join(undocumented)}")
+    check_that(not bare, f"without a default: {', '.join(bare)}")
+    undocumented = sorted({field.name for field in fields} - declared_fields_with_text(cls))
+    check_that(not undocumented, f"without a line of documentation: {', '.join(undocumented)}")
     default = cls()
-    again = config_from_values(cls, config_values(default))
-    unless(again == default, f"after conversion to JSON and back {default} is {again}")
+    again = spec_config_from(cls, spec_values(default))
+    check_that(again == default, f"after conversion to JSON and back {default} is {again}")
     return f"{len(fields)} settings"
 
 
-def documented_fields(cls: type) -> set[str]:
+def declared_fields_with_text(cls: type) -> set[str]:
     """The fields of a dataclass (its bases included) that a string follows in the source."""
     names: set[str] = set()
     for owner in cls.__mro__:
@@ -96,12 +96,12 @@ def _is_text(node: ast.stmt) -> bool:
     "the values of the quick preset are settings of Config, of the right types and within its limits",
     look="quick", needs=("config",), sizes="none",
 )  # fmt: skip
-def quick_settings(candidate: CandidateMethod) -> str:
+def declaring_quick_settings(candidate: CandidateMethod) -> str:
     """Resolve `quick` of the class, or what bench/spec/presets.py has for a built-in method."""
     try:
         candidate.config({})
     except BenchError as error:
-        unless(False, str(error).replace("\n", ";"))
+        check_that(False, str(error).replace("\n", ";"))
     return "accepted"
 
 
@@ -109,16 +109,16 @@ def quick_settings(candidate: CandidateMethod) -> str:
     "nothing of the method's package imports the harness (bench): from there it could reach labels and files",
     look="", needs=("importable",), sizes="none",
 )  # fmt: skip
-def no_harness(candidate: CandidateMethod) -> str:
+def declaring_no_harness(candidate: CandidateMethod) -> str:
     """Read the imports in the source of what is loaded of the package."""
     files = sorted(source_files(candidate.cls))
     for file in files:
-        for line, name in imports(Path(file)):
-            unless(name.partition(".")[0] != "bench", f"{file}:{line} imports {name}")
+        for line, name in declared_imports(Path(file)):
+            check_that(name.partition(".")[0] != "bench", f"{file}:{line} imports {name}")
     return f"{len(files)} source files read"
 
 
-def imports(file: Path) -> Iterator[tuple[int, str]]:
+def declared_imports(file: Path) -> Iterator[tuple[int, str]]:
     """(line, module) of every import in a source file, those for type checkers apart."""
     if file.suffix != ".py":
         return

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bench.checks.conform.check import conform_check, unless
+from bench.checks.conform.check import check_that, conform_check
 from bench.checks.conform.resuming import compare_resumed
 from bench.checks.conform.subject import ConformSubject
 from bench.checks.method_state import state_attributes
@@ -21,17 +21,17 @@ from methods.base import Translator
     "a training does not depend on the labels, and the method holds neither them nor the harness's data",
     look="prepare", needs=("global_random_numbers",), sizes="first",
 )  # fmt: skip
-def labels(subject: ConformSubject) -> str:
+def isolating_labels(subject: ConformSubject) -> str:
     """Repeat the reference with other labels in every place where the harness keeps them."""
     with subject.labels_shuffled():
         training = TinyTraining(subject)
         differing = compare_resumed(subject, training)
-        unless(not differing, f"with other labels in the harness's memory, {differing}")
+        check_that(not differing, f"with other labels in the harness's memory, {differing}")
         given = _label_vectors(subject)
         for path, value in _held(training.method):
             home = type(value).__module__
-            unless(not home.startswith("bench.data"), f"{path} is a {home}.{type(value).__name__}")
-            unless(not _tells(value, given), f"{path} has the labels of the training images")
+            check_that(not home.startswith("bench.data"), f"{path} is a {home}.{type(value).__name__}")
+            check_that(not _tells(value, given), f"{path} has the labels of the training images")
     return f"{sum(map(len, given[:2]))} labels found nowhere"
 
 

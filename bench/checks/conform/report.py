@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from bench.checks.conform.check import ConformOutcome
-from bench.checks.conform.conform import conform, count_checks
+from bench.checks.conform.conform import conform, count_conform_checks
 from bench.core.environment import versions
 from bench.core.files import write_json
 from bench.core.progress import progress
-from bench.spec.run_spec import check_override_methods, parse_overrides
+from bench.spec.run_spec import check_spec_overrides, spec_overrides
 
 WORDS = {"passed": "ok", "failed": "FAILED", "skipped": "skipped"}
 NARROWEST, WIDEST = 40, 120
@@ -31,10 +31,10 @@ def report_conformance(
     `overrides`: `method.key=value`. `json_file`: where all of it is also written; "-": to standard output, instead of
     the text. Raises BenchError for a request that cannot be met.
     """
-    parsed = parse_overrides(overrides)
-    check_override_methods(parsed, [name])
+    parsed = spec_overrides(overrides)
+    check_spec_overrides(parsed, [name])
     start = time.monotonic()
-    with progress(f"conform {name}", count_checks(sizes, only), "checks") as advance:
+    with progress(f"conform {name}", count_conform_checks(sizes, only), "checks") as advance:
         outcomes = conform(name, parsed.get(name, {}), sizes, only, advance)
     seconds = round(time.monotonic() - start, 1)
     record = conformance_summary(name, outcomes, seconds)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from bench.checks.conform.check import conform_check, unless
-from bench.checks.conform.subject import ConformSubject, global_seeds
+from bench.checks.conform.check import check_that, conform_check
+from bench.checks.conform.subject import ConformSubject, subject_seeds
 from bench.checks.method_state import RANDOM, state_attributes, state_difference
 from bench.checks.tiny_run import STEPS, TinyTraining
 
@@ -23,10 +23,10 @@ def compare_resumed(subject: ConformSubject, training: TinyTraining) -> str:
     f"{STEPS} steps made twice from the same seed give the same losses, weights and optimisers, byte for byte",
     look="training_step", needs=("training", "draw_follows_its_generator"), sizes="first",
 )  # fmt: skip
-def deterministic(subject: ConformSubject) -> str:
+def resuming_deterministic(subject: ConformSubject) -> str:
     """Train twice, with the global random generators in the same state as well."""
     differing = compare_resumed(subject, TinyTraining(subject))
-    unless(not differing, differing)
+    check_that(not differing, differing)
     return "equal"
 
 
@@ -34,11 +34,11 @@ def deterministic(subject: ConformSubject) -> str:
     "nothing depends on the global random generators of torch, numpy and Python: numbers come from draw's generator",
     look="training_step", needs=("deterministic",), sizes="first",
 )  # fmt: skip
-def global_random_numbers(subject: ConformSubject) -> str:
+def resuming_global_random_numbers(subject: ConformSubject) -> str:
     """Repeat the reference with other global seeds. An earlier check shows that `draw` follows its own generator."""
-    with global_seeds(1):
+    with subject_seeds(1):
         differing = compare_resumed(subject, TinyTraining(subject))
-    unless(not differing, f"with other global seeds, {differing}")
+    check_that(not differing, f"with other global seeds, {differing}")
     return "equal with other global seeds"
 
 
@@ -46,15 +46,15 @@ def global_random_numbers(subject: ConformSubject) -> str:
     "every optimiser is in `optimizers`, and no scheduler or random generator is kept: no checkpoint holds them",
     look="__init__", needs=("training",), sizes="first",
 )  # fmt: skip
-def optimizers_in_the_state(subject: ConformSubject) -> str:
+def resuming_optimizers_in_the_state(subject: ConformSubject) -> str:
     """Search everything that the trained method holds."""
     method = subject.trained.method
     known = {id(optimizer) for optimizer in method.optimizers.values()}
     moved = subject.trained.changed_outside_the_state()
     for path, value in state_attributes(method):
-        unless(not isinstance(value, Optimizer) or id(value) in known, f"{path} is an optimiser of its own")
-        unless(not isinstance(value, LRScheduler), f"{path} is a scheduler: say the rates in learning_rates")
-        unless(not (isinstance(value, RANDOM) and path in moved), f"{path} is a random generator, and was used")
+        check_that(not isinstance(value, Optimizer) or id(value) in known, f"{path} is an optimiser of its own")
+        check_that(not isinstance(value, LRScheduler), f"{path} is a scheduler: say the rates in learning_rates")
+        check_that(not (isinstance(value, RANDOM) and path in moved), f"{path} is a random generator, and was used")
     return f"{len(known)} optimisers"
 
 
@@ -63,7 +63,7 @@ def optimizers_in_the_state(subject: ConformSubject) -> str:
     "byte",
     look="training_step", needs=("global_random_numbers", "optimizers_in_the_state"), sizes="first",
 )  # fmt: skip
-def resume(subject: ConformSubject) -> str:
+def resuming_resume(subject: ConformSubject) -> str:
     """Resume through the harness's own checkpoints, into an object with other first weights.
 
     All state must be in state_dict() (networks, buffers) and `optimizers`.
@@ -74,5 +74,5 @@ def resume(subject: ConformSubject) -> str:
     differing = compare_resumed(subject, training)
     suspects = reference.changed_outside_the_state()
     hint = f"; changed while training and in no state: {', '.join(suspects[:5])}" if suspects else ""
-    unless(not differing, differing + hint)
+    check_that(not differing, differing + hint)
     return "equal"

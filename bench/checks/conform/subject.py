@@ -54,11 +54,11 @@ class ConformSubject(TinyRun):
 
 
 @contextmanager
-def global_seeds(seed: int) -> Iterator[None]:
+def subject_seeds(seed: int) -> Iterator[None]:
     """Seed the global random generators of torch, numpy and Python inside, and restore them after."""
     python, numbers = random.getstate(), np.random.get_state()  # noqa: NPY002
     with torch.random.fork_rng(devices=[]):
-        seed_globals(seed)
+        seed_subject(seed)
         try:
             yield
         finally:
@@ -66,7 +66,7 @@ def global_seeds(seed: int) -> Iterator[None]:
             np.random.set_state(numbers)  # noqa: NPY002
 
 
-def seed_globals(seed: int) -> None:
+def seed_subject(seed: int) -> None:
     """Seed the global random generators of torch, numpy and Python."""
     torch.manual_seed(seed)
     np.random.seed(seed)  # noqa: NPY002

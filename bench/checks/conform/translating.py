@@ -12,13 +12,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bench.checks.conform.check import Unmet, conform_check, unless
-from bench.checks.conform.subject import ConformSubject, seed_globals
+from bench.checks.conform.check import Unmet, check_that, conform_check
+from bench.checks.conform.subject import ConformSubject, seed_subject
 from bench.checks.method_state import state_difference
-from bench.evaluation.translate import styles_for
-from bench.training.loop import module_state
-from bench.training.train import evaluating
-from bench.training.weights import load_trained, store_weights
+from bench.evaluation.translate import styles_to_translate
+from bench.training.loop import loop_state
+from bench.training.train import evaluating_while_training
+from bench.training.weights import load_trained_weights, store_weights
 from methods.base import Code, Exemplar, Noise, Style, Translator, to_model_range
 
 DIRECTIONS = ((0, 1), (1, 0))
@@ -28,7 +28,7 @@ ROUNDING_DOUBLE = 1e-8
 """The same limit in float64, in networks that lose as many digits."""
 
 
-def style_kinds(method: Translator) -> tuple[str, ...]:
+def translating_kinds(method: Translator) -> tuple[str, ...]:
     """The style sources, or `none`."""
     return method.style_sources or ("none",)
 
@@ -45,7 +45,7 @@ def style_for_check(
     """Style `number` of those images, as the evaluator draws it."""
     ids = subject.data.splits[source, "test"].ids
     keys = [(ids[row], number) for row in (range(len(ids)) if rows is None else rows)]
-    return styles_for(subject.trained.method, subject.data, 1 - source, kind, keys, torch.device("cpu"))
+    return styles_to_translate(subject.trained.method, subject.data, 1 - source, kind, keys, torch.device("cpu"))
 
 
 def translate_for_check(
@@ -58,13 +58,13 @@ def translate_for_check(
         given = Noise(given.z.to(dtype))
     elif isinstance(given, Exemplar):
         given = Exemplar(given.image.to(dtype))
-    with evaluating(method), torch.inference_mode(), subject.runtime.threads_pinned(1):
+    with evaluating_while_training(method), torch.inference_mode(), subject.runtime.threads_pinned(1):
         return method.translate(x, source, 1 - source, given)
 
 
-def translation_cases(subject: ConformSubject) -> Iterator[tuple[str, str, int]]:
+def translating_cases(subject: ConformSubject) -> Iterator[tuple[str, str, int]]:
     """(what to call it, style source, source domain) of everything that the evaluator may ask for."""
-    for kind in style_kinds(subject.trained.method):
+    for kind in translating_kinds(subject.trained.method):
         for source, target in DIRECTIONS:
             yield f"{source} -> {target}" + ("" if kind == "none" else f", style from {kind}"), kind, source
 
@@ -73,30 +73,32 @@ def translation_cases(subject: ConformSubject) -> Iterator[tuple[str, str, int]]
     "a translation has the shape of its source, is float32, finite and without a graph, and depends on the source",
     look="translate", needs=("training",),
 )  # fmt: skip
-def output(subject: ConformSubject) -> str:
+def translating_output(subject: ConformSubject) -> str:
     """Translate in both directions, with each kind of style."""
-    for label, kind, source in translation_cases(subject):
+    for label, kind, source in translating_cases(subject):
         x, y = sources(subject, source), translate_for_check(subject, subject.trained.method, kind, source)
-        unless(isinstance(y, Tensor), f"{label}: a {type(y).__name__}")
-        unless(y.shape == x.shape, f"{label}: {tuple(x.shape)} -> {tuple(y.shape)}")
-        unless(y.dtype == torch.float32, f"{label}: {y.dtype}")
-        unless(not y.requires_grad, f"{label}: it carries a graph")
-        unless(bool(y.isfinite().all()), f"{label}: {int((~y.isfinite()).sum())} of {y.numel()} values are not finite")
-        unless(bool((y != y[:1]).any()), f"{label}: {len(x)} different images become one and the same")
-        unless(bool((y[0] != y[0, :, :1, :1]).any()), f"{label}: an image of a single colour")
-    return f"{tuple(x.shape)}, both directions, styles: {', '.join(style_kinds(subject.trained.method))}"
+        check_that(isinstance(y, Tensor), f"{label}: a {type(y).__name__}")
+        check_that(y.shape == x.shape, f"{label}: {tuple(x.shape)} -> {tuple(y.shape)}")
+        check_that(y.dtype == torch.float32, f"{label}: {y.dtype}")
+        check_that(not y.requires_grad, f"{label}: it carries a graph")
+        check_that(
+            bool(y.isfinite().all()), f"{label}: {int((~y.isfinite()).sum())} of {y.numel()} values are not finite"
+        )
+        check_that(bool((y != y[:1]).any()), f"{label}: {len(x)} different images become one and the same")
+        check_that(bool((y[0] != y[0, :, :1, :1]).any()), f"{label}: an image of a single colour")
+    return f"{tuple(x.shape)}, both directions, styles: {', '.join(translating_kinds(subject.trained.method))}"
 
 
 @conform_check(
     "translations are in [-1, 1]: translate ends with a clamp, or a tanh", look="translate", needs=("output",)
 )
-def output_range(subject: ConformSubject) -> str:
+def translating_output_range(subject: ConformSubject) -> str:
     """Read the range: the evaluator would clamp in silence."""
     low, high = 0.0, 0.0
-    for label, kind, source in translation_cases(subject):
+    for label, kind, source in translating_cases(subject):
         y = translate_for_check(subject, subject.trained.method, kind, source)
         low, high = min(low, float(y.min())), max(high, float(y.max()))
-        unless(low >= -1 and high <= 1, f"{label}: values from {float(y.min()):.4g} to {float(y.max()):.4g}")
+        check_that(low >= -1 and high <= 1, f"{label}: values from {float(y.min()):.4g} to {float(y.max()):.4g}")
     return f"{low:.2g} to {high:.2g}"
 
 
@@ -104,7 +106,7 @@ def output_range(subject: ConformSubject) -> str:
     "a row's translation depends on that row alone: alone, in a part of the batch and in the whole it is the same",
     look="translate", needs=("translations_repeat",),
 )  # fmt: skip
-def rows_alone(subject: ConformSubject) -> str:
+def translating_rows_alone(subject: ConformSubject) -> str:
     """Compare to 1e-5; where float32 is not exact to that, to 1e-8 in float64, which separates rounding from a leak."""
     parts = ([0], [4], [1, 3])
     return _equal_rows(subject, parts, "with statistics over the batch (BatchNorm in training?), or by position")
@@ -113,7 +115,7 @@ def rows_alone(subject: ConformSubject) -> str:
 @conform_check(
     "the order of a batch's rows does not matter", look="translate", needs=("translations_repeat",), sizes="first",
 )  # fmt: skip
-def order_of_rows(subject: ConformSubject) -> str:
+def translating_order_of_rows(subject: ConformSubject) -> str:
     """Translate the batch in reverse order."""
     return _equal_rows(subject, ([4, 3, 2, 1, 0],), "by position")
 
@@ -127,11 +129,11 @@ def _equal_rows(subject: ConformSubject, parts: Sequence[list[int]], suspicion: 
         return f"within {largest[0]:.1g} in float32 and {double[0]:.1g} in float64"
     gap, label, rows = largest
     raise Unmet(
-        f"{label}: rows {rows} of {parts_of_batch(subject)} differ by up to {gap:.2g}; are rows mixed, {suspicion}?"
+        f"{label}: rows {rows} of {translating_parts(subject)} differ by up to {gap:.2g}; are rows mixed, {suspicion}?"
     )
 
 
-def parts_of_batch(subject: ConformSubject) -> int:
+def translating_parts(subject: ConformSubject) -> int:
     """Number of test images."""
     return len(subject.data.splits[0, "test"])
 
@@ -141,7 +143,7 @@ def _largest_gap(
 ) -> tuple[float, str, list[int]]:
     """The largest difference between rows of the whole batch and the same ones in a part; where it is."""
     worst: tuple[float, str, list[int]] = (0.0, "", [])
-    for label, kind, source in translation_cases(subject):
+    for label, kind, source in translating_cases(subject):
         whole = translate_for_check(subject, method, kind, source, dtype=dtype)
         for rows in parts:
             part = translate_for_check(subject, method, kind, source, rows, dtype=dtype)
@@ -162,29 +164,31 @@ def _double(subject: ConformSubject, parts: Sequence[list[int]]) -> tuple[float,
     "with another style the translation is another one, for each kind of style that is declared",
     look="translate", needs=("output",),
 )  # fmt: skip
-def style_varies(subject: ConformSubject) -> str:
+def translating_style_varies(subject: ConformSubject) -> str:
     """Compare styles 0 and 1 of each test image."""
     method = subject.trained.method
     smallest = float("inf")
-    for label, kind, source in translation_cases(subject):
+    for label, kind, source in translating_cases(subject):
         if kind == "none":
             continue
         first, second = (translate_for_check(subject, method, kind, source, number=number) for number in (0, 1))
         gap = float((first - second).abs().max())
-        unless(gap > 0, f"{label}: two styles, one and the same translation: is the style used?")
+        check_that(gap > 0, f"{label}: two styles, one and the same translation: is the style used?")
         smallest = min(smallest, gap)
     return f"by {smallest:.2g} and more" if method.style_sources else "no styles declared"
 
 
 @conform_check("the two directions differ", look="translate", needs=("output",), sizes="first")
-def directions_differ(subject: ConformSubject) -> str:
+def translating_directions_differ(subject: ConformSubject) -> str:
     """Translate the same image as one of domain 0 and as one of domain 1, with the same style."""
     method = subject.trained.method
-    for kind in style_kinds(method):
+    for kind in translating_kinds(method):
         x, given = sources(subject, 0), style_for_check(subject, kind, 0)
-        with evaluating(method), torch.inference_mode(), subject.runtime.threads_pinned(1):
+        with evaluating_while_training(method), torch.inference_mode(), subject.runtime.threads_pinned(1):
             forth, back = (method.translate(x, source, target, given) for source, target in DIRECTIONS)
-        unless(not torch.equal(forth, back), f"style from {kind}: 0 -> 1 and 1 -> 0 are the same: is `target` used?")
+        check_that(
+            not torch.equal(forth, back), f"style from {kind}: 0 -> 1 and 1 -> 0 are the same: is `target` used?"
+        )
     return "yes"
 
 
@@ -194,13 +198,13 @@ def directions_differ(subject: ConformSubject) -> str:
 )  # fmt: skip
 def translations_repeat(subject: ConformSubject) -> str:
     """Translate twice: a method's only variation is that of its styles."""
-    for label, kind, source in translation_cases(subject):
+    for label, kind, source in translating_cases(subject):
         translations = []
         for seed in (1, 2):
-            seed_globals(seed)
+            seed_subject(seed)
             translations.append(translate_for_check(subject, subject.trained.method, kind, source))
         differing = state_difference(*translations)
-        unless(not differing, f"{label}: twice, {differing}")
+        check_that(not differing, f"{label}: twice, {differing}")
     return "equal"
 
 
@@ -212,14 +216,14 @@ def translations_repeat(subject: ConformSubject) -> str:
 def translate_changes_nothing(subject: ConformSubject) -> str:
     """Compare before and after, in both directions."""
     method = subject.trained.method
-    for label, kind, source in translation_cases(subject):
+    for label, kind, source in translating_cases(subject):
         x, given = sources(subject, source), style_for_check(subject, kind, source)
         inputs = {"x": x, "style": vars(given) if given is not None else {}}
-        before = copy.deepcopy({"state": module_state(method), "inputs": inputs})
-        with _untouched_globals(label), evaluating(method), torch.no_grad():
+        before = copy.deepcopy({"state": loop_state(method), "inputs": inputs})
+        with _untouched_globals(label), evaluating_while_training(method), torch.no_grad():
             method.translate(x, source, 1 - source, given)
-        changed = state_difference(before, {"state": module_state(method), "inputs": inputs})
-        unless(not changed, f"{label}: before and after, {changed}")
+        changed = state_difference(before, {"state": loop_state(method), "inputs": inputs})
+        check_that(not changed, f"{label}: before and after, {changed}")
     return "as before"
 
 
@@ -237,14 +241,14 @@ def _untouched_globals(label: str) -> Iterator[None]:
     before = {name: look() for name, look in read.items()}
     yield
     changed = [name for name, look in read.items() if look() != before[name]]
-    unless(not changed, f"{label}: it changes {', '.join(changed)}")
+    check_that(not changed, f"{label}: it changes {', '.join(changed)}")
 
 
 @conform_check(
     "a kind of style that is not declared is refused with a TypeError (self.check_style(style) does it)",
     look="translate", needs=("output",), sizes="first",
 )  # fmt: skip
-def undeclared_styles(subject: ConformSubject) -> str:
+def translating_undeclared_styles(subject: ConformSubject) -> str:
     """Offer None where styles are declared, and any style where none is."""
     method, x = subject.trained.method, sources(subject, 0)
     offered: dict[str, Style] = {"noise": Noise(torch.zeros(len(x), 16)), "exemplar": Exemplar(x)}
@@ -252,7 +256,7 @@ def undeclared_styles(subject: ConformSubject) -> str:
     refused |= {"none": None} if method.style_sources else {"a code": Code(torch.zeros(len(x), 8))}
     for kind, given in refused.items():
         try:
-            with evaluating(method), torch.inference_mode():
+            with evaluating_while_training(method), torch.inference_mode():
                 method.translate(x, 0, 1, given)
         except TypeError:
             continue
@@ -266,16 +270,16 @@ def undeclared_styles(subject: ConformSubject) -> str:
     "weights written to disk and read into a new method, without `prepare`, translate to the same bytes",
     look="prepare", needs=("translations_repeat",), sizes="first",
 )  # fmt: skip
-def stored_weights(subject: ConformSubject) -> str:
+def translating_stored_weights(subject: ConformSubject) -> str:
     """Compare with the stored method, which is scored: what `prepare` learns, or the constructor draws, must be in
     state_dict()."""
     method = subject.trained.method
     store_weights(method, subject.cell)
-    again = load_trained(subject.shortest_job.build, subject.cell, subject.runtime)
+    again = load_trained_weights(subject.shortest_job.build, subject.cell, subject.runtime)
     elsewhere = subject.built(seed=1).eval()  # as on a machine whose torch draws other first weights
     elsewhere.load_state_dict(again.state_dict())
-    for label, kind, source in translation_cases(subject):
+    for label, kind, source in translating_cases(subject):
         for read, how in ((again, "read again"), (elsewhere, "read into a method that was begun from another seed")):
             differing = state_difference(*(translate_for_check(subject, one, kind, source) for one in (method, read)))
-            unless(not differing, f"{label}: trained and {how}, {differing}")
+            check_that(not differing, f"{label}: trained and {how}, {differing}")
     return "equal"

@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from bench.checks.gate.trainings import FAILED, MadeOf, StoredTraining, TrainingMeasure
-from bench.core.errors import BenchError, nearest
+from bench.core.errors import BenchError, error_remedy
 from bench.core.files import write_json
-from bench.core.installation import shipped_results
+from bench.core.installation import installed_results
 from bench.spec.protocols import PROTOCOLS, TRANSLATION
 from bench.store.query import Setting
 
@@ -104,7 +104,7 @@ class Baseline:
         return {training.seed: training for training in self.trainings if training.method == method}
 
 
-def protocol_definitions(names: Sequence[str]) -> dict[str, dict[str, Any]]:
+def baseline_protocols(names: Sequence[str]) -> dict[str, dict[str, Any]]:
     """Every field of the protocols called `names` that exist, and of the translation, as JSON values."""
     protocols = {name: asdict(PROTOCOLS[name]) for name in sorted(set(names)) if name in PROTOCOLS}
     return json.loads(json.dumps({**protocols, TRANSLATION.name: asdict(TRANSLATION)}))
@@ -120,7 +120,8 @@ def baseline_folder(root: Path, name: str) -> Path:
     if not folders:
         raise BenchError(
             f"there is no baseline '{name}' in {places[0]}, and none is shipped under that name",
-            nearest(name, [known for known, _ in find_baselines(root)]) + "; make one: baseline save NAME --task T",
+            error_remedy(name, [known for known, _ in find_baselines(root)])
+            + "; make one: baseline save NAME --task T",
         )
     return folders[0]
 
@@ -141,7 +142,7 @@ def _is_one(folder: Path) -> bool:
 
 
 def _places(root: Path) -> tuple[Path, Path]:
-    return root / "baselines", shipped_results() / "baselines"
+    return root / "baselines", installed_results() / "baselines"
 
 
 # --------------------------------------------------------------------------------------------------------- the content
@@ -314,7 +315,7 @@ def gather_baseline(
     for method in methods:
         if sum(not training.failure for training in kept if training.method == method) < 2:
             raise BenchError(f"fewer than two trainings of {method} ended well", "leave it out with --methods")
-    protocols = protocol_definitions([measure.protocol for method in methods.values() for measure in method.made])
+    protocols = baseline_protocols([measure.protocol for method in methods.values() for measure in method.made])
     seeds = tuple(sorted({one.seed for one in chosen}))
     setting = chosen[0].setting
     shared = BaselineSetting(setting.data_kind, setting.data_version, setting.image_size, setting.preset)

@@ -39,17 +39,17 @@ class CheckRequest:
     json_file: Path | None
 
 
-def check_baseline(request: CheckRequest) -> int:
+def gate_command(request: CheckRequest) -> int:
     """Make both checks, print and write the reports. Returns the verdict, which is the exit code.
 
     Raises BenchError if the request cannot be met, and Interrupted on a signal while cells are trained.
     """
-    report = examine_baseline(request)
+    report = gate_command_findings(request)
     _deliver(request, report)
     return int(report.verdict)
 
 
-def examine_baseline(request: CheckRequest) -> GateReport:
+def gate_command_findings(request: CheckRequest) -> GateReport:
     """The findings of both checks."""
     from bench.checks.gate.code.code_check import run_code_check as check_code
 
@@ -66,16 +66,16 @@ def examine_baseline(request: CheckRequest) -> GateReport:
         )
     findings = list(check_code(code))
     from bench.checks.gate.rerun import last_rerun_seeds, rerun_baseline
-    from bench.checks.gate.training import compare_trainings, undecided_training
+    from bench.checks.gate.training import compare_training, undecided_training
 
     if request.rerun:
         trained = rerun_baseline(baseline, request.results, request.seeds, request.data, request.device, request.jobs)
         if trained.obstacle:
             nothing = undecided_training(baseline, trained.obstacle)
             return GateReport(request.baseline, [*findings, *nothing.findings], nothing.notes)
-        compared = compare_trainings(baseline, request.results, trained.seeds)
+        compared = compare_training(baseline, request.results, trained.seeds)
     else:
-        compared = compare_trainings(
+        compared = compare_training(
             baseline, request.results, request.seeds or last_rerun_seeds(baseline, request.results)
         )
     return GateReport(request.baseline, [*findings, *compared.findings], compared.notes)

@@ -73,7 +73,7 @@ class Series:
 
     def in_doubt(self, new: np.ndarray) -> bool:
         """Whether the first new values call for more of them: worse, or better, by two thirds of what counts."""
-        change = statistics.worsening(self.stored, new)
+        change = statistics.permutation_worsening(self.stored, new)
         return change > statistics.DOUBT * self.minimum or -change > statistics.DOUBT * self.implausible
 
     def text(self, values: np.ndarray) -> str:
@@ -82,7 +82,7 @@ class Series:
         failed = f", {len(values) - len(ended)} failed" if len(ended) < len(values) else ""
         if not len(ended):
             return f"{len(values)} failed"
-        scatter = f" ± {family_number(statistics.deviation(ended))}" if len(ended) > 1 else ""
+        scatter = f" ± {family_number(statistics.permutation_deviation(ended))}" if len(ended) > 1 else ""
         return f"{family_number(float(ended.mean()))}{scatter} ({count_in_family(len(ended), 'seed')}{failed})"
 
     def stored_text(self) -> str:
@@ -91,7 +91,7 @@ class Series:
 
     def reach(self, new: int, series: int, first: int) -> str:
         """Change that a check with `new` seeds, `first` of them at first, finds in a family of `series`, in words."""
-        least = max(self.least, statistics.least_found(self.stored, new, series, first))
+        least = max(self.least, statistics.permutation_least_fall(self.stored, new, series, first))
         if not np.isfinite(least):
             return "no change is found reliably"
         way = "fall" if self.sign < 0 else "rise"
@@ -116,7 +116,7 @@ def family_of_baseline(baseline: Baseline) -> list[Series]:
             if measure.protocol not in (DISTANCE, ACCURACY):
                 continue
             series = series_of_family(baseline, name, measure)
-            if measure.protocol == DISTANCE or above_chance(baseline, series) >= ABOVE_CHANCE:
+            if measure.protocol == DISTANCE or family_above_chance(baseline, series) >= ABOVE_CHANCE:
                 family.append(series)
     return family
 
@@ -130,7 +130,7 @@ def series_of_family(baseline: Baseline, method: str, measure: TrainingMeasure) 
     return Series(method, measure, np.array(values))
 
 
-def above_chance(baseline: Baseline, series: Series) -> float:
+def family_above_chance(baseline: Baseline, series: Series) -> float:
     """Points by which the mean accuracy exceeds that of guessing."""
     ended = series.stored[np.isfinite(series.stored)]
     return float(series.sign * ended.mean()) - 100 / baseline.classes
@@ -156,12 +156,12 @@ def plan_family(baseline: Baseline) -> FamilyPlan:
         name: [series for series in family if series.method == name and series.measure.protocol == ACCURACY]
         for name in baseline.methods
     }
-    first = max(statistics.FIRST, statistics.fewest_new(m, j, statistics.LEVEL) or 0)
+    first = max(statistics.FIRST, statistics.permutation_fewest(m, j, statistics.LEVEL) or 0)
     new = {
-        name: statistics.default_new(m, j, [series.stored for series in accuracies], first)
+        name: statistics.permutation_default(m, j, [series.stored for series in accuracies], first)
         for name, accuracies in watched.items()
     }
-    if statistics.attainable(m, max(new.values()), j) > statistics.LEVEL:
+    if statistics.permutation_bound(m, max(new.values()), j) > statistics.LEVEL:
         too_few = f"{m} seeds are too few for {j} series: every check will end with 'cannot decide'"
         return FamilyPlan(first, new, (too_few,))
     warnings = [
@@ -169,6 +169,6 @@ def plan_family(baseline: Baseline) -> FamilyPlan:
         f"{family_number(statistics.FALL)} points is found less often than in 9 of 10 checks with {new[name]} new seeds"
         for name, accuracies in watched.items()
         for series in accuracies
-        if statistics.found_share(series.stored, statistics.FALL, new[name], j, first) < statistics.POWER
+        if statistics.permutation_power(series.stored, statistics.FALL, new[name], j, first) < statistics.POWER
     ]
     return FamilyPlan(first, {name: max(first, count) for name, count in new.items()}, tuple(warnings))

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 from bench.checks.gate.baseline import Baseline, baseline_folder, install_baseline_judges
 from bench.checks.gate.family import plan_family
-from bench.checks.gate.training import differing_trainings, trainings_in_doubt, unlike_training_setting
+from bench.checks.gate.training import differing_training, training_in_doubt, unlike_training_setting
 from bench.core.files import write_json
 from bench.core.progress import say
-from bench.spec.run_spec import config_values, flat_values
+from bench.spec.run_spec import flat_spec_values, spec_values
 from bench.store.cell import read_cells
 from bench.store.query import Setting
 from methods.registry import registered
@@ -70,7 +70,7 @@ def rerun_baseline(
     if obstacle := train(wanted):
         return Rerun(wanted, obstacle)
     more = (
-        {name: drawn[: default.new[name]] for name in trainings_in_doubt(baseline, root, drawn[: default.first])}
+        {name: drawn[: default.new[name]] for name in training_in_doubt(baseline, root, drawn[: default.first])}
         if drawn
         else {}
     )
@@ -89,7 +89,7 @@ def rerun_requests(
 
     Settings that a preset has changed since are set back.
     """
-    from bench.runs.request import Request, open_session, resolve_settings
+    from bench.runs.request import Request, open_request, request_settings
 
     groups: dict[tuple[str, tuple[int, ...]], list[str]] = {}
     for name, new in wanted.items():
@@ -100,14 +100,14 @@ def rerun_requests(
             task=baseline.task, methods=methods, preset=baseline.shared.preset, data=data or baseline.data,
             domains=baseline.domains, seeds=seeds, overrides=[], budget=budget, device=device, results=root, jobs=jobs,
         )  # fmt: skip
-        configs = {name: config_values(config) for name, config in resolve_settings(request)[2].items()}
+        configs = {name: spec_values(config) for name, config in request_settings(request)[2].items()}
         requests.append(replace(request, overrides=_overrides(baseline, configs)))
-        for job in open_session(requests[-1]).jobs:
+        for job in open_request(requests[-1]).jobs:
             spec = job.spec
             setting = Setting(spec.data_kind, spec.data_version, spec.image_size, spec.preset, str(spec.budget))
             if why := unlike_training_setting(setting, baseline.setting(spec.method)):
                 return requests, why
-            if changed := differing_trainings(baseline, spec.method, spec.config):
+            if changed := differing_training(baseline, spec.method, spec.config):
                 return requests, f"{spec.method} with {', '.join(changed[:3])}"
     return requests, ""
 
@@ -156,7 +156,7 @@ def _overrides(baseline: Baseline, configs: Mapping[str, Mapping[str, Any]]) -> 
     """`method.key=value` for every setting that is no longer as in the baseline, if it still exists."""
     texts = []
     for name, config in configs.items():
-        was, now = flat_values(dict(baseline.methods[name].config)), flat_values(dict(config))
+        was, now = flat_spec_values(dict(baseline.methods[name].config)), flat_spec_values(dict(config))
         for key in was:
             left_open = key == "clusters" and now.get(key) == 0  # the data decides their number
             if key in now and now[key] != was[key] and not left_open:
@@ -169,7 +169,7 @@ def rerun_code(baseline: Baseline) -> str:
     outside = sha256()
     for path in sorted(_outside(baseline.methods)):
         outside.update(path.read_bytes())
-    return f"{code_digest()}-{outside.hexdigest()[:12]}"
+    return f"{rerun_harness_code()}-{outside.hexdigest()[:12]}"
 
 
 def _outside(methods: Iterable[str]) -> set[Path]:
@@ -185,7 +185,7 @@ def _outside(methods: Iterable[str]) -> set[Path]:
     return sources
 
 
-def code_digest() -> str:
+def rerun_harness_code() -> str:
     """A digest of the code of the harness, the metrics and the methods that come with it."""
     whole = sha256()
     for package in ("bench", "methods", "metrics"):

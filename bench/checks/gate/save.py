@@ -24,17 +24,17 @@ from bench.checks.gate.trainings import (
     FAILED,
     StoredTraining,
     classes_of_trainings,
-    common_training_seeds,
+    common_seeds_of_trainings,
     read_trainings,
 )
-from bench.core.errors import BenchError, nearest
+from bench.core.errors import BenchError, error_remedy
 from bench.core.progress import say
-from bench.spec.data_kinds import DRAWN, REAL, is_real
+from bench.spec.data_kinds import DRAWN, REAL, is_real_data_kind
 from bench.spec.protocols import PROTOCOLS
 from bench.spec.run_spec import Budget
 from bench.spec.tasks import get_task
 from bench.spec.where import Where
-from bench.store.preset_match import mismatch, preset_method
+from bench.store.preset_match import preset_method, preset_mismatch
 from bench.store.query import Setting
 
 FEWEST_SEEDS = 2
@@ -68,7 +68,7 @@ def save_gate_baseline(request: SaveBaselineRequest) -> int:
     there = {training.method for training in trainings}
     for name in request.methods:
         if trainings and name not in there:
-            raise BenchError(f"there are no trainings of {name}", nearest(name, sorted(there)))
+            raise BenchError(f"there are no trainings of {name}", error_remedy(name, sorted(there)))
     methods = _methods(request, trainings)
     trainings = [training for training in trainings if training.method in methods]
     setting = _only_settings(request, trainings)[0]
@@ -123,7 +123,7 @@ def _is_data(request: SaveBaselineRequest, training: StoredTraining) -> bool:
     if request.data in ("", "auto"):
         return True
     kind = training.setting.data_kind
-    return kind == request.data if request.data in DRAWN else is_real(kind)
+    return kind == request.data if request.data in DRAWN else is_real_data_kind(kind)
 
 
 def _methods(request: SaveBaselineRequest, trainings: Sequence[StoredTraining]) -> list[str]:
@@ -158,7 +158,7 @@ def _chosen(
         name: _one_configuration(request, [training for training in trainings if training.method == name])
         for name in methods
     }
-    seeds = list(request.seeds) or common_training_seeds(
+    seeds = list(request.seeds) or common_seeds_of_trainings(
         [training for name in methods for training in by_method[name].values()]
     )
     if len(seeds) < FEWEST_SEEDS:
@@ -206,7 +206,7 @@ def _is_preset(request: SaveBaselineRequest, training: StoredTraining) -> bool:
         )
     except BenchError:
         return False
-    return not mismatch(training.config, training.version, preset)
+    return not preset_mismatch(training.config, training.version, preset)
 
 
 def _told(baseline: Baseline) -> list[str]:
@@ -226,7 +226,7 @@ def _told(baseline: Baseline) -> list[str]:
     return [*lines, *planned.warnings]
 
 
-def list_baselines(results: Path) -> str:
+def list_saved_baselines(results: Path) -> str:
     """Name, task and size of every baseline, and where it lies."""
     lines = []
     for name, folder in find_baselines(results):

@@ -10,14 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from bench.checks.gate.baseline import Baseline, protocol_definitions
+from bench.checks.gate.baseline import Baseline, baseline_protocols
 from bench.checks.gate.family import FamilyPlan, Series, count_in_family, family_number, family_of_baseline, plan_family
 from bench.checks.gate.trainings import FAILED, StoredTraining, read_trainings
 from bench.checks.gate.verdict import Finding, Verdict
 from bench.core.errors import BenchError
 from bench.spec.protocols import TRANSLATION
-from bench.spec.run_spec import flat_values
-from bench.store.preset_match import differing_settings
+from bench.spec.run_spec import flat_spec_values
+from bench.store.preset_match import preset_mismatches
 from bench.store.query import Setting
 from metrics.statistics import permutation as statistics
 from metrics.statistics.permutation import IMPLAUSIBLE_LEVEL, LEVEL
@@ -32,7 +32,7 @@ class TrainingComparison:
     """What a reader should know of the test as a whole."""
 
 
-def compare_trainings(
+def compare_training(
     baseline: Baseline, root: Path, seeds: Sequence[int] | Mapping[str, Sequence[int]] = ()
 ) -> TrainingComparison:
     """The trainings in the results folder `root` of `seeds` (empty: every one that the baseline lacks) against it.
@@ -73,7 +73,7 @@ def compare_trainings(
     return TrainingComparison([findings[i] for i in range(len(family))], notes)
 
 
-def trainings_in_doubt(baseline: Baseline, root: Path, seeds: Sequence[int]) -> list[str]:
+def training_in_doubt(baseline: Baseline, root: Path, seeds: Sequence[int]) -> list[str]:
     """Methods of which more than the first new `seeds` are needed: a series of theirs looks worse, or far better.
 
     What cannot be compared is not in doubt: more seeds would change nothing.
@@ -125,7 +125,7 @@ def _like(baseline: Baseline, stored: Sequence[StoredTraining]) -> dict[str, dic
             or training.setting != baseline.setting(training.method)
         ):
             continue
-        if differing_trainings(baseline, training.method, training.config):
+        if differing_training(baseline, training.method, training.config):
             continue
         other = by_method[training.method].get(training.seed)
         if other is not None and other.version == training.version:
@@ -139,11 +139,11 @@ def _like(baseline: Baseline, stored: Sequence[StoredTraining]) -> dict[str, dic
     return by_method
 
 
-def differing_trainings(baseline: Baseline, method: str, config: Mapping[str, Any]) -> list[str]:
+def differing_training(baseline: Baseline, method: str, config: Mapping[str, Any]) -> list[str]:
     """The settings of the baseline that `config` has otherwise, or not at all, as they are shown."""
     was = baseline.methods[method].config
-    known = flat_values(dict(was))
-    pairs = differing_settings(config, was)
+    known = flat_spec_values(dict(was))
+    pairs = preset_mismatches(config, was)
     return [f"{key}={now} (the baseline: {stored})" for key, (now, stored) in pairs.items() if key in known]
 
 
@@ -159,7 +159,7 @@ def _why_not(
 ) -> str:
     """Why a series has no value of each wanted seed that may be compared; empty if it has."""
     for name in (series.measure.protocol, TRANSLATION.name):
-        if baseline.protocols.get(name) != protocol_definitions([name]).get(name):
+        if baseline.protocols.get(name) != baseline_protocols([name]).get(name):
             return f"the protocol {name} is defined otherwise than when the baseline was stored"
     if not wanted or not trainings:
         return _why_none(baseline, series.method, stored)
@@ -195,7 +195,7 @@ def _why_none(baseline: Baseline, method: str, stored: Sequence[StoredTraining])
         if training.setting != setting:
             reasons.add(unlike_training_setting(training.setting, setting))
         else:
-            reasons.add(", ".join(differing_trainings(baseline, method, training.config)[:3]))
+            reasons.add(", ".join(differing_training(baseline, method, training.config)[:3]))
     instead = f"; there are some with {'; or '.join(sorted(reasons))}" if reasons else ""
     return f"no new training in the baseline's setting{instead}"
 
@@ -241,11 +241,13 @@ def _decide_method(family: Sequence[Series], values: Mapping[int, np.ndarray], c
     stored = np.stack([family[i].stored for i in values], axis=1)  # (m, J)
     fresh = np.stack(list(values.values()), axis=1)  # (k, J)
     m, k, whole = len(stored), len(fresh), len(family)
-    if statistics.attainable(m, k, whole) > LEVEL:
+    if statistics.permutation_bound(m, k, whole) > LEVEL:
         why = _too_few(m, k, whole)
         return {i: _finding(family[i], Verdict.CANNOT_DECIDE, family[i].text(new), why) for i, new in values.items()}
     worse, better = (
-        statistics.between_methods(statistics.permutation_test(sign * stored, sign * fresh).corrected, count, whole)
+        statistics.corrected_permutation(
+            statistics.permutation_test(sign * stored, sign * fresh).corrected, count, whole
+        )
         for sign in (1, -1)
     )
     return {
@@ -255,8 +257,8 @@ def _decide_method(family: Sequence[Series], values: Mapping[int, np.ndarray], c
 
 
 def _too_few(m: int, k: int, series: int) -> str:
-    needed = statistics.fewest_new(m, series)
-    least = 100 * statistics.attainable(m, k, series)
+    needed = statistics.permutation_fewest(m, series)
+    least = 100 * statistics.permutation_bound(m, k, series)
     what = f"at least {needed} new seeds are needed" if needed else "a baseline of more seeds is needed"
     return (
         f"{count_in_family(k, 'new seed')} against {m} stored: the corrected p-value of {series} series cannot be "
@@ -266,7 +268,7 @@ def _too_few(m: int, k: int, series: int) -> str:
 
 def _verdict(series: Series, new: np.ndarray, p: float, good: float) -> Finding:
     """`p`, `good`: corrected, that it is worse and that it is better."""
-    change = statistics.worsening(series.stored, new)
+    change = statistics.permutation_worsening(series.stored, new)
     text = series.text(new)
     if p <= LEVEL and change > series.minimum:
         by = "more trainings failed" if math.isinf(change) else f"worse by {family_number(change)}"
@@ -300,7 +302,7 @@ def _with_failures(
     before = np.isinf(series.stored)
     verdict, reason = finding.verdict, f"{finding.reason}; failed: {'; '.join(failed)}"
     new = np.array([math.inf if trainings[seed].state == FAILED else 0.0 for seed in wanted])
-    by_chance = statistics.failures_by_chance(series.stored, new) > statistics.FAILURES_LEVEL
+    by_chance = statistics.permutation_failures(series.stored, new) > statistics.FAILURES_LEVEL
     if verdict is Verdict.PASS and not (before.any() and by_chance):
         verdict = Verdict.CANNOT_DECIDE
         reason = (

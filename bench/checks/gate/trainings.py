@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 
 from bench.spec.protocols import ALL
 from bench.store.columns import GIVEN
-from bench.store.index import read_records
-from bench.store.query import CellScore, MethodRow, Setting, SettingRecords, by_setting
+from bench.store.index import read_index
+from bench.store.query import CellScore, MethodRow, Setting, SettingRecords, query_settings
 
 FAILED = "failed"
 
@@ -78,7 +78,7 @@ def read_trainings(root: Path, task: str, styles: Callable[[str], str] = lambda 
     (empty: those of the first).
     """
     trainings: dict[int, StoredTraining] = {}
-    for records in by_setting(read_records(root, task), lambda setting: setting.budget != GIVEN):
+    for records in query_settings(read_index(root, task), lambda setting: setting.budget != GIVEN):
         values = _values(records)
         for row in records.rows:
             for cell in row.cells:
@@ -122,11 +122,11 @@ def _training(
 def classes_of_trainings(root: Path, task: str, setting: Setting) -> int:
     """How many classes the trainings of a setting were scored on."""
     same_data = (setting.data_kind, setting.data_version)
-    every = by_setting(read_records(root, task), lambda other: (other.data_kind, other.data_version) == same_data)
+    every = query_settings(read_index(root, task), lambda other: (other.data_kind, other.data_version) == same_data)
     return len({key.label for records in every for _, key, _ in records.measurements()} - {ALL})
 
 
-def common_training_seeds(trainings: Sequence[StoredTraining]) -> list[int]:
+def common_seeds_of_trainings(trainings: Sequence[StoredTraining]) -> list[int]:
     """Seeds of which every method among `trainings` has a finished one, or a failed one."""
     ended = Counter(training.seed for training in trainings if training.state in ("done", FAILED))
     methods = len({training.method for training in trainings})

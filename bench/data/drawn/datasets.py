@@ -17,7 +17,7 @@ from typing import Literal
 import numpy as np
 
 from bench.core.randomness import derived_seed
-from bench.data.drawn.digits import draw_house_digit, handwriting, handwritten
+from bench.data.drawn.digits import digit_handwriting, draw_house_digit, handwritten_digit
 from bench.data.drawn.pictures import PICTURE_CLASSES, PictureDomain, draw_picture
 from bench.data.types import SPLITS, Item, SplitName
 
@@ -89,7 +89,7 @@ class DrawnDigits:
 
     def fingerprint(self) -> str:
         """sha256 (hex) over the drawing version, the domain, the counts and, for "mnist", the originals' bytes."""
-        originals = b"".join(array.tobytes() for array in handwriting()) if self.domain == "mnist" else b""
+        originals = b"".join(array.tobytes() for array in digit_handwriting()) if self.domain == "mnist" else b""
         return _fingerprint("digits", self.domain, self._counts, originals)
 
     def count(self) -> int:
@@ -103,15 +103,15 @@ class DrawnDigits:
             if self.domain == "svhn":
                 yield Item(draw_house_digit(label, seed).pixels, label, split, name)
             else:
-                originals = mnist_originals(label, split)
+                originals = originals_in_dataset(label, split)
                 rng = None if index < len(originals) else np.random.default_rng(seed)
-                image = handwriting()[0][originals[index % len(originals)]]
-                yield Item(handwritten(image, rng), label, split, name)
+                image = digit_handwriting()[0][originals[index % len(originals)]]
+                yield Item(handwritten_digit(image, rng), label, split, name)
 
 
-def mnist_originals(label: int, split: SplitName) -> np.ndarray:
+def originals_in_dataset(label: int, split: SplitName) -> np.ndarray:
     """Indices (int64) into scikit-learn's digits of the originals of one class and split."""
-    rows = np.flatnonzero(handwriting()[1] == label)
+    rows = np.flatnonzero(digit_handwriting()[1] == label)
     return rows[:MNIST_TRAIN_ORIGINALS] if split == "train" else rows[-MNIST_TEST_ORIGINALS:]
 
 

@@ -80,7 +80,7 @@ class HouseDigit:
 
 
 @lru_cache(maxsize=2)
-def handwriting() -> tuple[np.ndarray, np.ndarray]:
+def digit_handwriting() -> tuple[np.ndarray, np.ndarray]:
     """scikit-learn's digits: images uint8 (1797, 8, 8) in 0..16 and labels int64 (1797,), in the data set's order."""
     from sklearn.datasets import load_digits
 
@@ -88,7 +88,7 @@ def handwriting() -> tuple[np.ndarray, np.ndarray]:
     return data.images.astype(np.uint8), data.target.astype(np.int64)
 
 
-def handwritten(image: np.ndarray, rng: np.random.Generator | None) -> np.ndarray:
+def handwritten_digit(image: np.ndarray, rng: np.random.Generator | None) -> np.ndarray:
     """An 8x8 image (0..16) as a white stroke on black at 32 px: uint8 (32, 32, 3).
 
     Enlarged threefold (bicubic) to a 24 px box in the middle, as MNIST leaves a margin, then its soft edge is steepened
@@ -117,11 +117,11 @@ def draw_house_digit(label: int, seed: int) -> HouseDigit:
     rng = np.random.default_rng(seed)
     face = FACES[int(rng.integers(len(FACES)))]
     sides = [int(rng.integers(10)) if rng.random() < 0.55 else None for _ in range(2)]
-    pixels = house_sign(rng, face, label, sides, BLOCK if face == "block" else ROUND)
+    pixels = house_digit_sign(rng, face, label, sides, BLOCK if face == "block" else ROUND)
     return HouseDigit(pixels, label, face, (sides[0], sides[1]))
 
 
-def house_sign(
+def house_digit_sign(
     rng: np.random.Generator,
     face: str,
     sign: Sign,
@@ -129,7 +129,7 @@ def house_sign(
     skeletons: Mapping[Sign, tuple[Points, ...]],
 ) -> np.ndarray:
     """`sign` on a wall between its neighbours, photographed: uint8 (32, 32, 3)."""
-    mask = placed(rng, lettering(rng, face, sign, sides, skeletons))
+    mask = placed_digit(rng, digit_lettering(rng, face, sign, sides, skeletons))
     canvas = _wall(rng)
     ink = _ink_colour(rng, canvas)
     shade = rng.random()
@@ -154,7 +154,7 @@ def _typeface() -> ImageFont.FreeTypeFont:
     return font
 
 
-def lettering(
+def digit_lettering(
     rng: np.random.Generator,
     face: str,
     sign: Sign,
@@ -211,7 +211,7 @@ def _stroke(pen: ImageDraw.ImageDraw, line: np.ndarray, thickness: float) -> Non
         pen.ellipse((x - thickness / 2, y - thickness / 2, x + thickness / 2, y + thickness / 2), fill=255)
 
 
-def placed(rng: np.random.Generator, image: Image.Image) -> np.ndarray:
+def placed_digit(rng: np.random.Generator, image: Image.Image) -> np.ndarray:
     """A lettering turned, slanted, scaled and shifted on the fine canvas: float32 (_FINE, _FINE) in [0, 1]."""
     turn, slant = np.deg2rad(rng.uniform(-9, 9)), rng.uniform(-0.28, 0.18)
     wide, high = rng.uniform(0.82, 1.15), rng.uniform(0.85, 1.18)

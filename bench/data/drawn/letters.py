@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image, ImageFilter
 
-from bench.data.drawn.digits import DIGIT_SIDE, FACES, Points, house_sign, lettering, placed
+from bench.data.drawn.digits import DIGIT_SIDE, FACES, Points, digit_lettering, house_digit_sign, placed_digit
 from bench.data.drawn.shapes import jittered
 
 # Skeletons in a unit box, as the digits'.
@@ -32,13 +32,13 @@ def letter_on_wall(rng: np.random.Generator, letter: str) -> np.ndarray:
     """Drawn as the house numbers are, between other letters: uint8 (32, 32, 3)."""
     face = FACES[int(rng.integers(len(FACES)))]
     sides = [LETTERS[int(rng.integers(len(LETTERS)))] if rng.random() < 0.55 else None for _ in range(2)]
-    return house_sign(rng, face, letter, sides, SKELETONS)
+    return house_digit_sign(rng, face, letter, sides, SKELETONS)
 
 
 def letter_by_hand(rng: np.random.Generator, letter: str) -> np.ndarray:
     """White pen strokes on black, each letter a little different: uint8 (32, 32, 3)."""
     strokes = tuple(jittered(rng, np.array(stroke), 0.04) for stroke in SKELETONS[letter])
-    written = placed(rng, lettering(rng, "round", letter, (None, None), {letter: strokes}))
+    written = placed_digit(rng, digit_lettering(rng, "round", letter, (None, None), {letter: strokes}))
     soft = Image.fromarray((written * 255.0 + 0.5).astype(np.uint8)).filter(
         ImageFilter.GaussianBlur(rng.uniform(1.0, 2.5))
     )

@@ -10,9 +10,9 @@ import numpy as np
 from PIL import Image
 
 from bench.data.drawn.animals import bird, dog, tiger
-from bench.data.drawn.raster import Mask, area_mask, blend, blurred, noise, part_mask
-from bench.data.drawn.scenes import STYLES, Style, glow
-from bench.data.drawn.shapes import SIDE, Figure, Part, Pose, draw_pose, posed
+from bench.data.drawn.raster import Mask, blurred_raster, noise, raster_area_mask, raster_blend, raster_part_mask
+from bench.data.drawn.scenes import STYLES, Style, scene_glow
+from bench.data.drawn.shapes import SIDE, Figure, Part, Pose, draw_shape_pose, posed_shape
 from bench.data.drawn.sketch import sketch
 from bench.data.drawn.things import flower, speedboat
 
@@ -45,15 +45,15 @@ def draw_picture(domain: PictureDomain, label: int, seed: int) -> DrawnPicture:
         raise ValueError(f"label is 0 to {len(PICTURE_CLASSES) - 1}, not {label}")
     rng = np.random.default_rng(seed)
     figure = FIGURES[label](rng)
-    pose = draw_pose(rng, figure, scale=(0.76, 0.97), tilt=8.0)
+    pose = draw_shape_pose(rng, figure, scale=(0.76, 0.97), tilt=8.0)
     if domain == "sketch":
-        pixels = sketch(rng, posed(figure, pose))
+        pixels = sketch(rng, posed_shape(figure, pose))
     else:
-        pixels = scene(rng, posed(figure, pose), STYLES[label](rng, figure, pose))
+        pixels = paint_picture(rng, posed_shape(figure, pose), STYLES[label](rng, figure, pose))
     return DrawnPicture(pixels, label, pose)
 
 
-def scene(rng: np.random.Generator, figure: Figure, style: Style) -> np.ndarray:
+def paint_picture(rng: np.random.Generator, figure: Figure, style: Style) -> np.ndarray:
     """A posed figure painted into its surroundings under one light: uint8 (SIDE, SIDE, 3)."""
     canvas = style.background.astype(np.float32)
     angle = rng.uniform(-0.75, 0.75)
@@ -62,15 +62,15 @@ def scene(rng: np.random.Generator, figure: Figure, style: Style) -> np.ndarray:
         _ground_shadow(canvas, figure, light)
     named: dict[str, np.ndarray] = {}
     for part in figure.parts:
-        mask = part_mask(part, named)
+        mask = raster_part_mask(part, named)
         if mask is not None:
             _paint(canvas, part, mask, style, light)
     if style.foreground is not None:
         blades, colour = style.foreground
-        mask = area_mask(blades)
+        mask = raster_area_mask(blades)
         if mask is not None:
             tone = (1.0 + 0.5 * noise(rng, 6, 64))[mask.rows, mask.columns]
-            blend(canvas[:, mask.rows, mask.columns], colour[:, None, None] * tone, mask.alpha * np.float32(0.9))
+            raster_blend(canvas[:, mask.rows, mask.columns], colour[:, None, None] * tone, mask.alpha * np.float32(0.9))
     return _photographed(rng, canvas)
 
 
@@ -78,7 +78,7 @@ def _ground_shadow(canvas: np.ndarray, figure: Figure, light: np.ndarray) -> Non
     points = np.concatenate([line for part in figure.parts for line in part.outlines])
     low, high = points.min(axis=0), points.max(axis=0)
     middle = (low[0] + high[0]) / 2 - 12.0 * float(light[0])
-    canvas *= 1.0 - 0.55 * glow(middle, high[1] - 3.0, 0.42 * (high[0] - low[0]), 9.0)
+    canvas *= 1.0 - 0.55 * scene_glow(middle, high[1] - 3.0, 0.42 * (high[0] - low[0]), 9.0)
 
 
 def _paint(canvas: np.ndarray, part: Part, mask: Mask, style: Style, light: np.ndarray) -> None:
@@ -98,7 +98,7 @@ def _paint(canvas: np.ndarray, part: Part, mask: Mask, style: Style, light: np.n
         painted = colour[:, None, None] * tone + style.gloss * np.clip(slope - 0.25, 0.0, 1.0)
     else:
         painted = colour[:, None, None] * tone
-    blend(canvas[:, mask.rows, mask.columns], painted, mask.alpha)
+    raster_blend(canvas[:, mask.rows, mask.columns], painted, mask.alpha)
 
 
 DETAIL: dict[str, np.ndarray] = {
@@ -129,7 +129,7 @@ def _slope(mask: Mask, light: np.ndarray) -> np.ndarray:
         return y[:, None] * light[1] + x[None, :] * light[0]
     coarse = np.pad(mask.alpha[2::4, 2::4], 4)
     radius = max(1, min(coarse.shape) // 9)
-    cushion = blurred(coarse, radius)
+    cushion = blurred_raster(coarse, radius)
     rise, run = np.gradient(cushion)
     slope = -(rise * light[1] + run * light[0])[4:-4, 4:-4] * np.float32(3.2 * radius + 1.0)
     image = Image.fromarray(np.ascontiguousarray(slope, np.float32))

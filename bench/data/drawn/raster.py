@@ -29,7 +29,7 @@ class Mask(NamedTuple):
         return canvas
 
 
-def window(outlines: Sequence[np.ndarray], margin: float) -> tuple[slice, slice]:
+def raster_window(outlines: Sequence[np.ndarray], margin: float) -> tuple[slice, slice]:
     """Rows and columns of the canvas that the outlines touch, widened by `margin` pixels; empty off the canvas."""
     points = np.concatenate(outlines)
     low = np.floor(points.min(axis=0) - margin).clip(0, SIDE)
@@ -37,9 +37,9 @@ def window(outlines: Sequence[np.ndarray], margin: float) -> tuple[slice, slice]
     return slice(int(low[1]), int(high[1])), slice(int(low[0]), int(high[0]))
 
 
-def area_mask(outlines: Sequence[np.ndarray], width: float = 0.0) -> Mask | None:
+def raster_area_mask(outlines: Sequence[np.ndarray], width: float = 0.0) -> Mask | None:
     """Coverage of closed outlines (canvas pixels), or of open lines `width` pixels thick; None off the canvas."""
-    rows, columns = window(outlines, width + 1)
+    rows, columns = raster_window(outlines, width + 1)
     height, breadth = rows.stop - rows.start, columns.stop - columns.start
     if min(height, breadth) <= 0:
         return None
@@ -64,9 +64,9 @@ def _round_ends(pen: ImageDraw.ImageDraw, flat: list[float], radius: float) -> N
         pen.ellipse((x - radius, y - radius, x + radius, y + radius), fill=255)
 
 
-def part_mask(part: Part, named: dict[str, np.ndarray]) -> Mask | None:
+def raster_part_mask(part: Part, named: dict[str, np.ndarray]) -> Mask | None:
     """Coverage of a posed part, clipped to the part it lies on; `named` keeps the masks that others refer to."""
-    mask = area_mask(part.outlines, part.width)
+    mask = raster_area_mask(part.outlines, part.width)
     if mask is None:
         return None
     if part.inside in named:
@@ -76,7 +76,7 @@ def part_mask(part: Part, named: dict[str, np.ndarray]) -> Mask | None:
     return mask
 
 
-def enlarged(values: np.ndarray, side: int = SIDE) -> np.ndarray:
+def enlarged_raster(values: np.ndarray, side: int = SIDE) -> np.ndarray:
     """A small float array (h, w) brought to (side, side), bicubic: smooth, so it may overshoot its range a little."""
     image = Image.fromarray(np.ascontiguousarray(values, dtype=np.float32))
     return np.asarray(image.resize((side, side), Image.Resampling.BICUBIC))
@@ -89,10 +89,10 @@ def noise(rng: np.random.Generator, rows: int, columns: int, octaves: int = 1) -
         rows, columns = 2 * rows, 2 * columns
         finer = Image.fromarray(field).resize((columns, rows), Image.Resampling.BICUBIC)
         field = np.asarray(finer) + rng.uniform(-1.0, 1.0, (rows, columns)).astype(np.float32) * np.float32(0.5**octave)
-    return enlarged(field)
+    return enlarged_raster(field)
 
 
-def blurred(values: np.ndarray, radius: int) -> np.ndarray:
+def blurred_raster(values: np.ndarray, radius: int) -> np.ndarray:
     """Three box averages of (2·radius + 1)²: nearly Gaussian; zero beyond the edges. float32 (h, w), same shape."""
     window = 2 * radius + 1
     out = values.astype(np.float32)
@@ -105,14 +105,14 @@ def blurred(values: np.ndarray, radius: int) -> np.ndarray:
     return out
 
 
-def ramp(stops: Sequence[tuple[float, np.ndarray]]) -> np.ndarray:
+def raster_ramp(stops: Sequence[tuple[float, np.ndarray]]) -> np.ndarray:
     """A vertical colour gradient (3, SIDE, 1) through (height in [0, 1], colour in [0, 1]) stops."""
     at = (np.arange(SIDE) + 0.5) / SIDE
     heights = [height for height, _ in stops]
     return np.stack([np.interp(at, heights, [c[i] for _, c in stops]) for i in range(3)])[..., None].astype(np.float32)
 
 
-def blend(canvas: np.ndarray, colour: np.ndarray, alpha: np.ndarray) -> None:
+def raster_blend(canvas: np.ndarray, colour: np.ndarray, alpha: np.ndarray) -> None:
     """Paint `colour` ((3,) or (3, h, w)) over `canvas` (3, h, w), in place, with coverage `alpha` (h, w)."""
     paint = colour[:, None, None] if colour.ndim == 1 else colour
     step = paint - canvas

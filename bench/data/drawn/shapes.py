@@ -81,7 +81,7 @@ class Pose:
         return np.stack([self.x + unit * (cos * px - sin * py), self.y + unit * (sin * px + cos * py)], axis=1)
 
 
-def draw_pose(rng: np.random.Generator, figure: Figure, scale: tuple[float, float], tilt: float) -> Pose:
+def draw_shape_pose(rng: np.random.Generator, figure: Figure, scale: tuple[float, float], tilt: float) -> Pose:
     """A random pose that keeps the figure on the canvas: `scale` is the range of its larger side over the canvas."""
     flip = bool(rng.random() < 0.5)
     angle = float(rng.uniform(-tilt, tilt))
@@ -97,7 +97,7 @@ def draw_pose(rng: np.random.Generator, figure: Figure, scale: tuple[float, floa
     return Pose(figure.variant, flip, factor * 2.0 / SIDE, angle, float(centre[0]), float(centre[1]))
 
 
-def posed(figure: Figure, pose: Pose) -> Figure:
+def posed_shape(figure: Figure, pose: Pose) -> Figure:
     """The figure with its outlines and widths in canvas pixels."""
     unit = pose.scale * SIDE / 2
     parts = tuple(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageDraw
 
-from bench.data.drawn.raster import OVERSAMPLING, noise, part_mask, window
+from bench.data.drawn.raster import OVERSAMPLING, noise, raster_part_mask, raster_window
 from bench.data.drawn.shapes import SIDE, Figure, Part, resampled, ribbon
 
 
@@ -31,7 +31,7 @@ class Hand:
     """Direction of those strokes in radians."""
 
 
-def draw_hand(rng: np.random.Generator) -> Hand:
+def draw_sketch_hand(rng: np.random.Generator) -> Hand:
     """A random tool: fine pen, pencil or marker."""
     tool = int(rng.integers(3))
     passes = (1, 2, 1)[tool] + int(rng.random() < 0.4)
@@ -48,13 +48,13 @@ def draw_hand(rng: np.random.Generator) -> Hand:
 
 def sketch(rng: np.random.Generator, figure: Figure) -> np.ndarray:
     """A posed figure as a drawing: uint8 (SIDE, SIDE, 3), almost grey."""
-    hand = draw_hand(rng)
+    hand = draw_sketch_hand(rng)
     blank = np.ones((SIDE, SIDE), np.float32)  # what the strokes leave of the paper's light
     named: dict[str, np.ndarray] = {}
     for part in figure.parts:
         if part.pen == "none" and not part.name:
             continue
-        mask = part_mask(part, named) if part.pen == "outline" or part.name else None
+        mask = raster_part_mask(part, named) if part.pen == "outline" or part.name else None
         if mask is not None and part.pen == "outline":
             # A part hides the strokes behind it, as an artist leaves hidden lines out.
             seen = blank[mask.rows, mask.columns]
@@ -68,7 +68,7 @@ def _ink_part(
     rng: np.random.Generator, blank: np.ndarray, part: Part, hand: Hand, named: dict[str, np.ndarray]
 ) -> None:
     """Darken `blank` (SIDE, SIDE) by the strokes of one part."""
-    rows, columns = window(part.outlines, margin=8.0)
+    rows, columns = raster_window(part.outlines, margin=8.0)
     if rows.start >= rows.stop or columns.start >= columns.stop:
         return
     size = (OVERSAMPLING * (columns.stop - columns.start), OVERSAMPLING * (rows.stop - rows.start))

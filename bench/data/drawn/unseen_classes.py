@@ -18,10 +18,10 @@ from bench.core.randomness import derived_seed
 from bench.data.drawn.digits import DIGIT_SIDE
 from bench.data.drawn.letters import LETTERS, letter_by_hand, letter_on_wall
 from bench.data.drawn.objects import OBJECTS
-from bench.data.drawn.pictures import scene
+from bench.data.drawn.pictures import paint_picture
 from bench.data.drawn.raster import hsv, noise
 from bench.data.drawn.scenes import Colour, Style, bokeh, lawn, pick, rgb, room, sky
-from bench.data.drawn.shapes import Figure, Pose, draw_pose, posed
+from bench.data.drawn.shapes import Figure, Pose, draw_shape_pose, posed_shape
 from bench.data.drawn.sketch import sketch
 from bench.data.types import SplitName
 
@@ -67,11 +67,11 @@ def draw_unseen_class(label: int, style: int, split: SplitName, index: int) -> n
     if letter:
         return (letter_by_hand, letter_on_wall)[style](rng, LETTERS[label])
     figure = OBJECTS[name](rng)
-    pose = draw_pose(rng, figure, scale=(0.76, 0.97), tilt=8.0)
+    pose = draw_shape_pose(rng, figure, scale=(0.76, 0.97), tilt=8.0)
     if style == 0:
-        pixels = sketch(rng, posed(figure, pose))
+        pixels = sketch(rng, posed_shape(figure, pose))
     else:
-        pixels = scene(rng, posed(figure, pose), _style(rng, name, figure, pose))
+        pixels = paint_picture(rng, posed_shape(figure, pose), _style(rng, name, figure, pose))
     return np.asarray(Image.fromarray(pixels).resize((OTHER_SIDE, OTHER_SIDE), Image.Resampling.LANCZOS))
 
 

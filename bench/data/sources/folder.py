@@ -7,7 +7,8 @@ other file or folder inside a class folder is an error: skipping, say, a `.gif` 
 The split does not depend on names: per class and domain, files sorted by the sha256 of their bytes, the first 20 %
 (at least 2) are test.
 
-All problems are reported at once (`bench.core.errors.for_each`), not file by file: folders collected by hand have many.
+All problems are reported at once (`bench.core.errors.results_or_errors`), not file by file: folders collected by hand
+have many.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from typing import Literal
 
 import numpy as np
 
-from bench.core.errors import BenchError, for_each, merged, nearest
+from bench.core.errors import BenchError, error_remedy, merged_errors, results_or_errors
 from bench.data.sources.decode import DECODING_VERSION, decode_rgb
 from bench.data.sources.layouts import NO_CLASSES, SPLIT_AND_DOMAIN, is_split, refuse_splits
 from bench.data.sources.names import check_names, check_pair, one_name, printable, two_forms
@@ -82,7 +83,7 @@ def discover_folder(
         if one_name(one, other)
     ]
     if forms:
-        raise merged(forms)
+        raise merged_errors(forms)
     alone = [
         BenchError(
             f"class '{name}' is in {root / has} but not in {root / lacks}",
@@ -92,7 +93,7 @@ def discover_folder(
         for name in sorted(classes[has] - classes[lacks])
     ]
     if alone:
-        raise merged(alone)
+        raise merged_errors(alone)
     return pair, tuple(sorted(classes[first]))
 
 
@@ -105,7 +106,8 @@ def _choose(
         for name in domains:
             if name not in present:
                 raise BenchError(
-                    f"{root} has no domain '{printable(name)}'", nearest(name, [printable(other) for other in present])
+                    f"{root} has no domain '{printable(name)}'",
+                    error_remedy(name, [printable(other) for other in present]),
                 )
         return domains[0], domains[1]
     if known is not None and all(name in present for name in known):
@@ -121,10 +123,10 @@ def _choose(
     return present[0], present[1]
 
 
-def image_files(folder: Path) -> list[Path]:
+def image_files_in_folder(folder: Path) -> list[Path]:
     """The images of one class folder, sorted by name. Raises BenchError for anything else that is not ignored."""
     paths = _visible(folder)
-    for_each(paths, _check_image_file)
+    results_or_errors(paths, _check_image_file)
     return paths
 
 
@@ -175,14 +177,14 @@ class FolderDomain:
         self.root = root
         self.domain = domain
         self.classes = tuple(classes)
-        images = for_each(self.classes, lambda name: self._class_files(root / domain / name))
+        images = results_or_errors(self.classes, lambda name: self._class_files(root / domain / name))
         self._images = dict(zip(self.classes, images, strict=True))
 
     @staticmethod
     def _class_files(folder: Path) -> list[Path]:
         if not folder.is_dir():
             raise BenchError(f"{folder} is missing", "every domain needs a folder for every class")
-        images = image_files(folder)
+        images = image_files_in_folder(folder)
         if not images:
             raise BenchError(f"the class folder {folder} is empty", "put images into it or remove it in both domains")
         if len(images) < MINIMUM:
@@ -197,7 +199,7 @@ class FolderDomain:
         """Every file with its digest and split."""
         listed = []
         for label, paths in enumerate(self._images.values()):
-            hashed = sorted((hashlib.sha256(read_image_file(path)).hexdigest(), path) for path in paths)
+            hashed = sorted((hashlib.sha256(read_image_in_folder(path)).hexdigest(), path) for path in paths)
             tests = max(2, round(0.2 * len(hashed)))
             for rank, (sha256, path) in enumerate(hashed):
                 listed.append(_File(path, label, "test" if rank < tests else "train", sha256))
@@ -220,10 +222,10 @@ class FolderDomain:
 
 
 def _decode_file(path: Path) -> np.ndarray:
-    return decode_rgb(read_image_file(path), printable(path))
+    return decode_rgb(read_image_in_folder(path), printable(path))
 
 
-def read_image_file(path: Path) -> bytes:
+def read_image_in_folder(path: Path) -> bytes:
     """The file's bytes; raises BenchError naming it if it cannot be read."""
     try:
         return path.read_bytes()

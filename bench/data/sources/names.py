@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
 
-from bench.core.errors import BenchError, for_each
+from bench.core.errors import BenchError, results_or_errors
 from bench.spec.protocols import ALL
 
 LONGEST_PAIR = 180
@@ -23,9 +23,9 @@ def check_names(root: Path, domains: Iterable[str], classes: Iterable[Path]) -> 
     """Raise one BenchError that names every domain of `root` and every class folder whose name cannot be used."""
     if printable(root) != str(root):
         raise BenchError(f"the path {printable(root)} is not UTF-8", "rename the folder, or give a link to it")
-    for_each([*(root / name for name in domains), *classes], _check_name)
-    for_each([path for path in classes if path.name == ALL], _refuse_all)
-    for_each(_same_in_two_forms([*classes]), _refuse_forms)
+    results_or_errors([*(root / name for name in domains), *classes], _check_name)
+    results_or_errors([path for path in classes if path.name == ALL], _refuse_all)
+    results_or_errors(_same_in_two_forms([*classes]), _refuse_forms)
 
 
 def check_pair(root: Path, first: str, second: str) -> None:

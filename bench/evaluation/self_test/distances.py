@@ -21,7 +21,7 @@ NAN = np.array([[0, np.nan], [1, 2]])
 """Features with a hole."""
 
 
-def frechet() -> Iterator[Case]:
+def frechet_distance_cases() -> Iterator[Case]:
     """Closed forms: |m_x - m_y|² + tr S_x + tr S_y - 2 tr (S_x S_y)^(1/2), covariances with divisor n - 1."""
     from metrics.frechet import (
         Moments,
@@ -68,7 +68,7 @@ def frechet() -> Iterator[Case]:
     yield case("a single row", lambda: frechet_distance(x[:1], y), CaseRefused("at least 2"))
 
 
-def kid() -> Iterator[Case]:
+def kid_distance_cases() -> Iterator[Case]:
     """Counted by hand: mean k(x, x') + mean k(y, y') - 2 mean k(x, y), k(a, b) = (ab / width + 1)³, x' not x itself."""
     from metrics.kernel import kernel_distance, per_class_kernel, subset_kernel_distance
 
@@ -92,7 +92,7 @@ def kid() -> Iterator[Case]:
     yield case("a single row", lambda: kernel_distance(x[:1], y), CaseRefused("at least 2"))
 
 
-def prdc() -> Iterator[Case]:
+def prdc_distance_cases() -> Iterator[Case]:
     """Counted by hand: precision, recall, density, coverage."""
     from metrics.manifold import manifold_scores
 
@@ -115,7 +115,7 @@ def prdc() -> Iterator[Case]:
     yield case("fewer rows than neighbours", lambda: manifold_scores(x, y, k_precision=4), CaseRefused("more than 4"))
 
 
-def ndb() -> Iterator[Case]:
+def ndb_distance_cases() -> Iterator[Case]:
     """Bins that differ and Jensen-Shannon divergence: four far clusters of ten, and z-tests around |z| = 1.96."""
     from metrics.ndb import different_bins, jensen_shannon
     from metrics.ndb import ndb as number_of_different_bins

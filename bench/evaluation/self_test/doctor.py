@@ -25,12 +25,12 @@ GROUPS = {
     "bench.evaluation.self_test.scores": ("diversity", "accuracy", "alignment", "intervals"),
     "bench.evaluation.self_test.images": ("rounding", "resize", "lpips", "judge"),
 }
-"""Module -> its functions that yield cases."""
+"""Module -> its groups; `frechet_distance_cases` yields the cases of `frechet` in distances.py."""
 SHOWN = 34
 """Characters of a right answer in the table; of a wrong one all are shown."""
 
 
-def examine() -> list[CaseResult]:
+def examine_by_doctor() -> list[CaseResult]:
     """Results of all cases, computed now: half a second, on the CPU. Raises nothing and changes no random state."""
     return [outcome for module, names in GROUPS.items() for name in names for outcome in _group(module, name)]
 
@@ -38,9 +38,10 @@ def examine() -> list[CaseResult]:
 def _group(module: str, name: str) -> list[CaseResult]:
     """The checks of one group; a failed one in place of those that cannot even be set up."""
     checks: list[CaseResult] = []
+    kind = module.rpartition(".")[2].removesuffix("s")
     try:
         with _one_thread():
-            cases: Callable[[], Iterator[Case]] = getattr(import_module(module), name)
+            cases: Callable[[], Iterator[Case]] = getattr(import_module(module), f"{name}_{kind}_cases")
             for case in cases():
                 checks.append(run_case(case))
     except Exception as error:  # libraries raise anything, also while they are imported
@@ -65,8 +66,8 @@ def _one_thread() -> Iterator[None]:
 
 @cache
 def _checks() -> tuple[CaseResult, ...]:
-    """`examine`, once in a process: its versions do not change."""
-    return tuple(examine())
+    """`examine_by_doctor`, once in a process: its versions do not change."""
+    return tuple(examine_by_doctor())
 
 
 def doctor_record() -> dict[str, Any]:
@@ -82,7 +83,7 @@ def _record(checks: Sequence[CaseResult]) -> dict[str, Any]:
     return {"passed": len(checks) - len(failed), "checks": len(checks), "failed": failed, "versions": versions()}
 
 
-def warn_if_unwell() -> None:
+def warn_if_doctor_fails() -> None:
     """Print one line if a check fails. The run goes on: its record holds the versions and the failed checks."""
     record = doctor_record()
     if record["failed"]:

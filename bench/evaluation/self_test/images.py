@@ -27,7 +27,7 @@ LPIPS_HEADS = (0.03671144240, 0.08407826813, 0.10226156054, 0.10623897828, 0.079
 """Mean weight of each of the five heads of LPIPS 0.1 on AlexNet, as published (`lpips/weights/v0.1/alex.pth`)."""
 
 
-def rounding() -> Iterator[Case]:
+def rounding_image_cases() -> Iterator[Case]:
     """float [-1, 1] to uint8 and back, once for all metrics."""
     import torch
 
@@ -41,7 +41,7 @@ def rounding() -> Iterator[Case]:
     yield case("uint8 and back", lambda: to_uint8(to_model_range(levels)), range(256))
 
 
-def resize() -> Iterator[Case]:
+def resize_image_cases() -> Iterator[Case]:
     """By the definitions: output pixel i reads input position p(i) = i n_in / n_out (TensorFlow 1), or half-pixel
     (i + 1/2) n_in / n_out - 1/2 (all others); bilinear weights are linear in the distance, bicubic ones Keys' (1981).
     """
@@ -75,7 +75,7 @@ def resize() -> Iterator[Case]:
     yield case("Pillow bicubic, shrunk with antialias", lambda: bicubic(256 * np.eye(16)[7], 8), shrunk, 1e-4)
 
 
-def lpips() -> Iterator[Case]:
+def lpips_image_cases() -> Iterator[Case]:
     """An AlexNet that sees only whether red is above LPIPS's mean of it, 123.7, and so is one of two unit vectors.
 
     Half the channels of each layer answer to one, half to the other. LPIPS of the two is then, summed over the heads,
@@ -93,11 +93,11 @@ def lpips() -> Iterator[Case]:
     yield case("float images", lambda: encoder.pair_distances(reds / 255), CaseRefused("uint8 in 0..255 wanted"))
 
 
-def judge() -> Iterator[Case]:
+def judge_image_cases() -> Iterator[Case]:
     """A judge whose first feature is the red channel over 255, and whose verdict is white or black."""
     import torch
 
-    from metrics.encoders import JudgeEncoder, identity_of
+    from metrics.encoders import JudgeEncoder, encoder_identity
 
     encoder = JudgeEncoder(_red_alone())
     greys = np.full((3, 3, 16, 16), [[[[0]]], [[[51]]], [[[255]]]], np.uint8)
@@ -109,7 +109,7 @@ def judge() -> Iterator[Case]:
     content = b"a\0torch.float32\0(2,)\0" + np.array([1, -2], "<f4").tobytes()  # name, dtype, shape, bytes of each
     content += b"b\0torch.int64\0()\0" + np.array(3, "<i8").tobytes()
     tensors = {"b": torch.tensor(3), "a": torch.tensor([1.0, -2])}
-    yield case("identity of weights", lambda: identity_of(tensors), sha256(content).hexdigest())
+    yield case("identity of weights", lambda: encoder_identity(tensors), sha256(content).hexdigest())
 
 
 def _sign_of_red() -> LpipsAlexNet:

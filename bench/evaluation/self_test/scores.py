@@ -14,7 +14,7 @@ import numpy as np
 from bench.evaluation.self_test.case import Case, CaseRefused
 
 
-def diversity() -> Iterator[Case]:
+def diversity_score_cases() -> Iterator[Case]:
     """Mean over sources of the mean over pairs of styles."""
     from metrics.lpips_diversity import cosine_diversity, within_source_diversity
 
@@ -31,7 +31,7 @@ def diversity() -> Iterator[Case]:
     yield case("no number of pairs", lambda: within_source_diversity(np.ones((1, 5))), CaseRefused("number of pairs"))
 
 
-def accuracy() -> Iterator[Case]:
+def accuracy_score_cases() -> Iterator[Case]:
     """Counted by hand."""
     from metrics.accuracy import accuracy as share
     from metrics.accuracy import per_class_accuracy
@@ -49,7 +49,7 @@ def accuracy() -> Iterator[Case]:
     yield case("scores in place of labels", lambda: share(predicted / 2, labels), CaseRefused("integer labels"))
 
 
-def alignment() -> Iterator[Case]:
+def alignment_score_cases() -> Iterator[Case]:
     """Eq. 14 of CatS-UDT; Hungarian, NMI and ARI of a 2 x 2 table of six images."""
     from metrics.alignment import (
         adjusted_rand_index,
@@ -86,7 +86,7 @@ def alignment() -> Iterator[Case]:
     )
 
 
-def intervals() -> Iterator[Case]:
+def intervals_score_cases() -> Iterator[Case]:
     """The deviation of a mean over halves that can all be listed; Student's t; sets that do not overlap."""
     from metrics.statistics.floors import disjoint_sets, real_floor
     from metrics.statistics.intervals import (

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.reporting.claims.report import report_details, report_verdicts
+from bench.reporting.claims.report import report_claim_details, report_claim_verdicts
 from bench.reporting.claims.run import OF_PAPER, run_claims
-from bench.reporting.setting import distinct_texts, setting_text
-from bench.reporting.tables.output import deliver_output, form_of, joined, unmeasured, wants_output
+from bench.reporting.setting import distinct_setting_texts, setting_text
+from bench.reporting.tables.output import deliver_output, joined_output, output_form, unmeasured_in_output, wants_output
 from bench.reporting.tables.table import Table
 from bench.spec.tasks import Task, get_task
 from bench.spec.where import Where
@@ -33,11 +33,11 @@ class ClaimsRequest(Where):
         return wants_output(self, setting)
 
 
-def decide_claims(request: ClaimsRequest) -> int:
+def claims_command(request: ClaimsRequest) -> int:
     """Print or write the verdicts; returns 0 whatever they are. BenchError if the request cannot be met."""
-    form = form_of(request)
+    form = output_form(request)
     tasks = [get_task(name) for name in ([request.task] if request.task else OF_PAPER)]
-    text = joined([table for task in tasks for table in _tables(request, task)], form)
+    text = joined_output([table for task in tasks for table in _tables(request, task)], form)
     deliver_output(request, text, form, "claims", "claims of the paper")
     return 0
 
@@ -48,10 +48,10 @@ def _tables(request: ClaimsRequest, task: Task) -> list[Table]:
     every.sort(key=lambda decisions: bool(decisions.setting and decisions.unlike_paper))
     settings = [decisions.setting for decisions in every if decisions.setting]
     texts = [setting_text(setting, task) + ("" if setting.budget else STAGES_ALONE) for setting in settings]
-    texts = distinct_texts(texts, [setting.data_version for setting in settings]) or [""]
+    texts = distinct_setting_texts(texts, [setting.data_version for setting in settings]) or [""]
     tables = []
     for decisions, text in zip(every, texts, strict=True):
-        tables.append(report_verdicts(decisions, unmeasured(request), text))
+        tables.append(report_claim_verdicts(decisions, unmeasured_in_output(request), text))
         if request.details:
-            tables.append(report_details(decisions, text))
+            tables.append(report_claim_details(decisions, text))
     return tables

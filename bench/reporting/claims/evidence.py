@@ -11,11 +11,11 @@ from bench.reporting.claims.verdict import Sample
 from bench.reporting.paper.shapes import STAGES
 from bench.spec.protocols import ALL
 from bench.spec.tasks import Task
-from bench.store.alignments import CHAINED, MEASURED_SPLIT, Aligned, chain_accuracies, read_alignments
+from bench.store.alignments import CHAINED, MEASURED_SPLIT, Aligned, chain_accuracies_of_alignments, read_alignments
 from bench.store.columns import GIVEN
-from bench.store.index import read_records
+from bench.store.index import read_index
 from bench.store.preset_match import PresetMethod, PresetRows, preset_methods
-from bench.store.query import CellScore, MethodRow, Setting, SettingRecords, by_setting, weak_judge
+from bench.store.query import CellScore, MethodRow, Setting, SettingRecords, query_settings, query_weak_judge
 
 NOT_SCORED = "not scored by"
 """Begins the reason of a training that ended and of which a protocol was not asked."""
@@ -60,7 +60,7 @@ class StoredEvidence:
         self.task, self.setting = task, setting
         trained = [(candidate.method, candidate.settings) for candidate in candidates if not candidate.is_stage]
         self._cells = PresetRows(records, presets, trained) if records else None
-        self._stages = chain_accuracies(aligned, presets[CHAINED].config["semantics"]) if aligned else {}
+        self._stages = chain_accuracies_of_alignments(aligned, presets[CHAINED].config["semantics"]) if aligned else {}
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -133,10 +133,10 @@ class StoredEvidence:
         )  # fmt: skip
 
     def _weak_judge(self, scores: Mapping[int, CellScore], place: str, protocol: str) -> str:
-        """What `weak_judge` says of the values of `scores`."""
+        """What `query_weak_judge` says of the values of `scores`."""
         assert self._cells is not None
         rows = self._cells.records.directions.get(place, [])
-        return max((weak_judge(rows, protocol, score.encoder) for score in scores.values()), default="")
+        return max((query_weak_judge(rows, protocol, score.encoder) for score in scores.values()), default="")
 
     def _of_stage(self, candidate: ClaimCandidate, domain: str) -> Evidence:
         where = domain, MEASURED_SPLIT[self.task.kind]
@@ -172,7 +172,7 @@ def read_evidence(
     aligned = list(read_alignments(root, task.name))
     settings = {
         records.setting: records
-        for records in by_setting(read_records(root, task.name), wanted)
+        for records in query_settings(read_index(root, task.name), wanted)
         if records.setting.budget != GIVEN
     }
     trained = {setting._replace(budget="") for setting in settings}

@@ -93,21 +93,21 @@ class FormulaSome(Generic[Leaf]):
 Formula: TypeAlias = Leaf | FormulaEvery[Leaf] | FormulaSome[Leaf]
 
 
-def leaves(formula: Formula[Leaf]) -> Iterator[Leaf]:
+def formula_leaves(formula: Formula[Leaf]) -> Iterator[Leaf]:
     """Every leaf, from left to right."""
     if isinstance(formula, FormulaEvery | FormulaSome):
         for part in formula.parts:
-            yield from leaves(part)
+            yield from formula_leaves(part)
     else:
         yield formula
 
 
-def with_leaves(formula: Formula[Leaf], change: Callable[[Leaf], Other]) -> Formula[Other]:
+def formula_with_leaves(formula: Formula[Leaf], change: Callable[[Leaf], Other]) -> Formula[Other]:
     """The same formula of other leaves."""
     if isinstance(formula, FormulaEvery):
-        return FormulaEvery(tuple(with_leaves(part, change) for part in formula.parts))
+        return FormulaEvery(tuple(formula_with_leaves(part, change) for part in formula.parts))
     if isinstance(formula, FormulaSome):
-        return FormulaSome(tuple(with_leaves(part, change) for part in formula.parts))
+        return FormulaSome(tuple(formula_with_leaves(part, change) for part in formula.parts))
     return change(formula)
 
 
@@ -226,7 +226,7 @@ class Comparison:
         return f"{self.at}: {one} {'>' if self.higher_is_better else '<'} {other}{shift}"
 
 
-def comparisons(claim: Claim, domains: Sequence[str], classes: Sequence[str]) -> Formula[Comparison] | None:
+def formulas_of_claim(claim: Claim, domains: Sequence[str], classes: Sequence[str]) -> Formula[Comparison] | None:
     """The formula of `claim` at each of its places on a task with these domains, of these classes."""
     formula, up = claim.formula, claim.measure.higher_is_better
     if formula is None:
@@ -236,6 +236,7 @@ def comparisons(claim: Claim, domains: Sequence[str], classes: Sequence[str]) ->
     for place in claim.places:
         at = "->".join(domains[domain] for domain in place)
         parts += [
-            with_leaves(formula, partial(Comparison, place=at, label=label, higher_is_better=up)) for label in labels
+            formula_with_leaves(formula, partial(Comparison, place=at, label=label, higher_is_better=up))
+            for label in labels
         ]
     return FormulaEvery(tuple(parts))

@@ -18,11 +18,11 @@ from bench.reporting.claims.formula import (
     Formula,
     FormulaEvery,
     FormulaSome,
-    comparisons,
+    formulas_of_claim,
 )
 from bench.reporting.paper.published import Published
 from bench.reporting.paper.shapes import SHAPES
-from bench.reporting.paper.values import places
+from bench.reporting.paper.values import places_of_values
 from bench.spec.tasks import get_task
 
 Value = tuple[float, str]
@@ -43,7 +43,7 @@ class PublishedCheck:
 def check_published(claim: Claim) -> PublishedCheck:
     """Check a claim: `no` if a printed value is against it, `yes` if all that it needs are printed."""
     task = get_task(claim.task)
-    formula = comparisons(claim, task.domains, task.classes)
+    formula = formulas_of_claim(claim, task.domains, task.classes)
     if formula is None:
         return PublishedCheck("not printed")
     holds = _holds(claim, formula)
@@ -102,7 +102,7 @@ def _value(claim: Claim, subject: ClaimSubject, leaf: Comparison) -> Value | Non
 @cache
 def _by_key() -> dict[tuple[tuple[str, str, str, str, str], str], Published]:
     """((method, task, direction, label, metric), table) -> the number."""
-    every = [place for shape in SHAPES.values() for place in places(shape().lines)]
+    every = [place for shape in SHAPES.values() for place in places_of_values(shape().lines)]
     return {
         (
             (one.candidates[0], one.task, one.direction, one.label, one.published.metric),

@@ -11,7 +11,7 @@ from bench.reporting.claims.run import ComparedSide, DecidedClaim, Decisions, la
 from bench.reporting.claims.verdict import LEVEL, ComparisonResult
 from bench.reporting.paper.shapes import WEAK
 from bench.reporting.ranges import metric_range
-from bench.reporting.setting import Commands, commands_in
+from bench.reporting.setting import Commands, commands_in_setting
 from bench.reporting.tables.marks import Marks
 from bench.reporting.tables.table import Column, Footnote, RowGroup, Table, TableCell
 from bench.spec.tasks import get_task
@@ -27,7 +27,7 @@ EXPLAINED = {
 }
 
 
-def report_verdicts(decisions: Decisions, unmeasured: Commands, text: str) -> Table:
+def report_claim_verdicts(decisions: Decisions, unmeasured: Commands, text: str) -> Table:
     """One row per claim. `unmeasured`: the commands where nothing was measured; `text`: the setting."""
     notes = Marks()
     rows = tuple(_verdict(decisions, decided, notes) for decided in decisions.decided)
@@ -40,7 +40,7 @@ def report_verdicts(decisions: Decisions, unmeasured: Commands, text: str) -> Ta
     return Table(title, columns, (RowGroup(rows),), _header(decisions, text), footnotes, stub=2)
 
 
-def report_details(decisions: Decisions, text: str) -> Table:
+def report_claim_details(decisions: Decisions, text: str) -> Table:
     """One row per comparison."""
     notes = Marks()
     groups = tuple(
@@ -199,7 +199,7 @@ def _footnotes(decisions: Decisions, unmeasured: Commands) -> Iterator[Footnote]
     if given:
         yield Footnote(f"with a small network of our own in VGG-19's place: {', '.join(given)}")
     yield from missing_evidence(
-        decisions, commands_in(decisions.setting, decisions.task) if decisions.setting else unmeasured
+        decisions, commands_in_setting(decisions.setting, decisions.task) if decisions.setting else unmeasured
     )
     yield from (Footnote(line) for line in (decisions.stored.left_out() if decisions.stored else ()))
 

@@ -6,22 +6,22 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from bench.core.errors import BenchError, nearest
+from bench.core.errors import BenchError, error_remedy
 from bench.reporting.claims.claims import CLAIMS
 from bench.reporting.claims.evidence import Evidence, StoredEvidence, read_evidence
-from bench.reporting.claims.formula import Claim, ClaimSubject, Comparison, Formula, comparisons, leaves
+from bench.reporting.claims.formula import Claim, ClaimSubject, Comparison, Formula, formula_leaves, formulas_of_claim
 from bench.reporting.claims.published_check import PublishedCheck, check_published
 from bench.reporting.claims.verdict import (
     FEWEST,
     ClaimVerdict,
     ComparisonResult,
     Sample,
-    compare_samples,
-    decide_claim,
-    exceeds_value,
+    verdict_on_claim,
+    verdict_on_level,
+    verdict_on_samples,
 )
 from bench.reporting.paper.shapes import ACCURACY
-from bench.reporting.setting import PUBLISHED_SOURCES, unlike_paper
+from bench.reporting.setting import PUBLISHED_SOURCES, setting_unlike_paper
 from bench.reporting.tables.table import images
 from bench.spec.tasks import TASKS, Task, get_task
 from bench.store.query import Setting
@@ -72,7 +72,7 @@ class Decisions:
         """What is not as in the paper; empty if it is the paper's setting. Not to be asked if nothing was measured."""
         assert self.setting is not None
         paper_task = next(decided.claim.task for decided in self.decided)
-        reasons = unlike_paper(self.setting, self.task, paper_task)
+        reasons = setting_unlike_paper(self.setting, self.task, paper_task)
         return reasons or list(dict.fromkeys(self._other_sources()))
 
     def _other_sources(self) -> Iterator[str]:
@@ -91,8 +91,8 @@ def run_claims(root: Path, task: Task, wanted: Callable[[Setting], bool] = lambd
     On a task that is not the paper's: its claims about the paper's task of the same kind, carried over. Without any
     setting: one decisions without evidence. BenchError for a task that no claim can be carried to.
     """
-    claims = claims_about(task)
-    pairs = [pair for claim in claims if claim.formula is not None for pair in leaves(claim.formula)]
+    claims = claims_to_run(task)
+    pairs = [pair for claim in claims if claim.formula is not None for pair in formula_leaves(claim.formula)]
     sides = [side for pair in pairs for side in (pair.better, pair.than) if isinstance(side, ClaimSubject)]
     candidates = [candidate for side in sides for candidate in side.candidates]
     decisions = [
@@ -102,19 +102,19 @@ def run_claims(root: Path, task: Task, wanted: Callable[[Setting], bool] = lambd
     return decisions or [Decisions(task, None, tuple(_decided(claim, task, None) for claim in claims), None)]
 
 
-def claims_about(task: Task) -> list[Claim]:
+def claims_to_run(task: Task) -> list[Claim]:
     """Claims about the paper's task of the same kind; on another task none about a published value."""
     claims = [claim for claim in CLAIMS if get_task(claim.task).kind == task.kind]
     if not all(task.domains):
         known = [name for name, other in TASKS.items() if all(other.domains)]
-        raise BenchError(f"no claim is about the task '{task.name}'", nearest(task.name, known))
+        raise BenchError(f"no claim is about the task '{task.name}'", error_remedy(task.name, known))
     return [claim for claim in claims if claim.task == task.name or not claim.of_published_value]
 
 
 def _decided(claim: Claim, task: Task, stored: StoredEvidence | None) -> DecidedClaim:
     """Decide by the protocol with which most comparisons can be tested, whatever they say; of equal ones the first."""
-    formula = comparisons(claim, task.domains, stored.classes if stored else task.classes)
-    if formula is None or not any(leaves(formula)):
+    formula = formulas_of_claim(claim, task.domains, stored.classes if stored else task.classes)
+    if formula is None or not any(formula_leaves(formula)):
         return DecidedClaim(claim, check_published(claim), claim.measure.protocols[0], None)
     tried = [_by(protocol, claim, formula, stored) for protocol in claim.measure.protocols]
     known = [_known(decided) for decided in tried]
@@ -129,9 +129,9 @@ def _known(decided: DecidedClaim) -> tuple[int, int, int]:
 
 
 def _by(protocol: str, claim: Claim, formula: Formula[Comparison], stored: StoredEvidence | None) -> DecidedClaim:
-    sides = {leaf: _side(leaf, protocol, stored) for leaf in leaves(formula)}
+    sides = {leaf: _side(leaf, protocol, stored) for leaf in formula_leaves(formula)}
     parts = {leaf: _tested(leaf, side) for leaf, side in sides.items()}
-    return DecidedClaim(claim, check_published(claim), protocol, decide_claim(formula, parts), sides)
+    return DecidedClaim(claim, check_published(claim), protocol, verdict_on_claim(formula, parts), sides)
 
 
 def _side(leaf: Comparison, protocol: str, stored: StoredEvidence | None) -> ComparedSide:
@@ -153,10 +153,10 @@ def _tested(leaf: Comparison, side: ComparedSide) -> ComparisonResult:
     if weak := [evidence.weak_judge for evidence in side.both if evidence.weak_judge]:
         return ComparisonResult(why=weak[0])
     if side.than is not None:
-        result = compare_samples(side.better.sample, side.than.sample, up, pair.by, pair.learn_the_same)
+        result = verdict_on_samples(side.better.sample, side.than.sample, up, pair.by, pair.learn_the_same)
     else:
         assert not isinstance(pair.than, ClaimSubject)
-        result = exceeds_value(side.better.sample, pair.than, up, pair.by)
+        result = verdict_on_level(side.better.sample, pair.than, up, pair.by)
     short = [
         f"{evidence.candidate.label}: {lacks_evidence(evidence)}" for evidence in side.both if lacks_evidence(evidence)
     ]

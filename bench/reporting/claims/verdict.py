@@ -41,8 +41,8 @@ from typing import Generic, Literal
 import numpy as np
 from scipy.special import stdtr, stdtrit
 
-from bench.reporting.claims.formula import Formula, FormulaEvery, FormulaSome, Leaf, leaves
-from metrics.statistics.two_samples import moments, rank_sum, welch
+from bench.reporting.claims.formula import Formula, FormulaEvery, FormulaSome, Leaf, formula_leaves
+from metrics.statistics.two_samples import rank_sum, sample_moments, welch
 
 LEVEL = 0.05
 FEWEST = 2
@@ -88,7 +88,7 @@ class ComparisonResult:
     """Why not."""
 
 
-def compare_samples(
+def verdict_on_samples(
     better: Sample, than: Sample, higher_is_better: bool, by: float = 0.0, paired: bool = False
 ) -> ComparisonResult:
     """Whether `better` is better than `than` by more than `by`. `paired`: both are variants of one method."""
@@ -109,7 +109,7 @@ def compare_samples(
     return _welch(list(a.values()), list(b.values()), by)
 
 
-def exceeds_value(sample: Sample, level: float, higher_is_better: bool, by: float = 0.0) -> ComparisonResult:
+def verdict_on_level(sample: Sample, level: float, higher_is_better: bool, by: float = 0.0) -> ComparisonResult:
     """Whether the mean is better than the fixed `level` by more than `by`. No training may have failed."""
     sign = 1 if higher_is_better else -1
     over = [sign * (value - level) for value in sample.values.values()]
@@ -128,7 +128,7 @@ def _t_test(values: list[float], by: float, scale: float, name: str) -> Comparis
 
 def _welch(a: list[float], b: list[float], by: float) -> ComparisonResult:
     """Welch's test."""
-    tested = welch(moments(a), moments(b))
+    tested = welch(sample_moments(a), sample_moments(b))
     scale = max(map(abs, [*a, *b]))
     return _by_t(float(tested.value), float(tested.error), float(tested.freedom), by, scale, "Welch's t")
 
@@ -162,7 +162,7 @@ class ClaimVerdict(Generic[Leaf]):
     parts: Mapping[Leaf, ComparisonResult] = field(default_factory=dict)
 
 
-def decide_claim(formula: Formula[Leaf], parts: Mapping[Leaf, ComparisonResult]) -> ClaimVerdict[Leaf]:
+def verdict_on_claim(formula: Formula[Leaf], parts: Mapping[Leaf, ComparisonResult]) -> ClaimVerdict[Leaf]:
     """The verdict on `formula` from the tests of its leaves."""
     p, least_certain = _holds(formula, parts)
     if p <= LEVEL:
@@ -201,6 +201,6 @@ def _tested(formula: Formula[Leaf], parts: Mapping[Leaf, ComparisonResult]) -> F
         kept = tuple(rest for part in formula.parts if (rest := _tested(part, parts)) is not None)
         return FormulaEvery(kept) if kept else None
     if isinstance(formula, FormulaSome):
-        whole = tuple(part for part in formula.parts if all(parts[leaf].test for leaf in leaves(part)))
+        whole = tuple(part for part in formula.parts if all(parts[leaf].test for leaf in formula_leaves(part)))
         return FormulaSome(whole) if whole else None
     return formula if parts[formula].test else None

@@ -31,12 +31,12 @@ class DrawnAxes:
     """What is not in it, and why."""
 
 
-def direction_name(direction: str) -> str:
+def direction_on_axes(direction: str) -> str:
     """`mnist → svhn`."""
     return direction.replace("->", " → ")
 
 
-def typeset(label: str) -> str:
+def typeset_on_axes(label: str) -> str:
     """`λ_sem` with a proper index, for matplotlib."""
     return re.sub(r"λ_(\w+)", r"$λ_{\\mathrm{\1}}$", label)
 
@@ -57,31 +57,31 @@ def axis_top(one: Chart) -> float:
     return HEADROOM * max([min(highest, LONGEST * largest), largest, *lines])
 
 
-def limit_y(axes: Axes, one: Chart, marks: Sequence[float] = ()) -> None:
+def limit_y_axis(axes: Axes, one: Chart, marks: Sequence[float] = ()) -> None:
     """Set the y axis from 0, for bars have lengths, to what is above all values and `marks`."""
     axes.set_ylim(0.0, max([axis_top(one), *(HEADROOM * mark for mark in marks if mark > axis_top(one) / HEADROOM)]))
 
 
-def reference_lines(axes: Axes, one: Chart) -> None:
+def reference_lines_on_axes(axes: Axes, one: Chart) -> None:
     """Draw, for each direction, the judge's accuracy on real images, or the floor of a distance between real images."""
     name = "judge on real images" if one.quantity.metric == "accuracy" else "floor: real images"
     for column, direction in enumerate(one.directions):
-        level = reference_of(one, direction)
+        level = reference_on_axes(one, direction)
         if level is not None:
             axes.axhline(level, color=TWO[column % 2], linestyle=("--", ":")[column % 2], linewidth=1.2, zorder=1,
                          label="_level")  # fmt: skip
-    if any(reference_of(one, direction) is not None for direction in one.directions):
+    if any(reference_on_axes(one, direction) is not None for direction in one.directions):
         axes.plot([], [], color="#555555", linestyle="--", linewidth=1.2, label=name)
 
 
-def reference_of(one: Chart, direction: str) -> float | None:
+def reference_on_axes(one: Chart, direction: str) -> float | None:
     """The level that all bars of a direction share; None if they have none, or several."""
     accuracy = one.quantity.metric == "accuracy"
     levels = {bar.on_real if accuracy else bar.floor for bar in one.measured(direction)}
     return levels.pop() if len(levels) == 1 else None
 
 
-def draw_legend(axes: Axes, columns: int) -> None:
+def draw_axes_legend(axes: Axes, columns: int) -> None:
     """Above the axes: what is measured first, then what it is measured by."""
     handles, labels = axes.get_legend_handles_labels()
     order = sorted(range(len(labels)), key=lambda i: "→" not in labels[i])
@@ -89,14 +89,14 @@ def draw_legend(axes: Axes, columns: int) -> None:
                 ncols=columns, frameon=False, borderaxespad=0.1, handlelength=2.0, columnspacing=1.2)  # fmt: skip
 
 
-def about_values(one: Chart) -> list[str]:
+def about_axes_values(one: Chart) -> list[str]:
     """n and reference level of each direction, seeds k/n of each slot, intervals that the frame cuts."""
     lines = []
     for direction in one.directions:
         bars = one.measured(direction)
         counts = {(bar.n, bar.n_reference) for bar in bars}
-        level = reference_of(one, direction)
-        text = f"{direction_name(direction)}, {one.protocol}: "
+        level = reference_on_axes(one, direction)
+        text = f"{direction_on_axes(direction)}, {one.protocol}: "
         if len(counts) == 1:
             text += _counts(*counts.pop())
         elif counts:
@@ -128,6 +128,6 @@ def _seeds(one: Chart, direction: str) -> str:
     return ", ".join(f"{bar.label}: {len(bar.values)}/{bar.begun}" for bar in bars)
 
 
-def with_commands(missing: Sequence[str], remedy: FigureRemedy) -> list[str]:
+def with_commands_below_axes(missing: Sequence[str], remedy: FigureRemedy) -> list[str]:
     """The caption's line about what is not there and what makes it."""
     return [f"Missing: {'; '.join(missing)}. To make it: {'; '.join(remedy.printed)}"] if missing else []

@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING
 
 from bench.reporting.figures.axes import (
     DrawnAxes,
-    about_values,
+    about_axes_values,
     axis_number,
-    direction_name,
-    draw_legend,
-    limit_y,
-    reference_lines,
-    typeset,
-    with_commands,
+    direction_on_axes,
+    draw_axes_legend,
+    limit_y_axis,
+    reference_lines_on_axes,
+    typeset_on_axes,
+    with_commands_below_axes,
 )
 from bench.reporting.figures.collect import CollectedCells, FigureRemedy, FigureSlot
 from bench.reporting.figures.page import LINE, MARGIN, SIZE, TWO, WIDTH, FigurePage, PageHeading, wrapped_on_page
-from bench.reporting.figures.values import Chart, ChartQuantity, PublishedValue, SlotValues, chart
+from bench.reporting.figures.values import Chart, ChartQuantity, PublishedValue, SlotValues, figure_values
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -47,14 +47,14 @@ class Bars:
         self, collected: CollectedCells, heading: PageHeading, remedy: FigureRemedy, published: PublishedValue | None
     ) -> DrawnAxes:
         """All panels on one page, side by side."""
-        charts = [chart(collected, quantity) for quantity in self.quantities]
+        charts = [figure_values(collected, quantity) for quantity in self.quantities]
         missing = _missing(charts, collected)
         caption = [
             "Bars: mean over seeds. Dots: the seeds. Lines: 95 % intervals, of the mean over seeds (t) where there are "
             "2 or more, else over images.",
-            *(line for one in charts for line in about_values(one)),
+            *(line for one in charts for line in about_axes_values(one)),
             *collected.notes,
-            *with_commands(missing, remedy),
+            *with_commands_below_axes(missing, remedy),
         ]
         width = (WIDTH - 2 * MARGIN) / len(charts)
         names = _group_names(collected, width - LEFT)
@@ -63,7 +63,7 @@ class Bars:
         for number, one in enumerate(charts):
             axes = page.axes(number * width + LEFT, below, width - LEFT - 0.05, PLOT_HEIGHT)
             draw_bars(axes, one, names, published)
-            draw_legend(axes, ENTRIES // len(charts))
+            draw_axes_legend(axes, ENTRIES // len(charts))
         return DrawnAxes(page.figure, caption, missing)
 
 
@@ -75,7 +75,7 @@ def _missing(charts: Sequence[Chart], collected: CollectedCells) -> list[str]:
             if not any(bars):
                 lines.append(f"{slot.label}: not run")
             lines += [
-                f"{slot.label}, {direction_name(bar.direction)}, {one.quantity.name}: {bar.missing}"
+                f"{slot.label}, {direction_on_axes(bar.direction)}, {one.quantity.name}: {bar.missing}"
                 for bar in bars
                 if bar is not None and not bar.values
             ]
@@ -86,7 +86,9 @@ def _group_names(collected: CollectedCells, width: float) -> list[str]:
     """Names below the groups, on as many lines as they need in axes of `width` inches."""
     room = 0.95 * width / len(collected.slots)
     pairs = zip(collected.slots, collected.found, strict=True)
-    return [typeset("\n".join(wrapped_on_page(cells.label if cells else slot.label, room))) for slot, cells in pairs]
+    return [
+        typeset_on_axes("\n".join(wrapped_on_page(cells.label if cells else slot.label, room))) for slot, cells in pairs
+    ]
 
 
 def draw_bars(axes: Axes, one: Chart, names: Sequence[str], published: PublishedValue | None) -> None:
@@ -94,7 +96,7 @@ def draw_bars(axes: Axes, one: Chart, names: Sequence[str], published: Published
     marks: list[float] = []
     each = GROUP / max(len(one.directions), 1)
     for column, direction in enumerate(one.directions):
-        label = direction_name(direction)
+        label = direction_on_axes(direction)
         for group, bars in enumerate(one.bars):
             bar, x = bars[column], group + (column + 0.5) * each - GROUP / 2
             if bar is not None and bar.values:
@@ -109,8 +111,8 @@ def draw_bars(axes: Axes, one: Chart, names: Sequence[str], published: Published
                           rotation=90, color="#555555")  # fmt: skip
             if bar is not None and published is not None:
                 marks += _published(axes, x, each, bar, one, published)
-    limit_y(axes, one, marks)
-    reference_lines(axes, one)
+    limit_y_axis(axes, one, marks)
+    reference_lines_on_axes(axes, one)
     axes.set_xlim(-0.5, len(one.bars) - 0.5)
     axes.set_xticks(range(len(names)), names)
     axes.tick_params(axis="x", length=0)

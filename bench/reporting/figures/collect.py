@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.core.errors import BenchError
-from bench.reporting.setting import DRAWN, SEEDS, command, setting_title, unlike_paper
+from bench.reporting.setting import DRAWN, SEEDS, setting_command, setting_title, setting_unlike_paper
 from bench.spec.tasks import get_task
 from bench.store.columns import GIVEN
-from bench.store.index import read_records
-from bench.store.preset_match import Mismatch, PresetMethod, mismatch, preset_methods
-from bench.store.query import MethodRow, Setting, SettingRecords, by_setting
+from bench.store.index import read_index
+from bench.store.preset_match import Mismatch, PresetMethod, preset_methods, preset_mismatch
+from bench.store.query import MethodRow, Setting, SettingRecords, query_settings
 
 if TYPE_CHECKING:
     from bench.data.types import TaskData
@@ -64,7 +64,7 @@ Settings = Callable[[str, int], Mapping[str, Any]]
 """(preset, image size) -> settings over the method's (flat keys)."""
 
 
-def no_settings(preset: str, image_size: int) -> Mapping[str, Any]:
+def collect_without_settings(preset: str, image_size: int) -> Mapping[str, Any]:
     """The method as it is."""
     return {}
 
@@ -77,18 +77,18 @@ class FigureSlot:
     """Name in the figure."""
     methods: tuple[str, ...]
     """`name[:variant]`, that of the paper first, then what may stand in for it (the figure says so)."""
-    settings: Settings = no_settings
+    settings: Settings = collect_without_settings
 
 
-def figure_title(task: str, setting: Setting) -> str:
+def collected_title(task: str, setting: Setting) -> str:
     """The setting of a figure in a line; without a budget where nothing was trained."""
     budget = f", budget {setting.budget}" if setting.budget else ""
     return f"{setting_title(task, setting)}, data version {setting.data_version}{budget}"
 
 
-def figure_warning(task: str, setting: Setting, paper_task: str) -> str:
+def collected_warning(task: str, setting: Setting, paper_task: str) -> str:
     """Why nothing of a figure is comparable with the paper; empty if it is the paper's setting."""
-    reasons = unlike_paper(setting, get_task(task), paper_task)
+    reasons = setting_unlike_paper(setting, get_task(task), paper_task)
     return f"{', '.join(reasons)}: not comparable with the paper" if reasons else ""
 
 
@@ -176,14 +176,14 @@ class FigureRemedy:
         return "; ".join(self.typed)
 
 
-def figure_remedy(request: FigureRequest, paper_task: str, sweep: str, slots: Sequence[FigureSlot]) -> FigureRemedy:
+def collected_remedy(request: FigureRequest, paper_task: str, sweep: str, slots: Sequence[FigureSlot]) -> FigureRemedy:
     """What makes the cells of `slots`: the shipped sweep, or on another task `run`, once for each set of settings."""
     return FigureRemedy(*(tuple(_commands(one, paper_task, sweep, slots)) for one in (request, request.anywhere)))
 
 
 def _commands(request: FigureRequest, paper_task: str, sweep: str, slots: Iterable[FigureSlot]) -> list[str]:
     if request.task == paper_task:
-        return [command("sweep", sweep, **request.options("preset", "data", "budget", "results"))]
+        return [setting_command("sweep", sweep, **request.options("preset", "data", "budget", "results"))]
     size = get_task(request.task).sizes[request.preset]
     by_settings: dict[tuple[str, ...], list[str]] = {}
     for slot in slots:
@@ -191,7 +191,7 @@ def _commands(request: FigureRequest, paper_task: str, sweep: str, slots: Iterab
         settings = tuple(f"{method}.{key}={value}" for key, value in slot.settings(request.preset, size).items())
         by_settings.setdefault(settings, []).append(method)
     return [
-        command(
+        setting_command(
             "run", task=request.task, methods=",".join(dict.fromkeys(methods)), set=list(settings), seeds=SEEDS,
             **request.options("preset", "data", "domains", "budget", "results"),
         )
@@ -220,7 +220,7 @@ def collect_figure_cells(
     was run with several configs of which none is the preset's.
     """
     methods = list(dict.fromkeys(name for slot in slots for name in slot.methods))
-    stored = by_setting(read_records(request.results, request.task))
+    stored = query_settings(read_index(request.results, request.task))
     stored = [records for records in stored if any(row.method in methods for row in records.rows)]
     chosen = _of_request(stored, request, load)
     if not chosen:
@@ -236,7 +236,7 @@ def collect_figure_cells(
 
 def _of_request(stored: Sequence[SettingRecords], request: FigureRequest, load: Load) -> list[SettingRecords]:
     """The cells of the preset, budget, kind and version of data that was asked for."""
-    from bench.data.load import data_kind
+    from bench.data.load import loaded_data_kind
 
     chosen = [records for records in stored if records.setting.preset == request.preset]
     trained = any(records.setting.budget != GIVEN for records in chosen)
@@ -245,7 +245,7 @@ def _of_request(stored: Sequence[SettingRecords], request: FigureRequest, load: 
     elif trained:
         chosen = [records for records in chosen if records.setting.budget != GIVEN]
     if request.data != "auto" or len({records.setting.data_kind for records in chosen}) > 1:
-        kind = data_kind(get_task(request.task), request.data)
+        kind = loaded_data_kind(get_task(request.task), request.data)
         chosen = [records for records in chosen if records.setting.data_kind == kind]
     if len({records.setting.data_version for records in chosen}) > 1:
         version = load(chosen[0].setting.data_kind).version
@@ -255,7 +255,7 @@ def _of_request(stored: Sequence[SettingRecords], request: FigureRequest, load: 
 
 def _only_setting(chosen: Sequence[SettingRecords], request: FigureRequest) -> SettingRecords:
     if len(chosen) > 1:
-        titles = "\n    ".join(figure_title(request.task, records.setting) for records in chosen)
+        titles = "\n    ".join(collected_title(request.task, records.setting) for records in chosen)
         raise BenchError(
             f"figure {request.name}: cells of several settings must not share a figure:\n    {titles}",
             f"choose one: --budget {chosen[0].setting.budget}, --data, --preset, or another --results folder",
@@ -275,7 +275,7 @@ def _of_method(slot: FigureSlot, method: str, records: SettingRecords, preset: P
     setting = records.setting
     changes = tuple(slot.settings(setting.preset, setting.image_size).items())
     rows = [row for row in records.rows if row.method == method]
-    differing = {row: mismatch(row.settings, row.version, preset, changes) for row in rows}
+    differing = {row: preset_mismatch(row.settings, row.version, preset, changes) for row in rows}
     # A difference in what another figure varies makes a cell that figure's, not this slot's.
     fitting = {row: differs for row, differs in differing.items() if not set(differs.settings) & set(STUDIED)}
     exact = [row for row, differs in fitting.items() if not differs]

@@ -14,8 +14,8 @@ from bench.core.errors import BenchError
 from bench.core.progress import say
 from bench.reporting.figures.axes import DrawnAxes
 from bench.reporting.figures.collect import FigureRequest
-from bench.reporting.figures.page import CLASS_COLOURS, DPI, LINE, SIZE, FigurePage, PageHeading, text_width
-from bench.reporting.setting import command
+from bench.reporting.figures.page import CLASS_COLOURS, DPI, LINE, SIZE, FigurePage, PageHeading, page_text_width
+from bench.reporting.setting import setting_command
 from bench.spec.tasks import get_task
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class Embedding:
         self, request: FigureRequest, data: TaskData, features: EmbeddedFeatures, heading: PageHeading
     ) -> DrawnAxes:
         """Colours are classes, marks are domains; a class's name stands at its points' middle."""
-        chosen = [first_of_each(data.splits[domain, "train"].labels, PER_CLASS) for domain in (0, 1)]
+        chosen = [first_of_each_to_embed(data.splits[domain, "train"].labels, PER_CLASS) for domain in (0, 1)]
         rows = np.concatenate([features_of[index] for features_of, index in zip(features.rows, chosen, strict=True)])
         labels = [data.splits[domain, "train"].labels[index] for domain, index in enumerate(chosen)]
         places = embed(rows)
@@ -62,7 +62,7 @@ class Embedding:
             f"Features: {features.origin}; {rows.shape[1]} wide, as they are, Euclidean distances.",
             f"Training images, the first {PER_CLASS} of each class in the order of content hashes: "
             f"{', '.join(f'{name} n = {len(part)}' for name, part in zip(data.domains, parts, strict=True))}.",
-            f"{settings_told(len(rows))}. Distances between far groups mean nothing.",
+            f"{embedding_settings_text(len(rows))}. Distances between far groups mean nothing.",
         ]
         page = FigurePage(heading, HEIGHT, caption)
         axes = page.axes(0.05, 0.05, page.content[2] - 1.35, HEIGHT - 0.1)
@@ -70,7 +70,7 @@ class Embedding:
         return DrawnAxes(page.figure, caption)
 
 
-def first_of_each(labels: np.ndarray, count: int) -> np.ndarray:
+def first_of_each_to_embed(labels: np.ndarray, count: int) -> np.ndarray:
     """Rows of the first `count` of each class, ascending."""
     return np.sort(np.concatenate([np.flatnonzero(labels == label)[:count] for label in np.unique(labels)]))
 
@@ -93,7 +93,7 @@ def perplexity(count: int) -> float:
     return min(PERPLEXITY, (count - 1) / 3)
 
 
-def settings_told(count: int) -> str:
+def embedding_settings_text(count: int) -> str:
     """The settings in words."""
     return (
         f"t-SNE (scikit-learn): perplexity {perplexity(count):g}, {ITERATIONS:,} iterations, PCA start, automatic "
@@ -133,7 +133,7 @@ def _apart(axes: Axes, named: Sequence[tuple[str, float, float]]) -> list[tuple[
     line = SIZE * LINE / 72 * up
     placed: list[tuple[str, float, float, float]] = []  # name, x, y, width
     for name, x, y in sorted(named, key=lambda one: -one[2]):
-        width = text_width(name, weight="bold") * across
+        width = page_text_width(name, weight="bold") * across
         for _, other, taken, wide in placed:  # from the highest to the lowest
             if abs(other - x) < (width + wide) / 2 and abs(taken - y) < line:
                 y = taken - line
@@ -145,13 +145,13 @@ def _apart(axes: Axes, named: Sequence[tuple[str, float, float]]) -> list[tuple[
 # --------------------------------------------------------------------------------------------------- the features
 
 
-def find_features(request: FigureRequest, data: TaskData) -> EmbeddedFeatures:
+def find_features_to_embed(request: FigureRequest, data: TaskData) -> EmbeddedFeatures:
     """The features of the stored semantic stage of this data; else by the preset's encoder, computed now.
 
     Of several, those that spectral clusters were made of, of the lowest seed. Raises BenchError if none is stored and
     the preset trains its encoder, with what trains it.
     """
-    stored = stored_features(request, data)
+    stored = stored_features_to_embed(request, data)
     if not stored:
         return _computed(request, data)
     if len(stored) > 1:
@@ -159,7 +159,7 @@ def find_features(request: FigureRequest, data: TaskData) -> EmbeddedFeatures:
     return _read(stored[0])
 
 
-def stored_features(request: FigureRequest, data: TaskData) -> list[Path]:
+def stored_features_to_embed(request: FigureRequest, data: TaskData) -> list[Path]:
     """`stage.json` of every features stage of this data: first those that were clustered, then by seed and name."""
     from bench.training.stages import stage_folder
 
@@ -203,44 +203,48 @@ def _read(path: Path) -> EmbeddedFeatures:
 def _computed(request: FigureRequest, data: TaskData) -> EmbeddedFeatures:
     """The features stage, run and stored as `bench semantics` would, where nothing has to be trained before it."""
     from bench.core.device import Runtime
-    from bench.spec.methods import layers, with_clusters
+    from bench.spec.methods import method_config_with_clusters, method_settings
     from bench.spec.presets import get_preset
-    from bench.spec.run_spec import resolve_config
-    from bench.training.pretrained import weights_for
+    from bench.spec.run_spec import spec_config
+    from bench.training.pretrained import pretrained_weights_for
     from bench.training.stages import StageStore
     from bench.training.train import training_domains
     from methods.base import Context
-    from methods.registry import load, registered
+    from methods.registry import load_registered, registered
     from methods.semantics.categories import build_categories
 
     task = get_task(request.task)
-    cls = load(registered()[METHOD].target)
+    cls = load_registered(registered()[METHOD].target)
     preset = get_preset(request.preset, task.kind)
-    config = with_clusters(resolve_config(cls, METHOD, *layers(cls, METHOD, preset, {}, data.kind)), len(data.classes))
+    config = method_config_with_clusters(
+        spec_config(cls, METHOD, *method_settings(cls, METHOD, preset, {}, data.kind)), len(data.classes)
+    )
     categories = build_categories(config.categories, config.semantics, data.size, config.clusters)
     names = categories.stage_names
     if names[:1] != (STAGE,):
         raise _not_stored(request, names)
     runtime = Runtime("auto", data.size)
     store = StageStore(request.results / "semantics" / request.task, data.version, 0, runtime)
-    context = Context(weights_for(request.results, runtime), store)
+    context = Context(pretrained_weights_for(request.results, runtime), store)
     say(f"features: none are stored; by the encoder {config.semantics.encoder}, now")
     try:
         with runtime.threads_pinned(runtime.threads):
             next(iter(categories.to(runtime.device).stages(training_domains(data, runtime), context)))
     except LookupError as error:
-        raise BenchError(f"figure {request.name}: {error}", f"fetch it, then: {features_command(request)}") from error
-    return _read(stored_features(request, data)[0])
+        raise BenchError(
+            f"figure {request.name}: {error}", f"fetch it, then: {embedding_features_command(request)}"
+        ) from error
+    return _read(stored_features_to_embed(request, data)[0])
 
 
-def features_command(request: FigureRequest) -> str:
+def embedding_features_command(request: FigureRequest) -> str:
     """The command that makes the features."""
     options = request.options("preset", "data", "domains", "results")
-    return command("semantics", task=request.task, stage=STAGE, **options)
+    return setting_command("semantics", task=request.task, stage=STAGE, **options)
 
 
 def _not_stored(request: FigureRequest, names: Sequence[str]) -> BenchError:
     what = f"figure {request.name}: no features of {request.task} (preset {request.preset}) in {request.results}"
     if STAGE in names:
-        return BenchError(f"{what}, and what encodes is trained", features_command(request))
+        return BenchError(f"{what}, and what encodes is trained", embedding_features_command(request))
     return BenchError(f"{what}: its categories are learned on images themselves", "choose another --task: sketch2real")

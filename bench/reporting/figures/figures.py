@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.core.errors import BenchError, nearest
+from bench.core.errors import BenchError, error_remedy
 from bench.core.progress import say
 from bench.reporting.figures.bars import Bars
 from bench.reporting.figures.collect import (
@@ -23,17 +23,17 @@ from bench.reporting.figures.collect import (
     Load,
     Settings,
     collect_figure_cells,
-    figure_remedy,
-    figure_title,
-    figure_warning,
+    collected_remedy,
+    collected_title,
+    collected_warning,
 )
 from bench.reporting.figures.curves import Curves
-from bench.reporting.figures.embedding import Embedding, find_features
+from bench.reporting.figures.embedding import Embedding, find_features_to_embed
 from bench.reporting.figures.grids import ClassGrid, Grid, PairGrid, StyleGrid
-from bench.reporting.figures.page import PageHeading, drawing, save_figure_page
+from bench.reporting.figures.page import PageHeading, drawing_page, save_figure_page
 from bench.reporting.figures.values import ACCURACY, FID_DIGITS, PublishedValue
-from bench.reporting.paper.shapes import printed_value
-from bench.reporting.setting import DRAWN, command
+from bench.reporting.paper.shapes import printed_value_of_shape
+from bench.reporting.setting import DRAWN, setting_command
 from bench.spec.tasks import get_task
 from bench.store.query import Setting
 
@@ -195,15 +195,15 @@ def make_figure(
     """
     figure = _figure(name)
     request = FigureRequest(name, results, task or figure.task, preset, data, domains, budget)
-    with drawing():
-        drawn, setting = draw_figure(request, printed_value)
+    with drawing_page():
+        drawn, setting = draw_figure(request, printed_value_of_shape)
         for line in drawn.missing:
             say(f"figure {name}: missing: {line}")
         if drawn.missing:
             say(f"figure {name}: to make it: {_remedy(request)}")
         description = "\n".join([setting, *drawn.caption])
         options = request.anywhere.options("preset", "data", "domains", "budget")
-        typed = command("figure", name, task="" if request.task == figure.task else request.task, **options)
+        typed = setting_command("figure", name, task="" if request.task == figure.task else request.task, **options)
         return save_figure_page(
             drawn.figure, out or results / "figures", name, f"Figure {name}: {figure.title}", description, typed
         )
@@ -227,18 +227,18 @@ def draw_figure(request: FigureRequest, published: PublishedValue | None = None)
 def _remedy(request: FigureRequest) -> FigureRemedy:
     figure = _figure(request.name)
     assert not isinstance(figure.kind, Embedding)
-    return figure_remedy(request, figure.task, figure.sweep, figure.kind.slots)
+    return collected_remedy(request, figure.task, figure.sweep, figure.kind.slots)
 
 
 def _embedding(figure: PaperFigure, kind: Embedding, request: FigureRequest, data: TaskData) -> tuple[DrawnAxes, str]:
     """There are no cells, so the setting is the request's."""
     heading = _heading(request, figure, Setting(data.kind, data.version, data.size, request.preset, ""))
-    return kind.draw(request, data, find_features(request, data), heading), heading.setting
+    return kind.draw(request, data, find_features_to_embed(request, data), heading), heading.setting
 
 
 def _heading(request: FigureRequest, figure: PaperFigure, setting: Setting) -> PageHeading:
-    warning = figure_warning(request.task, setting, figure.task)
-    return PageHeading(f"Figure {request.name}: {figure.title}", figure_title(request.task, setting), warning)
+    warning = collected_warning(request.task, setting, figure.task)
+    return PageHeading(f"Figure {request.name}: {figure.title}", collected_title(request.task, setting), warning)
 
 
 def _loader(request: FigureRequest) -> Load:
@@ -258,7 +258,9 @@ def _loader(request: FigureRequest) -> Load:
 
 def _figure(name: str) -> PaperFigure:
     if name not in FIGURES:
-        raise BenchError(f"there is no figure '{name}'", nearest(name, list(FIGURES)) + " (1b and 2 are schematics)")
+        raise BenchError(
+            f"there is no figure '{name}'", error_remedy(name, list(FIGURES)) + " (1b and 2 are schematics)"
+        )
     return FIGURES[name]
 
 

@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bench.core.errors import BenchError
-from bench.reporting.figures.axes import DrawnAxes, direction_name, with_commands
+from bench.reporting.figures.axes import DrawnAxes, direction_on_axes, with_commands_below_axes
 from bench.reporting.figures.collect import CollectedCells, FigureRemedy, FigureRequest, FigureSlot, SlotCells
-from bench.reporting.figures.page import DPI, MARGIN, SIZE, WIDTH, FigurePage, PageHeading, text_width
+from bench.reporting.figures.page import DPI, MARGIN, SIZE, WIDTH, FigurePage, PageHeading, page_text_width
 from bench.reporting.figures.values import STYLE_ORDER
-from bench.reporting.setting import command
+from bench.reporting.setting import setting_command
 from bench.spec.presets import get_preset
 from bench.spec.tasks import TASKS
-from bench.store.cell import direction_file
+from bench.store.cell import cell_direction_file
 
 if TYPE_CHECKING:
     from bench.data.types import TaskData
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 MOST_CLASSES = 10
 """Largest number of classes that are shown: of more, the first ones."""
 PAIR_COLUMNS = 5
-"""Pairs of source and translation in a row of `pair_sheet`: ten columns, as in the paper."""
+"""Pairs of source and translation in a row of `grid_of_pairs`: ten columns, as in the paper."""
 GAP = 16
 """Tiles are a 16th of their side apart."""
 TITLE, NAMES, ROWS, BETWEEN = 0.17, 0.15, 0.44, 0.12
@@ -59,13 +59,13 @@ class GridBlock:
 # ----------------------------------------------------------------------------------------------------------- sheets
 
 
-def style_sheet(sources: np.ndarray, translations: np.ndarray) -> np.ndarray:
+def grid_of_styles(sources: np.ndarray, translations: np.ndarray) -> np.ndarray:
     """Sources on top, then one row per style; one column per source. uint8 (h, w, 3).
 
     `sources` uint8 (C, 3, S, S), `made` uint8 (C, K, 3, S, S). Tiles are S // 16 apart (at least 1), and the sources
     three times that from what became of them.
     """
-    side, gap = sources.shape[-1], gap_of(sources.shape[-1])
+    side, gap = sources.shape[-1], grid_gap(sources.shape[-1])
     columns, styles = translations.shape[:2]
     top = side + 3 * gap
     sheet = _white(top + styles * (side + gap) - gap, columns * (side + gap) - gap)
@@ -77,12 +77,12 @@ def style_sheet(sources: np.ndarray, translations: np.ndarray) -> np.ndarray:
     return sheet
 
 
-def pair_sheet(sources: np.ndarray, translations: np.ndarray, pairs: int = PAIR_COLUMNS) -> np.ndarray:
+def grid_of_pairs(sources: np.ndarray, translations: np.ndarray, pairs: int = PAIR_COLUMNS) -> np.ndarray:
     """Columns of sources and of their translations in turn, `pairs` of them in a row. uint8 (h, w, 3).
 
     `sources` and `made` uint8 (N, 3, S, S). Pairs are three gaps apart.
     """
-    side, gap = sources.shape[-1], gap_of(sources.shape[-1])
+    side, gap = sources.shape[-1], grid_gap(sources.shape[-1])
     rows, width = -(-len(sources) // pairs), 2 * side + gap
     sheet = _white(rows * (side + gap) - gap, pairs * (width + 3 * gap) - 3 * gap)
     for number, (source, translation) in enumerate(zip(sources, translations, strict=True)):
@@ -92,7 +92,7 @@ def pair_sheet(sources: np.ndarray, translations: np.ndarray, pairs: int = PAIR_
     return sheet
 
 
-def gap_of(side: int) -> int:
+def grid_gap(side: int) -> int:
     """Pixels between tiles."""
     return max(1, side // GAP)
 
@@ -114,7 +114,7 @@ def fitted_to_grid(positions: Sequence[int], count: int) -> list[int]:
     return list(positions) if max(positions) < count else list(range(min(len(positions), count)))
 
 
-def rows_of(translations: Translations, label: int, positions: Sequence[int]) -> np.ndarray:
+def grid_rows_of(translations: Translations, label: int, positions: Sequence[int]) -> np.ndarray:
     """Rows of the translations whose sources are those `positions` of the class `label`."""
     return np.flatnonzero(translations.labels == label)[list(positions)]
 
@@ -156,7 +156,7 @@ class Grid:
         if not shown:
             raise BenchError(f"figure {request.name}: {'; '.join(missing)}", str(remedy))
         blocks, lines = self.blocks(data, shown)
-        caption = [*lines, *origins(shown), *collected.notes, *with_commands(missing, remedy)]
+        caption = [*lines, *grid_origins(shown), *collected.notes, *with_commands_below_axes(missing, remedy)]
         return DrawnAxes(_page(heading, blocks, caption, self.across).figure, caption, missing)
 
 
@@ -201,12 +201,14 @@ class StyleGrid(Grid):
         styles = max(one.made.images.shape[1] for one in shown)
         sheets = []
         for one in shown:
-            rows = np.array([rows_of(one.made, label, [pick])[0] for label, pick in zip(labels, picks, strict=True)])
-            sheet = style_sheet(one.sources(rows), one.styles(rows, styles))
+            rows = np.array(
+                [grid_rows_of(one.made, label, [pick])[0] for label, pick in zip(labels, picks, strict=True)]
+            )
+            sheet = grid_of_styles(one.sources(rows), one.styles(rows, styles))
             names = tuple(data.classes[label] for label in labels)
             sheets.append(GridBlock(one.found.label, sheet, names, _style_rows(styles), data.size))
         which = _numbered([data.classes[label] for label in labels], picks)
-        return sheets, [f"{direction_name(shown[0].direction)}. Top row, from left to right: {which}."]
+        return sheets, [f"{direction_on_axes(shown[0].direction)}. Top row, from left to right: {which}."]
 
 
 @dataclass(frozen=True)
@@ -224,9 +226,9 @@ class PairGrid(Grid):
         sheets: list[GridBlock] = []
         last = ""
         for one in sorted(shown, key=lambda one: one.direction != shown[0].direction):
-            rows = np.array([rows_of(one.made, label, [n])[0] for n in range(count) for label in labels])
-            sheet = pair_sheet(one.sources(rows), one.made.images[rows, 0])
-            title = f"{one.found.label}, {direction_name(one.direction)}"
+            rows = np.array([grid_rows_of(one.made, label, [n])[0] for n in range(count) for label in labels])
+            sheet = grid_of_pairs(one.sources(rows), one.made.images[rows, 0])
+            title = f"{one.found.label}, {direction_on_axes(one.direction)}"
             turns = bool(sheets) and one.direction != last
             sheets.append(GridBlock(title, sheet, (), (), data.size, turns))
             last = one.direction
@@ -253,13 +255,13 @@ class ClassGrid(Grid):
             wanted = self.positions[label] if label < len(self.positions) else tuple(range(5))
             if count:
                 picks = fitted_to_grid(wanted, count)
-                rows = rows_of(one.made, label, picks)
+                rows = grid_rows_of(one.made, label, picks)
                 styles = one.made.images.shape[1]
-                sheet = style_sheet(one.sources(rows), one.styles(rows, styles))
+                sheet = grid_of_styles(one.sources(rows), one.styles(rows, styles))
                 sheets.append(GridBlock(name, sheet, (), _style_rows(styles), data.size))
                 lines.append(f"{name} {', '.join(str(pick + 1) for pick in picks)}")
         which = f"test images with these numbers in the order of content hashes: {'; '.join(lines)}"
-        return sheets, [f"{direction_name(one.direction)}. Top rows: {which}."]
+        return sheets, [f"{direction_on_axes(one.direction)}. Top rows: {which}."]
 
 
 def _style_rows(styles: int) -> tuple[str, ...]:
@@ -294,8 +296,8 @@ def _shown(
                 missing.append(f"{slot.label}: {', '.join(cells.states)}")
             else:
                 missing.append(
-                    f"{slot.label}, {direction_name(name)}: no translations that its metrics were made from "
-                    f"({command('evaluate', task=collected.task, methods=cells.method)})"
+                    f"{slot.label}, {direction_on_axes(name)}: no translations that its metrics were made from "
+                    f"({setting_command('evaluate', task=collected.task, methods=cells.method)})"
                 )
     return shown, list(dict.fromkeys(missing))
 
@@ -313,7 +315,7 @@ def _first_seed(
         styles = [style for style in STYLE_ORDER if (folder / f"metrics-{style}.json").exists()]
         for style in styles[:1]:
             record = json.loads((folder / f"metrics-{style}.json").read_text())
-            path = folder / f"translations-{direction_file(name)}-{style}.npy"
+            path = folder / f"translations-{cell_direction_file(name)}-{style}.npy"
             translations = scored_translations(
                 path, record["images"].get(name), data, direction, _per_class(record, collected)
             )
@@ -331,7 +333,7 @@ def _per_class(record: Mapping[str, dict[str, int | None]], collected: Collected
     return preset.evaluation.sources_per_class
 
 
-def origins(shown: Sequence[ShownTile]) -> list[str]:
+def grid_origins(shown: Sequence[ShownTile]) -> list[str]:
     """Which seeds of the training, and where the styles are from."""
     seeds = {one.seed for one in shown}
     each = ", ".join(dict.fromkeys(f"{one.found.label} {one.seed}" for one in shown))
@@ -386,7 +388,7 @@ def _inches_per_pixel(most: float, side: int) -> float:
 
 def _fit(block: GridBlock, pixel: float) -> bool:
     """Whether each column's name has room above it; where one has none, the caption alone names them."""
-    return all(text_width(name) <= (block.side + gap_of(block.side)) * pixel for name in block.columns)
+    return all(page_text_width(name) <= (block.side + grid_gap(block.side)) * pixel for name in block.columns)
 
 
 def _draw_block(page: FigurePage, block: GridBlock, x: float, top: float, pixel: float, with_rows: bool) -> None:
@@ -395,7 +397,7 @@ def _draw_block(page: FigurePage, block: GridBlock, x: float, top: float, pixel:
     enlarged = pixel * DPI >= 1
     axes.imshow(block.sheet, interpolation="nearest" if enlarged else "antialiased", aspect="auto")
     axes.set_axis_off()
-    step = block.side + gap_of(block.side)
+    step = block.side + grid_gap(block.side)
     axes.set_title(block.title, size=SIZE, weight="bold", loc="left", pad=3 + (NAMES * 72 if block.columns else 0),
                    parse_math=False)  # fmt: skip
     for column, name in enumerate(block.columns):
@@ -403,5 +405,5 @@ def _draw_block(page: FigurePage, block: GridBlock, x: float, top: float, pixel:
                   parse_math=False)  # fmt: skip
     if with_rows:
         for row, name in enumerate(block.rows):
-            y = row * step + block.side / 2 + (2 * gap_of(block.side) if row else 0)
+            y = row * step + block.side / 2 + (2 * grid_gap(block.side) if row else 0)
             axes.text(-0.5 - 3 / 72 / pixel, y, name, size=SIZE, ha="right", va="center", parse_math=False)

@@ -1,6 +1,6 @@
 """Paper for figures: a title, where the results are from, the picture, a caption; and its three files.
 
-Nothing here touches matplotlib's global state: figures are made without pyplot, inside `drawing`, which puts every
+Nothing here touches matplotlib's global state: figures are made without pyplot, inside `drawing_page`, which puts every
 setting back. Sizes are inches at which the figure is meant to be printed; no text is smaller than 8 pt.
 """
 
@@ -57,7 +57,7 @@ _SETTINGS: dict[Any, Any] = {
 
 
 @contextmanager
-def drawing() -> Iterator[None]:
+def drawing_page() -> Iterator[None]:
     """matplotlib's own defaults and ours for as long as it lasts, whatever the user's settings are."""
     import matplotlib
 
@@ -116,7 +116,7 @@ class FigurePage:
             top -= size * LINE / 72
 
 
-def text_width(text: str, size: float = SIZE, weight: str = "normal") -> float:
+def page_text_width(text: str, size: float = SIZE, weight: str = "normal") -> float:
     """Inches."""
     from matplotlib.backends.backend_agg import RendererAgg
     from matplotlib.font_manager import FontProperties
@@ -130,7 +130,7 @@ def wrapped_on_page(text: str, room: float, size: float = SIZE, weight: str = "n
     lines: list[str] = []
     for word in text.split():
         longer = f"{lines[-1]} {word}" if lines else word
-        if lines and text_width(longer, size, weight) <= room:
+        if lines and page_text_width(longer, size, weight) <= room:
             lines[-1] = longer
         else:
             lines.append(word)

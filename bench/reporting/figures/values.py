@@ -10,8 +10,8 @@ from typing import Literal
 from bench.core.errors import BenchError
 from bench.reporting.figures.collect import CollectedCells, SlotCells
 from bench.reporting.ranges import ends_over_images, metric_range, share_ends
-from bench.reporting.setting import command
-from bench.spec.protocols import ALL, PROTOCOLS, only_one
+from bench.reporting.setting import setting_command
+from bench.spec.protocols import ALL, PROTOCOLS, only_one_protocol
 from bench.store.query import MeasureKey, Measurement
 from metrics.statistics.intervals import seed_interval
 
@@ -103,7 +103,7 @@ ByEncoder = dict[tuple[str, str], dict[str, Measurement]]
 """(direction, protocol) -> what was measured of a slot by each encoder, over all classes."""
 
 
-def chart(collected: CollectedCells, quantity: ChartQuantity) -> Chart:
+def figure_values(collected: CollectedCells, quantity: ChartQuantity) -> Chart:
     """The values of `quantity` over all classes.
 
     Raises BenchError for values of two encoders in one direction, and if there is no value at all.
@@ -126,7 +126,7 @@ def chart(collected: CollectedCells, quantity: ChartQuantity) -> Chart:
         why = "; ".join(reasons) or "no metrics"
         raise BenchError(
             f"no {quantity.name} was measured of these cells ({', '.join(states)}): {why}",
-            command("evaluate", task=collected.task, preset=collected.setting.preset),
+            setting_command("evaluate", task=collected.task, preset=collected.setting.preset),
         )
     return whole
 
@@ -157,7 +157,7 @@ def _protocol(measured: Iterable[ByEncoder], quantity: ChartQuantity) -> str:
 def _one_encoder(slots: Iterable[dict[str, Measurement]], direction: str) -> None:
     encoders = [name for slot in slots for name, measurement in slot.items() if measurement.values]
     try:
-        only_one(encoders, f"a chart of {direction}")
+        only_one_protocol(encoders, f"a chart of {direction}")
     except ValueError as error:
         raise BenchError(str(error), "score all of it again with one encoder: python -m bench evaluate") from error
 

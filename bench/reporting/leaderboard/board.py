@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from bench.reporting.tables.as_csv import csv_text
-from bench.reporting.tables.as_markdown import footnote_list, markdown_table, note_list, title
+from bench.reporting.tables.as_markdown import markdown_footnotes, markdown_notes, markdown_table, markdown_title
 from bench.reporting.tables.render import render_tables
 from bench.reporting.tables.table import Footnote, Table
 from bench.store.query import Setting
@@ -59,7 +59,10 @@ def _markdown(board: Board) -> str:
         markdown_table(replace(sheet.table, title=sheet.heading), sheet.level, said).rstrip("\n")
         for sheet in board.sheets
     ]
-    return "\n\n".join([title(board.title, 1), *note_list(notes), *tables, *footnote_list(footnotes)]) + "\n"
+    return (
+        "\n\n".join([markdown_title(board.title, 1), *markdown_notes(notes), *tables, *markdown_footnotes(footnotes)])
+        + "\n"
+    )
 
 
 def _of_one(note: Footnote) -> bool:

@@ -6,12 +6,12 @@ from collections.abc import Iterator
 
 from bench.reporting.leaderboard.board import Board, Sheet
 from bench.reporting.leaderboard.direction import Direction
-from bench.reporting.leaderboard.further import class_tables, further, over_images, over_seeds
-from bench.reporting.leaderboard.overview import nothing_scored, overview
-from bench.reporting.leaderboard.ranks import improvements, ranks
+from bench.reporting.leaderboard.further import further, further_images, further_seeds, further_tables
+from bench.reporting.leaderboard.overview import overview, overview_without_scores
+from bench.reporting.leaderboard.ranks import rank_improvements, ranks
 from bench.reporting.leaderboard.rows import Rows
-from bench.reporting.setting import GIVEN_WARNING, PRESET_WARNING, data_warning, setting_title
-from bench.spec.data_kinds import is_real
+from bench.reporting.setting import GIVEN_WARNING, PRESET_WARNING, setting_data_warning, setting_title
+from bench.spec.data_kinds import is_real_data_kind
 from bench.spec.protocols import PROTOCOLS
 from bench.store.columns import GIVEN
 from bench.store.query import SettingRecords
@@ -28,14 +28,14 @@ def build_board(task: str, records: SettingRecords) -> Board:
         tables = [
             overview(direction),
             *further(direction),
-            *over_images(direction),
-            *over_seeds(direction),
+            *further_images(direction),
+            *further_seeds(direction),
             *ranks(direction),
-            *improvements(direction),
+            *rank_improvements(direction),
         ]
-        sheets += [*tables, *class_tables(direction)]
+        sheets += [*tables, *further_tables(direction)]
     if not sheets:
-        sheets.append(nothing_scored(Direction("", title, notes, events, rows, tuple(rows.in_direction([])))))
+        sheets.append(overview_without_scores(Direction("", title, notes, events, rows, tuple(rows.in_direction([])))))
     return Board(setting, title, tuple(sheets))
 
 
@@ -43,7 +43,7 @@ def _notes(records: SettingRecords) -> tuple[str, ...]:
     """What every number of the board was made with."""
     kind, version = records.setting.data_kind, records.setting.data_version
     return (
-        f"data: {'real' if is_real(kind) else kind} ({data_warning(kind)}), version {version}",
+        f"data: {'real' if is_real_data_kind(kind) else kind} ({setting_data_warning(kind)}), version {version}",
         _training(records),
         "columns: metric protocol, direction of better; n = translated images (or sources) / real images",
     )

@@ -10,7 +10,7 @@ from bench.reporting.ranges import ends_over_images, metric_range, share_ends
 from bench.reporting.tables.marks import Marks
 from bench.reporting.tables.table import Better, Column, TableCell
 from bench.spec.protocols import ALL, PROTOCOLS
-from bench.store.query import Floor, MeasureKey, Measurement, RowScores, weak_judge
+from bench.store.query import Floor, MeasureKey, Measurement, RowScores, query_weak_judge
 from metrics.statistics.comparing import BestSet, best_of
 from metrics.statistics.intervals import SeedInterval, seed_intervals
 
@@ -67,7 +67,7 @@ class MeasuredColumn:
     @cached_property
     def weak(self) -> str:
         """What to say beside every value if the column's judge is wrong on too many real images; else empty."""
-        return weak_judge(self.scores, self.protocol, self.encoder)
+        return query_weak_judge(self.scores, self.protocol, self.encoder)
 
     def measurement(self, row_scores: RowScores) -> Measurement | None:
         """What was measured of `row_scores`, with a value or without."""

@@ -8,17 +8,23 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.core.terminal import fitted
+from bench.core.terminal import fitted_to_terminal
 from bench.reporting.leaderboard.build import board_events
 from bench.reporting.leaderboard.columns import MeasuredColumn, better_direction
 from bench.reporting.leaderboard.direction import Direction
 from bench.reporting.leaderboard.rows import Rows
-from bench.reporting.setting import PRESET_WARNING, command, data_option, data_warning, setting_title
+from bench.reporting.setting import (
+    PRESET_WARNING,
+    setting_command,
+    setting_data_option,
+    setting_data_warning,
+    setting_title,
+)
 from bench.reporting.tables.table import ARROWS, TableCell, shown_value
 from bench.spec.protocols import PROTOCOLS
 from bench.store.columns import GIVEN
-from bench.store.index import read_records
-from bench.store.query import RowScores, Setting, SettingRecords, by_setting
+from bench.store.index import read_index
+from bench.store.query import RowScores, Setting, SettingRecords, query_settings
 
 METRICS = {
     "accuracy": ("accuracy",), "FID": ("fid",), "KID": ("kid",), "LPIPS": ("lpips",), "diversity": ("judge_diversity",),
@@ -37,13 +43,13 @@ Named = tuple[str, MeasuredColumn]
 
 def first_screen(root: Path, task: str, width: int, wanted: Callable[[Setting], bool] = lambda setting: True) -> str:
     """The newest of the stored settings that are `wanted`, fitted to `width`; empty if nothing is stored."""
-    settings = by_setting(read_records(root, task))
+    settings = query_settings(read_index(root, task))
     chosen = [records for records in settings if wanted(records.setting)] or settings
     if not chosen:
         return ""
     shown = max(chosen, key=lambda records: _newest(root, task, records))
     others = [records.setting for records in settings if records is not shown]
-    return fitted("\n".join(_lines(root, task, shown, others, width)), width)
+    return fitted_to_terminal("\n".join(_lines(root, task, shown, others, width)), width)
 
 
 def _newest(root: Path, task: str, records: SettingRecords) -> float:
@@ -78,7 +84,7 @@ def _lines(root: Path, task: str, records: SettingRecords, others: Sequence[Sett
         more = f" (and {len(events) - 1} more)" if len(events) > 1 else ""
         room = max(width - len(more), 20)
         yield (events[0] if len(events[0]) <= room else f"{events[0][: room - 1]}…") + more
-    yield f"more: {command('table', task=task)} --full; pictures: {command('report')}"
+    yield f"more: {setting_command('table', task=task)} --full; pictures: {setting_command('report')}"
     for setting in others[:OTHERS]:
         yield f"also: {_print_command(task, setting)}"
     if len(others) > OTHERS:
@@ -86,9 +92,11 @@ def _lines(root: Path, task: str, records: SettingRecords, others: Sequence[Sett
 
 
 def _print_command(task: str, setting: Setting) -> str:
-    data = data_option(setting.data_kind) or "real"
+    data = setting_data_option(setting.data_kind) or "real"
     budget = "" if setting.budget == GIVEN else setting.budget
-    return command("table", task=task, preset=setting.preset, data="real" if data == "FOLDER" else data, budget=budget)
+    return setting_command(
+        "table", task=task, preset=setting.preset, data="real" if data == "FOLDER" else data, budget=budget
+    )
 
 
 def _columns(direction: Direction) -> list[Named]:
@@ -169,7 +177,7 @@ def _seconds(seconds: np.ndarray, scores: RowScores | None) -> str:
 
 def _about(setting: Setting) -> str:
     """What the data and the training are, and once what their numbers cannot be compared with."""
-    warnings = [data_warning(setting.data_kind)]
+    warnings = [setting_data_warning(setting.data_kind)]
     warnings += [] if setting.budget == GIVEN else [PRESET_WARNING.get(setting.preset, "")]
     said = "; ".join(text for warning in warnings if (text := warning.partition(": not comparable")[0]))
     return said + (": not comparable with the paper" if any("not comparable" in text for text in warnings) else "")
@@ -198,4 +206,4 @@ def _missing(directions: Sequence[Direction]) -> Iterator[str]:
     if lacking:
         names = ", ".join(sorted({name for protocols in lacking.values() for name in protocols}))
         yield f"missing: {names}"
-        yield f"  add them: {command('fetch', *sorted(lacking))}, then the same run again, or evaluate"
+        yield f"  add them: {setting_command('fetch', *sorted(lacking))}, then the same run again, or evaluate"

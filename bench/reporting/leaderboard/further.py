@@ -44,7 +44,7 @@ def further_of_class(direction: Direction, label: str) -> list[Sheet]:
     )
 
 
-def class_tables(direction: Direction) -> list[Sheet]:
+def further_tables(direction: Direction) -> list[Sheet]:
     """A table for each protocol and encoder, with one column per class."""
     sheets = []
     for name in (name for name, protocol in PROTOCOLS.items() if protocol.metric in PER_CLASS):
@@ -75,7 +75,7 @@ def _values(direction: Direction, heading: str, columns: list[MeasuredColumn], b
     return direction.sheet(heading, [*NAMES, *named], [body, reference], marks, footnotes)
 
 
-def over_images(direction: Direction) -> list[Sheet]:
+def further_images(direction: Direction) -> list[Sheet]:
     """95 % intervals over images."""
     columns = [
         c
@@ -89,7 +89,7 @@ def over_images(direction: Direction) -> list[Sheet]:
     return _intervals(direction, "95 % over images", columns, lambda column, row: column.over_images(row), note)
 
 
-def over_seeds(direction: Direction) -> list[Sheet]:
+def further_seeds(direction: Direction) -> list[Sheet]:
     """95 % intervals over seeds."""
     columns = [
         c for c in direction.headline + direction.others if any(len(p.values) > 1 for p in c.measurements.values())

@@ -8,21 +8,21 @@ from pathlib import Path
 from bench.core.files import write_text
 from bench.reporting.leaderboard.board import Board, render_boards
 from bench.reporting.leaderboard.build import build_board
-from bench.store.index import read_records
-from bench.store.query import Setting, by_setting
+from bench.store.index import read_index
+from bench.store.query import Setting, query_settings
 
-__all__ = ["Board", "boards", "leaderboards", "render_boards", "write_leaderboards"]
+__all__ = ["Board", "all_leaderboards", "leaderboards", "render_boards", "write_leaderboards"]
 
 
-def boards(root: Path, task: str, wanted: Callable[[Setting], bool] = lambda setting: True) -> list[Board]:
+def all_leaderboards(root: Path, task: str, wanted: Callable[[Setting], bool] = lambda setting: True) -> list[Board]:
     """One board per setting (data, size, preset, budget) that `task` was run in and that is `wanted`."""
-    records = read_records(root, task)
-    return [build_board(task, group) for group in by_setting(records, wanted)]
+    records = read_index(root, task)
+    return [build_board(task, group) for group in query_settings(records, wanted)]
 
 
 def leaderboards(root: Path, task: str) -> list[str]:
     """The boards of every setting as Markdown; empty if `task` was never run."""
-    return [render_boards([board], "markdown") for board in boards(root, task)]
+    return [render_boards([board], "markdown") for board in all_leaderboards(root, task)]
 
 
 def write_leaderboards(root: Path, task: str) -> Path:

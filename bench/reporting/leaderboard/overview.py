@@ -48,7 +48,7 @@ def overview(direction: Direction) -> Sheet:
     return direction.sheet(direction.name, columns, [body, reference], marks, footnotes, first=True)
 
 
-def nothing_scored(direction: Direction) -> Sheet:
+def overview_without_scores(direction: Direction) -> Sheet:
     """The table of a setting in which nothing was scored: methods, seeds, states."""
     marks = Marks()
     rows = [

@@ -32,7 +32,7 @@ def ranks(direction: Direction) -> list[Sheet]:
     return _sheet(direction, "ranks over seeds", _ranks, RANK_NOTE)
 
 
-def improvements(direction: Direction) -> list[Sheet]:
+def rank_improvements(direction: Direction) -> list[Sheet]:
     """P(the best is better) for each row."""
     return _sheet(direction, "P(a training of the best is better)", _improvements, BEST_NOTE)
 

@@ -10,7 +10,7 @@ from functools import cached_property
 
 from bench.reporting.tables.marks import Marks
 from bench.reporting.tables.table import TableCell
-from bench.spec.run_spec import GIVEN_IMAGES, flat_values
+from bench.spec.run_spec import GIVEN_IMAGES, flat_spec_values
 from bench.store.query import MethodRow, RowScores, SettingRecords
 
 WEAK = "*"
@@ -33,7 +33,7 @@ class Rows:
             of_method.setdefault(row.method, []).append(row)
         names = {}
         for method, rows in of_method.items():
-            configs = {row: flat_values(json.loads(row.config)) for row in rows}
+            configs = {row: flat_spec_values(json.loads(row.config)) for row in rows}
             keys = {key for config in configs.values() for key in config} if len(rows) > 1 else set()
             first = configs[rows[0]]
             differing = sorted(

@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 
 from bench.reporting.leaderboard.board import Sheet
 from bench.reporting.leaderboard.direction import Direction
-from bench.reporting.leaderboard.further import class_tables, further, further_of_class, over_images, over_seeds
+from bench.reporting.leaderboard.further import further, further_images, further_of_class, further_seeds, further_tables
 from bench.reporting.leaderboard.overview import overview
-from bench.reporting.leaderboard.ranks import improvements, ranks
+from bench.reporting.leaderboard.ranks import rank_improvements, ranks
 from bench.reporting.leaderboard.rows import Rows
 from bench.reporting.page.collect import PageResults
 from bench.reporting.tables.table import Table
@@ -39,14 +39,14 @@ def board_panels(results: PageResults, name: str) -> list[Panel]:
     direction = boards_in_direction(results, name)
     shown, folded = (
         [overview(direction), *further(direction)],
-        [*over_images(direction), *over_seeds(direction), *ranks(direction), *improvements(direction)],
+        [*further_images(direction), *further_seeds(direction), *ranks(direction), *rank_improvements(direction)],
     )
     shown_panels = [Panel("all classes together", "all", _tables(shown), _tables(folded))]
     for label in results.classes:
         sheets = further_of_class(direction, label)
         shown_panels += [Panel(label, "one class", _tables(sheets))] if sheets else []
     return shown_panels + [
-        Panel(sheet.heading, "classes side by side", _tables([sheet])) for sheet in class_tables(direction)
+        Panel(sheet.heading, "classes side by side", _tables([sheet])) for sheet in further_tables(direction)
     ]
 
 

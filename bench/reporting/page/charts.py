@@ -169,7 +169,7 @@ class ScatterChart:
     """The front as a staircase, as SVG wants it."""
 
 
-def pareto_points(points: Sequence[tuple[float, float]], higher_is_better: bool) -> list[bool]:
+def pareto_front_on_chart(points: Sequence[tuple[float, float]], higher_is_better: bool) -> list[bool]:
     """Whether each (cost, quality) is on the front: no other is at least as good in both and better in one."""
     sign = 1 if higher_is_better else -1
     order = sorted(range(len(points)), key=lambda i: (points[i][0], -sign * points[i][1]))
@@ -192,7 +192,7 @@ def scatter_chart(points: Sequence[ChartPoint], x_name: str, y_name: str, higher
     across = lambda value: width * (value - x_ticks[0]) / (x_ticks[-1] - x_ticks[0])  # noqa: E731
     up = lambda value: height * (1 - (value - y_ticks[0]) / (y_ticks[-1] - y_ticks[0]))  # noqa: E731
     places = [(across(point.cost), up(point.quality)) for point in points]
-    best = pareto_points([(point.cost, point.quality) for point in points], higher_is_better)
+    best = pareto_front_on_chart([(point.cost, point.quality) for point in points], higher_is_better)
     named = [i for i in range(len(points)) if best[i] or len(points) <= MOST_NAMES]
     bars = [(up(p.quality - p.spread), up(p.quality + p.spread)) if p.spread else None for p in points]
     stairs = _stairs(sorted(place for place, on in zip(places, best, strict=True) if on))

@@ -11,13 +11,13 @@ from typing import Any
 
 from bench.core.errors import BenchError
 from bench.reporting.leaderboard.rows import Rows
-from bench.reporting.setting import command, setting_title
-from bench.spec.data_kinds import REAL, is_real
+from bench.reporting.setting import setting_command, setting_title
+from bench.spec.data_kinds import REAL, is_real_data_kind
 from bench.spec.protocols import ALL, PROTOCOLS
 from bench.spec.tasks import TASKS, Task, get_task
 from bench.store.cell import read_cell
-from bench.store.index import read_records
-from bench.store.query import Measurement, MethodRow, Setting, SettingRecords, by_setting
+from bench.store.index import read_index
+from bench.store.query import Measurement, MethodRow, Setting, SettingRecords, query_settings
 
 _DATA_ORDER = (REAL, "mnist-drawn", "embedded")
 _PRESET_ORDER = ("paper", "quick")
@@ -58,7 +58,7 @@ class StoredCell:
     @cached_property
     def environment(self) -> dict[str, Any]:
         """What `environment.json` holds; empty where it is absent or damaged."""
-        return read_table(self.folder / "environment.json")
+        return read_table_for_page(self.folder / "environment.json")
 
     @cached_property
     def doctor(self) -> dict[str, Any]:
@@ -163,13 +163,13 @@ def collect_for_page(results: Path, task: str = "") -> list[PageResults]:
     every = [one for name in names for one in _of_task(results, TASKS[name])]
     if not every:
         what = f"no results of {task}" if task else "no results"
-        raise BenchError(f"{what} in {results}", command("run", task=task or "sketch2real"))
+        raise BenchError(f"{what} in {results}", setting_command("run", task=task or "sketch2real"))
     return every
 
 
 def _of_task(results: Path, task: Task) -> Iterator[PageResults]:
     base = results / "runs" / task.name
-    for records in sorted(by_setting(read_records(results, task.name)), key=lambda records: _order(records.setting)):
+    for records in sorted(query_settings(read_index(results, task.name)), key=lambda records: _order(records.setting)):
         names, rows = Rows(records).names, {}
         for row in records.rows:
             name, weak = names[row], records.any_weak(row)
@@ -184,7 +184,7 @@ def _order(setting: Setting) -> tuple[Any, ...]:
     places = [
         order.index(value) if value in order else len(order)
         for order, value in (
-            (_DATA_ORDER, REAL if is_real(setting.data_kind) else setting.data_kind),
+            (_DATA_ORDER, REAL if is_real_data_kind(setting.data_kind) else setting.data_kind),
             (_PRESET_ORDER, setting.preset),
         )
     ]
@@ -203,7 +203,7 @@ def _stored(folder: Path, row: str, weak: bool) -> StoredCell | None:
     )  # fmt: skip
 
 
-def read_table(path: Path) -> dict[str, Any]:
+def read_table_for_page(path: Path) -> dict[str, Any]:
     """A JSON table of names; empty where it is absent or damaged."""
     try:
         value = json.loads(path.read_text())

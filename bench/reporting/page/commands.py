@@ -9,12 +9,12 @@ from typing import Any
 
 from bench.core.errors import BenchError
 from bench.reporting.page.collect import PageResults, StoredCell
-from bench.reporting.setting import FOLDER, command, usual_budget
-from bench.spec.data_kinds import REAL, not_published
+from bench.reporting.setting import FOLDER, setting_command, usual_setting_budget
+from bench.spec.data_kinds import REAL, data_kind_note
 from bench.spec.presets import get_preset
 from bench.spec.protocols import PROTOCOLS
-from bench.spec.run_spec import GIVEN_IMAGES, Budget, RunSpec, flat_values, parse_overrides
-from bench.store.preset_match import PresetMethod, differing_settings, preset_method
+from bench.spec.run_spec import GIVEN_IMAGES, Budget, RunSpec, flat_spec_values, spec_overrides
+from bench.store.preset_match import PresetMethod, preset_method, preset_mismatches
 
 CHECKPOINT = "CHECKPOINT"
 """Stands for what is not recorded: where the checkpoint lay."""
@@ -38,7 +38,7 @@ def row_commands(results: PageResults) -> list[RowCommands]:
     return [_of_row(results, row.cells) for row in results.rows.values()]
 
 
-def spec_of(cell: StoredCell) -> RunSpec:
+def spec_for_commands(cell: StoredCell) -> RunSpec:
     """The specification as it was stored."""
     names = RunSpec.__dataclass_fields__
     values = {key: value for key, value in cell.spec.items() if key in names}
@@ -46,7 +46,7 @@ def spec_of(cell: StoredCell) -> RunSpec:
 
 
 def _of_row(results: PageResults, cells: Sequence[StoredCell]) -> RowCommands:
-    first = spec_of(cells[0])
+    first = spec_for_commands(cells[0])
     if first.weights == GIVEN_IMAGES:
         return _of_images(results, cells, first)
     overrides, remarks = _overrides(results, first)
@@ -58,7 +58,7 @@ def _of_row(results: PageResults, cells: Sequence[StoredCell]) -> RowCommands:
         options["weights"] = CHECKPOINT
         remarks.append(f"{CHECKPOINT}: the published checkpoint of identity {first.weights}, or several NETWORK=FILE")
     options |= {"set": overrides, "protocols": ",".join(_protocols(results, cells))}
-    commands = [command("run" if results.trained else "evaluate", **options), *_other_styles(results, cells)]
+    commands = [setting_command("run" if results.trained else "evaluate", **options), *_other_styles(results, cells)]
     return RowCommands(
         cells[0].row,
         tuple(commands),
@@ -70,14 +70,14 @@ def _of_row(results: PageResults, cells: Sequence[StoredCell]) -> RowCommands:
 def _of_images(results: PageResults, cells: Sequence[StoredCell], spec: RunSpec) -> RowCommands:
     remarks = ["IMAGES: the folder or array that was given"]
     options = {"task": spec.task, "name": spec.method, "preset": spec.preset, **_data(results, spec, remarks)}
-    typed = command("score", "IMAGES", **options, protocols=",".join(_protocols(results, cells)))
+    typed = setting_command("score", "IMAGES", **options, protocols=",".join(_protocols(results, cells)))
     identities = tuple((cell.seed, str(cell.spec["identity"]), cell.state) for cell in cells)
     return RowCommands(cells[0].row, (typed,), identities, tuple(remarks))
 
 
 def _data(results: PageResults, spec: RunSpec, remarks: list[str]) -> dict[str, str]:
     """`--data` and `--domains`; none for the task's own files."""
-    if other := not_published(spec.data_kind):
+    if other := data_kind_note(spec.data_kind):
         remarks.append(f"{FOLDER}: where the files lie ({other}; data version {spec.data_version})")
         return {"data": FOLDER}
     if spec.data_kind != REAL:
@@ -90,7 +90,7 @@ def _data(results: PageResults, spec: RunSpec, remarks: list[str]) -> dict[str, 
 
 def _budget(results: PageResults, spec: RunSpec) -> str:
     """`--budget`; empty for the preset's own."""
-    return "" if str(spec.budget) == usual_budget(spec.preset, results.task) else str(spec.budget)
+    return "" if str(spec.budget) == usual_setting_budget(spec.preset, results.task) else str(spec.budget)
 
 
 def _protocols(results: PageResults, cells: Sequence[StoredCell]) -> list[str]:
@@ -104,14 +104,14 @@ def _protocols(results: PageResults, cells: Sequence[StoredCell]) -> list[str]:
 
 def _overrides(results: PageResults, spec: RunSpec) -> tuple[list[str], list[str]]:
     """(`method.key=value` of each setting that the preset would not give, what stands in the way)."""
-    stored = flat_values(dict(spec.config))
+    stored = flat_spec_values(dict(spec.config))
     where = results.task, spec.preset, spec.data_kind, spec.method
     classes = len(results.classes)
     try:
         usual = preset_method(*where, classes=classes)
-        differing = differing_settings(spec.config, usual.config)
+        differing = preset_mismatches(spec.config, usual.config)
         texts = [f"{spec.method}.{key}={as_typed(value)}" for key, (value, _) in differing.items() if key in stored]
-        changes = parse_overrides(texts).get(spec.method, {})
+        changes = spec_overrides(texts).get(spec.method, {})
         again = preset_method(*where, changes, classes)
     except BenchError as error:
         return [], [f"this version cannot make these cells again: {error.what}"]
@@ -130,7 +130,7 @@ def _difference(stored: RunSpec, again: PresetMethod) -> str:
             f"made by version {stored.method_version} of {stored.method}; installed here is version "
             f"{again.version}, so the command makes another cell"
         )
-    keys = ", ".join(differing_settings(stored.config, again.config))
+    keys = ", ".join(preset_mismatches(stored.config, again.config))
     return f"this version has other settings ({keys}), so the command makes another cell"
 
 
@@ -139,7 +139,7 @@ def _other_styles(results: PageResults, cells: Sequence[StoredCell]) -> list[str
     styles = sorted({style for cell in cells for style in cell.scores})
     if len(styles) < 2:
         return []
-    spec = spec_of(cells[0])
+    spec = spec_for_commands(cells[0])
     try:
         usual = preset_method(
             results.task, spec.preset, spec.data_kind, spec.method, classes=len(results.classes)
@@ -147,4 +147,4 @@ def _other_styles(results: PageResults, cells: Sequence[StoredCell]) -> list[str
     except BenchError:
         return []
     options = {"task": spec.task, "methods": spec.method, "preset": spec.preset, **_data(results, spec, [])}
-    return [command("evaluate", **options, style=style) for style in styles if style != usual]
+    return [setting_command("evaluate", **options, style=style) for style in styles if style != usual]

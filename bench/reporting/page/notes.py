@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench.reporting.page.collect import PageResults, StoredCell
-from bench.reporting.setting import GIVEN_WARNING, PRESET_WARNING, command, data_warning
-from bench.spec.data_kinds import REAL, is_real
+from bench.reporting.setting import GIVEN_WARNING, PRESET_WARNING, setting_command, setting_data_warning
+from bench.spec.data_kinds import REAL, is_real_data_kind
 from bench.spec.presets import STAND_IN
 from bench.spec.protocols import ALL, PROTOCOLS, Protocol
 
@@ -22,7 +22,7 @@ def banner_notes(results: PageResults) -> list[str]:
     kind, preset = results.setting.data_kind, results.setting.preset
     reasons = []
     if kind != REAL:
-        reasons.append(f"{'real' if is_real(kind) else kind} data: {data_warning(kind)}")
+        reasons.append(f"{'real' if is_real_data_kind(kind) else kind} data: {setting_data_warning(kind)}")
     if not results.trained:
         reasons.append(GIVEN_WARNING)
     elif preset != "paper":
@@ -83,7 +83,7 @@ def _about_images(results: PageResults) -> Iterator[str]:
     if distances and not any(measurement.floors for measurement in distances):
         yield (
             "These records have no floors or intervals: an earlier version scored them. To score them again without "
-            f"training: {command('evaluate', task=results.task.name)}"
+            f"training: {setting_command('evaluate', task=results.task.name)}"
         )
     ceilings = {
         (direction, value)

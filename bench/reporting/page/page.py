@@ -25,7 +25,7 @@ from bench.reporting.page import boards, charts, commands, notes, samples, trade
 from bench.reporting.page.collect import PageResults, collect_for_page
 from bench.reporting.page.samples import PagePicture, SampleSheet
 from bench.reporting.tables.as_html import html_table
-from bench.reporting.tables.table import Table, one_line
+from bench.reporting.tables.table import Table, table_line
 
 INLINE_LIMIT = 15_000_000
 """Bytes of pictures (as base64) up to which they lie in the page itself."""
@@ -61,7 +61,7 @@ class PageSection:
     protocols: Sequence[Any]
 
 
-def write_report(results: Path, out: Path, task: str = "") -> Path:
+def write_report_page(results: Path, out: Path, task: str = "") -> Path:
     """Write `out/index.html` of every task and setting with results, or of `task` alone; returns its path.
 
     Raises BenchError if there are no results, or the disk refuses.
@@ -157,7 +157,7 @@ def render_page(sections: Sequence[PageSection], address: Callable[[PagePicture]
 
 def _plain(value: Any) -> Any:
     """Text of a user on one line and printable; markup of ours as it is."""
-    return one_line(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+    return table_line(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 def _table(table: Table) -> Markup:

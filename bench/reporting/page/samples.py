@@ -15,10 +15,10 @@ from bench.core.errors import BenchError
 from bench.data import prepare as store
 from bench.data.fetch import locate
 from bench.data.types import Split
-from bench.evaluation.translate import first_per_class
-from bench.reporting.page.collect import PageResults, StoredCell, read_table
+from bench.evaluation.translate import first_to_translate
+from bench.reporting.page.collect import PageResults, StoredCell, read_table_for_page
 from bench.spec.protocols import ALL
-from bench.store.cell import direction_file
+from bench.store.cell import cell_direction_file
 
 SOURCES_PER_CLASS = 2
 MOST_CLASSES = 12
@@ -132,7 +132,7 @@ def _of_row(cells: Sequence[StoredCell], direction: str) -> tuple[_Stored | None
             digest = score.get("images", {}).get(direction)
             if digest is None:
                 continue
-            path = cell.folder / f"translations-{direction_file(direction)}-{style}.npy"
+            path = cell.folder / f"translations-{cell_direction_file(direction)}-{style}.npy"
             try:
                 images = np.load(path, mmap_mode="r", allow_pickle=False)
                 if images.dtype != np.uint8 or images.ndim != 5 or images.shape[2] != 3:
@@ -142,7 +142,7 @@ def _of_row(cells: Sequence[StoredCell], direction: str) -> tuple[_Stored | None
                 notes.append(f"{cell.name}: the file of its translations is absent or damaged: not shown")
                 continue
             if sound:
-                return _Stored(cell, style, images, read_table(path.with_suffix(".json"))), notes
+                return _Stored(cell, style, images, read_table_for_page(path.with_suffix(".json"))), notes
             notes.append(f"{cell.name}: its translations are not those that were scored: not shown")
     return None, notes
 
@@ -155,7 +155,7 @@ def _sources(results: PageResults, direction: str, stored: _Stored) -> tuple[np.
     domains = stored.cell.spec["domains"]
     names = [f"{domains[a]}->{domains[b]}" for a, b in ((0, 1), (1, 0))]
     try:
-        splits = store.find_prepared(results.setting.data_version, results.setting.image_size, locate.cache_folder())
+        splits = store.find_prepared(results.setting.data_version, results.setting.image_size, locate.locate_cache())
     except BenchError:
         return None
     if splits is None or direction not in names or not results.classes:
@@ -175,7 +175,7 @@ def _index(split: Split, stored: _Stored) -> np.ndarray | None:
     score = stored.cell.scores[stored.style]
     counts = [r["n"] for r in score["records"] if r["metric"] == "accuracy" and r["label"] != ALL]
     limit = score["size"]["sources_per_class"] if "size" in score else max(counts, default=None)
-    index = first_per_class(split.labels, limit)
+    index = first_to_translate(split.labels, limit)
     ids = hashlib.sha256("\n".join(split.ids[row] for row in index).encode()).hexdigest()
     sound = len(index) == len(stored.images) and stored.origin.get("sources", ids) == ids
     return index if sound else None

@@ -36,7 +36,7 @@ def tradeoff(results: PageResults, name: str) -> Tradeoff | None:
     known = {
         i: cost
         for i, (row, _) in enumerate(direction.entries)
-        if (cost := seconds(results.rows[row].cells)) is not None
+        if (cost := tradeoff_seconds(results.rows[row].cells)) is not None
     }
     chosen = [column for metric in METRICS if (column := _first(direction.headline, metric, known))]
     if not chosen:
@@ -50,7 +50,7 @@ def _first(columns: Sequence[MeasuredColumn], metric: str, known: dict[int, floa
     return next((column for column in candidates if any(i in known for i in column.measurements)), None)
 
 
-def seconds(cells: Sequence[StoredCell]) -> float | None:
+def tradeoff_seconds(cells: Sequence[StoredCell]) -> float | None:
     """Mean over the trained ones of training and stages; None where none is."""
     known = [
         float(cell.cost["seconds"]) + float(sum(cell.cost.get("stage_seconds", {}).values()))

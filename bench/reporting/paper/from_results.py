@@ -8,28 +8,28 @@ from itertools import product
 from pathlib import Path
 from typing import NamedTuple
 
-from bench.core.errors import BenchError, nearest
+from bench.core.errors import BenchError, error_remedy
 from bench.reporting.paper.lookup import JUDGED, StoredLookup, TaskRecords
 from bench.reporting.paper.shapes import JUDGE, SHAPES, STAGES
 from bench.reporting.paper.table import paper_table
-from bench.reporting.paper.values import places
+from bench.reporting.paper.values import places_of_values
 from bench.reporting.setting import (
     ANY_BUDGET,
     PUBLISHED_SOURCES,
     Commands,
-    commands_in,
-    distinct_texts,
+    commands_in_setting,
+    distinct_setting_texts,
     setting_text,
-    unlike_paper,
+    setting_unlike_paper,
 )
 from bench.reporting.tables.table import Footnote, Table
 from bench.spec.protocols import ALL
 from bench.spec.tasks import Task, get_task
 from bench.store.alignments import CHAINED, Aligned, read_alignments
 from bench.store.columns import GIVEN
-from bench.store.index import read_records
+from bench.store.index import read_index
 from bench.store.preset_match import preset_methods
-from bench.store.query import Setting, SettingRecords, by_setting
+from bench.store.query import Setting, SettingRecords, query_settings
 
 
 class TaskInSetting(NamedTuple):
@@ -45,15 +45,15 @@ Combination = dict[Setting, TaskInSetting]
 """What is stored in several settings; for one table: in one setting of each task."""
 
 
-def stored_tables(root: Path, name: str, wanted: Callable[[Setting], bool], unmeasured: Commands) -> list[Table]:
+def tables_from_results(root: Path, name: str, wanted: Callable[[Setting], bool], unmeasured: Commands) -> list[Table]:
     """Table `name` of the paper, once for each setting in the results folder `root` that is `wanted`.
 
     Without any: the published values alone, with the commands `unmeasured`. Raises BenchError for a table that the
     paper does not have.
     """
     if name not in SHAPES:
-        raise BenchError(f"the paper has no table '{name}'", nearest(name, list(SHAPES)))
-    asked = places(SHAPES[name]().lines)
+        raise BenchError(f"the paper has no table '{name}'", error_remedy(name, list(SHAPES)))
+    asked = places_of_values(SHAPES[name]().lines)
     tasks = [get_task(task) for task in dict.fromkeys(place.task for place in asked)]
     methods = sorted({method for place in asked for method in place.candidates} - {JUDGE, *STAGES.values()})
     combinations = list(_combined([_of_task(root, task, wanted, bool(methods)) for task in tasks]))
@@ -64,14 +64,14 @@ def stored_tables(root: Path, name: str, wanted: Callable[[Setting], bool], unme
     versions = [" and ".join(setting.data_version for setting in combination) for combination in combinations]
     return [
         _table(root, name, combination, methods, text)
-        for combination, text in zip(combinations, distinct_texts(texts, versions), strict=True)
+        for combination, text in zip(combinations, distinct_setting_texts(texts, versions), strict=True)
     ]
 
 
 def _of_task(root: Path, task: Task, wanted: Callable[[Setting], bool], by_budget: bool) -> Combination:
     """What is stored of `task` in each setting. Not `by_budget`: settings that differ in it are one."""
     stored: Combination = {}
-    for records in by_setting(read_records(root, task.name), wanted):
+    for records in query_settings(read_index(root, task.name), wanted):
         setting = records.setting if by_budget else records.setting._replace(budget=ANY_BUDGET)
         stored.setdefault(setting, TaskInSetting(task, [], [])).records.append(records)
     for aligned in [] if by_budget else read_alignments(root, task.name):
@@ -100,7 +100,7 @@ def _table(root: Path, name: str, combination: Combination, methods: Sequence[st
         tasks[task.name] = TaskRecords(task, records, aligned, {name: presets[name] for name in known}, methods)
     lookup = StoredLookup(root, tasks, text, _is_published(combination))
     first, (task, *_) = next(iter(combination.items()))
-    table = paper_table(name, lookup, None if first.budget == GIVEN else commands_in(first, task))
+    table = paper_table(name, lookup, None if first.budget == GIVEN else commands_in_setting(first, task))
     left_out = [Footnote(line) for line in lookup.left_out()]
     return replace(table, footnotes=(*table.footnotes, *left_out)) if left_out else table
 
@@ -108,7 +108,7 @@ def _table(root: Path, name: str, combination: Combination, methods: Sequence[st
 def _is_published(combination: Combination) -> bool:
     """Whether everything is of the paper's setting: published settings, the published data, its size and length."""
     return not any(
-        unlike_paper(setting, task, task.name)
+        setting_unlike_paper(setting, task, task.name)
         or any(PUBLISHED_SOURCES.get(direction) != n for direction, n in _sources(records))
         for setting, (task, records, _) in combination.items()
     )

@@ -13,7 +13,7 @@ from bench.reporting.paper.shapes import ALIGNMENT, JUDGE, STAGES
 from bench.reporting.paper.values import Measured
 from bench.spec.protocols import ALL
 from bench.spec.tasks import Task
-from bench.store.alignments import CHAINED, MEASURED_SPLIT, Aligned, chain_accuracies
+from bench.store.alignments import CHAINED, MEASURED_SPLIT, Aligned, chain_accuracies_of_alignments
 from bench.store.cell import read_cell
 from bench.store.preset_match import PresetMethod, PresetRows
 from bench.store.query import MeasureKey, Measurement, MethodRow, SettingRecords
@@ -146,7 +146,7 @@ class StoredLookup:
         if preset is None:
             return None
         where = domain, MEASURED_SPLIT[stored.task.kind]
-        accuracies = chain_accuracies(stored.aligned, preset.config["semantics"])
+        accuracies = chain_accuracies_of_alignments(stored.aligned, preset.config["semantics"])
         by_seed = [accuracies[key][where] for key in sorted(accuracies) if STAGES.get(key[0]) == name
                    and where in accuracies[key]]  # fmt: skip
         if not by_seed:

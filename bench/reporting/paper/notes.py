@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bench.reporting.paper.published import inconsistencies
+from bench.reporting.paper.published import published_inconsistencies
 from bench.reporting.paper.shapes import JUDGE, STAGES, PaperShape
-from bench.reporting.paper.values import PaperMeasurements, places
+from bench.reporting.paper.values import PaperMeasurements, places_of_values
 from bench.reporting.setting import Commands
 from bench.reporting.tables.table import Footnote
 
@@ -15,7 +15,7 @@ _NO_METHODS = {JUDGE, *STAGES.values()}
 
 def paper_sources_note(shape: PaperShape) -> list[str]:
     """Where its numbers come from, as in `Published.table`."""
-    return list(dict.fromkeys(place.published.table for place in places(shape.lines)))
+    return list(dict.fromkeys(place.published.table for place in places_of_values(shape.lines)))
 
 
 def paper_header_notes(shape: PaperShape, measured: PaperMeasurements) -> tuple[str, ...]:
@@ -33,7 +33,7 @@ def paper_header_notes(shape: PaperShape, measured: PaperMeasurements) -> tuple[
     return tuple(lines)
 
 
-def plain_footnotes(
+def plain_paper_notes(
     shape: PaperShape, measured: PaperMeasurements, tests: Sequence[str], commands: Commands | None
 ) -> list[Footnote]:
     """How to read ours, what to type for what is missing, and what is wrong with the paper's table as a whole."""
@@ -66,7 +66,7 @@ def _reading(shape: PaperShape, measured: PaperMeasurements, tests: Sequence[str
 def _missing(shape: PaperShape, measured: PaperMeasurements, commands: Commands) -> list[Footnote]:
     """What to type for what is not there, task by task. The judge's accuracy comes with any run."""
     notes = []
-    asked = [(place, chain) for line in shape.lines for place in places([line]) for chain in line.chains]
+    asked = [(place, chain) for line in shape.lines for place in places_of_values([line]) for chain in line.chains]
     for task in dict.fromkeys(place.task for place, _ in asked):
         of_task = [key for key in asked if key[0].task == task]
         missing = [
@@ -88,6 +88,6 @@ def _missing(shape: PaperShape, measured: PaperMeasurements, commands: Commands)
 
 def _inconsistencies(shape: PaperShape) -> list[Footnote]:
     """The inconsistencies of the whole table."""
-    notes = dict.fromkeys(note for source in paper_sources_note(shape) for note in inconsistencies(source))
-    numbers = [place.published for place in places(shape.lines)]
+    notes = dict.fromkeys(note for source in paper_sources_note(shape) for note in published_inconsistencies(source))
+    numbers = [place.published for place in places_of_values(shape.lines)]
     return [Footnote(note.footnote) for note in notes if not any(map(note.about, numbers))]

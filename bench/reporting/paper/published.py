@@ -11,7 +11,7 @@ import csv
 from dataclasses import dataclass
 from functools import cache
 
-from bench.core.installation import shipped_results
+from bench.core.installation import installed_results
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class Inconsistency:
 
 @cache
 def _all() -> tuple[Published, ...]:
-    text = (shipped_results() / "paper.csv").read_text(encoding="utf-8")
+    text = (installed_results() / "paper.csv").read_text(encoding="utf-8")
     return tuple(
         Published(
             row["source_table"], row["task"], row["direction"], row["method"], row["variant"], row["class"],
@@ -88,7 +88,7 @@ def published(**wanted: str) -> tuple[Published, ...]:
     return tuple(row for row in _all() if all(getattr(row, name) == value for name, value in wanted.items()))
 
 
-def inconsistencies(table: str) -> tuple[Inconsistency, ...]:
+def published_inconsistencies(table: str) -> tuple[Inconsistency, ...]:
     """The inconsistencies that stand below `table`."""
     return tuple(one for one in INCONSISTENCIES if table in one.tables)
 

@@ -247,7 +247,7 @@ SHAPES = {
 """Name -> shape. `text`: what the paper says in sentences."""
 
 
-def printed_value(method: str, direction: str, metric: str) -> float | None:
+def printed_value_of_shape(method: str, direction: str, metric: str) -> float | None:
     """What a table of the paper prints for one of our methods over all classes; None: nothing.
 
     `method` is `name[:variant]`, `direction` as in `mnist->svhn`, `metric` as in `Published`. Where two tables print

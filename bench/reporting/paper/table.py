@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from bench.core.errors import BenchError, nearest
-from bench.reporting.paper.notes import paper_header_notes, paper_sources_note, plain_footnotes
-from bench.reporting.paper.published import Inconsistency, inconsistencies
+from bench.core.errors import BenchError, error_remedy
+from bench.reporting.paper.notes import paper_header_notes, paper_sources_note, plain_paper_notes
+from bench.reporting.paper.published import Inconsistency, published_inconsistencies
 from bench.reporting.paper.shapes import SHAPES, WEAK, PaperRow, PaperShape, ShapeChain, ShapePlace
-from bench.reporting.paper.values import Lookup, Measured, PaperMeasurements, find_value, places
+from bench.reporting.paper.values import Lookup, Measured, PaperMeasurements, find_value, places_of_values
 from bench.reporting.ranges import ends_over_images, metric_range, share_ends
 from bench.reporting.setting import Commands
 from bench.reporting.tables.marks import Marks
-from bench.reporting.tables.table import Column, RowGroup, Table, TableCell, decimals_of, images, table_number
+from bench.reporting.tables.table import Column, RowGroup, Table, TableCell, images, table_decimals, table_number
 from metrics.statistics.comparing import BestSet, best_set
 from metrics.statistics.intervals import seed_interval
 
@@ -34,7 +34,7 @@ def paper_table(name: str, lookup: Lookup, commands: Commands | None = DEFAULT) 
     Raises BenchError for another name, and ValueError if `lookup` mixes settings.
     """
     if name not in SHAPES:
-        raise BenchError(f"the paper has no table '{name}'", nearest(name, list(SHAPES)))
+        raise BenchError(f"the paper has no table '{name}'", error_remedy(name, list(SHAPES)))
     shape = SHAPES[name]()
     measured = find_value(shape, lookup)
     notes = Marks()
@@ -42,14 +42,14 @@ def paper_table(name: str, lookup: Lookup, commands: Commands | None = DEFAULT) 
     best = {(line, chain): _best(line, chain, measured) for line in shape.lines for chain in line.chains}
     groups = tuple(_group(line, measured, best, notes, on_numbers) for line in shape.lines)
     tests = sorted({best_set_of.note for best_set_of in best.values() if best_set_of})
-    footnotes = (*notes.footnotes, *plain_footnotes(shape, measured, tests, commands))
+    footnotes = (*notes.footnotes, *plain_paper_notes(shape, measured, tests, commands))
     return Table(shape.title, columns, groups, paper_header_notes(shape, measured), footnotes, stub=2)
 
 
 def _columns(shape: PaperShape, notes: Marks) -> tuple[tuple[Column, ...], list[Inconsistency]]:
     """The headings, and the inconsistencies about single numbers: those about all of a column mark its heading."""
-    every = dict.fromkeys(note for source in paper_sources_note(shape) for note in inconsistencies(source))
-    single = [note for note in every if any(note.about(place.published) for place in places(shape.lines))]
+    every = dict.fromkeys(note for source in paper_sources_note(shape) for note in published_inconsistencies(source))
+    single = [note for note in every if any(note.about(place.published) for place in places_of_values(shape.lines))]
     headings = [Column(shape.first, align="left"), Column("value", align="left")]
     for index, column in enumerate(shape.columns):
         numbers = [place.published for line in shape.lines if (place := line.places[index])]
@@ -127,7 +127,7 @@ def _difference(place: ShapePlace | None, ours: TableCell) -> TableCell:
     if ours.value is None:
         return TableCell(role="difference")
     paper = place.published
-    digits = decimals_of(table_number(ours.value))
+    digits = table_decimals(table_number(ours.value))
     return TableCell(
         value=ours.value - paper.value,
         low=None if ours.low is None else ours.low - paper.value,

@@ -80,14 +80,14 @@ class PaperMeasurements:
         return len({result.images for result in self.competing(line, chain).values()}) > 1
 
 
-def places(lines: Iterable[PaperRow]) -> list[ShapePlace]:
+def places_of_values(lines: Iterable[PaperRow]) -> list[ShapePlace]:
     """All places of `lines` that have a published number."""
     return [place for line in lines for place in line.places if place]
 
 
 def find_value(shape: PaperShape, lookup: Lookup) -> PaperMeasurements:
     """Ask `lookup` for every place of `shape`. ValueError if what it gives is of several settings."""
-    asked = [(place, chain) for line in shape.lines for place in places([line]) for chain in line.chains]
+    asked = [(place, chain) for line in shape.lines for place in places_of_values([line]) for chain in line.chains]
     every = {
         (place, chain, method, protocol): result
         for place, chain in asked

@@ -6,7 +6,7 @@ import csv
 import io
 from collections.abc import Sequence
 
-from bench.reporting.tables.table import Table, TableCell, one_line
+from bench.reporting.tables.table import Table, TableCell, table_line
 
 FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠")
 """A spreadsheet runs a text that begins with one of these (half or full width), so such a text gets a `'` in front."""
@@ -45,7 +45,7 @@ def _line(table: Table, row: Sequence[TableCell], index: int) -> list[str]:
 
 def safe(text: str) -> str:
     """`text` on one line, which no spreadsheet takes for a formula."""
-    line = one_line(text)
+    line = table_line(text)
     return f"'{line}" if line.startswith(FORMULA) else line
 
 

@@ -11,9 +11,9 @@ from bench.reporting.tables.table import (
     RowGroup,
     Table,
     TableCell,
-    one_line,
     shown_in_table,
     table_heading,
+    table_line,
 )
 
 _SPOKEN = {"higher": "higher is better", "lower": "lower is better"}
@@ -107,4 +107,4 @@ def _list(name: str, items: list[str]) -> list[str]:
 
 
 def _escaped(text: str) -> str:
-    return escape(one_line(text), quote=True)
+    return escape(table_line(text), quote=True)

@@ -6,7 +6,7 @@ import re
 import unicodedata
 from collections.abc import Iterator
 
-from bench.reporting.tables.table import Footnote, RowGroup, Table, TableCell, one_line, shown_in_table, table_heading
+from bench.reporting.tables.table import Footnote, RowGroup, Table, TableCell, shown_in_table, table_heading, table_line
 
 # Brackets and stars in braces: behind a line's \\ they would be its arguments. Quotes in braces: no ligatures.
 _SIGNS = {
@@ -116,7 +116,7 @@ def _list(items: list[str]) -> list[str]:
 
 
 def _escaped(text: str) -> str:
-    return re.sub("-(?=-)", "-{}", "".join(map(_sign, unicodedata.normalize("NFC", one_line(text)))))
+    return re.sub("-(?=-)", "-{}", "".join(map(_sign, unicodedata.normalize("NFC", table_line(text)))))
 
 
 def _sign(char: str) -> str:

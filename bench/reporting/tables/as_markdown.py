@@ -11,9 +11,9 @@ from bench.reporting.tables.table import (
     RowGroup,
     Table,
     TableCell,
-    one_line,
     shown_in_table,
     table_heading,
+    table_line,
 )
 
 _SPECIAL = re.compile(r"[\\`*|~]|<(?=[a-zA-Z/!?])|\](?=[(\[:])|(?<![^\W_])_|_(?![^\W_])|&(?=[#\w])")
@@ -36,24 +36,27 @@ def markdown_table(table: Table, level: int = 1, said: Collection[str | Footnote
     body = _aligned(headers, [row for group in table.groups for row in _rows(table, group)], table.columns)
     notes = [note for note in table.notes if note not in said]
     footnotes = [note for note in table.footnotes if note not in said]
-    return "\n\n".join([title(table.title, level), *note_list(notes), body, *footnote_list(footnotes)]) + "\n"
+    return (
+        "\n\n".join([markdown_title(table.title, level), *markdown_notes(notes), body, *markdown_footnotes(footnotes)])
+        + "\n"
+    )
 
 
-def title(text: str, level: int) -> str:
+def markdown_title(text: str, level: int) -> str:
     """A heading."""
     return f"{'#' * level} " + _escaped(text).replace("#", r"\#")
 
 
-def note_list(notes: Sequence[str]) -> list[str]:
+def markdown_notes(notes: Sequence[str]) -> list[str]:
     """One block, or none without notes."""
     return ["\n".join(f"- {_item(note)}" for note in notes)] if notes else []
 
 
-def footnote_list(footnotes: Sequence[Footnote]) -> list[str]:
+def markdown_footnotes(footnotes: Sequence[Footnote]) -> list[str]:
     """One block, or none without footnotes."""
     lines = []
     for note in footnotes:
-        command = f": `{one_line(note.command).replace('`', '')}`" if note.command else ""
+        command = f": `{table_line(note.command).replace('`', '')}`" if note.command else ""
         mark = f"{_marks((note.mark,), '')} " if note.mark else ""
         lines.append(f"- {mark}{_item(note.text)}{command}")
     return ["\n".join(lines)] if lines else []
@@ -97,4 +100,4 @@ def _item(text: str) -> str:
 
 
 def _escaped(text: str) -> str:
-    return _SPECIAL.sub(lambda match: "\\" + match[0], one_line(text))
+    return _SPECIAL.sub(lambda match: "\\" + match[0], table_line(text))

@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
-from bench.core.errors import BenchError, nearest
+from bench.core.errors import BenchError, error_remedy
 from bench.core.files import write_text
 from bench.core.progress import say
-from bench.core.terminal import show
+from bench.core.terminal import show_on_terminal
 from bench.reporting.setting import DRAWN, Commands
 from bench.reporting.tables.render import FORMATS, render_tables
 from bench.reporting.tables.table import Table
-from bench.spec.data_kinds import REAL, is_real
+from bench.spec.data_kinds import REAL, is_real_data_kind
 from bench.spec.presets import PRESETS
 from bench.store.query import Setting
 
@@ -64,29 +64,29 @@ def wants_output(asked: OutputRequest, setting: Setting) -> bool:
 
 def _kind(asked: OutputRequest, setting: Setting) -> str:
     """The kind of data as `--data` names it: `real` stands for other real files, too."""
-    return REAL if is_real(setting.data_kind) else setting.data_kind
+    return REAL if is_real_data_kind(setting.data_kind) else setting.data_kind
 
 
-def form_of(asked: OutputRequest) -> str:
+def output_form(asked: OutputRequest) -> str:
     """The name in FORMATS. BenchError for an unknown form, preset or kind of data."""
     for option, value, valid in (("--preset", asked.preset, PRESETS), ("--data", asked.data, KINDS)):
         if value and value not in valid:
-            raise BenchError(f"{option} {value!r} is not understood", nearest(value, list(valid)))
+            raise BenchError(f"{option} {value!r} is not understood", error_remedy(value, list(valid)))
     if not asked.form:
         by_suffix = {suffix: name for name, (suffix, _) in FORMATS.items()}
         return by_suffix.get(asked.out.suffix if asked.out else "", "markdown")
     form = SHORT.get(asked.form, asked.form)
     if form not in FORMATS:
-        raise BenchError(f"--format {asked.form!r} is not understood", nearest(asked.form, ["md", *FORMATS]))
+        raise BenchError(f"--format {asked.form!r} is not understood", error_remedy(asked.form, ["md", *FORMATS]))
     return form
 
 
-def unmeasured(asked: OutputRequest) -> Commands:
+def unmeasured_in_output(asked: OutputRequest) -> Commands:
     """The commands that would measure what a table of the paper lacks."""
     return Commands(asked.preset or "paper", asked.data if asked.data in DRAWN else "", asked.budget)
 
 
-def joined(tables: Sequence[Table], form: str) -> str:
+def joined_output(tables: Sequence[Table], form: str) -> str:
     """All of `tables` as one text; CSV has its header once."""
     texts = [render_tables(table, form) for table in tables]
     if form == "csv":
@@ -98,7 +98,7 @@ def deliver_output(asked: OutputRequest, text: str, form: str, what: str, title:
     """Print `text`, an HTML one as a page with `title`, or write it and say where the `what` is."""
     text = PAGE.format(title=title, body=text) if form == "html" else text
     if asked.out is None and form == "markdown":
-        show(text.removesuffix("\n"))
+        show_on_terminal(text.removesuffix("\n"))
     elif asked.out is None:
         print(text, end="")
     else:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from bench.core.errors import BenchError, nearest
+from bench.core.errors import BenchError, error_remedy
 from bench.reporting.tables.as_csv import csv_text
 from bench.reporting.tables.as_html import html_table
 from bench.reporting.tables.as_latex import latex_table
@@ -23,5 +23,5 @@ FORMATS: dict[str, tuple[str, Callable[[Table], str]]] = {
 def render_tables(table: Table, form: str) -> str:
     """`table` in the form called `form`, ending in a line break; raises BenchError with the nearest valid name."""
     if form not in FORMATS:
-        raise BenchError(f"tables cannot be written as '{form}'", nearest(form, list(FORMATS)))
+        raise BenchError(f"tables cannot be written as '{form}'", error_remedy(form, list(FORMATS)))
     return FORMATS[form][1](table)

@@ -181,7 +181,7 @@ def shown_value(cell: TableCell) -> str:
     if cell.deviation is not None:
         text += f" ± {spread(cell.deviation)}"
     elif cell.low is not None and cell.high is not None:
-        ends = [table_number(end, decimals_of(text), signed) for end in (cell.low, cell.high)]
+        ends = [table_number(end, table_decimals(text), signed) for end in (cell.low, cell.high)]
         text += f" ({ends[0]} to {ends[1]})"
     if cell.seeds is not None and cell.seeds[0] < cell.seeds[1]:
         text += f" [{cell.seeds[0]}/{cell.seeds[1]}]"
@@ -198,7 +198,7 @@ def table_number(value: float, decimals: int | None = None, signed: bool = False
     return text.replace("-", sign) if float(text) == 0 else text
 
 
-def decimals_of(text: str) -> int | None:
+def table_decimals(text: str) -> int | None:
     """How many decimals a number was written with; None for one with an exponent."""
     return None if "e" in text else len(text.partition(".")[2])
 
@@ -215,7 +215,7 @@ def images(counts: tuple[int, int]) -> str:
     return f"n = {n}/{real}" if real else f"n = {n}"
 
 
-def one_line(text: str) -> str:
+def table_line(text: str) -> str:
     """`text` on one line and printable: any white space is one blank; control characters, characters that turn the
     direction of writing, and code points that are no characters become `\\ufffd`. For names that a user chose.
     """

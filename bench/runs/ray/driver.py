@@ -20,9 +20,9 @@ from bench.core.progress import say
 from bench.core.signals import stop_signals
 from bench.evaluation.encoders import Encoders, make_encoders
 from bench.evaluation.judge import judge_folder
-from bench.runs.cell import is_settled
-from bench.runs.ray.node import NodeOrder, NodeOutcome, do_cell, do_judges
-from bench.runs.ray.transfer import pack_transfer, shared_units, store_cell, store_unit
+from bench.runs.cell import is_cell_settled
+from bench.runs.ray.node import NodeOrder, NodeOutcome, do_cell_on_node, do_judges_on_node
+from bench.runs.ray.transfer import pack_transfer, store_transfer_cell, store_unit, transfer_units
 from bench.runs.request import Job, Request, Session
 from bench.store.cell import Cell
 
@@ -38,7 +38,7 @@ Wanted = tuple[Request, Session, Job]
 """A cell: its request, for it alone; the session that checked it; and its job."""
 
 
-def run_on_cluster(wanted: Sequence[Wanted], device: str, address: str, at_once: int) -> bool:
+def drive_ray_cluster(wanted: Sequence[Wanted], device: str, address: str, at_once: int) -> bool:
     """Bring every cell to its end on the cluster at `address`, see `connect_driver`; True unless one failed.
 
     `device`: as typed; the sessions are of this machine, which may have no GPU. `at_once`: cells at a time, 0: as
@@ -64,7 +64,7 @@ def _unsettled(wanted: Sequence[Wanted]) -> tuple[list[Wanted], bool]:
         if id(session) not in encoders:
             runtime, protocols = session.runtime, request.protocols
             encoders[id(session)] = make_encoders(request.results, session.data, session.preset, runtime, protocols)
-        settled = is_settled(Cell(request.results, job.spec), _label(job), encoders[id(session)])
+        settled = is_cell_settled(Cell(request.results, job.spec), _label(job), encoders[id(session)])
         if settled is None:
             left.append((request, session, job))
         else:
@@ -189,7 +189,7 @@ class _Run:
             "num_cpus": room.cpus, "num_gpus": room.gpus, "max_calls": 1, "max_retries": RETRIES,
             "retry_exceptions": [Interrupted],
         }  # fmt: skip
-        self.do_cell, self.do_judges = (ray.remote(**options)(work) for work in (do_cell, do_judges))
+        self.do_cell, self.do_judges = (ray.remote(**options)(work) for work in (do_cell_on_node, do_judges_on_node))
 
     def judges(self, wanted: Sequence[Wanted], stop: Sequence[int]) -> None:
         """Train the judges that the cells will ask for, where one is missing: once, whatever nodes the cells get.
@@ -255,7 +255,7 @@ class _Run:
         request, _, job = wanted
         results = request.results.absolute()
         cell = Cell(results, job.spec)
-        for unit, paths in shared_units(results, features=False).items():
+        for unit, paths in transfer_units(results, features=False).items():
             if unit not in self.units:
                 self.units[unit] = ray.put({path.name: path.read_bytes() for path in paths})
         data = str(Path(request.data).absolute()) if Path(request.data).is_dir() else request.data
@@ -284,7 +284,7 @@ def _gathered(request: Request, job: Job, outcome: NodeOutcome) -> bool:
         say(f"{_label(job)}: error on {outcome.node}: {BenchError(*outcome.problem)}")
     _gather_units(outcome, request.results)
     cell = Cell(request.results, job.spec)
-    if outcome.cell is not None and not store_cell(outcome.cell, cell):
+    if outcome.cell is not None and not store_transfer_cell(outcome.cell, cell):
         say(f"{_label(job)}: finished by another command meanwhile, kept as it is ({cell.folder.name})")
     return outcome.good
 

@@ -18,13 +18,13 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from bench.core.errors import BenchError
-from bench.core.installation import prefer_own_packages
-from bench.data.fetch.locate import cache_folder
+from bench.core.installation import prefer_installed_packages
+from bench.data.fetch.locate import locate_cache
 from bench.data.load import load_data
 from bench.evaluation.encoders import make_encoders
-from bench.runs.local import run_here
-from bench.runs.ray.transfer import Files, pack_transfer, pack_units, shared_units, store_unit, unpack_transfer
-from bench.runs.request import Request, Session, open_session
+from bench.runs.local import run_session_locally
+from bench.runs.ray.transfer import Files, pack_transfer, pack_units, store_unit, transfer_units, unpack_transfer
+from bench.runs.request import Request, Session, open_request
 from bench.spec.tasks import get_task
 from bench.store.cell import Cell
 
@@ -72,19 +72,19 @@ class NodeOutcome:
     """What cells share and was made here, unless it is in its place."""
 
 
-def do_cell(order: NodeOrder) -> NodeOutcome:
+def do_cell_on_node(order: NodeOrder) -> NodeOutcome:
     """Bring the cell to its end from wherever it stands. Raises Interrupted (state saved)."""
     return _guarded(order, _do_cell)
 
 
-def do_judges(order: NodeOrder) -> NodeOutcome:
+def do_judges_on_node(order: NodeOrder) -> NodeOutcome:
     """Train the judges of the cell's task, if they are not there."""
     return _guarded(order, _do_judges)
 
 
 def _guarded(order: NodeOrder, work: Any) -> NodeOutcome:
     try:
-        prefer_own_packages(order.folder)
+        prefer_installed_packages(order.folder)
         return work(order)
     except BenchError as error:
         return NodeOutcome(False, socket.gethostname(), problem=(error.what, error.remedy))
@@ -94,11 +94,11 @@ def _do_cell(order: NodeOrder) -> NodeOutcome:
     home, session = _open(order)
     cell = Cell(home, session.jobs[0].spec)
     here = home == order.request.results
-    before = set() if here else set(shared_units(home, features=True))
+    before = set() if here else set(transfer_units(home, features=True))
     _wait_for(cell)
     if not here:
         _receive_cell(order, cell)
-    good = run_here(replace(order.request, results=home), session)
+    good = run_session_locally(replace(order.request, results=home), session)
     if here:
         return NodeOutcome(good, socket.gethostname())
     outcome = NodeOutcome(good, socket.gethostname(), cell=pack_transfer(cell.folder), units=pack_units(home, before))
@@ -124,7 +124,7 @@ def _open(order: NodeOrder) -> tuple[Path, Session]:
     request = order.request
     task = get_task(request.task)
     data = load_data(task, request.data, task.sizes[request.preset], request.domains)
-    session = open_session(request, data)
+    session = open_request(request, data)
     if [job.spec.identity() for job in session.jobs] != [order.identity]:
         raise BenchError(
             f"{socket.gethostname()} would make another cell of {request.methods[0]}: its {data.note}",
@@ -132,7 +132,7 @@ def _open(order: NodeOrder) -> tuple[Path, Session]:
             "`ray start` is typed)",
         )
     home = _home(order)
-    for unit in set(order.units) - set(shared_units(home, features=False)) if home != request.results else ():
+    for unit in set(order.units) - set(transfer_units(home, features=False)) if home != request.results else ():
         store_unit(unit, _fetched(order.units[unit]), home)
     return home, session
 
@@ -143,7 +143,7 @@ def _home(order: NodeOrder) -> Path:
         return Path(scratch).expanduser() / order.scratch
     if (order.request.results / order.token).exists():
         return order.request.results
-    return cache_folder() / "cluster" / order.scratch
+    return locate_cache() / "cluster" / order.scratch
 
 
 def _wait_for(cell: Cell) -> None:

@@ -36,7 +36,7 @@ def unpack_transfer(files: Files, folder: Path, last: str) -> None:
         write_atomically(folder / name, lambda file, content=content: file.write(content))  # type: ignore[misc]
 
 
-def store_cell(files: Files, cell: Cell) -> bool:
+def store_transfer_cell(files: Files, cell: Cell) -> bool:
     """Put a cell that was made elsewhere in its place; False if another training of it is finished there, and stays.
 
     Raises BenchError if another process is working on it.
@@ -50,7 +50,7 @@ def store_cell(files: Files, cell: Cell) -> bool:
     return True
 
 
-def shared_units(root: Path, features: bool) -> dict[str, list[Path]]:
+def transfer_units(root: Path, features: bool) -> dict[str, list[Path]]:
     """What cells share under `root` and is complete: name -> its files, the one that says so last.
 
     `features`: also each file of the feature cache.
@@ -69,8 +69,8 @@ def shared_units(root: Path, features: bool) -> dict[str, list[Path]]:
 
 
 def pack_units(root: Path, known: Collection[str]) -> dict[str, dict[str, bytes]]:
-    """`shared_units` with features, but those called by the names in `known`, with their contents."""
-    units = shared_units(root, features=True)
+    """`transfer_units` with features, but those called by the names in `known`, with their contents."""
+    units = transfer_units(root, features=True)
     return {
         unit: {path.name: path.read_bytes() for path in files} for unit, files in units.items() if unit not in known
     }

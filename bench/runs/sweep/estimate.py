@@ -95,10 +95,10 @@ class Costs:
     def _add(self, folder: Path, machine: tuple[Any, ...]) -> None:
         if not (folder / "cost.json").exists():
             return
-        spec, cost = read_json(folder / "spec.json"), read_json(folder / "cost.json")
+        spec, cost = read_estimate_json(folder / "spec.json"), read_estimate_json(folder / "cost.json")
         method, config, stages = spec["method"], spec["config"], dict(cost["stage_seconds"])
         self.stages_done.update(_stage_keys(method, spec["data_version"], spec["seed"], config, stages).values())
-        if not cost["images_per_domain"] or _machine(read_json(folder / "environment.json")) != machine:
+        if not cost["images_per_domain"] or _machine(read_estimate_json(folder / "environment.json")) != machine:
             return
         if (cost.get("precision", self.precision), cost.get("devices", 1)) != (self.precision, self.devices):
             return
@@ -107,7 +107,7 @@ class Costs:
             method,
             cost["seconds"] / cost["images_per_domain"],
             stages,
-            float(read_json(scoring)["seconds"]) if scoring.exists() else None,
+            float(read_estimate_json(scoring)["seconds"]) if scoring.exists() else None,
         )
         for key in (*_likeness(method, config), ALL):
             self._groups[key].append(known)
@@ -130,7 +130,7 @@ class Costs:
         return methods.get(spec.method) or methods.get(_family(spec.method)) or {}
 
 
-def stage_keys(spec: RunSpec, stages: Mapping[str, float]) -> dict[str, StageKey]:
+def estimate_stage_keys(spec: RunSpec, stages: Mapping[str, float]) -> dict[str, StageKey]:
     """Stage -> what `spec` shares it by, for those in `stages`."""
     return _stage_keys(spec.method, spec.data_version, spec.seed, spec.config, stages)
 
@@ -172,11 +172,11 @@ def _machine(environment: Mapping[str, Any]) -> tuple[Any, ...]:
 
 
 def _shipped(kind: str) -> dict[str, Any]:
-    values = read_json(SHIPPED_SECONDS)
+    values = read_estimate_json(SHIPPED_SECONDS)
     return {"machine": values["machine"], **values[kind]}
 
 
-def read_json(path: Path) -> Any:
+def read_estimate_json(path: Path) -> Any:
     return json.loads(path.read_text())
 
 

@@ -28,7 +28,7 @@ from typing import NoReturn
 
 import yaml
 
-from bench.core.errors import BenchError, nearest
+from bench.core.errors import BenchError, error_remedy
 from bench.core.progress import say
 from bench.spec.presets import PRESETS
 
@@ -107,7 +107,7 @@ class SweepFile:
         ]
 
 
-def count_cells(chosen: Sequence[tuple[str, SweepEntry, tuple[int, ...]]]) -> int:
+def sweep_file_cells(chosen: Sequence[tuple[str, SweepEntry, tuple[int, ...]]]) -> int:
     """Number of cells in `chosen`, which `SweepFile.chosen` returned."""
     return sum(len(entry.methods) * entry.combinations * len(seeds) for _, entry, seeds in chosen)
 
@@ -115,7 +115,7 @@ def count_cells(chosen: Sequence[tuple[str, SweepEntry, tuple[int, ...]]]) -> in
 # --------------------------------------------------------------------------------------------------------- finding
 
 
-def shipped_names() -> dict[str, Path]:
+def shipped_sweeps() -> dict[str, Path]:
     """`table1`, ..., `figure12` -> file. Tables come first, for the paper has a table 3a and a figure 3a."""
     return {path.stem: path for path in sorted(SHIPPED.glob("*.yaml"), key=_paper_order)}
 
@@ -125,17 +125,17 @@ def _paper_order(path: Path) -> tuple[bool, int, str]:
     return path.stem.startswith("figure"), int(number or 0), path.stem
 
 
-def find_sweep(name: str) -> Path:
+def find_sweep_file(name: str) -> Path:
     """The shipped file called `name` (`table3a`, or `3a`), or the user's at the path `name`. Raises BenchError."""
     if Path(name).suffix in (".yaml", ".yml") or "/" in name or "\\" in name:
         if not Path(name).is_file():
             raise BenchError(f"there is no sweep file {name}", "give the path of a file, or a name of `sweep --list`")
         return Path(name)
-    shipped = shipped_names()
+    shipped = shipped_sweeps()
     named = [full for full in shipped if name in (full, full.removeprefix("table"), full.removeprefix("figure"))]
     if not named:
         raise BenchError(
-            f"no shipped sweep is called '{name}'", nearest(name, list(shipped)) + "; or the path of a .yaml"
+            f"no shipped sweep is called '{name}'", error_remedy(name, list(shipped)) + "; or the path of a .yaml"
         )
     if len(named) > 1:
         say(f"{name} is {named[0]}; the other one: sweep {named[1]}")
@@ -153,10 +153,10 @@ def _borrowed(reader: _Reader, top: Mapping[str, yaml.Node]) -> SweepFile:
     """Another sweep's cells under this file's name."""
     if more := [key for key in top if key not in ("cells_of", "summary")]:
         reader.fail(top[more[0]], f"'{more[0]}' beside cells_of", "with cells_of there is a summary and nothing else")
-    node, shipped = top["cells_of"], shipped_names()
+    node, shipped = top["cells_of"], shipped_sweeps()
     name = reader.text(node)
     if name not in shipped:
-        reader.fail(node, f"no shipped sweep is called '{name}'", nearest(name, list(shipped)))
+        reader.fail(node, f"no shipped sweep is called '{name}'", error_remedy(name, list(shipped)))
     lender = _Reader(shipped[name])
     lent = lender.mapping(lender.node(), KEYS)
     if "cells_of" in lent:
@@ -229,7 +229,7 @@ class _Reader:
         names = self.unique(node, METHOD, "a preset", f"valid: {', '.join(PRESETS)}")
         for name in names:
             if name not in PRESETS:
-                self.fail(node, f"unknown preset '{name}'", nearest(name, list(PRESETS)))
+                self.fail(node, f"unknown preset '{name}'", error_remedy(name, list(PRESETS)))
         return names
 
     def seeds(self, node: yaml.Node) -> tuple[int, ...]:
@@ -294,7 +294,7 @@ class _Reader:
         for key_node, value in node.value:
             key = self.text(key_node)
             if valid is not None and key not in valid:
-                self.fail(key_node, f"unknown key '{key}'", nearest(key, list(valid)))
+                self.fail(key_node, f"unknown key '{key}'", error_remedy(key, list(valid)))
             if key in nodes:
                 self.fail(key_node, f"'{key}' is there twice", "keep one")
             nodes[key] = value

@@ -9,18 +9,18 @@ from dataclasses import dataclass, fields, replace
 from itertools import product
 from pathlib import Path
 
-from bench.core.device import as_typed
-from bench.core.errors import BenchError, in_turn, nearest
+from bench.core.device import device_precision
+from bench.core.errors import BenchError, all_true_or_errors, error_remedy
 from bench.core.progress import say
 from bench.data.load import load_data
 from bench.data.types import TaskData
-from bench.evaluation.self_test.doctor import warn_if_unwell
-from bench.runs.local import run_alone, run_here
+from bench.evaluation.self_test.doctor import warn_if_doctor_fails
+from bench.runs.local import run_cell_locally, run_session_locally
 from bench.runs.processes import run_in_processes
-from bench.runs.request import Execution, Job, Request, Session, open_session, resolve_settings, runtime_here
+from bench.runs.request import Execution, Job, Request, Session, open_request, request_runtime, request_settings
 from bench.runs.run import RunOutcome
-from bench.runs.sweep.estimate import Costs, StageKey, stage_keys
-from bench.runs.sweep.file import SweepEntry, SweepFile, count_cells, find_sweep, load_sweep
+from bench.runs.sweep.estimate import Costs, StageKey, estimate_stage_keys
+from bench.runs.sweep.file import SweepEntry, SweepFile, find_sweep_file, load_sweep, sweep_file_cells
 from bench.spec.presets import PRESETS
 from bench.spec.protocols import select_protocols
 from bench.spec.run_spec import Budget
@@ -77,7 +77,7 @@ def run_sweep(request: SweepRequest) -> RunOutcome:
     Interrupted (state saved) on SIGTERM and SIGINT.
     """
     task, sessions, broken = _checked(request)
-    warn_if_unwell()
+    warn_if_doctor_fails()
     return RunOutcome(task, _run(sessions, request), broken)
 
 
@@ -92,7 +92,7 @@ def plan_sweep(request: SweepRequest) -> tuple[str, Mapping[str, str]]:
 
 def _checked(request: SweepRequest) -> tuple[str, list[tuple[SweepPart, Session]], dict[str, str]]:
     """(task, every part ready to run, methods that cannot be imported and why)."""
-    path = find_sweep(request.name)
+    path = find_sweep_file(request.name)
     sweep = load_sweep(path)
     say(f"sweep {sweep.name}: {sweep.summary or path}")
     return sweep.task, *check_sweep(expand_sweep(sweep, request), path)
@@ -108,12 +108,12 @@ def expand_sweep(sweep: SweepFile, request: SweepRequest) -> list[SweepPart]:
     """
     for preset in request.presets:
         if preset not in PRESETS:
-            raise BenchError(f"unknown preset '{preset}'", nearest(preset, list(PRESETS)))
+            raise BenchError(f"unknown preset '{preset}'", error_remedy(preset, list(PRESETS)))
     chosen = sweep.chosen(request.presets, request.seeds)
     if not chosen:
         presets = ", ".join(tuple(request.presets) or sweep.presets)
         raise BenchError(f"sweep {sweep.name} has no cells under preset {presets}", "choose another --preset")
-    if (count := count_cells(chosen)) > MAX_CELLS:
+    if (count := sweep_file_cells(chosen)) > MAX_CELLS:
         raise BenchError(f"sweep {sweep.name} has {count:,} cells", f"at most {MAX_CELLS:,}: split the file")
     execution = {field.name: getattr(request, field.name) for field in fields(Execution)}
     execution["protocols"] = tuple(dict.fromkeys((*sweep.protocols, *request.protocols)))
@@ -151,13 +151,13 @@ def check_sweep(parts: Sequence[SweepPart], path: Path) -> tuple[list[tuple[Swee
     broken: dict[str, str] = {}
     for part in parts:
         with _of(part, path):
-            broken |= resolve_settings(part.request)[1]
+            broken |= request_settings(part.request)[1]
     data = {preset: _load(request) for preset, request in {p.request.preset: p.request for p in parts}.items()}
     sessions = []
     for part in parts:
         if part.method not in broken:
             with _of(part, path):
-                sessions.append((part, open_session(part.request, data[part.request.preset])))
+                sessions.append((part, open_request(part.request, data[part.request.preset])))
     _check_unique(sessions, path)
     return sessions, broken
 
@@ -166,7 +166,7 @@ def _check_common(request: Request, path: Path) -> None:
     """Check what all parts have from the head of the file, or from the command line."""
     try:
         select_protocols(request.protocols)
-        runtime_here(request, get_task(request.task).sizes[request.preset])
+        request_runtime(request, get_task(request.task).sizes[request.preset])
         if request.budget:
             Budget.parse(request.budget)
     except BenchError as error:
@@ -214,19 +214,19 @@ def _cells(sessions: Sequence[tuple[SweepPart, Session]]) -> Iterator[tuple[Swee
 def _run(sessions: Sequence[tuple[SweepPart, Session]], request: SweepRequest) -> bool:
     """Every cell, several at once where the machine has room; True unless one failed."""
     if request.launch == "ray":
-        from bench.runs.ray.driver import run_on_cluster
+        from bench.runs.ray.driver import drive_ray_cluster
 
         wanted = [
             (replace(part.request, seeds=(job.spec.seed,)), session, job)
             for part, session in sessions
             for job in session.jobs
         ]
-        return run_on_cluster(wanted, request.device, request.address, request.jobs)
+        return drive_ray_cluster(wanted, request.device, request.address, request.jobs)
     orders = [replace(part.request, seeds=(job.spec.seed,)) for part, job in _cells(sessions)]
     at_once = _at_once(sessions, request.jobs)
     if at_once > 1:
-        return run_in_processes(orders, run_alone, at_once)
-    return in_turn(sessions, lambda ready: run_here(ready[0].request, ready[1]))
+        return run_in_processes(orders, run_cell_locally, at_once)
+    return all_true_or_errors(sessions, lambda ready: run_session_locally(ready[0].request, ready[1]))
 
 
 def _at_once(sessions: Sequence[tuple[SweepPart, Session]], jobs: int) -> int:
@@ -269,7 +269,7 @@ def sweep_plan(sessions: Sequence[tuple[SweepPart, Session]]) -> list[PlannedSwe
         preset = part.request.preset
         if preset not in costs:
             runtime = session.runtime
-            arithmetic = as_typed(runtime.precision), runtime.devices
+            arithmetic = device_precision(runtime.precision), runtime.devices
             costs[preset] = Costs(part.request.results, session.task, preset, runtime.device.type, *arithmetic)
             paid |= costs[preset].stages_done
         lines += [_planned(part, job, costs[preset], paid) for job in session.jobs]
@@ -289,7 +289,7 @@ def _planned(part: SweepPart, job: Job, costs: Costs, paid: set[StageKey]) -> Pl
     line = replace(line, scoring=estimate.scoring, source=estimate.source)
     if cell.is_trained():
         return line
-    due = {name: key for name, key in stage_keys(job.spec, estimate.stages).items() if key not in paid}
+    due = {name: key for name, key in estimate_stage_keys(job.spec, estimate.stages).items() if key not in paid}
     paid.update(due.values())
     stages = None if estimate.train is None else sum(estimate.stages[name] for name in due)
     return replace(line, train=estimate.train, stages=stages)

@@ -30,19 +30,19 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from bench.checks.gate.code import images_case, inputs, metrics_case, steps, stored, translating
-from bench.checks.gate.code.comparing import compare_values, failed_values, undecided_values
+from bench.checks.gate.code.comparing import compare_failed, compare_undecided, compare_values
 from bench.checks.gate.code.smallest import METHODS, THREADS, smallest_run
 from bench.checks.gate.code.values import Value, Values
 from bench.checks.gate.verdict import Finding
-from bench.checks.tiny_run import TASK, cpu
+from bench.checks.tiny_run import TASK, tiny_run_on_cpu
 from bench.core.environment import versions
 from bench.core.errors import BenchError
-from bench.core.installation import shipped_results
-from bench.core.progress import hand_to
+from bench.core.installation import installed_results
+from bench.core.progress import hand_progress_to
 from bench.data.types import TaskData
 from bench.evaluation.judge import Judge, get_judge
 
-SHIPPED = shipped_results() / "baselines" / "embedded" / "code"
+SHIPPED = installed_results() / "baselines" / "embedded" / "code"
 """The baseline that comes with this code."""
 TRAINED_STEPS = 12
 """Length of the training that the stored weights come from; the stages before it have STAGE_STEPS."""
@@ -92,7 +92,7 @@ def _record(folder: Path) -> None:
         for name in METHODS:
             run = smallest_run(name, data, scratch / name, **STAGE_STEPS.get(name, {}))
             method, _ = run.train(run.job_of_steps(TRAINED_STEPS))
-            stored.write_stored_weights(folder, name, stored.halved(method.state_dict()))
+            stored.write_stored_weights(folder, name, stored.halved_as_stored(method.state_dict()))
     weights = {name: stored.read_stored_weights(folder, name) for name in (JUDGE, *METHODS)}
     measured: list[Value] = []
     for name, part in _parts(arrays, weights).items():
@@ -115,7 +115,7 @@ def _check(folder: Path, subjects: Collection[str] | None) -> list[Finding]:
     except (stored.StoredUnusable, KeyError) as error:
         reason = f"{error}" if isinstance(error, stored.StoredUnusable) else f"the stored inputs lack {error}"
         return [
-            undecided_values("code baseline", "its files", f"{reason}; make one: bench baseline save NAME --task T")
+            compare_undecided("code baseline", "its files", f"{reason}; make one: bench baseline save NAME --task T")
         ]
     expected: dict[str, list[Value]] = {}
     for value in baseline.values:
@@ -125,7 +125,7 @@ def _check(folder: Path, subjects: Collection[str] | None) -> list[Finding]:
         if subjects is None or name in subjects:
             findings += _findings(name, part, expected.get(name, []), baseline.recorded_with)
     gone = [name for name in expected if name not in parts and (subjects is None or name in subjects)]
-    return findings + [undecided_values(name, "all", "the code check does not measure it any more") for name in gone]
+    return findings + [compare_undecided(name, "all", "the code check does not measure it any more") for name in gone]
 
 
 def _findings(
@@ -133,30 +133,32 @@ def _findings(
 ) -> list[Finding]:
     if not expected:
         return [
-            undecided_values(name, "all", "the baseline has nothing of it; make one: bench baseline save NAME --task T")
+            compare_undecided(
+                name, "all", "the baseline has nothing of it; make one: bench baseline save NAME --task T"
+            )
         ]
     try:
         with _alone() as scratch:
             return compare_values(expected, part(scratch).measured, recorded_with, _libraries())
     except OSError as error:
-        return [undecided_values(name, "runs", str(error))]
+        return [compare_undecided(name, "runs", str(error))]
     except Exception as error:  # whatever the code under check raises is what the check is for; the other parts go on
         environment = isinstance(error, BenchError) and isinstance(error.__cause__, OSError)
-        return [undecided_values(name, "runs", str(error)) if environment else failed_values(name, error)]
+        return [compare_undecided(name, "runs", str(error)) if environment else compare_failed(name, error)]
 
 
 def _parts(arrays: Mapping[str, np.ndarray], weights: Mapping[str, Mapping[str, Tensor]]) -> dict[str, MeasureSubject]:
     """Subject -> what measures it, the causes before what follows from them. KeyError if `arrays` lack any."""
     data = {task: inputs.task_inputs(arrays, task) for task in inputs.TASKS}
     images = data[TASK]
-    judge = cache(lambda: translating.make_stored_judge(weights[JUDGE], images))
-    parts: dict[str, MeasureSubject] = {"metrics": lambda scratch: metrics_case.measure_metrics(arrays)}
+    judge = cache(lambda: translating.make_translating_judge(weights[JUDGE], images))
+    parts: dict[str, MeasureSubject] = {"metrics": lambda scratch: metrics_case.measure_metrics_case(arrays)}
     for task in data:
-        parts[f"data of {task}"] = partial(images_case.images_of_data, task, data[task])
-    parts["image ranges"] = lambda scratch: images_case.image_ranges(images)
-    parts["lpips"] = partial(images_case.lpips_of_images, images)
-    parts["judge"] = lambda scratch: translating.values_of_judge(judge(), images, scratch)
-    parts["scoring"] = lambda scratch: translating.values_of_scoring(judge(), images, scratch)
+        parts[f"data of {task}"] = partial(images_case.images_case_of_data, task, data[task])
+    parts["image ranges"] = lambda scratch: images_case.images_case_of_ranges(images)
+    parts["lpips"] = partial(images_case.images_case_of_lpips, images)
+    parts["judge"] = lambda scratch: translating.translating_judge_values(judge(), images, scratch)
+    parts["scoring"] = lambda scratch: translating.translating_scoring_values(judge(), images, scratch)
     for name in METHODS:
         parts[name] = partial(_steps, name, images, weights[name])
         parts[f"{name}: translations"] = partial(_translations, name, images, weights[name], judge)
@@ -179,21 +181,21 @@ def _translations(
 
 
 def _trained_judge(data: TaskData, scratch: Path) -> dict[str, Tensor]:
-    get_judge(scratch, data, 1, replace(translating.JUDGE, steps=JUDGE_STEPS), cpu(data.size, THREADS))
+    get_judge(scratch, data, 1, replace(translating.JUDGE, steps=JUDGE_STEPS), tiny_run_on_cpu(data.size, THREADS))
     (path,) = (scratch / "judges").glob("*/weights.safetensors")
-    return stored.halved(load_file(path))
+    return stored.halved_as_stored(load_file(path))
 
 
 @contextmanager
 def _alone() -> Iterator[Path]:
     """An empty folder; one CPU thread, whose number decides the order of sums."""
-    with TemporaryDirectory(prefix="udt-gate-") as folder, cpu(1, THREADS).threads_pinned(THREADS):
+    with TemporaryDirectory(prefix="udt-gate-") as folder, tiny_run_on_cpu(1, THREADS).threads_pinned(THREADS):
         yield Path(folder)
 
 
 def _in_silence() -> None:
     """Progress of trainings of three steps is noise."""
-    hand_to(lambda message: None)
+    hand_progress_to(lambda message: None)
 
 
 def _libraries() -> dict[str, str]:

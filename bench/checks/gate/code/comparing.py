@@ -41,19 +41,19 @@ def compare_values(
     new = [value for value in now if value.quantity not in known]
     if new:
         return [
-            undecided_values(
+            compare_undecided(
                 subject, new[0].quantity, f"the baseline has no such value ({len(new)} of them): record it"
             )
         ]
     return [_agreement(subject, stored, measured)]
 
 
-def undecided_values(subject: str, quantity: str, reason: str) -> Finding:
+def compare_undecided(subject: str, quantity: str, reason: str) -> Finding:
     """Finding that nothing was compared."""
     return Finding("code", subject, quantity, Verdict.CANNOT_DECIDE, "", "", reason)
 
 
-def failed_values(subject: str, error: BaseException) -> Finding:
+def compare_failed(subject: str, error: BaseException) -> Finding:
     """Finding that the code raised where it had worked."""
     text = f"{type(error).__name__}: {error}"
     return Finding(

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from bench.checks.gate.code import inputs
 from bench.checks.gate.code.values import Values
-from bench.core.randomness import generator
+from bench.core.randomness import randomness
 from bench.data.types import Split, TaskData
 from methods import base
 from metrics.encoders import CLEAN, PYTORCH, TF1, LpipsAlexNet
@@ -20,7 +20,7 @@ ALEXNET = {0: (64, 3, 11), 3: (192, 64, 5), 6: (384, 192, 3), 8: (256, 384, 3), 
 """Number of a convolution in AlexNet -> outputs, inputs, kernel."""
 
 
-def images_of_data(name: str, known: TaskData, folder: Path) -> Values:
+def images_case_of_data(name: str, known: TaskData, folder: Path) -> Values:
     """Values of the subject `data of <task>`: its images drawn and prepared now, beside the stored ones."""
     values, drawn = Values(f"data of {name}"), inputs.draw_inputs(name, folder)
     values.add("classes", "exact", ", ".join(drawn.classes))
@@ -47,7 +47,7 @@ def _compare(values: Values, where: str, drawn: Split, known: Split) -> None:
     values.add(f"{where}: mean difference from the stored image, worst image", "grey levels", worst)
 
 
-def image_ranges(data: TaskData) -> Values:
+def images_case_of_ranges(data: TaskData) -> Values:
     """Values of the subject `image ranges`: of models, and of the images before Inception, AlexNet and DINOv2."""
     values = Values("image ranges")
     images = torch.from_numpy(np.array(data.splits[1, "test"].images))
@@ -58,7 +58,7 @@ def image_ranges(data: TaskData) -> Values:
     values.add("grey levels that do not come back from a model's range", "exact", (base.to_uint8(x) != grey).sum())
     values.add("beyond a model's range", "exact", int(base.to_uint8(torch.tensor([-9.0, 9.0])).sum()))
     domains = base.Domains((images, images))
-    values.add_array("drawn images", "input", domains.sample(0, 4, generator("gate", "sample")))
+    values.add_array("drawn images", "input", domains.sample(0, 4, randomness("gate", "sample")))
     values.add_array("gathered images", "input", domains.gather(torch.tensor([0, 1]), torch.tensor([2, 3])))
     for preparation in (TF1, PYTORCH, CLEAN):
         values.add_array(f"Inception's input, {preparation.name}", "input", preparation.from_bytes(images[:2]))
@@ -68,9 +68,9 @@ def image_ranges(data: TaskData) -> Values:
     return values
 
 
-def lpips_of_images(data: TaskData, folder: Path) -> Values:
+def images_case_of_lpips(data: TaskData, folder: Path) -> Values:
     """Values of the subject `lpips`: the encoder as it is, on an AlexNet of random weights."""
-    values, rng = Values("lpips"), generator("gate", "alexnet")
+    values, rng = Values("lpips"), randomness("gate", "alexnet")
     state: dict[str, Tensor] = {}
     for number, (outputs, channels, kernel) in ALEXNET.items():
         spread = (2 / (channels * kernel * kernel)) ** 0.5

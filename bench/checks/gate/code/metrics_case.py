@@ -17,7 +17,7 @@ from metrics.statistics import floors, half_samples, intervals
 Numbers = Iterator[tuple[str, float]]
 
 
-def measure_metrics(arrays: Mapping[str, np.ndarray]) -> Values:
+def measure_metrics_case(arrays: Mapping[str, np.ndarray]) -> Values:
     """Values of the subject `metrics`. Counts per class are exact."""
     values = Values("metrics")
     for name in ("narrow", "wide"):

@@ -49,10 +49,10 @@ def smallest_run(name: str, data: TaskData, folder: Path, **settings: Any) -> Ti
     `folder`: an empty one of its own.
     """
     candidate = CandidateMethod(name, registered()[name].target, {**METHODS[name], **settings})
-    return TinyRun(candidate, data, folder, weights=random_weights, threads=THREADS)
+    return TinyRun(candidate, data, folder, weights=smallest_run_weights, threads=THREADS)
 
 
-def random_weights(name: str) -> Mapping[str, Tensor]:
+def smallest_run_weights(name: str) -> Mapping[str, Tensor]:
     """`Context.weights`: random ones for the stand-in, which need no training. LookupError for all others."""
     if name != STAND_IN:
         raise LookupError(f"the code check has no weights called '{name}'")

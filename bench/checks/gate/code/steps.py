@@ -18,8 +18,8 @@ import torch
 from torch import Tensor, nn
 
 from bench.checks.gate.code.values import Values
-from bench.checks.tiny_run import TinyRun, copied_parameters, euclidean_norm, gradients_of, trained_networks
-from bench.core.randomness import generator
+from bench.checks.tiny_run import TinyRun, tiny_gradients, tiny_networks, tiny_norm, tiny_parameters
+from bench.core.randomness import randomness
 from bench.runs.request import Job
 from methods.base import Phase, Style, Translator
 
@@ -77,8 +77,8 @@ class _Seen:
     def prepare(self, *given: Any) -> None:
         """Call the method's, with its stages; then load the stored weights in place of what came out."""
         self.values.add("parameters", "exact", sum(self.method.parameter_counts().values()))
-        for name, network in trained_networks(self.method).items():
-            self.values.add(f"length of {name} as constructed", "step 0", euclidean_norm(network.parameters()))
+        for name, network in tiny_networks(self.method).items():
+            self.values.add(f"length of {name} as constructed", "step 0", tiny_norm(network.parameters()))
         self.originals["prepare"](*given)
         for text in self.method.remarks:
             self.values.add(f"remark: {text}", "exact", "made")
@@ -99,7 +99,7 @@ class _Seen:
         for field in fields(batch):
             self.values.add_array(f"batch {field.name}, step {self.step}", "input", getattr(batch, field.name))
         batch = _in_double(batch)
-        return batch if self.noise is None else _disturbed(batch, generator("gate", "noise", self.noise, self.step))
+        return batch if self.noise is None else _disturbed(batch, randomness("gate", "noise", self.noise, self.step))
 
     def translate(self, x: Tensor, source: int, target: int, style: Style) -> Tensor:
         """Call the method's in float64: the loop looks at a few outputs."""
@@ -117,19 +117,19 @@ class _Seen:
             self.values.add(f"gradient clipped to, {where}", "metric", limit)
             yield phase
             for name in phase.trains:
-                norm = euclidean_norm(gradients_of(getattr(self.method, name)))
+                norm = tiny_norm(tiny_gradients(getattr(self.method, name)))
                 self.values.add(f"gradient norm of {name}, {where}", kind, norm)
         self.step += 1
 
     def _parameters(self) -> dict[str, list[Tensor]]:
         averaged = {f"the average of {name}": copy for name, copy in self.method.ema.items()}
-        return copied_parameters({**trained_networks(self.method), **averaged})
+        return tiny_parameters({**tiny_networks(self.method), **averaged})
 
     def lengths(self) -> dict[str, Tensor]:
         """Network, or average of one -> distance between its stored weights and those after the last step."""
         after = self._parameters()
         return {
-            name: euclidean_norm([new - old for new, old in zip(after[name], before, strict=True)])
+            name: tiny_norm([new - old for new, old in zip(after[name], before, strict=True)])
             for name, before in self.before.items()
         }
 

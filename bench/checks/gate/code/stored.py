@@ -49,7 +49,7 @@ def write_stored_inputs(folder: Path, arrays: Mapping[str, np.ndarray]) -> None:
 
 
 def write_stored_weights(folder: Path, name: str, state: Mapping[str, Tensor]) -> None:
-    """`weights-<name>.safetensors`; floats in half precision, in which `state` must be exact already (`halved`)."""
+    """`weights-<name>.safetensors`; floats in half precision, exact in `state` already (`halved_as_stored`)."""
     payload = save({key: tensor.half() if tensor.is_floating_point() else tensor for key, tensor in state.items()})
     write_atomically(folder / f"weights-{name}.safetensors", lambda file: file.write(payload))
 
@@ -79,7 +79,7 @@ def _digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def halved(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def halved_as_stored(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """`state` on the CPU, every float rounded to half precision, given as float32: stored in half the bytes."""
     kept = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
     return {name: tensor.half().float() if tensor.is_floating_point() else tensor for name, tensor in kept.items()}

@@ -11,18 +11,18 @@ from torch import Tensor
 
 from bench.checks.gate.code.smallest import THREADS
 from bench.checks.gate.code.values import Values
-from bench.checks.tiny_run import TinyRun, cpu
+from bench.checks.tiny_run import TinyRun, tiny_run_on_cpu
 from bench.data.types import TaskData
 from bench.evaluation.encoders import Encoders, MissingEncoder
 from bench.evaluation.evaluate import evaluate_cell
 from bench.evaluation.feature_cache import FeatureCache
 from bench.evaluation.judge import Judge, get_judge
 from bench.evaluation.score import Record, score_direction
-from bench.evaluation.translate import Translations, style_name, translate_test_images
+from bench.evaluation.translate import Translations, style_name_to_translate, translate_test_images
 from bench.spec.presets import EvaluationSize, JudgeSettings
 from bench.spec.protocols import ALL, FREE, PROTOCOLS
 from bench.store.cell import Cell
-from bench.training.weights import load_trained, store_weights
+from bench.training.weights import load_trained_weights, store_weights
 from metrics.accuracy import accuracy, per_class_accuracy
 from metrics.encoders import JudgeEncoder
 from metrics.encoders.wide_resnet import WideResNet
@@ -36,7 +36,7 @@ NEAR = 0.05
 """Two classes whose logits differ by less than this part of the logits' deviation count as equal."""
 
 
-def make_stored_judge(state: Mapping[str, Tensor], data: TaskData) -> Judge:
+def make_translating_judge(state: Mapping[str, Tensor], data: TaskData) -> Judge:
     """The stored judge, which serves both domains; its accuracies are measured now, on domain 1."""
     network = WideResNet(JUDGE.depth, JUDGE.widen, len(data.classes), JUDGE.dropout)
     network.load_state_dict(state)
@@ -47,7 +47,7 @@ def make_stored_judge(state: Mapping[str, Tensor], data: TaskData) -> Judge:
     return Judge(encoder, accuracy(predicted, test.labels), shares, len(test))
 
 
-def make_scoring_encoders(judge: Judge, folder: Path, protocols: tuple[str, ...]) -> Encoders:
+def make_translating_encoders(judge: Judge, folder: Path, protocols: tuple[str, ...]) -> Encoders:
     """Encoders and settings for the scoring; encoders that need weights are missing."""
     names = {protocol.encoder for protocol in PROTOCOLS.values()} - set(FREE)
     absent = MissingEncoder("not part of the code check")
@@ -61,7 +61,7 @@ def make_scoring_encoders(judge: Judge, folder: Path, protocols: tuple[str, ...]
     )
 
 
-def values_of_judge(judge: Judge, data: TaskData, folder: Path) -> Values:
+def translating_judge_values(judge: Judge, data: TaskData, folder: Path) -> Values:
     """Values of the subject `judge`: what the stored one sees, and a judge that is trained now."""
     values = Values("judge")
     images = np.concatenate([data.splits[domain, "test"].images for domain in (0, 1)])
@@ -70,19 +70,19 @@ def values_of_judge(judge: Judge, data: TaskData, folder: Path) -> Values:
     values.add_array("logits of stored images", "features", judge.encoder.logits(features))
     near = _near(judge.encoder.logits(judge.encoder(data.splits[1, "test"].images)))
     values.add("accuracy on real images", "share", judge.accuracy, slack=float(near.mean()))
-    other = get_judge(folder, data, 1, JUDGE, cpu(data.size, THREADS)).encoder
+    other = get_judge(folder, data, 1, JUDGE, tiny_run_on_cpu(data.size, THREADS)).encoder
     values.add_array(f"logits of one trained for {JUDGE.steps} steps", "stage", other.logits(other(images)))
     return values
 
 
-def values_of_scoring(judge: Judge, data: TaskData, folder: Path) -> Values:
+def translating_scoring_values(judge: Judge, data: TaskData, folder: Path) -> Values:
     """Values of the subject `scoring`: every protocol that needs no weights, of shifted test images as translations."""
     values = Values("scoring")
     names = tuple(name for name, protocol in PROTOCOLS.items() if protocol.encoder in FREE)
     test = data.splits[0, "test"]
     images = np.stack([np.roll(test.images, shift, axis=-1) for shift in (0, 1, 2)], axis=1)
     shifted = Translations(0, 1, np.arange(len(test)), test.labels, images)
-    records = score_direction(data, shifted, "stored", make_scoring_encoders(judge, folder, names))
+    records = score_direction(data, shifted, "stored", make_translating_encoders(judge, folder, names))
     _add_records(values, records, _slack(judge, shifted, data))
     return values
 
@@ -95,9 +95,9 @@ def measure_translating(run: TinyRun, stored: Mapping[str, Tensor], judge: Judge
     method = job.build()
     method.load_state_dict(stored)
     store_weights(method, cell)
-    method = load_trained(job.build, cell, run.runtime)
-    style = style_name(method)
-    records = evaluate_cell(method, data, DIRECTIONS, cell, make_scoring_encoders(judge, run.folder, JUDGED), style)
+    method = load_trained_weights(job.build, cell, run.runtime)
+    style = style_name_to_translate(method)
+    records = evaluate_cell(method, data, DIRECTIONS, cell, make_translating_encoders(judge, run.folder, JUDGED), style)
     for source, target in DIRECTIONS:
         direction = f"{data.domains[source]}->{data.domains[target]}"
         images = np.load(cell.translations(direction, style), allow_pickle=False)
