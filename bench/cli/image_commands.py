@@ -29,7 +29,7 @@ def export(
     data: DataOption = "auto",
     domains: DomainsOption = "",
 ) -> None:
-    """Write the test images that every method translates as PNG files, for other programs to translate."""
+    """Write the test images for other programs to translate, as PNG."""
     from bench.runs.export import export_sources
 
     export_sources(task, preset, data, domains, out)

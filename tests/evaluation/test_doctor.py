@@ -198,7 +198,7 @@ KERNELS = {
         ),
         ("lpips", (lpips.lpips.ScalingLayer, "forward"), lambda layer, x: x, {"two sides of red 123.7"}),
         ("lpips", (lpips_alexnet, "_untrained_lpips"), doubled_head, {"two sides of red 123.7"}),
-        ("judge", (judge, "check_images"), lambda images: None, {"float images"}),
+        ("judge", (judge, "check_encoder_images"), lambda images: None, {"float images"}),
     ],
     ids=lambda value: value if isinstance(value, str) and "." not in value else "",
 )
