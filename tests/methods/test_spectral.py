@@ -195,7 +195,7 @@ class Mean(nn.Module):
     def __init__(self, as_map: bool = False) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.tensor(2.0))
-        self.norm = nn.BatchNorm1d(3, eps=0.0)
+        self.norm = nn.BatchNorm1d(3, eps=1e-12)  # older versions of torch refuse 0
         self.as_map = as_map
 
     def forward(self, x: Tensor) -> Tensor:
