@@ -229,8 +229,8 @@ def test_training_the_first_seeds_first_costs_little_power() -> None:
 
 def test_each_method_has_its_share_of_the_level() -> None:
     corrected = np.array([0.001, 0.5])
-    np.testing.assert_allclose(corrected_permutation(corrected, own=2, whole=17), [0.0085, 1.0])
-    np.testing.assert_array_equal(corrected_permutation(corrected, own=2, whole=2), corrected)
+    np.testing.assert_allclose(corrected_permutation(corrected, of_method=2, whole=17), [0.0085, 1.0])
+    np.testing.assert_array_equal(corrected_permutation(corrected, of_method=2, whole=2), corrected)
 
 
 def test_effects_are_shifts_of_what_ended() -> None:
