@@ -8,7 +8,7 @@ from functools import cache
 
 KEPT = 1 << 30
 """Bytes of a block, or of free memory at the end of the heap, up to which memory is kept."""
-AHEAD = 256 << 20
+AHEAD = 64 << 20
 """Bytes that the heap grows by more than is asked for: pages are touched only when they are used."""
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3
 """Parameters of glibc's mallopt (malloc.h)."""

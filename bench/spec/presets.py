@@ -223,6 +223,7 @@ PRESETS: dict[str, dict[str, KindPreset]] = {
                     "lambda_ds": 1.0,
                     "ema_decay": 0.995,
                 },
+                "cats_udt:moco": {**QUICK_MOCO, "semantics.encoder": "moco"},
                 **QUICK_VGG,
             },
         ),

@@ -371,10 +371,22 @@ class SelfTrained(Categories):
         spectral = context.run_stage(lambda: Spectral(self.config.spectral, features.of(0), self.clusters))
         yield spectral
         adaptation = context.run_stage(
-            lambda: SelfTraining(self.config.self_training, images, others, spectral.labels, self.clusters)
+            lambda: SelfTraining(self.self_training(), images, others, spectral.labels, self.clusters)
         )
         self.network.load_state_dict(adaptation.classifier.state_dict())
         yield adaptation
+
+    def self_training(self) -> SelfTrainingConfig:
+        """Settings of the last stage."""
+        return self.config.self_training
+
+
+class SelfTrainedOnSource(SelfTrained):
+    """As `SelfTrained`, but no image of the other domain counts."""
+
+    def self_training(self) -> SelfTrainingConfig:
+        """Without the labels of target images."""
+        return replace(self.config.self_training, lambda_target=0.0)
 
 
 class ClusteredFeatures(AdaptedFeatures):
@@ -437,7 +449,7 @@ CATEGORIES: dict[str, dict[str, type[Categories]]] = {
     },
     "clustered": {
         "images": ClusteredImages, "features": ClusteredFeatures, "mixed": ClusteredImages,
-        "self_training": ClusteredFeatures,
+        "self_training": SelfTrainedOnSource,
     },
     "features": dict.fromkeys(("images", "features", "mixed", "self_training"), FeatureCategories),
 }  # fmt: skip

@@ -89,12 +89,12 @@ def test_what_is_recorded_anew_passes_and_is_small(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("method", "function", "loss"),
     [
-        ("cyclegan", "least_squares", "loss gan_ab"),
-        ("munit", "l1", "loss "),
-        ("drit", "logistic", "loss "),
-        ("stargan_v2", "logistic", "loss "),
-        ("egsc_it", "least_squares", "loss "),
-        ("cats_udt", "logistic", "loss "),
+        ("cyclegan", "least_squares_loss", "loss gan_ab"),
+        ("munit", "l1_loss", "loss "),
+        ("drit", "logistic_loss", "loss "),
+        ("stargan_v2", "logistic_loss", "loss "),
+        ("egsc_it", "least_squares_loss", "loss "),
+        ("cats_udt", "logistic_loss", "loss "),
     ],
 )
 def test_a_wrong_sign_in_one_loss(method: str, function: str, loss: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -108,7 +108,7 @@ def test_a_wrong_sign_in_one_loss(method: str, function: str, loss: str, monkeyp
 
 
 def test_a_gradient_that_is_lost_while_every_loss_of_its_phase_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    planted(monkeypatch, "methods.cyclegan.l1", lambda original: lambda a, b: original(a.detach(), b) + 0 * a.mean())
+    planted(monkeypatch, "methods.cyclegan.l1_loss", lambda original: lambda a, b: original(a.detach(), b) + 0 * a.mean())
     first = regressed("cyclegan")[0]
     assert first.quantity.startswith("gradient norm of generator_")
     assert ", step 0, phase 0" in first.quantity

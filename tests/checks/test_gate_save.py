@@ -39,7 +39,7 @@ def test_a_code_part_that_fails_leaves_no_baseline(tmp_path: Path, monkeypatch: 
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(sys.modules["bench.checks.gate.code.code_check"], "record", torn)
+        patch.setattr(sys.modules["bench.checks.gate.code.code_check"], "record_code_check", torn)
         with pytest.raises(KeyboardInterrupt):
             save_baseline(tmp_path)
     assert [path for path in (tmp_path / "baselines").rglob("*") if path.is_file() and path.name != ".lock"] == []

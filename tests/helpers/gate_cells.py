@@ -36,8 +36,8 @@ def stand_in_code_check(monkeypatch: pytest.MonkeyPatch, verdict: Verdict = Verd
         folder.mkdir()
         (folder / RECORDED).write_text("1.5")
 
-    module.record = record  # type: ignore[attr-defined]
-    module.check = check  # type: ignore[attr-defined]
+    module.record_code_check = record  # type: ignore[attr-defined]
+    module.run_code_check = check  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "bench.checks.gate.code.code_check", module)
 
 

@@ -241,7 +241,7 @@ def test_encoders_are_made_and_loaded_by_name() -> None:
         load_backbone("moco_v2", nn.Linear(1, 1), weights)
     assert {name: build_backbone(name).width for name in BACKBONES} == {
         "moco_v2": 2048, "moco_v2_imagenet": 2048, "vgg19": 512, "vgg19_imagenet": 512, "vgg19_caffe": 512,
-        "stand_in": 64, "efficientnet": 1280, "gradients": 128, "gradients_fine": 512,
+        "stand_in": 64, "efficientnet": 1280, "gradients": 128, "gradients_fine": 512, "gradients_upright": 512,
     }  # fmt: skip
 
 

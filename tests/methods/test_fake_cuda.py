@@ -21,23 +21,23 @@ from fake_cuda import (
 )
 from torch import Tensor
 
-from bench.spec.methods import layers, with_clusters
+from bench.spec.methods import method_config_with_clusters, method_settings
 from bench.spec.presets import get_preset
-from bench.spec.run_spec import resolve_config
+from bench.spec.run_spec import spec_config
 from methods.base import Context, Exemplar, Noise, Progress, Style, Translator
 from methods.category_tables import CategoryTables
-from methods.registry import BUILT_IN, load, registered
+from methods.registry import BUILT_IN, load_registered, registered
 
 CLUSTERS = 3
 
 
 def built(name: str, size: int, kind: str) -> Translator:
     """With the published settings, on the GPU, as a training begins, before `prepare`."""
-    cls = load(registered()[name].target)
-    config = resolve_config(cls, name, *layers(cls, name, get_preset("paper", kind), {}, "embedded"))
+    cls = load_registered(registered()[name].target)
+    config = spec_config(cls, name, *method_settings(cls, name, get_preset("paper", kind), {}, "embedded"))
     constructor: Any = cls
     with without_values():
-        method: Translator = constructor(with_clusters(config, CLUSTERS), size)
+        method: Translator = constructor(method_config_with_clusters(config, CLUSTERS), size)
     return method.to(CUDA).train()
 
 

@@ -14,7 +14,7 @@ import pytest
 
 import metrics
 
-INTERNAL = {"frechet_of_checked", "nuclear_norm", "combined", "blocks_within", "blocks_between"}
+INTERNAL = {"frechet_of_checked", "nuclear_norm", "frechet_sum", "kernel_blocks_within", "kernel_blocks_between"}
 """Public for `metrics.statistics.half_samples` alone."""
 MODULES = sorted(module.name for module in pkgutil.walk_packages(metrics.__path__, "metrics."))
 

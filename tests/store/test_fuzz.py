@@ -62,7 +62,7 @@ from bench.training.train import _stored_plan
 from metrics.encoders.base import read_encoder_tensors
 
 SECONDS = 5.0
-BYTES = 256 << 20
+BYTES = 512 << 20
 
 
 @dataclass(frozen=True)
