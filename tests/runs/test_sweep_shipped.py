@@ -164,4 +164,5 @@ def test_shipped_seconds_are_of_the_preset_as_it_is(kind: str) -> None:
         assert seconds["train"] > 1
         assert seconds["scoring"] > 0
         assert all(value > 0 for value in seconds["stages"].values())
-    assert {"imsat", "adaptation"} <= set(shipped["methods"]["cats_udt"]["stages"]) or kind == "pictures"
+    assert {"spectral", "adaptation"} <= set(shipped["methods"]["cats_udt"]["stages"])
+    assert not any("imsat" in seconds["stages"] for seconds in shipped["methods"].values()), "no preset runs it"
