@@ -108,7 +108,9 @@ def test_a_wrong_sign_in_one_loss(method: str, function: str, loss: str, monkeyp
 
 
 def test_a_gradient_that_is_lost_while_every_loss_of_its_phase_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    planted(monkeypatch, "methods.cyclegan.l1_loss", lambda original: lambda a, b: original(a.detach(), b) + 0 * a.mean())
+    planted(
+        monkeypatch, "methods.cyclegan.l1_loss", lambda original: lambda a, b: original(a.detach(), b) + 0 * a.mean()
+    )
     first = regressed("cyclegan")[0]
     assert first.quantity.startswith("gradient norm of generator_")
     assert ", step 0, phase 0" in first.quantity
