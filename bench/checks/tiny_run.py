@@ -78,7 +78,12 @@ class TinyRun:
         """
         self.candidate, self.data, self.folder, self.stage_steps = candidate, data, folder, stage_steps
         self.runtime = tiny_run_on_cpu(data.size, threads)
-        self.weights: Weights = weights or self._weights
+        self.given_weights = weights
+
+    @property
+    def weights(self) -> Weights:
+        """See `Context.weights`. Not an attribute: a bound method there would keep the labels in memory."""
+        return self.given_weights or self._weights
 
     @cached_property
     def config(self) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 from pathlib import Path
 
@@ -87,6 +88,17 @@ def test_the_probe_of_a_training_leaves_running_statistics_alone(tmp_path: Path)
     assert spread_of_trained_outputs(method, subject.domains(), 0, 1) > 0
     assert all(torch.equal(before[name], value) for name, value in method.state_dict().items())
     assert (method.generator.training, method.discriminator.training) == (True, False)
+
+
+def test_the_labels_are_gone_when_it_is_over_without_a_garbage_collection() -> None:
+    """A method that looks for them in memory would find those of an earlier run, and not those that are exchanged."""
+    gc.collect()
+    gc.disable()
+    try:
+        conform("misfits:Fit", sizes=(32,))
+        assert not [thing for thing in gc.get_objects() if type(thing).__name__ == "Split"]
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize(("name", "check", "seen"), FAULTS)
