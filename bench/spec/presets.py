@@ -144,6 +144,7 @@ QUICK_SEMANTICS_PHOTOGRAPHS = {"semantics.encoder": "efficientnet", "semantics.t
 # adapted from it 47 % of SVHN; spectral clusters of gradients without slant, and self-training on altered images, reach
 # 97 to 98 % and 77 to 79 % in less time. 10 neighbours: the least number with a connected graph on all digit data.
 QUICK_SEMANTICS_DIGITS = {
+    **QUICK_MOCO,  # for the variant whose categories are MoCo's features
     "semantics.space": "self_training", "semantics.encoder": "gradients_upright",
     "semantics.spectral.affinity": "nearest_neighbors", "semantics.spectral.neighbors": 10,
     "semantics.spectral.sample": 10_000,
@@ -223,7 +224,6 @@ PRESETS: dict[str, dict[str, KindPreset]] = {
                     "lambda_ds": 1.0,
                     "ema_decay": 0.995,
                 },
-                "cats_udt:moco": {**QUICK_MOCO, "semantics.encoder": "moco"},
                 **QUICK_VGG,
             },
         ),
