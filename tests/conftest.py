@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -47,3 +48,9 @@ def shapes(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def one_thread() -> None:
     """Small convolutions on several threads collapse when other processes use the cores."""
     torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def own_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a command does to the search path of modules, in this process, ends with the test."""
+    monkeypatch.setattr(sys, "path", list(sys.path))

@@ -39,7 +39,11 @@ def generate() -> ModuleType:
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    before = list(sys.path)
+    spec.loader.exec_module(
+        module
+    )  # as a script it looks into its checkout first; what is tested here is what is installed
+    sys.path[:] = before
     return module
 
 
