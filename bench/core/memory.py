@@ -19,8 +19,8 @@ def keep_memory_blocks() -> bool:
     """Let the C library keep blocks of up to KEPT bytes that are freed; whether it does. Numbers do not change by it.
 
     By default glibc maps a block of more than 32 MiB anew for every operation, and each of its pages is then faulted
-    in and zeroed: features of 224 px images by a large network take several times as long. The price is that the
-    process holds as much memory as it once used. Only glibc is asked; elsewhere nothing is done.
+    in and zeroed. The price is that the process holds as much memory as it once used. Only glibc is asked; elsewhere
+    nothing is done.
     """
     if platform.libc_ver()[0] != "glibc":
         return False

@@ -142,7 +142,7 @@ QUICK_SEMANTICS_PHOTOGRAPHS = {"semantics.encoder": "efficientnet", "semantics.t
 
 # Chosen on real MNIST and SVHN (seeds 10 and 11): minutes of IMSAT on 16 px reach 84 to 89 % of MNIST, and features
 # adapted from it 47 % of SVHN; spectral clusters of gradients without slant, and self-training on altered images, reach
-# 97 to 98 % and 77 to 79 % in less time. 10 neighbours: the least number with a connected graph on all digit data.
+# 97 to 98 % and 77 to 79 % in less time. 10 neighbours: 5 leave the drawn digits' graph in parts.
 QUICK_SEMANTICS_DIGITS = {
     **QUICK_MOCO,  # for the variant whose categories are MoCo's features
     "semantics.space": "self_training", "semantics.encoder": "gradients_upright",
