@@ -18,9 +18,11 @@ import time
 import warnings
 from collections.abc import Sequence
 from itertools import count
+from multiprocessing import forkserver
 from multiprocessing.context import ForkServerContext, ForkServerProcess
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import tiny
 
@@ -45,11 +47,16 @@ def begin(words: Sequence[object], folder: Path, fault: str = "", number: int = 
 
 
 def _server() -> ForkServerContext:
+    """The context of a server that imports the package that is tested, installed or not, whatever the current folder."""
     context = multiprocessing.get_context("forkserver")
-    os.environ["PYTHONPATH"] = f"{tiny.SOURCES}{os.pathsep}{TESTS}"  # for the server, which starts with the first fork
     context.set_forkserver_preload(
         ["faults", "tiny", "toys", "bench.runs.run", "bench.runs.semantics", "bench.cli.commands", "pandas"]
     )
+    # The server is `python -c ...`, and so would find a checkout in the current folder first; sys.path of this process
+    # reaches it only after its imports.
+    path = os.pathsep.join((tiny.SOURCES, str(TESTS)))
+    with mock.patch.dict(os.environ, PYTHONPATH=path, PYTHONSAFEPATH="1"):
+        forkserver.ensure_running()
     return context
 
 
