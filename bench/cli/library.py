@@ -72,11 +72,10 @@ def run(
     from bench.runs.request import Request
     from bench.runs.run import run as run_request
 
-    changes = [f"{key}={value}" for key, value in set.items()] if isinstance(set, Mapping) else [set]
     request = Request(
         task=task, methods=_names(methods), preset=preset, data=str(data), domains=",".join(_names(domains)),
         seeds=seeds_option(seeds if isinstance(seeds, str) else ",".join(map(str, _numbers(seeds)))),
-        overrides=changes if isinstance(set, str | Mapping) else list(set), budget=budget, device=device,
+        overrides=_changes(set), budget=budget, device=device,
         precision=precision, devices=devices, jobs=jobs, protocols=_names(protocols), profile=profile,
         launch=one_of_options("--launch", launch, ("local", "ray")), address=address, results=Path(results),
     )  # fmt: skip
@@ -162,6 +161,13 @@ def _array(images: Any) -> np.ndarray:
 
 def _names(names: Names) -> tuple[str, ...]:
     return split_option(names) if isinstance(names, str) else tuple(map(str, names))
+
+
+def _changes(changes: Names | Mapping[str, object]) -> list[str]:
+    """As `--set` has them; a single text is one of them, because a value may have a comma."""
+    if isinstance(changes, Mapping):
+        return [f"{key}={value}" for key, value in changes.items()]
+    return [changes] if isinstance(changes, str) else list(changes)
 
 
 def _numbers(seeds: int | Iterable[int]) -> list[int]:

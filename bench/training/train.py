@@ -230,7 +230,7 @@ class _Loop(Loop):
         self.check_same()
         if self.step < self.steps / 2:
             return
-        for source, target in ((0, 1), (1, 0)):
+        for source, target in self.method.directions:
             if spread_of_trained_outputs(self.method, self.domains, source, target) == 0.0:
                 raise TrainingFailed(f"collapsed: all outputs {source}->{target} are one and the same image", self.step)
 
