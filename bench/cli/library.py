@@ -57,6 +57,7 @@ def run(
     jobs: int = 1,
     protocols: Names = "",
     profile: bool = False,
+    tensorboard: bool = False,
     launch: str = "local",
     address: str = "",
     results: Folder = "results",
@@ -75,8 +76,8 @@ def run(
     request = Request(
         task=task, methods=_names(methods), preset=preset, data=str(data), domains=",".join(_names(domains)),
         seeds=seeds_option(seeds if isinstance(seeds, str) else ",".join(map(str, _numbers(seeds)))),
-        overrides=_changes(set), budget=budget, device=device,
-        precision=precision, devices=devices, jobs=jobs, protocols=_names(protocols), profile=profile,
+        overrides=_changes(set), budget=budget, device=device, precision=precision, devices=devices, jobs=jobs,
+        protocols=_names(protocols), profile=profile, tensorboard=tensorboard,
         launch=one_of_options("--launch", launch, ("local", "ray")), address=address, results=Path(results),
     )  # fmt: skip
     outcome = run_request(request)

@@ -80,7 +80,7 @@ def _train(job: Job, cell: Cell, domains: Domains, request: Request, session: Se
     together: Callable[[], AbstractContextManager[Processes | None]] = nullcontext
     if request.devices > 1:
         together = lambda: leading_devices(follow_cell, request, request.devices, runtime.device)  # noqa: E731
-    method, cost = train(job.build, domains, weights, job.spec, cell, runtime, together)
+    method, cost = train(job.build, domains, weights, job.spec, cell, runtime, together, request.tensorboard)
     for remark in cell.note([*method.remarks, *_unserved(method, session.task)]):
         say(f"{job.spec.method} seed {job.spec.seed}: WARNING: {remark}")
     store_weights(method, cell)

@@ -22,6 +22,7 @@ from bench.spec.protocols import select_protocols
 from bench.spec.run_spec import Budget, RunSpec, check_spec_overrides, spec_config, spec_overrides, spec_values
 from bench.spec.tasks import Task, get_task
 from bench.spec.where import Where
+from bench.training.tensorboard import check_tensorboard
 from methods.base import Direction, Translator
 
 
@@ -57,6 +58,8 @@ class Request(Where, Execution):
     """`method.key=value`."""
     profile: bool = False
     """Whether to profile some training steps of each cell, see bench/training/profiling.py."""
+    tensorboard: bool = False
+    """Whether trainings are also written for TensorBoard, see bench/training/tensorboard.py."""
 
 
 @dataclass(frozen=True)
@@ -133,6 +136,10 @@ def request_runtime(request: Request, image_size: int, rank: int = 0) -> Runtime
     check_device_precision(request.precision)
     if request.launch == "ray" and request.profile:
         raise BenchError("--profile looks at the steps of this machine", "leave out --launch ray or --profile")
+    if request.tensorboard:
+        if request.launch == "ray":
+            raise BenchError("--tensorboard writes on this machine", "leave out --launch ray or --tensorboard")
+        check_tensorboard()
     if request.devices > 1 and (request.launch == "ray" or request.profile):
         other = "--profile" if request.profile else "--launch ray"
         raise BenchError(f"{other} is for trainings on one device each", f"leave out --devices or {other}")

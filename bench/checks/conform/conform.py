@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 import shlex
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextvars import copy_context
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -28,7 +28,7 @@ from bench.checks.conform.check import (
 from bench.checks.conform.subject import ConformSubject
 from bench.checks.tiny_run import CandidateMethod
 from bench.core.errors import BenchError, error_remedy
-from bench.core.progress import Advance, hand_progress_to
+from bench.core.progress import hand_progress_to
 from bench.spec.methods import target_of_method
 from methods import registry
 from methods.parts.global_draws import global_draws
@@ -83,7 +83,7 @@ CheckPlan = Sequence[tuple[int | None, Sequence[ConformCheck]]]
 
 def conform(
     name: str, values: Mapping[str, Any] | None = None, sizes: Sequence[int] = SIZES, only: Sequence[str] = (),
-    advance: Advance = lambda count: None,
+    advance: Callable[[int], None] = lambda count: None,
 ) -> list[ConformOutcome]:  # fmt: skip
     """Examine the method `name` (registered, a variant, or `package.module:Class`).
 
@@ -140,7 +140,9 @@ def _check_values(candidate: CandidateMethod) -> None:
         candidate.config()
 
 
-def _examine(candidate: CandidateMethod, plan: CheckPlan, folder: Path, advance: Advance) -> list[ConformOutcome]:
+def _examine(
+    candidate: CandidateMethod, plan: CheckPlan, folder: Path, advance: Callable[[int], None]
+) -> list[ConformOutcome]:
     hand_progress_to(lambda message: None)  # messages of stages while they train are of no interest here
     outcomes: list[ConformOutcome] = []
     passed: set[tuple[str, int | None]] = set()

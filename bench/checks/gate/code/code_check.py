@@ -39,7 +39,7 @@ from bench.checks.tiny_run import TASK, tiny_run_on_cpu
 from bench.core.environment import versions
 from bench.core.errors import BenchError
 from bench.core.installation import installed_results
-from bench.core.progress import Advance, hand_progress_to, progress
+from bench.core.progress import hand_progress_to, progress
 from bench.data.types import TaskData
 from bench.evaluation.judge import Judge, get_judge
 
@@ -59,6 +59,7 @@ OF_CODE = ("metrics", *(f"data of {task}" for task in inputs.TASKS), "image rang
 LIBRARIES = ("Python", "torch", "torchvision", "numpy", "scipy", "scikit-learn", "Pillow", "torch-fidelity", "lpips")
 """What is stored of the environment: where one of the libraries has another version, a difference decides nothing."""
 
+Advance = Callable[[int], None]
 MeasureSubject = Callable[[Path], Values]
 """Measures one subject in an empty folder of its own."""
 
