@@ -321,12 +321,13 @@ def _outside_protocol(name: str, target: str) -> Protocol:
     """The protocol of the metric at `target`, which is loaded."""
     from metrics.plugin import ImageMetric, SetMetric
 
-    BROKEN.pop(name, None)
+    known = BROKEN.pop(name, "")
     try:
         metric: Metric | None = load_plugin(target, (ImageMetric, SetMetric))
     except Exception as error:  # other people's code may raise anything while it is imported
         metric, BROKEN[name] = None, f"{type(error).__name__}: {error}"
-        say(f"warning: metric {name} ({target}) cannot be imported: {BROKEN[name]}")
+        if BROKEN[name] != known:  # a command selects more than once
+            say(f"warning: metric {name} ({target}) cannot be imported: {BROKEN[name]}")
     usual = replace(
         _LPIPS, name=name, metric=name, encoder=f"{BROUGHT}{name}", preparation="as the metric reads them", styles=1,
         on_request=True, headline=False, formula="a metric that could not be imported", unit="",
