@@ -14,7 +14,7 @@ from bench.checks.method_state import state_difference
 from bench.runs.request import request_tells_directions
 from bench.training.train import spread_of_trained_outputs
 from methods.base import BOTH, Progress
-from methods.semantics.categories import LABELLED
+from methods.semantics.config import LABELLED
 
 
 @conform_check(
