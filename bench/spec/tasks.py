@@ -10,6 +10,7 @@ from typing import Any
 from bench.core.errors import BenchError, error_remedy
 from bench.spec.plugins import TASKS as GROUP
 from bench.spec.plugins import installed_plugins, load_plugin, plugin_target
+from bench.spec.presets import PRESETS
 
 DIGITS = tuple("0123456789")
 
@@ -138,7 +139,8 @@ def _check(task: Task, asked: str) -> None:
         raise ValueError(f"its domains are {task.domains!r}: two names wanted")
     if not task.directions or not set(task.directions) <= set(BOTH):
         raise ValueError(f"its directions are {task.directions!r}: (0, 1), (1, 0) or both wanted")
-    if not {"quick", "paper"} <= set(task.sizes) or task.kind not in ("digits", "pictures"):
-        raise ValueError(f"sizes {task.sizes!r}, kind {task.kind!r}: quick and paper, digits or pictures wanted")
+    if not set(PRESETS) <= set(task.sizes) or task.kind not in ("digits", "pictures"):
+        wanted = f"a size for each of {', '.join(PRESETS)}; digits or pictures"
+        raise ValueError(f"its sizes are {task.sizes!r}, its kind is {task.kind!r}: {wanted} wanted")
     if task.sources is not None and len(task.classes) < 2:
         raise ValueError(f"its classes are {task.classes!r}: accuracy and the judge need two")

@@ -126,7 +126,7 @@ def test_by_their_paths_without_an_installation(monkeypatch: pytest.MonkeyPatch)
 
 
 SOUND = Task(
-    name="sound", domains=("a", "b"), classes=("x", "y"), directions=((0, 1),), sizes={"quick": 32, "paper": 64},
+    name="sound", domains=("a", "b"), classes=("x", "y"), directions=((0, 1),), sizes={"quick": 32, "small": 32, "paper": 64},
     kind="pictures", summary="",
 )  # fmt: skip
 
@@ -138,7 +138,7 @@ SOUND = Task(
         ({"name": "a/b"}, "letters, digits"),
         ({"domains": ("a", "a")}, "two names wanted"),
         ({"directions": ((0, 0),)}, "directions"),
-        ({"sizes": {"quick": 32}}, "quick and paper"),
+        ({"sizes": {"quick": 32, "paper": 64}}, "a size for each of quick, small, paper"),
         ({"classes": (), "sources": lambda: None}, "classes"),
     ],
 )
