@@ -126,8 +126,8 @@ def test_by_their_paths_without_an_installation(monkeypatch: pytest.MonkeyPatch)
 
 
 SOUND = Task(
-    name="sound", domains=("a", "b"), classes=("x", "y"), directions=((0, 1),), sizes={"quick": 32, "small": 32, "paper": 64},
-    kind="pictures", summary="",
+    name="sound", domains=("a", "b"), classes=("x", "y"), directions=((0, 1),), kind="pictures", summary="",
+    sizes={"quick": 32, "small": 32, "paper": 64},
 )  # fmt: skip
 
 
