@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+import bench
 from bench.cli.commands import app, main
 
 ROOT = Path(__file__).parent.parent
@@ -81,6 +82,8 @@ def is_there(mention: str) -> bool:
     if "/" in mention:
         return (ROOT / mention).exists() or (ROOT / f"{mention}.py").exists()
     *folders, name = mention.split(".")
+    if folders == ["bench"] and name in bench.__all__:
+        return True
     if ROOT.joinpath(*folders, name).is_dir() or ROOT.joinpath(*folders, f"{name}.py").exists():
         return True
     module = ROOT.joinpath(*folders).with_suffix(".py")
