@@ -19,6 +19,7 @@ from bench.cli.options import (
     ResultsOption,
     SetOption,
     TaskOption,
+    ValOption,
     numbers_option,
     seeds_option,
     split_option,
@@ -71,6 +72,7 @@ def save_baseline(
     preset: PresetOption = "quick",
     data: Annotated[str, typer.Option(help="As for run; default: what the results are of.")] = "",
     domains: DomainsOption = "",
+    val: ValOption = "",
     budget: Annotated[str, typer.Option(help="As for run; default: what the results are of.")] = "",
     results: ResultsOption = DEFAULT_RESULTS,
 ) -> None:
@@ -82,7 +84,8 @@ def save_baseline(
 
     chosen = seeds_option(seeds) if seeds else ()
     request = SaveBaselineRequest(
-        name=name, task=task, methods=split_option(methods), seeds=chosen, preset=preset, data=data, domains=domains,
+        name=name, task=task, methods=split_option(methods), seeds=chosen, preset=preset, data=data,
+        domains=domains, val=val,
         budget=budget, results=results,
     )  # fmt: skip
     raise typer.Exit(save_gate_baseline(request))

@@ -16,6 +16,7 @@ from bench.cli.options import (
     ProtocolsOption,
     ResultsOption,
     TaskOption,
+    ValOption,
     one_of_options,
     split_option,
 )
@@ -28,11 +29,12 @@ def export(
     preset: PresetOption = "quick",
     data: DataOption = "auto",
     domains: DomainsOption = "",
+    val: ValOption = "",
 ) -> None:
     """Write the test images for other programs to translate, as PNG."""
     from bench.runs.export import export_sources
 
-    export_sources(task, preset, data, domains, out)
+    export_sources(task, preset, data, domains, val, out)
 
 
 def score(
@@ -52,6 +54,7 @@ def score(
     preset: PresetOption = "quick",
     data: DataOption = "auto",
     domains: DomainsOption = "",
+    val: ValOption = "",
     protocols: ProtocolsOption = "",
     device: DeviceOption = "auto",
     results: ResultsOption = DEFAULT_RESULTS,
@@ -75,7 +78,7 @@ def score(
 
     request = ScoreRequest(
         task=task, images=images, name=name, direction=direction, identity=identity, replace=replace, preset=preset,
-        data=data, domains=domains, protocols=split_option(protocols), device=device, results=results,
+        data=data, domains=domains, val=val, protocols=split_option(protocols), device=device, results=results,
     )  # fmt: skip
     score_images(request)
     show_outcome_leaderboards(results, task)

@@ -16,6 +16,7 @@ from bench.cli.options import (
     PresetOption,
     ResultsOption,
     TaskOption,
+    ValOption,
 )
 from bench.core.errors import BenchError
 
@@ -91,6 +92,7 @@ def compare(
     preset: PresetOption = "quick",
     data: DataOption = "auto",
     domains: DomainsOption = "",
+    val: ValOption = "",
     device: DeviceOption = "auto",
     results: ResultsOption = DEFAULT_RESULTS,
 ) -> None:
@@ -101,7 +103,15 @@ def compare(
     from bench.reporting.compare import CompareRequest, compare_methods
 
     request = CompareRequest(
-        task=task, first=first, second=second, preset=preset, data=data, domains=domains, device=device, results=results
+        task=task,
+        first=first,
+        second=second,
+        preset=preset,
+        data=data,
+        domains=domains,
+        val=val,
+        device=device,
+        results=results,
     )
     raise typer.Exit(compare_methods(request))
 
@@ -112,6 +122,7 @@ def figure(
     preset: PresetOption = "quick",
     data: DataOption = "auto",
     domains: DomainsOption = "",
+    val: ValOption = "",
     budget: Annotated[str, typer.Option(help="Cells of this budget: images=N or seconds=S.")] = "",
     out: Annotated[Path | None, typer.Option(help="Folder for the files; default: figures/ in the results.")] = None,
     results: ResultsOption = DEFAULT_RESULTS,
@@ -129,5 +140,5 @@ def figure(
     elif not name:
         raise BenchError("no figure is named", "name one: figure 3a; see figure --list")
     else:
-        for path in make_figure(name, results, task, preset, data, domains, budget, out):
+        for path in make_figure(name, results, task, preset, data, domains, budget, out, val):
             print(path)

@@ -199,11 +199,10 @@ def _decode(source: Source, count: int, size: int, unsorted: Path, progress: Tra
 def _check_classes(source: Source, rows: _Rows) -> None:
     present = set(zip(rows.splits, rows.labels, strict=True))
     for split in SPLITS:
-        for label, name in enumerate(source.classes):
+        for label, name in enumerate(source.classes or ("",)):
             if (split, label) not in present:
-                raise BenchError(
-                    f"{source.domain}: class '{name}' has no {split} images", "complete the data set and run again"
-                )
+                what = f"class '{name}' has" if name else "there are"
+                raise BenchError(f"{source.domain}: {what} no {split} images", "complete the data set and run again")
 
 
 def _write_sorted(rows: _Rows, unsorted: Path, target: Path, size: int) -> None:

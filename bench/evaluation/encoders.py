@@ -75,7 +75,8 @@ def make_encoders(
 ) -> Encoders:
     """The judges (trained when a cell first asks, by one process, for all) and the encoders whose weights are there.
 
-    `protocols` are measured beside those that always are and those of the preset. BenchError for an unknown one.
+    `protocols` are measured beside those that always are and those of the preset; without classes, none that needs
+    them. BenchError for an unknown one.
     """
     device = runtime.device
     network = cache(lambda: _load("inception", lambda path: InceptionNetwork(path, device)))
@@ -101,8 +102,12 @@ def make_encoders(
             "alexnet": cache(lambda: _load("alexnet", lambda path: LpipsAlexNet(path, device))),
         },
         cache=features,
-        size=preset.evaluation,
-        protocols=select_protocols([*preset.evaluation.protocols, *protocols]),
+        size=preset.evaluation.for_classes(len(data.classes)),
+        protocols=tuple(
+            protocol
+            for protocol in select_protocols([*preset.evaluation.protocols, *protocols])
+            if data.labelled or not protocol.needs_classes
+        ),
     )
 
 

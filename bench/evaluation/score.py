@@ -280,9 +280,9 @@ def _mean(values: np.ndarray) -> tuple[float, float | None]:
 
 
 def _classes(data: TaskData, labels: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
-    """(name, bool (N,)) of all and of each class."""
+    """(name, bool (N,)) of all and of each class, if there are several."""
     yield ALL, np.ones(len(labels), bool)
-    for index, name in enumerate(data.classes):
+    for index, name in enumerate(data.classes if data.labelled else ()):
         yield name, labels == index
 
 

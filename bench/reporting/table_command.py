@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.core.errors import BenchError
+from bench.core.progress import say
 from bench.reporting.setting import DRAWN, setting_command
 from bench.reporting.tables.output import deliver_output, joined_output, output_form, unmeasured_in_output, wants_output
 from bench.spec.tasks import get_task
@@ -64,6 +65,9 @@ def _leaderboard(request: TableRequest, form: str) -> str:
             f"no results of {task} in {request.results}" + (f" with {' '.join(asked)}" if asked else ""),
             setting_command("run", task=task, preset=request.preset, data=data),
         )
+    if form != "markdown":  # which says it itself
+        for complaint in shown[0].complaints:
+            say(f"left out: {complaint}")
     return render_boards(shown, form)
 
 

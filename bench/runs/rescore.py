@@ -75,7 +75,7 @@ def rescore(request: RescoreRequest) -> None:
     preset = get_preset(request.preset, task.kind)
     select_protocols(request.protocols)
     runtime = Runtime(request.device, task.sizes[request.preset])
-    data = load_data(task, request.data, task.sizes[request.preset], request.domains)
+    data = load_data(task, request.data, task.sizes[request.preset], request.domains, request.val)
     say(data.note)
     warn_if_doctor_fails()
     encoders = make_encoders(request.results, data, preset, runtime, request.protocols)

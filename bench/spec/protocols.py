@@ -63,6 +63,14 @@ class Protocol:
     """Whether rows are taken as in the paper's code: 128 sources in the first style, then in the second and so on; what
     does not fill a batch of 512 is dropped."""
 
+    @property
+    def needs_classes(self) -> bool:
+        """Whether it takes images that are sorted into classes: its judge, or what it compares with."""
+        return self.encoder in ("judge", "inception-probe", "categories")
+
+
+WITHOUT_CLASSES = "no classes: accuracy, alignment, values per class and what a judge sees are left out"
+"""What stands once, instead of columns, where data has no classes to tell apart."""
 
 ALL = "all"
 """Label of the records that pool every class."""

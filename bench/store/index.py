@@ -93,6 +93,8 @@ def _updated(
         try:
             names = cell_files(folder)
             if "spec.json" not in names:
+                if names:  # else a process has just locked it, and begins
+                    complaints.append(damaged_cell(folder / "spec.json", "it is not there").what)
                 continue
             signature, newest = _signature(str(folder), names)  # before the files are read: a later change will differ
             builder.add(name, read_cell(folder, names))
@@ -100,6 +102,8 @@ def _updated(
             continue  # removed meanwhile
         except BenchError as error:
             complaints.append(error.what)
+        except OSError as error:
+            complaints.append(damaged_cell(folder, error.strerror or str(error)).what)
         except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
             complaints.append(damaged_cell(folder, f"{type(error).__name__}: {error}").what)
         else:

@@ -175,7 +175,7 @@ def _check_common(request: Request, path: Path) -> None:
 
 def _load(request: Request) -> TaskData:
     task = get_task(request.task)
-    data = load_data(task, request.data, task.sizes[request.preset], request.domains)
+    data = load_data(task, request.data, task.sizes[request.preset], request.domains, request.val)
     say(data.note)
     return data
 
