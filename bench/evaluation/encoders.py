@@ -16,7 +16,7 @@ from bench.evaluation.feature_cache import FeatureCache
 from bench.evaluation.judge import Judge, get_judge
 from bench.evaluation.probe import Probe, get_probe
 from bench.spec.presets import EvaluationSize, KindPreset
-from bench.spec.protocols import FREE, Protocol, select_protocols
+from bench.spec.protocols import FREE, WEIGHTLESS, Protocol, select_protocols
 from metrics.encoders import (
     CLEAN,
     PYTORCH,
@@ -76,9 +76,10 @@ def make_encoders(
     """The judges (trained when a cell first asks, by one process, for all) and the encoders whose weights are there.
 
     `protocols` are measured beside those that always are and those of the preset; without classes, none that needs
-    them. BenchError for an unknown one.
+    them, and WEIGHTLESS. BenchError for an unknown one.
     """
     device = runtime.device
+    unasked = () if data.labelled else (WEIGHTLESS,)
     network = cache(lambda: _load("inception", lambda path: InceptionNetwork(path, device)))
     features = FeatureCache(results / "features")
     inception = cache(lambda: _over(network(), lambda shared: InceptionEncoder(shared, TF1)))
@@ -105,7 +106,7 @@ def make_encoders(
         size=preset.evaluation.for_classes(len(data.classes)),
         protocols=tuple(
             protocol
-            for protocol in select_protocols([*preset.evaluation.protocols, *protocols])
+            for protocol in select_protocols([*preset.evaluation.protocols, *protocols, *unasked])
             if data.labelled or not protocol.needs_classes
         ),
     )

@@ -92,6 +92,9 @@ ALIGNMENT_REFERENCE_IMAGES = 500
 NO_CATEGORIES = "—"
 """What stands in place of an alignment of a method that has no categories."""
 
+WEIGHTLESS = "swd-patches-v1"
+"""Distance that needs neither classes nor a network's weights: measured unasked where there are no classes."""
+
 _BOTH: tuple[SplitName, ...] = ("train", "test")
 _FRECHET = "|m1-m2|² + tr(S1 + S2 - 2 (S1 S2)^½), divisor n-1, float64, nuclear norm of the cross-Gram"
 _KERNEL = "unbiased MMD² of the kernel (xᵀy / width + 1)³ over all pairs, float64, not scaled; can be negative"
@@ -217,6 +220,17 @@ _JSD = replace(
 )
 
 
+_SWD = replace(
+    _NDB,
+    name=WEIGHTLESS,
+    metric="swd",
+    preparation="uint8, Laplacian pyramid down to 16 to 31 px, 36 patches of 7 x 7 of each level, scaled to the real ones",
+    formula="mean over 128 directions and all levels of the one-dimensional Wasserstein distance of projected patches",
+    on_request=True,
+    headline=True,
+)
+
+
 def _alignments() -> list[Protocol]:
     """Agreement of a method's categories with the classes, on the sources and on real images of the target domain."""
     mapped = Protocol(
@@ -280,6 +294,7 @@ PROTOCOLS: dict[str, Protocol] = {
         *_manifold("judge", _JUDGE),
         _NDB,
         _JSD,
+        _SWD,
         _LPIPS_ACROSS,
         *_alignments(),
     )

@@ -14,10 +14,10 @@ import numpy as np
 
 from bench.checks.gate.baseline import Baseline
 from bench.checks.gate.trainings import TrainingMeasure
-from bench.spec.protocols import PROTOCOLS
+from bench.spec.protocols import PROTOCOLS, WEIGHTLESS
 from metrics.statistics import permutation as statistics
 
-DISTANCES = ("fid-judge-v1", "fid-inception-v1", "jsd-pixels-v1")
+DISTANCES = ("fid-judge-v1", "fid-inception-v1", WEIGHTLESS)
 """The first of them that was measured is compared."""
 ACCURACY = "accuracy-judge-v1"
 ABOVE_CHANCE = 30.0

@@ -27,10 +27,11 @@ from bench.store.index import read_index
 from bench.store.query import RowScores, Setting, SettingRecords, query_settings
 
 METRICS = {
-    "accuracy": ("accuracy",), "FID": ("fid",), "KID": ("kid",), "LPIPS": ("lpips",), "diversity": ("judge_diversity",),
+    "accuracy": ("accuracy",), "FID": ("fid",), "KID": ("kid",), "SWD": ("swd",), "LPIPS": ("lpips",),
+    "diversity": ("judge_diversity",),
 }  # fmt: skip
 """Name of a column -> its metrics. Diversity by the judge stands only where LPIPS is missing."""
-DROPPED = ("KID", "diversity", "LPIPS", "train s", "FID")
+DROPPED = ("KID", "diversity", "LPIPS", "train s", "SWD", "FID")
 """Columns that a narrow terminal goes without, the first to go first."""
 GAP = "  "
 LONGEST_NAME = 24
