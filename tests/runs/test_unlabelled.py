@@ -23,7 +23,7 @@ from bench.runs.export import export_sources
 from bench.runs.given_images import ScoreRequest, score_images
 from bench.runs.semantics import SemanticsRequest, run_semantics
 from bench.spec.presets import EvaluationSize, get_preset
-from bench.spec.protocols import PROTOCOLS, WITHOUT_CLASSES
+from bench.spec.protocols import PROTOCOLS, WEIGHTLESS, WITHOUT_CLASSES
 from bench.spec.tasks import get_task
 
 pytestmark = pytest.mark.usefixtures("tiny_preset", "no_real_files")
@@ -54,7 +54,7 @@ def test_a_run_without_classes(flat: Path, tmp_path: Path, capsys: pytest.Captur
     assert "--set cats_udt.clusters=N" in board
     for needing in (name for name, protocol in PROTOCOLS.items() if protocol.needs_classes):
         assert needing not in board
-    assert "jsd-pixels-v1" in board
+    assert WEIGHTLESS in board
     assert WITHOUT_CLASSES in first_screen(results, "folder", 100)
     assert not (results / "judges").exists()
     (metrics,) = results.rglob("metrics-*.json")
@@ -101,7 +101,10 @@ def test_figure_report_csv_and_semantics(flat: Path, tmp_path: Path) -> None:
     pictures = make_figure("5", results, "folder", data=str(flat))
     assert [path.suffix for path in pictures] == [".png", ".pdf", ".svg"]
     assert "the first 5 in the order of content hashes" in re.sub(r"\s+", " ", pictures[-1].read_text())
-    asked = SemanticsRequest(task="folder", preset="quick", data=str(flat), seeds=(0,), device="cpu", results=results)
+    asked = SemanticsRequest(
+        task="folder", stage="", method="cats_udt", preset="quick", data=str(flat), seeds=(0,), overrides=(),
+        map_from="", map_split="", assignment="majority", device="cpu", results=results,
+    )  # fmt: skip
     with pytest.raises(BenchError, match="has none to tell apart") as caught:
         run_semantics(asked)
     assert "--set cats_udt.clusters=N" in caught.value.remedy
@@ -111,17 +114,11 @@ def test_export_and_score(flat: Path, tmp_path: Path) -> None:
     export_sources("folder", "quick", str(flat), "", "", tmp_path / "sources")
     sources = sorted((tmp_path / "sources").rglob("*.png"))
     assert {path.parent.name for path in sources} == {"ink", "paint"}
-    score_images(
-        ScoreRequest(
-            images=tmp_path / "sources",
-            name="identity",
-            task="folder",
-            preset="quick",
-            data=str(flat),
-            device="cpu",
-            results=tmp_path / "results",
-        )  # fmt: skip
-    )
+    asked = ScoreRequest(
+        images=tmp_path / "sources", name="identity", direction="", identity=False, replace=False, task="folder",
+        preset="quick", data=str(flat), device="cpu", results=tmp_path / "results",
+    )  # fmt: skip
+    score_images(asked)
     (board,) = leaderboards(tmp_path / "results", "folder")
     assert WITHOUT_CLASSES in board
     assert "identity" in board
