@@ -1,8 +1,8 @@
 """Sliced Wasserstein distance of image patches at several scales (Karras et al., ICLR 2018, section 5): no network.
 
-Images become Laplacian pyramids: what each halving of the size loses, and the smallest image, 16 to 31 px wide. Of every
-level, 7 x 7 patches of all images are points in 147 dimensions (three channels). Two sets of points are compared along
-random directions: on each, the mean distance of the sorted projections, which is the one-dimensional Wasserstein
+Images become Laplacian pyramids: what each halving of the size loses, and the smallest image, 16 to 31 px wide. Of
+every level, 7 x 7 patches of all images are points in 147 dimensions (three channels). Two sets of points are compared
+along random directions: on each, the mean distance of the sorted projections, which is the one-dimensional Wasserstein
 distance. The value is the mean over directions and levels, in standard deviations of the real patches. Fine levels see
 blur, noise and artefacts, the coarse one colours and large shapes. Whole images, and what they show, it does not see.
 

@@ -24,7 +24,7 @@ from PIL import Image
 
 from bench.core.environment import cores_in_environment, threads_in_environment
 from bench.core.errors import BenchError, merged_errors
-from bench.core.files import write_atomically, write_json
+from bench.core.files import refused_file, write_atomically, write_json
 from bench.data.fetch import locate
 from bench.data.types import SPLITS, Item, Source, Split, SplitName, TaskData, Tracker
 
@@ -155,10 +155,7 @@ def _build(sources: tuple[Source, Source], size: int, folder: Path, progress: Tr
         write_json(temporary / "prepared.json", description)
         os.replace(temporary, folder)
     except OSError as error:
-        raise BenchError(
-            f"could not write the prepared images to {folder}: {error.strerror or error}",
-            "free some space, or set UDT_BENCH_CACHE to a folder on another disk",
-        ) from error
+        raise refused_file(folder, error, "set UDT_BENCH_CACHE to a folder elsewhere") from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 

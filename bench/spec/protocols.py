@@ -224,8 +224,9 @@ _SWD = replace(
     _NDB,
     name=WEIGHTLESS,
     metric="swd",
-    preparation="uint8, Laplacian pyramid down to 16 to 31 px, 36 patches of 7 x 7 of each level, scaled to the real ones",
-    formula="mean over 128 directions and all levels of the one-dimensional Wasserstein distance of projected patches",
+    preparation="uint8, Laplacian pyramid down to 16 px or a little more, 36 patches of 7 x 7 of each level",
+    formula="mean over 128 directions and all levels of the one-dimensional Wasserstein distance of projected patches, "
+    "in standard deviations of the real ones",
     on_request=True,
     headline=True,
 )

@@ -1,4 +1,4 @@
-"""SWD against a second computation with scipy's filters and distances, and what it sees (metrics/sliced_wasserstein.py)."""
+"""SWD against a second computation with scipy's filters and distances, and what it sees."""
 
 from __future__ import annotations
 
