@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from methods.parts.backbones import BACKBONES
 from methods.parts.checks import require
+from methods.parts.settings import added_later
 from methods.semantics.adaptation import AdaptationConfig
 from methods.semantics.imsat import IMSATConfig
 from methods.semantics.moco import MoCoConfig
@@ -42,7 +43,7 @@ class SemanticsConfig:
     """Clustering of features."""
     adaptation: AdaptationConfig = field(default_factory=AdaptationConfig)
     """Adaptation to the other domain."""
-    self_training: SelfTrainingConfig = field(default_factory=SelfTrainingConfig)
+    self_training: SelfTrainingConfig = added_later(SelfTrainingConfig)
     """Adaptation in the space `self_training`."""
 
     def __post_init__(self) -> None:
