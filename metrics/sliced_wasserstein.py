@@ -74,7 +74,7 @@ def _blurred(images: np.ndarray) -> np.ndarray:
         size = images.shape[axis]
         padded = np.pad(images, [(2, 2) if a == axis else (0, 0) for a in range(4)], mode="reflect")
         parts = [weight * padded.take(range(k, k + size), axis) for k, weight in enumerate(KERNEL.astype(np.float32))]
-        images = np.sum(parts, axis=0, dtype=np.float32)
+        images = np.asarray(np.sum(parts, axis=0, dtype=np.float32))
     return images
 
 
