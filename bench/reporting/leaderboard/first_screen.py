@@ -39,6 +39,7 @@ OTHERS = 4
 BEST = "*"
 
 Named = tuple[str, MeasuredColumn]
+"""Name of a column, and its values."""
 
 
 def first_screen(root: Path, task: str, width: int, wanted: Callable[[Setting], bool] = lambda setting: True) -> str:
@@ -67,7 +68,7 @@ def _lines(root: Path, task: str, records: SettingRecords, others: Sequence[Sett
         for name, scores in records.directions.items()
     ] or [Direction("nothing scored yet", title, (), (), rows, tuple(rows.in_direction([])))]
     yield f"{title}, {'given checkpoints' if records.setting.budget == GIVEN else records.setting.budget}"
-    columns = [_columns(direction) for direction in directions]
+    columns = [main_columns(direction) for direction in directions]
     by = {direction.name: _protocols(chosen) for direction, chosen in zip(directions, columns, strict=True) if chosen}
     if len(set(by.values())) == 1:
         yield f"by {next(iter(by.values()))}"
@@ -99,7 +100,7 @@ def _print_command(task: str, setting: Setting) -> str:
     )
 
 
-def _columns(direction: Direction) -> list[Named]:
+def main_columns(direction: Direction) -> list[Named]:
     """One column a metric: of its protocols the one with most values, of equals the first. Those without are left."""
     columns: list[Named] = []
     for name, metrics in METRICS.items():

@@ -27,7 +27,7 @@ def banner_notes(results: PageResults) -> list[str]:
         reasons.append(GIVEN_WARNING)
     elif preset != "paper":
         reasons.append(f"preset {preset}: {PRESET_WARNING.get(preset, 'not comparable with the paper')}")
-    return reasons
+    return [reason.partition(": not comparable")[0] for reason in reasons]  # the banner begins with that
 
 
 def failure_notes(results: PageResults) -> list[str]:

@@ -21,7 +21,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from bench.core.files import write_atomically, write_text
-from bench.reporting.page import boards, charts, commands, notes, samples, tradeoff
+from bench.reporting.page import boards, charts, commands, notes, opening, samples, tradeoff
 from bench.reporting.page.collect import PageResults, collect_for_page
 from bench.reporting.page.samples import PagePicture, SampleSheet
 from bench.reporting.tables.as_html import html_table
@@ -39,6 +39,7 @@ class PageDirection:
     """What is shown of one direction."""
 
     name: str
+    opening: opening.Opening
     panels: Sequence[boards.Panel]
     tradeoff: tradeoff.Tradeoff | None
     grid: SampleSheet
@@ -74,6 +75,7 @@ def page_section(results: PageResults) -> PageSection:
     directions = [
         PageDirection(
             name,
+            opening.page_opening(results, name),
             boards.board_panels(results, name),
             tradeoff.tradeoff(results, name),
             samples.sample_tiles(results, name),
@@ -113,6 +115,7 @@ def write_page(out: Path, sections: Sequence[PageSection], inline_limit: int = I
 
 
 def _pictures(grid: SampleSheet) -> Iterator[PagePicture]:
+    yield from (strip.picture for strip in grid.opening)
     yield from grid.sources
     for method in grid.made:
         yield from method.strips

@@ -46,7 +46,8 @@ def html_table(table: Table) -> str:
 
 
 def _head(table: Table, index: int, column: Column) -> str:
-    text = _escaped(table_heading(table, index)) + _marks(column.marks)
+    text = _escaped(table_heading(table, index)).replace("(n = ", "(n\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}")
+    text += _marks(column.marks)
     if column.better:
         arrow = ARROWS[column.better]
         spoken = f'<span role="img" aria-label="{_SPOKEN[column.better]}">{arrow}</span>'
