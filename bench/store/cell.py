@@ -21,7 +21,13 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 State = Literal["new", "running", "trained", "done", "failed"]
+INTERRUPTED = "interrupted"
+"""How a cell reads that is unfinished and whose process is gone (`cell_state`); never recorded."""
+UNFINISHED = ("running", "trained")
+"""States in which a process works on the cell, or was ended in its work."""
 SCHEMA = 2
+CLOCKS = 5.0
+"""Seconds by which the clock of a file system and that of the machine may differ."""
 
 
 class Cell:
@@ -159,6 +165,42 @@ def _holder(owner: Path) -> str:
         return f"process {known['pid']} on {known['host']}"
     except (OSError, ValueError, KeyError, TypeError):
         return "another process"
+
+
+def cell_state(folder: Path | str, recorded: str) -> str:
+    """The `recorded` state of the cell in `folder`, as it is: `interrupted` where its process is gone.
+
+    Of a process on another machine nothing is known: its cell reads as recorded. So does one whose machine cannot say.
+    """
+    if recorded not in UNFINISHED:
+        return recorded
+    owner = Path(folder) / "owner.json"
+    try:
+        known, written = read_json(owner), owner.stat().st_mtime
+        there = known["host"] != socket.gethostname() or _is_alive(int(known["pid"]), written)
+    except FileNotFoundError:
+        there = recorded != "running"  # it is removed where work ends well, and then nothing is running
+    except (OSError, ValueError, KeyError, TypeError):
+        there = True
+    return recorded if there else INTERRUPTED
+
+
+def _is_alive(pid: int, since: float) -> bool:
+    """Whether the process `pid` lives, and began before `since` (seconds since 1970): numbers are given anew."""
+    if os.name == "nt":  # where os.kill would end it
+        return True
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    try:
+        ticks = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
+        boot = next(line for line in Path("/proc/stat").read_text().splitlines() if line.startswith("btime"))
+    except (OSError, ValueError, IndexError, StopIteration):
+        return True
+    return int(boot.split()[1]) + ticks / os.sysconf("SC_CLK_TCK") < since + CLOCKS
 
 
 def cell_direction_file(direction: str) -> str:

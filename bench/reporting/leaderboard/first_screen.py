@@ -22,6 +22,7 @@ from bench.reporting.setting import (
 )
 from bench.reporting.tables.table import ARROWS, TableCell, shown_value
 from bench.spec.protocols import PROTOCOLS
+from bench.store.cell import INTERRUPTED
 from bench.store.columns import GIVEN
 from bench.store.index import read_index
 from bench.store.query import RowScores, Setting, SettingRecords, query_settings
@@ -81,7 +82,10 @@ def _lines(root: Path, task: str, records: SettingRecords, others: Sequence[Sett
     yield _about(records.setting)
     yield from _about_marks(directions, columns)
     yield from _missing(directions)
-    if events := list(board_events(records, rows)):
+    events = list(board_events(task, records, rows))
+    if events and events[0].startswith(INTERRUPTED):
+        yield events.pop(0)
+    if events:
         more = f" (and {len(events) - 1} more)" if len(events) > 1 else ""
         room = max(width - len(more), 20)
         yield (events[0] if len(events[0]) <= room else f"{events[0][: room - 1]}…") + more

@@ -15,7 +15,7 @@ from bench.reporting.setting import setting_command, setting_title
 from bench.spec.data_kinds import REAL, is_real_data_kind
 from bench.spec.protocols import ALL, PROTOCOLS
 from bench.spec.tasks import TASKS, Task, get_task
-from bench.store.cell import read_cell
+from bench.store.cell import cell_state, read_cell
 from bench.store.index import read_index
 from bench.store.query import Measurement, MethodRow, Setting, SettingRecords, query_settings
 
@@ -52,8 +52,8 @@ class StoredCell:
 
     @property
     def state(self) -> str:
-        """See `bench.store.cell.State`."""
-        return str(self.status.get("state", "new"))
+        """See `bench.store.cell.State`; `interrupted` where it is recorded as running and its process is gone."""
+        return cell_state(self.folder, str(self.status.get("state", "new")))
 
     @cached_property
     def environment(self) -> dict[str, Any]:
