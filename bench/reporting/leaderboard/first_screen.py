@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.core.terminal import fitted_to_terminal
+from bench.core.terminal import fitted_to_terminal, writable_text
 from bench.reporting.leaderboard.build import board_events
 from bench.reporting.leaderboard.columns import MeasuredColumn, better_direction
 from bench.reporting.leaderboard.direction import Direction
@@ -51,7 +51,7 @@ def first_screen(root: Path, task: str, width: int, wanted: Callable[[Setting], 
         return ""
     shown = max(chosen, key=lambda records: _newest(root, task, records))
     others = [records.setting for records in settings if records is not shown]
-    return fitted_to_terminal("\n".join(_lines(root, task, shown, others, width)), width)
+    return fitted_to_terminal(writable_text("\n".join(_lines(root, task, shown, others, width))), width)
 
 
 def _newest(root: Path, task: str, records: SettingRecords) -> float:
@@ -125,7 +125,9 @@ def _table(direction: Direction, columns: Sequence[Named], width: int) -> Iterat
         states = (direction.rows.unscored.get(row, "") for row, _ in direction.entries)
         grid["state"] = ["state", *states, *[""] * references]
     grid["train s"] = ["train s", *(_seconds(seconds, scores) for _, scores in direction.entries), *[""] * references]
+    grid = {name: list(map(writable_text, cells)) for name, cells in grid.items()}  # what is aligned is what is seen
     labels = [direction.name, *_labels(direction), "(real test images)", "(floor: real images)"]
+    labels = list(map(writable_text, labels))
     room = width - max(map(len, labels))
     for name in DROPPED:
         if sum(len(GAP) + max(map(len, grid[one])) for one in names) > room and name in names:
