@@ -18,6 +18,7 @@ from bench.cli.options import (
     TaskOption,
 )
 from bench.core.errors import BenchError
+from bench.core.files import check_folder_name
 
 
 def table(
@@ -56,6 +57,7 @@ def report(
     """
     from bench.reporting.page.page import write_report_page
 
+    check_folder_name("--out", out)
     print(write_report_page(results, out or results / "report", task))
 
 
@@ -129,5 +131,6 @@ def figure(
     elif not name:
         raise BenchError("no figure is named", "name one: figure 3a; see figure --list")
     else:
+        check_folder_name("--out", out)
         for path in make_figure(name, results, task, preset, data, domains, budget, out):
             print(path)

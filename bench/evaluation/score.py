@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.core.progress import progress
+from bench.core.progress import explained, progress
 from bench.data.types import TaskData
 from bench.evaluation.distributions import DISTRIBUTIONS, Distribution, distribution_floors
 from bench.evaluation.encoders import Encoders, MissingEncoder
@@ -79,7 +79,9 @@ def score_direction(
             records += [replace(base, missing=encoder.remedy) for base in bases]
             continue
         try:
-            records += MEASURES[first.metric](Scoring(data, translations, encoders, encoder, weights), protocols, bases)
+            with explained(f"measuring {', '.join(protocol.name for protocol in protocols)} of {direction}"):
+                scoring = Scoring(data, translations, encoders, encoder, weights)
+                records += MEASURES[first.metric](scoring, protocols, bases)
         except ValueError as error:
             records += [replace(base, missing=str(error)) for base in bases]
     return records

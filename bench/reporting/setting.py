@@ -161,9 +161,7 @@ def interrupted_text(records: SettingRecords, task: Task, names: Mapping[MethodR
 
     `names`: those of rows. One that was run with settings of its own is resumed by the command that began it.
     """
-    lost = [
-        (row, cell) for row in records.rows for cell in row.cells if records.text("state", cell) == INTERRUPTED
-    ]
+    lost = [(row, cell) for row in records.rows for cell in row.cells if records.text("state", cell) == INTERRUPTED]
     if not lost:
         return ""
     listed = ", ".join(f"{names[row]} seed {records.seed(cell)}" for row, cell in lost)

@@ -104,6 +104,10 @@ class Cell:
         write_json(self.folder / "remarks.json", named)
         return named
 
+    def call(self, name: str) -> None:
+        """Record what tables call the cell, where that is not its method's name."""
+        write_json(self.folder / "name.json", {"name": name})
+
     def limit_directions(self, directions: Sequence[tuple[int, int]]) -> None:
         """Record that the cell's weights translate in these directions alone."""
         write_json(self.folder / "directions.json", [list(direction) for direction in directions])
@@ -210,7 +214,7 @@ def cell_direction_file(direction: str) -> str:
 
 ALIGNMENT = "alignment.json"
 """File in the folder of a semantic stage: how well its clusters align with the classes, by the map of the original."""
-READ = ("spec.json", "status.json", "cost.json", "remarks.json", "pretrained.json")
+READ = ("spec.json", "status.json", "cost.json", "remarks.json", "pretrained.json", "name.json")
 """What tables read of a cell, with `metrics-<style>.json`."""
 LISTS = ("remarks.json", "pretrained.json", "directions.json")
 """Files that hold a list; the others hold a table of names."""
@@ -226,7 +230,7 @@ def cell_files(folder: Path) -> tuple[str, ...]:
 
 
 def read_cell(folder: Path, names: Sequence[str] | None = None) -> dict[str, Any]:
-    """A cell as `{spec, status, cost, remarks, pretrained, scores: {style: metrics}, folder}`.
+    """A cell as `{spec, status, cost, remarks, pretrained, name, scores: {style: metrics}, folder}`.
 
     `pretrained` names the networks that it was given. `names`: `cell_files(folder)`, if they are known. BenchError,
     with the file's name, for one that is damaged or of a newer version; FileNotFoundError if one is not there.
@@ -250,6 +254,7 @@ def read_cell(folder: Path, names: Sequence[str] | None = None) -> dict[str, Any
         "cost": read.get("cost.json", {}),
         "remarks": list(read.get("remarks.json", [])),
         "pretrained": list(read.get("pretrained.json", [])),
+        "name": str(read.get("name.json", {}).get("name", "")),
         "scores": {
             name.removeprefix("metrics-").removesuffix(".json"): content
             for name, content in read.items()

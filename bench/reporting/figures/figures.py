@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.core.errors import BenchError, error_remedy
-from bench.core.progress import say
+from bench.core.progress import explained, say
 from bench.reporting.figures.bars import Bars
 from bench.reporting.figures.collect import (
     FigureRemedy,
@@ -195,7 +195,7 @@ def make_figure(
     """
     figure = _figure(name)
     request = FigureRequest(name, results, task or figure.task, preset, data, domains, budget)
-    with drawing_page():
+    with explained(f"drawing figure {name}"), drawing_page():
         drawn, setting = draw_figure(request, printed_value_of_shape)
         for line in drawn.missing:
             say(f"figure {name}: missing: {line}")

@@ -27,10 +27,12 @@ class Rows:
 
     @cached_property
     def names(self) -> dict[MethodRow, str]:
-        """Method names; where one method was run with several settings, those that differ stand behind it."""
+        """Method names, of given checkpoints what they were called; where several rows have one name, the settings
+        that differ stand behind it."""
         of_method: dict[str, list[MethodRow]] = {}
         for row in self.records.rows:
-            of_method.setdefault(row.method, []).append(row)
+            given = [name for cell in row.cells if (name := self.records.text("name", cell))]
+            of_method.setdefault(given[-1] if given else row.method, []).append(row)
         names = {}
         for method, rows in of_method.items():
             configs = {row: flat_spec_values(json.loads(row.config)) for row in rows}

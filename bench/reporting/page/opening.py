@@ -97,7 +97,9 @@ def _chart(direction: Direction, title: str, column: MeasuredColumn, names: Sequ
     unit, better = PROTOCOLS[column.protocol].unit, better_direction(column.protocol)
     title = " ".join(filter(None, (title, unit, f"({better} is better)")))
     real = [(f"real {table_number(cell.value)}", cell.value) for cell in [column.on_real()] if cell.value is not None]
-    real += [(f"floor {table_number(cell.value)}", cell.value) for cell in column.floors()[:1] if cell.value is not None]
+    real += [
+        (f"floor {table_number(cell.value)}", cell.value) for cell in column.floors()[:1] if cell.value is not None
+    ]
     cells = [_cell(direction, column, i) for i in range(len(names))]
     values = [cell.value for cell in cells if cell.value is not None] + [value for _, value in real]
     low, high = min([0.0, *values]), max([0.0, *values])

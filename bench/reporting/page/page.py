@@ -21,6 +21,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from bench.core.files import write_atomically, write_text
+from bench.core.progress import explained
 from bench.reporting.page import boards, charts, commands, notes, opening, samples, tradeoff
 from bench.reporting.page.collect import PageResults, collect_for_page
 from bench.reporting.page.samples import PagePicture, SampleSheet
@@ -67,7 +68,8 @@ def write_report_page(results: Path, out: Path, task: str = "") -> Path:
 
     Raises BenchError if there are no results, or the disk refuses.
     """
-    return write_page(out, [page_section(results_of) for results_of in collect_for_page(results, task)])
+    with explained("making the report: reading every cell, its pictures and its losses"):
+        return write_page(out, [page_section(results_of) for results_of in collect_for_page(results, task)])
 
 
 def page_section(results: PageResults) -> PageSection:

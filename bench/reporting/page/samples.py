@@ -233,9 +233,7 @@ def _opening(
     for stored in shown:
         tiles = np.asarray(stored.images[rows[first]])[:, 0]
         alt = f"the same as {target} by {stored.cell.name}: {names}"
-        strips.append(
-            OpeningStrip(stored.cell.row, stored.cell.weak, sample_strip(tiles, alt, LARGEST_OPENING))
-        )
+        strips.append(OpeningStrip(stored.cell.row, stored.cell.weak, sample_strip(tiles, alt, LARGEST_OPENING)))
     return tuple(strips)
 
 
