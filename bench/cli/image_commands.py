@@ -74,7 +74,8 @@ def score(
     from bench.runs.given_images import ScoreRequest, given_name, score_images
 
     request = ScoreRequest(
-        task=task, images=images, name=name or given_name(images), direction=direction, identity=identity, replace=replace, preset=preset,
+        task=task, images=images, name=name or given_name(images), direction=direction,
+        identity=identity, replace=replace, preset=preset,
         data=data, domains=domains, protocols=split_option(protocols), device=device, results=results,
     )  # fmt: skip
     score_images(request)

@@ -16,6 +16,7 @@ from bench.cli.options import (
     PresetOption,
     ResultsOption,
     TaskOption,
+    split_option,
 )
 from bench.core.errors import BenchError
 from bench.core.files import check_folder_name
@@ -115,6 +116,9 @@ def figure(
     data: DataOption = "auto",
     domains: DomainsOption = "",
     budget: Annotated[str, typer.Option(help="Cells of this budget: images=N or seconds=S.")] = "",
+    methods: Annotated[
+        str, typer.Option("--methods", help="Stored ones in place of the paper's, joined by commas; outside ones too.")
+    ] = "",
     out: Annotated[Path | None, typer.Option(help="Folder for the files; default: figures/ in the results.")] = None,
     results: ResultsOption = DEFAULT_RESULTS,
     listing: Annotated[bool, typer.Option("--list", help="List the figures and what makes their cells.")] = False,
@@ -132,5 +136,5 @@ def figure(
         raise BenchError("no figure is named", "name one: figure 3a; see figure --list")
     else:
         check_folder_name("--out", out)
-        for path in make_figure(name, results, task, preset, data, domains, budget, out):
+        for path in make_figure(name, results, task, preset, data, domains, budget, out, split_option(methods)):
             print(path)

@@ -89,7 +89,8 @@ def evaluate(
 
     request = RescoreRequest(
         task=task, methods=split_option(methods), style=style, preset=preset, data=data, domains=domains,
-        weights=weights or [], name=name, overrides=overrides or [], batch_size=batch_size, protocols=split_option(protocols),
+        weights=weights or [], name=name, overrides=overrides or [], batch_size=batch_size,
+        protocols=split_option(protocols),
         device=device, results=results,
     )  # fmt: skip
     rescore(request)

@@ -1,5 +1,6 @@
-"""Text for whatever reads it. Results on a terminal: a Markdown table that is too wide for it is shown row by row, and prose is wrapped at words.
+"""Text for whatever reads it: fitted to a terminal, in any encoding.
 
+On a terminal a Markdown table that is too wide for it is shown row by row, and prose is wrapped at words.
 Text for a pipe or a file is printed unchanged, so that stored text never depends on the width of a window. What an
 encoding lacks (an arrow in Latin-9, ± in ASCII) is written with what it has (`speak_any_encoding`).
 """

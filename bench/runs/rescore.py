@@ -91,10 +91,11 @@ def rescore(request: RescoreRequest) -> None:
         return
     jobs = list(_stored_jobs(request, task, data))
     if not jobs:
+        which = f"{', '.join(request.methods)} on " if request.methods else ""
+        named = f" --methods {','.join(request.methods)}" if request.methods else ""
         raise BenchError(
-            f"no trained cell of {', '.join(request.methods) or 'any method'} on {task.name} with this data and preset in {request.results}",
-            f"python -m bench run --task {task.name} --preset {request.preset} --data {request.data}"
-            + (f" --methods {','.join(request.methods)}" if request.methods else ""),
+            f"no trained cell of {which}{task.name} with this data and preset in {request.results}",
+            f"python -m bench run --task {task.name} --preset {request.preset} --data {request.data}{named}",
         )
     for job in jobs:
         cell = Cell(request.results, job.spec)

@@ -1,4 +1,4 @@
-"""Work that says nothing for two seconds says what it is; shorter work, and work that another process shows, does not."""
+"""Work that says nothing for two seconds says what it is; shorter work and work shown elsewhere do not."""
 
 from __future__ import annotations
 
@@ -76,7 +76,8 @@ def test_translating_advances_with_every_batch(monkeypatch: pytest.MonkeyPatch) 
         ids = tuple(map(str, range(3 * TRANSLATION.batch)))
 
     class Data:
-        splits = {(0, TRANSLATION.sources): Split}
+        def __init__(self) -> None:
+            self.splits = {(0, TRANSLATION.sources): Split}
 
     class Method(torch.nn.Module):
         def __init__(self) -> None:

@@ -189,7 +189,7 @@ def test_the_first_window_has_pictures_chart_and_table_and_the_rest_opens(page: 
         "return ['.strips img', '.metrics svg', '.opening + .bench-table tbody tr'].map("
         "name => document.querySelector(name).getBoundingClientRect()).map(box => [box.left, box.top, box.bottom])"
     )
-    assert all(0 < top and bottom < 844 for _, top, bottom in places), places
+    assert all(top > 0 and bottom < 844 for _, top, bottom in places), places
     assert abs(places[0][1] - places[1][1]) < 120, "pictures beside the chart"
     assert places[1][0] > places[0][0] + 300
     assert not [node for node in browser.find_elements("css selector", "details table") if node.is_displayed()]

@@ -208,7 +208,8 @@ class StyleGrid(Grid):
             names = tuple(data.classes[label] for label in labels)
             sheets.append(GridBlock(one.found.label, sheet, names, _style_rows(styles), data.size))
         which = _numbered([data.classes[label] for label in labels], picks)
-        return sheets, [f"{direction_on_axes(shown[0].direction)}. Top row, from left to right: {which}."]
+        lines = [f"{direction_on_axes(shown[0].direction)}. Top row, from left to right: {which}."]
+        return sheets, [*lines, *_other_classes(data)]
 
 
 @dataclass(frozen=True)
@@ -235,7 +236,8 @@ class PairGrid(Grid):
         names = ", ".join(data.classes[label] for label in labels)
         return sheets, [
             "Pairs: a test image and its translation in its first style. Row by row: the first image of each class "
-            f"({names}) in the order of content hashes, then the next of each, {count} in all."
+            f"({names}) in the order of content hashes, then the next of each, {count} in all.",
+            *_other_classes(data),
         ]
 
 
@@ -261,7 +263,13 @@ class ClassGrid(Grid):
                 sheets.append(GridBlock(name, sheet, (), _style_rows(styles), data.size))
                 lines.append(f"{name} {', '.join(str(pick + 1) for pick in picks)}")
         which = f"test images with these numbers in the order of content hashes: {'; '.join(lines)}"
-        return sheets, [f"{direction_on_axes(one.direction)}. Top rows: {which}."]
+        return sheets, [f"{direction_on_axes(one.direction)}. Top rows: {which}.", *_other_classes(data)]
+
+
+def _other_classes(data: TaskData) -> list[str]:
+    """How many classes a grid leaves out."""
+    left_out = len(data.classes) - MOST_CLASSES
+    return [f"The first {MOST_CLASSES} classes; {left_out} others are not shown."] if left_out > 0 else []
 
 
 def _style_rows(styles: int) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""What a direction opens with: a chart of its main metrics, with intervals and floors, and the same as a small table."""
+"""What a direction opens with: charts of its main metrics, with intervals and floors, and the same as a table."""
 
 from __future__ import annotations
 
@@ -164,6 +164,7 @@ def _table(results: PageResults, direction: Direction, columns: Sequence[Named])
     notes = [f"by {', '.join(dict.fromkeys(column.protocol for column in chosen))}"] if chosen else []
     footnotes = [*marks.footnotes, *map(Footnote, [*about_means(body), *about_bold(chosen)])]
     return Table(
-        f"{direction.title}; {direction.name}: the main metrics", tuple(heads), tuple(RowGroup(tuple(group)) for group in rows if group),
+        f"{direction.title}; {direction.name}: the main metrics", tuple(heads),
+        tuple(RowGroup(tuple(group)) for group in rows if group),
         tuple(notes), tuple(footnotes),
     )  # fmt: skip

@@ -67,7 +67,7 @@ def _best_and_worst(table: Table) -> Table:
     means = {
         i: fmean(values)
         for i in range(table.stub, len(table.columns))
-        if (values := [row[i].value for row in first if row[i].value is not None])
+        if (values := [value for row in first if (value := row[i].value) is not None])
         and table.columns[i].label.strip() != "all"
     }
     order = sorted(means, key=lambda i: (means[i] if table.columns[i].better == "lower" else -means[i], i))
