@@ -282,7 +282,7 @@ def test_a_method_of_which_nothing_was_scored_is_a_row_with_its_state(tmp_path: 
     add(tmp_path, [], state="running", method="munit")
     (text,) = leaderboards(tmp_path, "folder")
     assert row_of(text, "drit")[2:4] == ["0/1", "failed"]
-    assert row_of(text, "munit")[2:4] == ["0/1", "running"]
+    assert row_of(text, "munit")[2:4] == ["0/1", "interrupted"]
     assert "- failed: drit seed 0: loss is not finite (step 7)\n" in text
     add(tmp_path / "other", [], state="failed")
     (text,) = leaderboards(tmp_path / "other", "folder")

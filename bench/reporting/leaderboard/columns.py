@@ -221,5 +221,5 @@ def about_bold(columns: Iterable[MeasuredColumn]) -> list[str]:
         names = dict.fromkeys(
             column.protocol if column.label == ALL else f"{column.protocol} of {column.label}" for column in without
         )
-        notes += [f"no bold in {name}: {why}" for name in names]
+        notes += [f"no bold in {', '.join(names)}: {why}"] if names else []
     return notes

@@ -51,7 +51,7 @@ def _head(table: Table, index: int, column: Column) -> str:
     if column.better:
         arrow = ARROWS[column.better]
         spoken = f'<span role="img" aria-label="{_SPOKEN[column.better]}">{arrow}</span>'
-        text = spoken.join(text.rsplit(arrow, 1))
+        text = spoken.join(text.rsplit(arrow, 1)).replace(f" {spoken}", f"\N{NO-BREAK SPACE}{spoken}")
     classes = ' class="number"' if column.align == "right" else ""
     return f'<th scope="col"{classes}>{text}</th>'
 

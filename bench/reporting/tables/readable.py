@@ -46,7 +46,10 @@ def _without_missing(table: Table) -> Table:
     by_reason: dict[str, list[str]] = {}
     for i, texts in lacking.items():
         by_reason.setdefault("; ".join(texts), []).append(table.columns[i].label)
-    said = "; ".join(f"{', '.join(dict.fromkeys(labels))} ({reason})" for reason, labels in by_reason.items())
+    said = "; ".join(
+        ", ".join(dict.fromkeys(labels)) + (f" ({reason})" if any(map(str.isalpha, reason)) else "")  # or a mere dash
+        for reason, labels in by_reason.items()
+    )
     kept = [i for i in range(len(table.columns)) if i not in lacking]
     return _with_columns(table, kept, Footnote(f"no row has a value of {said}"))
 
