@@ -26,6 +26,7 @@ from bench.cli.options import (
 )
 from bench.core.errors import BenchError, Interrupted
 from bench.core.exit_status import exit_status_of_error
+from bench.core.files import check_file_ending
 
 
 def doctor(
@@ -121,6 +122,8 @@ def check(
     """
     from bench.checks.gate.command import CheckRequest, gate_command
 
+    for option, path, ending in (("--out", out, ".md"), ("--junit", junit, ".xml"), ("--json", json_file, ".json")):
+        check_file_ending(option, path, [ending])
     chosen = seeds_option(seeds) if seeds else ()
     request = CheckRequest(
         baseline=baseline, rerun=rerun, code_only=code_only, seeds=chosen, data=data, device=device, jobs=jobs,

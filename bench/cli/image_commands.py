@@ -21,6 +21,7 @@ from bench.cli.options import (
     split_option,
 )
 from bench.core.errors import BenchError
+from bench.core.files import check_folder_name
 
 
 def export(
@@ -34,6 +35,7 @@ def export(
     """Write the test images for other programs to translate, as PNG."""
     from bench.runs.export import export_sources
 
+    check_folder_name("--out", out)
     export_sources(task, preset, data, domains, val, out)
 
 
@@ -42,7 +44,7 @@ def score(
         Path | None, typer.Argument(help="Translations of what export wrote: a folder, a .npy or a .npz file.")
     ] = None,
     task: TaskOption = "",
-    name: Annotated[str, typer.Option("--name", help="What the row is called.")] = "",
+    name: Annotated[str, typer.Option("--name", help="What the row is called; default: as IMAGES.")] = "",
     against: Annotated[
         Path | None,
         typer.Option("--against", help="A folder of real images: no task, FID and the like of two folders."),
@@ -69,16 +71,15 @@ def score(
             images, against, form, task or name or direction or identity or replace, protocols, device, results
         )
         return
-    if not task or not name:
-        raise BenchError(
-            "--task and --name are needed", "score IMAGES --task TASK --name NAME, or: score IMAGES --against REAL"
-        )
+    if not task:
+        raise BenchError("--task is needed", "score IMAGES --task TASK, or: score IMAGES --against REAL")
     from bench.cli.outcome import show_outcome_leaderboards
-    from bench.runs.given_images import ScoreRequest, score_images
+    from bench.runs.given_images import ScoreRequest, given_name, score_images
 
     request = ScoreRequest(
-        task=task, images=images, name=name, direction=direction, identity=identity, replace=replace, preset=preset,
-        data=data, domains=domains, val=val, protocols=split_option(protocols), device=device, results=results,
+        task=task, images=images, name=name or given_name(images), direction=direction, identity=identity,
+        replace=replace, preset=preset, data=data, domains=domains, val=val, protocols=split_option(protocols),
+        device=device, results=results,
     )  # fmt: skip
     score_images(request)
     show_outcome_leaderboards(results, task)

@@ -17,8 +17,10 @@ from bench.cli.options import (
     ResultsOption,
     TaskOption,
     ValOption,
+    split_option,
 )
 from bench.core.errors import BenchError
+from bench.core.files import check_folder_name
 
 
 def table(
@@ -61,6 +63,7 @@ def report(
     """
     from bench.reporting.page.page import write_report_page
 
+    check_folder_name("--out", out)
     print(write_report_page(results, out or results / "report", task))
 
 
@@ -128,6 +131,9 @@ def figure(
     domains: DomainsOption = "",
     val: ValOption = "",
     budget: Annotated[str, typer.Option(help="Cells of this budget: images=N or seconds=S.")] = "",
+    methods: Annotated[
+        str, typer.Option("--methods", help="Stored ones in place of the paper's, joined by commas; outside ones too.")
+    ] = "",
     out: Annotated[Path | None, typer.Option(help="Folder for the files; default: figures/ in the results.")] = None,
     results: ResultsOption = DEFAULT_RESULTS,
     listing: Annotated[bool, typer.Option("--list", help="List the figures and what makes their cells.")] = False,
@@ -144,5 +150,6 @@ def figure(
     elif not name:
         raise BenchError("no figure is named", "name one: figure 3a; see figure --list")
     else:
-        for path in make_figure(name, results, task, preset, data, domains, budget, out, val):
+        check_folder_name("--out", out)
+        for path in make_figure(name, results, task, preset, data, domains, budget, out, val, split_option(methods)):
             print(path)

@@ -81,6 +81,7 @@ def evaluate(
         list[str] | None,
         typer.Option(help="[NETWORK=]FILE: score this published checkpoint of the method; may be repeated."),
     ] = None,
+    name: Annotated[str, typer.Option("--name", help="With --weights: what the row is called.")] = "",
     overrides: SetOption = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Translations held on the device at once.")] = 256,
     protocols: ProtocolsOption = "",
@@ -96,7 +97,8 @@ def evaluate(
 
     request = RescoreRequest(
         task=task, methods=split_option(methods), style=style, preset=preset, data=data, domains=domains, val=val,
-        weights=weights or [], overrides=overrides or [], batch_size=batch_size, protocols=split_option(protocols),
+        weights=weights or [], name=name, overrides=overrides or [], batch_size=batch_size,
+        protocols=split_option(protocols),
         device=device, results=results,
     )  # fmt: skip
     rescore(request)

@@ -12,11 +12,12 @@ import math
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from bench.core.errors import BenchError
+from bench.core.progress import explained
 
 if TYPE_CHECKING:
     import numpy as np
@@ -75,7 +76,8 @@ def file_lock(lock: Path, timeout: float = -1) -> Iterator[None]:
     held = FileLock(lock)
     try:
         lock.parent.mkdir(parents=True, exist_ok=True)
-        held.acquire(timeout=timeout)
+        with explained(f"waiting for another process, which holds {lock}") if timeout < 0 else nullcontext():
+            held.acquire(timeout=timeout)
     except Timeout:  # an OSError, too
         raise
     except OSError as error:
@@ -90,6 +92,23 @@ def remove_leftover_files(folder: Path, name: str = "*") -> None:
     """Remove temporary files of a killed process that was writing `folder / name`. The caller holds its lock."""
     for path in folder.glob(f".{name}.*.tmp"):
         path.unlink(missing_ok=True)
+
+
+FILE_ENDINGS = (".md", ".txt", ".csv", ".tex", ".html", ".htm", ".json", ".xml", ".pdf", ".svg", ".png", ".zip")
+"""Endings of files, which no folder is given by mistake."""
+
+
+def check_file_ending(option: str, path: Path | None, endings: Sequence[str]) -> None:
+    """BenchError if `path`, as given with `option`, has an ending that is not among `endings`."""
+    if path is not None and path.suffix and path.suffix not in endings:
+        raise BenchError(f"{option} {path}: a file that ends in {path.suffix} is not written here",
+                         f"end it in {' or '.join(endings)}")  # fmt: skip
+
+
+def check_folder_name(option: str, path: Path | None) -> None:
+    """BenchError if `path`, as given with `option`, is named like a file where a folder is written."""
+    if path is not None and path.suffix.lower() in FILE_ENDINGS and not path.is_dir():
+        raise BenchError(f"{option} {path} is named like a file, and a folder is written", f"{option} {path.stem}")
 
 
 def refused_file(path: Path, error: OSError, elsewhere: str = "choose another --results folder") -> BenchError:

@@ -62,6 +62,15 @@ class ScoreRequest(Where):
     """Protocols to measure beside those that always are."""
 
 
+def given_name(images: Path | None) -> str:
+    """The name of a row whose user gave none: that of the folder or file; of the sources themselves `identity`."""
+    if images is None:
+        return "identity"
+    stem = images.stem if images.suffix in (".npy", ".npz") else images.resolve().name
+    name = re.sub(r"[^A-Za-z0-9_.-]+", "_", stem).lstrip("_.-") or "images"
+    return f"{name}_given" if name in registered() else name
+
+
 def score_images(request: ScoreRequest) -> str:
     """Score images as a cell of their own; returns its identity.
 

@@ -206,7 +206,8 @@ class StyleGrid(Grid):
             names = tuple(data.groups[label] for label in labels)
             sheets.append(GridBlock(one.found.label, sheet, names, _style_rows(styles), data.size))
         which = _numbered([data.groups[label] for label in labels] if data.labelled else [], picks)
-        return sheets, [f"{direction_on_axes(shown[0].direction)}. Top row, from left to right: {which}."]
+        lines = [f"{direction_on_axes(shown[0].direction)}. Top row, from left to right: {which}."]
+        return sheets, [*lines, *_other_classes(data)]
 
     def _sources(self, data: TaskData, translations: Sequence[Translations]) -> tuple[list[int], list[int]]:
         """(class, position in it) of each source; without classes the first ones."""
@@ -250,7 +251,8 @@ class PairGrid(Grid):
                 f"{count} in all."
                 if data.labelled
                 else f"the first {count} in the order of content hashes."
-            )
+            ),
+            *_other_classes(data),
         ]
 
 
@@ -276,7 +278,13 @@ class ClassGrid(Grid):
                 sheets.append(GridBlock(name, sheet, (), _style_rows(styles), data.size))
                 lines.append(f"{name} {', '.join(str(pick + 1) for pick in picks)}".strip())
         which = f"test images with these numbers in the order of content hashes: {'; '.join(lines)}"
-        return sheets, [f"{direction_on_axes(one.direction)}. Top rows: {which}."]
+        return sheets, [f"{direction_on_axes(one.direction)}. Top rows: {which}.", *_other_classes(data)]
+
+
+def _other_classes(data: TaskData) -> list[str]:
+    """How many classes a grid leaves out."""
+    left_out = len(data.classes) - MOST_CLASSES
+    return [f"The first {MOST_CLASSES} classes; {left_out} others are not shown."] if left_out > 0 else []
 
 
 def _style_rows(styles: int) -> tuple[str, ...]:
