@@ -19,12 +19,14 @@ from bench.cli.options import (
     ResultsOption,
     SetOption,
     TaskOption,
+    ValOption,
     numbers_option,
     seeds_option,
     split_option,
 )
 from bench.core.errors import BenchError, Interrupted
 from bench.core.exit_status import exit_status_of_error
+from bench.core.files import check_file_ending
 
 
 def doctor(
@@ -71,6 +73,7 @@ def save_baseline(
     preset: PresetOption = "quick",
     data: Annotated[str, typer.Option(help="As for run; default: what the results are of.")] = "",
     domains: DomainsOption = "",
+    val: ValOption = "",
     budget: Annotated[str, typer.Option(help="As for run; default: what the results are of.")] = "",
     code_only: Annotated[
         bool, typer.Option("--code-only", help="Only what check --code-only compares; --methods: yours, beside ours.")
@@ -88,7 +91,7 @@ def save_baseline(
     chosen = seeds_option(seeds) if seeds else ()
     request = SaveBaselineRequest(
         name=name, task=task, methods=split_option(methods), seeds=chosen, preset=preset, data=data, domains=domains,
-        budget=budget, code_only=code_only, results=results,
+        val=val, budget=budget, code_only=code_only, results=results,
     )  # fmt: skip
     raise typer.Exit(save_gate_baseline(request))
 
@@ -119,6 +122,8 @@ def check(
     """
     from bench.checks.gate.command import CheckRequest, gate_command
 
+    for option, path, ending in (("--out", out, ".md"), ("--junit", junit, ".xml"), ("--json", json_file, ".json")):
+        check_file_ending(option, path, [ending])
     chosen = seeds_option(seeds) if seeds else ()
     request = CheckRequest(
         baseline=baseline, rerun=rerun, code_only=code_only, seeds=chosen, data=data, device=device, jobs=jobs,

@@ -11,6 +11,7 @@ from bench.cli import check_commands, completion, image_commands, report_command
 from bench.core.errors import BenchError, error_remedy
 from bench.core.exit_status import EXIT_STATUS, Wish, run_and_exit
 from bench.core.installation import prefer_installed_packages
+from bench.core.terminal import speak_any_encoding
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False)
 
@@ -100,6 +101,7 @@ app.add_typer(baseline, name="baseline")
 
 def main() -> None:
     """Entry point; bench.core.exit_status says what becomes of an error."""
+    speak_any_encoding()
     wish = Wish()
 
     def command() -> None:

@@ -16,10 +16,12 @@ from bench.cli.options import (
     ProtocolsOption,
     ResultsOption,
     TaskOption,
+    ValOption,
     one_of_options,
     split_option,
 )
 from bench.core.errors import BenchError
+from bench.core.files import check_folder_name
 
 
 def export(
@@ -28,11 +30,13 @@ def export(
     preset: PresetOption = "quick",
     data: DataOption = "auto",
     domains: DomainsOption = "",
+    val: ValOption = "",
 ) -> None:
     """Write the test images for other programs to translate, as PNG."""
     from bench.runs.export import export_sources
 
-    export_sources(task, preset, data, domains, out)
+    check_folder_name("--out", out)
+    export_sources(task, preset, data, domains, val, out)
 
 
 def score(
@@ -40,7 +44,7 @@ def score(
         Path | None, typer.Argument(help="Translations of what export wrote: a folder, a .npy or a .npz file.")
     ] = None,
     task: TaskOption = "",
-    name: Annotated[str, typer.Option("--name", help="What the row is called.")] = "",
+    name: Annotated[str, typer.Option("--name", help="What the row is called; default: as IMAGES.")] = "",
     against: Annotated[
         Path | None,
         typer.Option("--against", help="A folder of real images: no task, FID and the like of two folders."),
@@ -52,6 +56,7 @@ def score(
     preset: PresetOption = "quick",
     data: DataOption = "auto",
     domains: DomainsOption = "",
+    val: ValOption = "",
     protocols: ProtocolsOption = "",
     device: DeviceOption = "auto",
     results: ResultsOption = DEFAULT_RESULTS,
@@ -66,16 +71,15 @@ def score(
             images, against, form, task or name or direction or identity or replace, protocols, device, results
         )
         return
-    if not task or not name:
-        raise BenchError(
-            "--task and --name are needed", "score IMAGES --task TASK --name NAME, or: score IMAGES --against REAL"
-        )
+    if not task:
+        raise BenchError("--task is needed", "score IMAGES --task TASK, or: score IMAGES --against REAL")
     from bench.cli.outcome import show_outcome_leaderboards
-    from bench.runs.given_images import ScoreRequest, score_images
+    from bench.runs.given_images import ScoreRequest, given_name, score_images
 
     request = ScoreRequest(
-        task=task, images=images, name=name, direction=direction, identity=identity, replace=replace, preset=preset,
-        data=data, domains=domains, protocols=split_option(protocols), device=device, results=results,
+        task=task, images=images, name=name or given_name(images), direction=direction, identity=identity,
+        replace=replace, preset=preset, data=data, domains=domains, val=val, protocols=split_option(protocols),
+        device=device, results=results,
     )  # fmt: skip
     score_images(request)
     show_outcome_leaderboards(results, task)

@@ -16,8 +16,11 @@ from bench.cli.options import (
     PresetOption,
     ResultsOption,
     TaskOption,
+    ValOption,
+    split_option,
 )
 from bench.core.errors import BenchError
+from bench.core.files import check_folder_name
 
 
 def table(
@@ -60,6 +63,7 @@ def report(
     """
     from bench.reporting.page.page import write_report_page
 
+    check_folder_name("--out", out)
     print(write_report_page(results, out or results / "report", task))
 
 
@@ -95,6 +99,7 @@ def compare(
     preset: PresetOption = "quick",
     data: DataOption = "auto",
     domains: DomainsOption = "",
+    val: ValOption = "",
     device: DeviceOption = "auto",
     results: ResultsOption = DEFAULT_RESULTS,
 ) -> None:
@@ -105,7 +110,15 @@ def compare(
     from bench.reporting.compare import CompareRequest, compare_methods
 
     request = CompareRequest(
-        task=task, first=first, second=second, preset=preset, data=data, domains=domains, device=device, results=results
+        task=task,
+        first=first,
+        second=second,
+        preset=preset,
+        data=data,
+        domains=domains,
+        val=val,
+        device=device,
+        results=results,
     )
     raise typer.Exit(compare_methods(request))
 
@@ -116,7 +129,11 @@ def figure(
     preset: PresetOption = "quick",
     data: DataOption = "auto",
     domains: DomainsOption = "",
+    val: ValOption = "",
     budget: Annotated[str, typer.Option(help="Cells of this budget: images=N or seconds=S.")] = "",
+    methods: Annotated[
+        str, typer.Option("--methods", help="Stored ones in place of the paper's, joined by commas; outside ones too.")
+    ] = "",
     out: Annotated[Path | None, typer.Option(help="Folder for the files; default: figures/ in the results.")] = None,
     results: ResultsOption = DEFAULT_RESULTS,
     listing: Annotated[bool, typer.Option("--list", help="List the figures and what makes their cells.")] = False,
@@ -133,5 +150,6 @@ def figure(
     elif not name:
         raise BenchError("no figure is named", "name one: figure 3a; see figure --list")
     else:
-        for path in make_figure(name, results, task, preset, data, domains, budget, out):
+        check_folder_name("--out", out)
+        for path in make_figure(name, results, task, preset, data, domains, budget, out, val, split_option(methods)):
             print(path)

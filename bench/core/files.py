@@ -12,11 +12,12 @@ import math
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from bench.core.errors import BenchError
+from bench.core.progress import explained
 
 if TYPE_CHECKING:
     import numpy as np
@@ -75,7 +76,8 @@ def file_lock(lock: Path, timeout: float = -1) -> Iterator[None]:
     held = FileLock(lock)
     try:
         lock.parent.mkdir(parents=True, exist_ok=True)
-        held.acquire(timeout=timeout)
+        with explained(f"waiting for another process, which holds {lock}") if timeout < 0 else nullcontext():
+            held.acquire(timeout=timeout)
     except Timeout:  # an OSError, too
         raise
     except OSError as error:
@@ -92,18 +94,35 @@ def remove_leftover_files(folder: Path, name: str = "*") -> None:
         path.unlink(missing_ok=True)
 
 
-def refused_file(path: Path, error: OSError) -> BenchError:
-    """The BenchError for a file that cannot be written."""
+FILE_ENDINGS = (".md", ".txt", ".csv", ".tex", ".html", ".htm", ".json", ".xml", ".pdf", ".svg", ".png", ".zip")
+"""Endings of files, which no folder is given by mistake."""
+
+
+def check_file_ending(option: str, path: Path | None, endings: Sequence[str]) -> None:
+    """BenchError if `path`, as given with `option`, has an ending that is not among `endings`."""
+    if path is not None and path.suffix and path.suffix not in endings:
+        raise BenchError(f"{option} {path}: a file that ends in {path.suffix} is not written here",
+                         f"end it in {' or '.join(endings)}")  # fmt: skip
+
+
+def check_folder_name(option: str, path: Path | None) -> None:
+    """BenchError if `path`, as given with `option`, is named like a file where a folder is written."""
+    if path is not None and path.suffix.lower() in FILE_ENDINGS and not path.is_dir():
+        raise BenchError(f"{option} {path} is named like a file, and a folder is written", f"{option} {path.stem}")
+
+
+def refused_file(path: Path, error: OSError, elsewhere: str = "choose another --results folder") -> BenchError:
+    """The BenchError for a file that cannot be written; `elsewhere`: how it is put into another place."""
     remedies = {
-        errno.EDQUOT: "free some of your quota (or choose another --results folder)",
-        errno.ENAMETOOLONG: "shorten the name (a name has at most 255 bytes), or choose a --results folder less deep",
-        errno.ENOTDIR: "a part of this path is a file: remove it, or choose another --results folder",
-        errno.EISDIR: "a folder is in its place: remove it, or choose another --results folder",
+        errno.EDQUOT: f"free some of your quota (or {elsewhere})",
+        errno.ENAMETOOLONG: f"shorten the name (a name has at most 255 bytes), or {elsewhere}, less deep",
+        errno.ENOTDIR: f"a part of this path is a file: remove it, or {elsewhere}",
+        errno.EISDIR: f"a folder is in its place: remove it, or {elsewhere}",
     }
     if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
-        remedy = f"make {path.parent} writable, or choose another --results folder"
+        remedy = f"make {path.parent} writable, or {elsewhere}"
     else:
-        remedy = remedies.get(error.errno or 0, "free some space (or choose another --results folder)")
+        remedy = remedies.get(error.errno or 0, f"free some space (or {elsewhere})")
     return BenchError(
         f"could not write {path}: {error.strerror or error}", f"{remedy} and run the same command again: it resumes"
     )

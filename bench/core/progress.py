@@ -6,6 +6,7 @@ Work in a process of its own hands its progress to the process that shows it (`h
 from __future__ import annotations
 
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -36,6 +37,8 @@ BESIDE_NAME_NARROW = 16
 SECONDS_BETWEEN_LINES = 15.0
 LONGEST_NOTE = 60
 """Characters of a note beside a bar."""
+SILENT = 2.0
+"""Seconds after which work that has said nothing says what it is."""
 SHORTEST_REPORTED = 2.0
 """Seconds since the previous line below which no last line is printed."""
 
@@ -72,7 +75,26 @@ def progress(label: str, total: int, unit: str, done: int = 0) -> Iterator[Advan
             show(("begin", label, total, unit, done))
             yield Advance(lambda count: show(("advance", label, count)), lambda text: show(("note", label, text)))
     else:
-        yield _lines(label, total, unit, done)
+        with explained(f"{label}: {total} {unit}"):
+            yield _lines(label, total, unit, done)
+
+
+@contextmanager
+def explained(text: str) -> Iterator[None]:
+    """Say `text` if what is inside takes longer than SILENT seconds: nobody is left to guess what goes on.
+
+    Not in a process whose progress another one shows: there are its bars, and two threads must not share its pipe.
+    """
+    if _listener.get() is not None:
+        yield
+        return
+    timer = threading.Timer(SILENT, say, [f"{text} ..."])
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def track_progress(items: Iterable[T], total: int, label: str) -> Iterator[T]:

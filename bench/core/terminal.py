@@ -1,24 +1,69 @@
-"""Results on a terminal: a Markdown table that is too wide for it is shown row by row, and prose is wrapped at words.
+"""Text for whatever reads it: fitted to a terminal, in any encoding.
 
-Text for a pipe or a file is printed unchanged, so that stored text never depends on the width of a window.
+On a terminal a Markdown table that is too wide for it is shown row by row, and prose is wrapped at words.
+Text for a pipe or a file is printed unchanged, so that stored text never depends on the width of a window. What an
+encoding lacks (an arrow in Latin-9, ± in ASCII) is written with what it has (`speak_any_encoding`).
 """
 
 from __future__ import annotations
 
+import codecs
 import re
 import shutil
 import sys
-import textwrap
+import unicodedata
 from collections.abc import Iterator, Sequence
 
 NARROWEST = 20
 """Columns that a terminal is assumed to have at least."""
+CONTINUED = " \\"
+"""Where a command goes on in the next line."""
+_COMMAND = re.compile(r"python -m bench(?:[^;,]|,(?! ))*")
 _BAR = re.compile(r"(?<!\\)\|")
+
+
+PLAIN = {
+    "↑": "^", "↓": "v", "→": "->", "←": "<-", "↔": "<->", "±": "+-", "×": "x", "·": "*", "…": "...", "−": "-",
+    "–": "-", "—": "-", "≤": "<=", "≥": ">=", "≈": "~", "∞": "inf", "λ": "lambda", "σ": "sigma", "μ": "mu", "²": "^2",
+    "³": "^3", "½": "1/2", "†": "+", "‡": "++", "§": "S.", "‘": "'", "’": "'", "“": '"', "”": '"', "ß": "ss",
+    "æ": "ae", "ø": "o", "œ": "oe", "ł": "l", "é": "e", "\u2009": " ", "\xa0": " ", "✓": "yes", "•": "*",
+}  # fmt: skip
+"""Character -> what stands for it where it cannot be written; of others the letter without its accent, or `?`."""
+HANDLER = "bench-plain"
+"""Name of the handler for `str.encode`."""
+
+
+def speak_any_encoding() -> None:
+    """Have standard output and error write what their encoding lacks in plain characters instead of failing."""
+    codecs.register_error(HANDLER, _plain)
+    for stream in (sys.stdout, sys.stderr):
+        if reconfigure := getattr(stream, "reconfigure", None):  # none where a test or a notebook put another one
+            reconfigure(errors=HANDLER)
+
+
+def _plain(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    return "".join(map(_in_ascii, error.object[error.start : error.end])), error.end
+
+
+def _in_ascii(char: str) -> str:
+    known = PLAIN.get(char) or unicodedata.normalize("NFKD", char).encode("ascii", "ignore").decode()
+    return known or "?"
+
+
+def writable_text(text: str) -> str:
+    """`text` as standard output will show it, so that columns are aligned and lines fitted by what is seen."""
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    codecs.register_error(HANDLER, _plain)
+    return text.encode(encoding, HANDLER).decode(encoding)
 
 
 def show_on_terminal(text: str) -> None:
     """Print `text` to standard output, fitted to the terminal if that is one."""
-    print(fitted_to_terminal(text, shutil.get_terminal_size().columns) if sys.stdout.isatty() else text)
+    if sys.stdout.isatty():
+        text = fitted_to_terminal(writable_text(text), shutil.get_terminal_size().columns)
+    print(text)
 
 
 def fitted_to_terminal(text: str, width: int) -> str:
@@ -74,9 +119,18 @@ def _cells(row: str) -> list[str]:
 
 
 def _wrapped(line: str, width: int) -> list[str]:
+    """Broken at blanks; inside a command with a backslash, so that it can still be copied."""
     if len(line) <= width or "`" in line:
         return [line]
     indent = " " * (len(line) - len(line.lstrip()) + 2)
-    return textwrap.wrap(
-        line, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False, drop_whitespace=True
-    )
+    inside = [range(match.start(), match.end()) for match in _COMMAND.finditer(line)]
+    lines, start, end = [], 0, 0  # line[start:end] fits
+    before = ""
+    for blank in [*(match.start() for match in re.finditer(r"(?<=\S) +", line)), len(line)]:
+        in_command = any(blank in span for span in inside)
+        room = width - len(before) - (len(CONTINUED) if in_command else 0)
+        if end > start and blank - start > room:
+            lines.append(before + line[start:end] + (CONTINUED if any(end in span for span in inside) else ""))
+            start, before = end + len(line[end:]) - len(line[end:].lstrip()), indent
+        end = blank
+    return [*lines, before + line[start:end]]

@@ -17,7 +17,7 @@ from bench.evaluation.judge import Judge, get_judge
 from bench.evaluation.outside_metrics import OutsideEncoder
 from bench.evaluation.probe import Probe, get_probe
 from bench.spec.presets import EvaluationSize, KindPreset
-from bench.spec.protocols import BROKEN, BROUGHT, FREE, OUTSIDE, Protocol, select_protocols
+from bench.spec.protocols import BROKEN, BROUGHT, FREE, OUTSIDE, WEIGHTLESS, Protocol, select_protocols
 from metrics.encoders import (
     CLEAN,
     PYTORCH,
@@ -80,9 +80,11 @@ def make_encoders(
 ) -> Encoders:
     """The judges (trained when a cell first asks, by one process, for all) and the encoders whose weights are there.
 
-    `protocols` are measured beside those that always are and those of the preset. BenchError for an unknown one.
+    `protocols` are measured beside those that always are and those of the preset; without classes, none that needs
+    them, and WEIGHTLESS. BenchError for an unknown one.
     """
     device = runtime.device
+    unasked = () if data.labelled else (WEIGHTLESS,)
     network = cache(lambda: _load("inception", lambda path: InceptionNetwork(path, device)))
     features = FeatureCache(results / "features")
     inception = cache(lambda: _over(network(), lambda shared: InceptionEncoder(shared, TF1)))
@@ -92,7 +94,11 @@ def make_encoders(
         encoder = inception()
         return encoder if isinstance(encoder, MissingEncoder) else get_probe(features, data, target, encoder)
 
-    chosen = select_protocols([*preset.evaluation.protocols, *protocols])
+    chosen = tuple(
+        protocol
+        for protocol in select_protocols([*preset.evaluation.protocols, *protocols, *unasked])
+        if data.labelled or not protocol.needs_classes
+    )
     return Encoders(
         judge=cache(lambda target: get_judge(results, data, target, preset.judge, runtime)),
         probe=probe,
@@ -112,7 +118,7 @@ def make_encoders(
             },
         },
         cache=features,
-        size=preset.evaluation,
+        size=preset.evaluation.for_classes(len(data.classes)),
         protocols=chosen,
     )
 

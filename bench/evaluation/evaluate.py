@@ -23,7 +23,7 @@ from bench.evaluation.translate import (
     translate_test_images,
     translation_provenance,
 )
-from bench.spec.protocols import TRANSLATION
+from bench.spec.protocols import TRANSLATION, WITHOUT_CLASSES
 from bench.store.cell import SCHEMA, Cell, read_cell_metrics
 from bench.store.definitions import keep_definitions
 from methods.base import Translator
@@ -82,8 +82,9 @@ def _store(
     for translations, of_direction in scored:
         name = direction_of(data, translations)
         images[name] = translations.digest
-        judge = encoders.judge(translations.target)
-        judges[name] = {"identity": judge.encoder.identity, "accuracy": judge.accuracy, "n": judge.test_images}
+        if data.labelled:
+            judge = encoders.judge(translations.target)
+            judges[name] = {"identity": judge.encoder.identity, "accuracy": judge.accuracy, "n": judge.test_images}
         records += of_direction
     keep_definitions(cell.root, encoders.protocols)
     written = [asdict(record) for record in records] + _still_valid(cell, style, images, judges, encoders)
@@ -97,6 +98,7 @@ def _store(
             "judges": judges,
             "size": _size(encoders),
             "doctor": doctor_record(),
+            **({} if data.labelled else {"left_out": WITHOUT_CLASSES}),
             "records": written,
         },
     )

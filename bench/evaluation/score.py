@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.core.progress import progress
+from bench.core.progress import explained, progress
 from bench.data.types import TaskData
 from bench.evaluation.distributions import DISTRIBUTIONS, Distribution, distribution_floors
 from bench.evaluation.encoders import Encoders, MissingEncoder
@@ -81,8 +81,9 @@ def score_direction(
             records += [replace(base, missing=encoder.remedy) for base in bases]
             continue
         try:
-            measure = _outside if first.name in OUTSIDE else MEASURES[first.metric]
-            records += measure(Scoring(data, translations, encoders, encoder, weights), protocols, bases)
+            with explained(f"measuring {', '.join(protocol.name for protocol in protocols)} of {direction}"):
+                measure = _outside if first.name in OUTSIDE else MEASURES[first.metric]
+                records += measure(Scoring(data, translations, encoders, encoder, weights), protocols, bases)
         except ValueError as error:
             records += [replace(base, missing=str(error)) for base in bases]
     return records
@@ -289,9 +290,9 @@ def _mean(values: np.ndarray) -> tuple[float, float | None]:
 
 
 def _classes(data: TaskData, labels: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
-    """(name, bool (N,)) of all and of each class."""
+    """(name, bool (N,)) of all and of each class, if there are several."""
     yield ALL, np.ones(len(labels), bool)
-    for index, name in enumerate(data.classes):
+    for index, name in enumerate(data.classes if data.labelled else ()):
         yield name, labels == index
 
 

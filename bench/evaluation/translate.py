@@ -94,7 +94,7 @@ def _translate_block(
     method: Translator, data: TaskData, source: int, target: int, style: str, pairs: Sequence[tuple[int, int]],
     protocol: TranslationProtocol, advance: Callable[[int], None],
 ) -> Tensor:  # fmt: skip
-    """(len(pairs), 3, H, W), clamped to [-1, 1]. `advance` is told of each batch: a block can take long."""
+    """(len(pairs), 3, H, W), clamped to [-1, 1]. `advance` is told of every batch: at 256 px a block takes minutes."""
     split = data.splits[source, protocol.sources]
     device = next(method.parameters()).device
     padded = list(pairs) + [pairs[-1]] * (-len(pairs) % protocol.batch)

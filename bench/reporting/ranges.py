@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from bench.spec.protocols import NDB_BINS, PROTOCOLS
 from metrics.statistics.bounded import ANY, Range, image_ends
@@ -13,9 +14,15 @@ RANGES = {
     "precision": _SHARE, "recall": _SHARE, "coverage": _SHARE,
     "nmi": Range(0.0, 1.0), "ari": Range(-0.5, 1.0), "jsd": Range(0.0, math.log(2)), "ndb": Range(0.0, float(NDB_BINS)),
     "fid": _DISTANCE, "lpips": _DISTANCE, "lpips_across": _DISTANCE, "judge_diversity": _DISTANCE,
-    "density": _DISTANCE, "kid": ANY,
+    "density": _DISTANCE, "swd": _DISTANCE, "kid": ANY,
 }  # fmt: skip
 """Metric -> range. KID is an unbiased estimate, which can be negative."""
+WITHIN_SOURCE = ("lpips", "judge_diversity")
+"""Metrics of how unlike the styles of one source are: a deterministic method has one."""
+DIVERSITIES = (*WITHIN_SOURCE, "lpips_across")
+SAME = 1e-9
+"""A diversity below this is rounding."""
+DETERMINISTIC = "none: the method gives one translation of each source; that is no diversity, and never marked"
 OF_REAL_IMAGES = ("recall", "coverage")
 """Metrics that are a share of the real images, not of the translations."""
 
@@ -23,6 +30,15 @@ OF_REAL_IMAGES = ("recall", "coverage")
 def metric_range(protocol: str) -> Range:
     """The range of the values by `protocol`; every number for an unknown one."""
     return RANGES.get(PROTOCOLS[protocol].metric, ANY) if protocol in PROTOCOLS else ANY
+
+
+def is_no_diversity(protocol: str, values: Sequence[float], metrics: Sequence[str] = DIVERSITIES) -> bool:
+    """Whether `values` by `protocol` say that all images are the same: there is nothing to be the best in.
+
+    `metrics`: those asked about.
+    """
+    known = protocol in PROTOCOLS and PROTOCOLS[protocol].metric in metrics
+    return known and max(map(abs, values), default=1.0) < SAME
 
 
 def ends_over_images(

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import shlex
-from collections.abc import Iterable, Sequence
+import subprocess
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from bench.spec.data_kinds import REAL, data_kind_note
 from bench.spec.presets import PRESETS
 from bench.spec.tasks import Task
+from bench.store.cell import INTERRUPTED
 from bench.store.columns import GIVEN
-from bench.store.query import Setting
+from bench.store.query import MethodRow, Setting, SettingRecords
 
 PUBLISHED_SOURCES = {"mnist->svhn": 10_000, "svhn->mnist": 26_032, "sketch->real": 75}
 """Direction -> test images of the published data: a folder of other images under a task's name has other numbers."""
@@ -115,7 +118,12 @@ def setting_command(name: str, /, *words: str, **options: object) -> str:
     for option, value in options.items():
         for one in value if isinstance(value, list) else [value]:
             typed += [f"--{option}", str(one)] if one not in (None, "") else []
-    return shlex.join(typed)
+    return shown_command(typed)
+
+
+def shown_command(words: Sequence[str]) -> str:
+    """`words` as they are typed in this system's shell: Windows knows no single quotes, and `\\` is no escape there."""
+    return subprocess.list2cmdline(words) if os.name == "nt" else shlex.join(words)
 
 
 @dataclass(frozen=True)
@@ -147,3 +155,24 @@ class Commands:
 def commands_in_setting(setting: Setting, task: Task) -> Commands:
     """The commands that measure in `setting`."""
     return Commands(setting.preset, setting_data_option(setting.data_kind), other_setting_budget(setting, task))
+
+
+def interrupted_text(records: SettingRecords, task: Task, names: Mapping[MethodRow, str]) -> str:
+    """Which cells of a setting lost their process, and the command that resumes them; empty if none did.
+
+    `names`: those of rows. One that was run with settings of its own is resumed by the command that began it.
+    """
+    lost = [(row, cell) for row in records.rows for cell in row.cells if records.text("state", cell) == INTERRUPTED]
+    if not lost:
+        return ""
+    listed = ", ".join(f"{names[row]} seed {records.seed(cell)}" for row, cell in lost)
+    setting = records.setting
+    typed = setting_command(
+        "run", task=task.name, preset=setting.preset, data=setting_data_option(setting.data_kind),
+        budget=other_setting_budget(setting, task),
+        methods=",".join(dict.fromkeys(row.method for row, _ in lost)),
+        seeds=",".join(map(str, sorted({records.seed(cell) for _, cell in lost}))),
+    )  # fmt: skip
+    own = any(names[row] != row.method for row, _ in lost)
+    how = "the command that began it resumes it" if own else f"to resume: {typed}"
+    return f"interrupted: {listed}: no process works on it; {how}"

@@ -66,6 +66,9 @@ def _leaderboard(request: TableRequest, form: str) -> str:
     shown = all_leaderboards(request.results, task, request.wants)
     if not shown:
         raise _nothing(request, task)
+    if form != "markdown":  # which says it itself
+        for complaint in shown[0].complaints:
+            say(f"left out: {complaint}")
     return render_boards(shown, form)
 
 

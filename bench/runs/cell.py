@@ -36,6 +36,11 @@ def run_cell(job: Job, session: Session, domains: Domains, encoders: Encoders, r
     with cell.locked():
         if _failed_before(cell, label):
             return False
+        if job.refused:
+            cell.begin()
+            cell.set_state("failed", reason=job.refused)
+            say(f"{label}: FAILED: {job.refused}")
+            return False
         try:
             if not cell.is_trained():
                 _train(job, cell, domains, request, session)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from inspect import signature
 from multiprocessing import parent_process
 from typing import Any
@@ -18,12 +18,15 @@ from bench.data.load import load_data, loaded_data_kind
 from bench.data.types import TaskData
 from bench.spec.methods import method_config_with_clusters, method_settings, resolve_methods
 from bench.spec.presets import KindPreset, get_preset
-from bench.spec.protocols import select_protocols
+from bench.spec.protocols import WITHOUT_CLASSES, select_protocols
 from bench.spec.run_spec import Budget, RunSpec, check_spec_overrides, spec_config, spec_overrides, spec_values
 from bench.spec.tasks import Task, get_task
 from bench.spec.where import Where
 from bench.training.tensorboard import check_tensorboard
 from methods.base import Direction, Translator
+
+NO_CLUSTERS = "needs a number of clusters, and data without classes gives none: --set {0}.clusters=N"
+"""Why a method cannot be trained on data without classes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +71,8 @@ class Job:
 
     spec: RunSpec
     build: Callable[[], Translator]
+    refused: str = ""
+    """Why this data cannot train it: the cell fails with this reason, and the others go on. Empty: it can."""
 
 
 @dataclass(frozen=True)
@@ -113,18 +118,42 @@ def open_request(request: Request, data: TaskData | None = None, rank: int = 0) 
     classes, broken, configs = request_settings(request)
     budget = Budget.parse(request.budget) if request.budget else Budget("images", preset.images)
     if data is None:
-        data = load_data(task, request.data, task.sizes[request.preset], request.domains)
+        data = load_data(task, request.data, task.sizes[request.preset], request.domains, request.val)
         if parent_process() is None:
             say(data.note)
+            if not data.labelled:
+                say(WITHOUT_CLASSES)
     configs = {name: method_config_with_clusters(config, len(data.classes)) for name, config in configs.items()}
     jobs = [
         request_job(task, data, request.preset, name, cls, configs[name], budget, seed)
         for name, cls in classes.items()
         for seed in request.seeds
     ]
+    refused = {
+        name: NO_CLUSTERS.format(name)
+        for name, config in configs.items()
+        if not data.labelled and _wants_clusters(classes[name], config, data.size)
+    }
+    jobs = [replace(job, refused=refused.get(job.spec.method, "")) for job in jobs]
     for job in jobs[:: len(request.seeds)]:
-        check_request(job, task, request.devices)
+        if not job.refused:
+            check_request(job, task, request.devices)
     return Session(task, data, jobs, broken, preset, runtime)
+
+
+def _wants_clusters(cls: type[Translator], config: Any, size: int) -> bool:
+    """Whether the method refuses `config` because the number of clusters is open in it."""
+    if getattr(config, "clusters", None) != 0:
+        return False
+    constructor: Callable[..., Translator] = cls
+    for clusters in (0, 2):
+        try:
+            with torch.device("meta"):
+                constructor(replace(config, clusters=clusters), size)
+            return clusters != 0
+        except ValueError:
+            continue
+    return False
 
 
 def request_runtime(request: Request, image_size: int, rank: int = 0) -> Runtime:

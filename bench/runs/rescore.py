@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, get_args
 
 from bench.core.device import Runtime
@@ -22,7 +23,7 @@ from bench.runs.published_checkpoint import (
     store_published_checkpoint,
 )
 from bench.runs.request import Job, check_request, request_job, served_directions
-from bench.spec.methods import method_config_with_clusters, method_settings, resolve_methods
+from bench.spec.methods import method_config_with_clusters, method_settings, resolve_methods, target_of_method
 from bench.spec.presets import KindPreset, get_preset
 from bench.spec.protocols import select_protocols
 from bench.spec.run_spec import (
@@ -38,6 +39,7 @@ from bench.spec.where import Where
 from bench.store.cell import Cell, read_cells
 from bench.training.weights import load_trained_weights
 from methods.base import StyleSource
+from methods.registry import registered
 
 STYLES: tuple[StyleSource, ...] = get_args(StyleSource)
 
@@ -56,6 +58,8 @@ class RescoreRequest(Where):
     """As for `run`."""
     weights: Sequence[str] = ()
     """`[NETWORK=]FILE`: score this checkpoint of the one method instead of stored cells."""
+    name: str = ""
+    """With `weights`: what the row is called; empty: the method and the files."""
     overrides: Sequence[str] = ()
     """`method.key=value`, with `weights`: settings over the preset's, where the checkpoint's networks have others."""
     protocols: Sequence[str] = ()
@@ -72,10 +76,13 @@ def rescore(request: RescoreRequest) -> None:
         raise BenchError(f"unknown style '{request.style}'", error_remedy(request.style, list(STYLES)))
     if request.overrides and not request.weights:
         raise BenchError("--set goes with --weights", "stored cells keep the settings that they were trained with")
+    if request.name and not request.weights:
+        raise BenchError("--name goes with --weights", "stored cells are named by their method and settings")
+    _check_methods(request, task)
     preset = get_preset(request.preset, task.kind)
     select_protocols(request.protocols)
     runtime = Runtime(request.device, task.sizes[request.preset])
-    data = load_data(task, request.data, task.sizes[request.preset], request.domains)
+    data = load_data(task, request.data, task.sizes[request.preset], request.domains, request.val)
     say(data.note)
     warn_if_doctor_fails()
     encoders = make_encoders(request.results, data, preset, runtime, request.protocols)
@@ -84,9 +91,11 @@ def rescore(request: RescoreRequest) -> None:
         return
     jobs = list(_stored_jobs(request, task, data))
     if not jobs:
+        which = f"{', '.join(request.methods)} on " if request.methods else ""
+        named = f" --methods {','.join(request.methods)}" if request.methods else ""
         raise BenchError(
-            f"no trained cell of {task.name} with this data and preset in {request.results}",
-            f"python -m bench run --task {task.name} --preset {request.preset} --data {request.data}",
+            f"no trained cell of {which}{task.name} with this data and preset in {request.results}",
+            f"python -m bench run --task {task.name} --preset {request.preset} --data {request.data}{named}",
         )
     for job in jobs:
         cell = Cell(request.results, job.spec)
@@ -100,6 +109,15 @@ def rescore(request: RescoreRequest) -> None:
             directions = served_directions(method, cell.directions(task.directions))
             evaluate_cell(method, data, directions, cell, encoders, style, request.batch_size)
             cell.set_state("done")
+
+
+def _check_methods(request: RescoreRequest, task: Task) -> None:
+    """BenchError for a name that is neither a method nor that of a stored cell."""
+    unknown = [name for name in request.methods if name not in registered()]
+    stored = {cell["spec"]["method"] for cell in read_cells(request.results, task.name)} if unknown else set()
+    for name in unknown:
+        if name not in stored:
+            target_of_method(name)
 
 
 def _score_checkpoint(
@@ -136,6 +154,8 @@ def _score_checkpoint(
         )
         with cell.locked():
             store_published_checkpoint(method, job, cell, directions)
+            files = ", ".join(Path(text.rpartition("=")[2]).name for text in request.weights)
+            cell.call(request.name or f"{name} ({files})")
             evaluate_cell(method, data, directions, cell, encoders, style, request.batch_size)
             cell.set_state("done")
 

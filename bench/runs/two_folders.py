@@ -12,7 +12,9 @@ import numpy as np
 from bench.core.device import Runtime
 from bench.core.errors import BenchError, merged_errors, results_or_errors
 from bench.core.progress import progress
-from bench.data.sources.folder import IGNORED, SUFFIXES, decode_rgb, read_image_in_folder
+from bench.data.sources.decode import decode_rgb
+from bench.data.sources.folder import read_image_in_folder
+from bench.data.sources.walk import IGNORED, SUFFIXES
 from bench.data.types import Split, TaskData
 from bench.evaluation.distributions import DISTRIBUTIONS
 from bench.evaluation.encoders import make_encoders

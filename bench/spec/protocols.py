@@ -68,6 +68,14 @@ class Protocol:
     """Whether rows are taken as in the paper's code: 128 sources in the first style, then in the second and so on; what
     does not fill a batch of 512 is dropped."""
 
+    @property
+    def needs_classes(self) -> bool:
+        """Whether it takes images that are sorted into classes: its judge, or what it compares with."""
+        return self.encoder in ("judge", "inception-probe", "categories")
+
+
+WITHOUT_CLASSES = "no classes: accuracy, alignment, values per class and what a judge sees are left out"
+"""What stands once, instead of columns, where data has no classes to tell apart."""
 
 ALL = "all"
 """Label of the records that pool every class."""
@@ -88,6 +96,9 @@ ALIGNMENT_REFERENCE_IMAGES = 500
 """Training images of each class, at most, that decide which class a category stands for."""
 NO_CATEGORIES = "—"
 """What stands in place of an alignment of a method that has no categories."""
+
+WEIGHTLESS = "swd-patches-v1"
+"""Distance that needs neither classes nor a network's weights: measured unasked where there are no classes."""
 
 _BOTH: tuple[SplitName, ...] = ("train", "test")
 _FRECHET = "|m1-m2|² + tr(S1 + S2 - 2 (S1 S2)^½), divisor n-1, float64, nuclear norm of the cross-Gram"
@@ -214,6 +225,18 @@ _JSD = replace(
 )
 
 
+_SWD = replace(
+    _NDB,
+    name=WEIGHTLESS,
+    metric="swd",
+    preparation="uint8, Laplacian pyramid down to 16 px or a little more, 36 patches of 7 x 7 of each level",
+    formula="mean over 128 directions and all levels of the one-dimensional Wasserstein distance of projected patches, "
+    "in standard deviations of the real ones",
+    on_request=True,
+    headline=True,
+)
+
+
 def _alignments() -> list[Protocol]:
     """Agreement of a method's categories with the classes, on the sources and on real images of the target domain."""
     mapped = Protocol(
@@ -277,6 +300,7 @@ PROTOCOLS: dict[str, Protocol] = {
         *_manifold("judge", _JUDGE),
         _NDB,
         _JSD,
+        _SWD,
         _LPIPS_ACROSS,
         *_alignments(),
     )

@@ -40,6 +40,11 @@ class Task:
     drawn: bool = False
     """Whether what `sources` makes is drawn by code, and no real images."""
 
+    @property
+    def in_folder(self) -> bool:
+        """Whether its real data is a folder of images, of which any two domains may be taken."""
+        return self.kind == "pictures" and not self.embedded and self.sources is None
+
     def direction_name(self, direction: tuple[int, int]) -> str:
         """Name of a direction, for example `sketch->real`."""
         return f"{self.domains[direction[0]]}->{self.domains[direction[1]]}"
@@ -88,6 +93,24 @@ TASKS: dict[str, Task] = {
             summary="PACS sketches -> photographs, with --data FOLDER --domains a,b any two of its domains",
             embedded=False,
         ),
+        *(
+            Task(
+                name=name,
+                domains=domains,
+                classes=(),
+                directions=BOTH,
+                sizes={"quick": 32, "small": 64, "paper": 256},
+                kind="pictures",
+                summary=summary,
+                embedded=False,
+            )
+            for name, domains, summary in (
+                ("horse2zebra", ("horse", "zebra"), "horses <-> zebras (CycleGAN), no classes, a split of its own"),
+                ("apple2orange", ("apple", "orange"), "apples <-> oranges (CycleGAN), no classes, a split of its own"),
+                ("summer2winter", ("summer", "winter"), "Yosemite (CycleGAN), no classes, a split of its own"),
+                ("afhq", ("cat", "dog"), "animal faces (StarGAN-v2), no classes; --domains: two of cat, dog, wild"),
+            )
+        ),
         Task(
             name="folder",
             domains=("", ""),
@@ -95,7 +118,7 @@ TASKS: dict[str, Task] = {
             directions=BOTH,
             sizes={"quick": 32, "small": 64, "paper": 256},
             kind="pictures",
-            summary="any ROOT/<domain>/<class>/*.png|jpg tree with two domains: --data ROOT [--domains a,b]",
+            summary="two domains in any usual layout, with or without classes: --data ROOT [--domains a,b]",
             embedded=False,
         ),
     )

@@ -22,7 +22,13 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 State = Literal["new", "running", "trained", "done", "failed"]
+INTERRUPTED = "interrupted"
+"""How a cell reads that is unfinished and whose process is gone (`cell_state`); never recorded."""
+UNFINISHED = ("running", "trained")
+"""States in which a process works on the cell, or was ended in its work."""
 SCHEMA = 2
+CLOCKS = 5.0
+"""Seconds by which the clock of a file system and that of the machine may differ."""
 
 
 class Cell:
@@ -99,6 +105,10 @@ class Cell:
         write_json(self.folder / "remarks.json", named)
         return named
 
+    def call(self, name: str) -> None:
+        """Record what tables call the cell, where that is not its method's name."""
+        write_json(self.folder / "name.json", {"name": name})
+
     def limit_directions(self, directions: Sequence[tuple[int, int]]) -> None:
         """Record that the cell's weights translate in these directions alone."""
         write_json(self.folder / "directions.json", [list(direction) for direction in directions])
@@ -162,6 +172,42 @@ def _holder(owner: Path) -> str:
         return "another process"
 
 
+def cell_state(folder: Path | str, recorded: str) -> str:
+    """The `recorded` state of the cell in `folder`, as it is: `interrupted` where its process is gone.
+
+    Of a process on another machine nothing is known: its cell reads as recorded. So does one whose machine cannot say.
+    """
+    if recorded not in UNFINISHED:
+        return recorded
+    owner = Path(folder) / "owner.json"
+    try:
+        known, written = read_json(owner), owner.stat().st_mtime
+        there = known["host"] != socket.gethostname() or _is_alive(int(known["pid"]), written)
+    except FileNotFoundError:
+        there = recorded != "running"  # it is removed where work ends well, and then nothing is running
+    except (OSError, ValueError, KeyError, TypeError):
+        there = True
+    return recorded if there else INTERRUPTED
+
+
+def _is_alive(pid: int, since: float) -> bool:
+    """Whether the process `pid` lives, and began before `since` (seconds since 1970): numbers are given anew."""
+    if os.name == "nt":  # where os.kill would end it
+        return True
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    try:
+        ticks = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
+        boot = next(line for line in Path("/proc/stat").read_text().splitlines() if line.startswith("btime"))
+    except (OSError, ValueError, IndexError, StopIteration):
+        return True
+    return int(boot.split()[1]) + ticks / os.sysconf("SC_CLK_TCK") < since + CLOCKS
+
+
 def cell_direction_file(direction: str) -> str:
     """`direction` as a part of a file's name."""
     return direction.replace("->", "2").replace("/", "_")
@@ -169,7 +215,7 @@ def cell_direction_file(direction: str) -> str:
 
 ALIGNMENT = "alignment.json"
 """File in the folder of a semantic stage: how well its clusters align with the classes, by the map of the original."""
-READ = ("spec.json", "status.json", "cost.json", "remarks.json", "pretrained.json")
+READ = ("spec.json", "status.json", "cost.json", "remarks.json", "pretrained.json", "name.json")
 """What tables read of a cell, with `metrics-<style>.json`."""
 LISTS = ("remarks.json", "pretrained.json", "directions.json")
 """Files that hold a list; the others hold a table of names."""
@@ -185,7 +231,7 @@ def cell_files(folder: Path) -> tuple[str, ...]:
 
 
 def read_cell(folder: Path, names: Sequence[str] | None = None) -> dict[str, Any]:
-    """A cell as `{spec, status, cost, remarks, pretrained, scores: {style: metrics}, folder}`.
+    """A cell as `{spec, status, cost, remarks, pretrained, name, scores: {style: metrics}, folder}`.
 
     `pretrained` names the networks that it was given. `names`: `cell_files(folder)`, if they are known. BenchError,
     with the file's name, for one that is damaged or of a newer version; FileNotFoundError if one is not there.
@@ -209,6 +255,7 @@ def read_cell(folder: Path, names: Sequence[str] | None = None) -> dict[str, Any
         "cost": read.get("cost.json", {}),
         "remarks": list(read.get("remarks.json", [])),
         "pretrained": list(read.get("pretrained.json", [])),
+        "name": str(read.get("name.json", {}).get("name", "")),
         "scores": {
             name.removeprefix("metrics-").removesuffix(".json"): content
             for name, content in read.items()

@@ -20,7 +20,7 @@ import numpy as np
 
 from bench.core.errors import BenchError
 from bench.core.files import write_atomically
-from bench.store.cell import cell_files, damaged_cell, read_cell
+from bench.store.cell import INTERRUPTED, UNFINISHED, cell_files, cell_state, damaged_cell, read_cell
 from bench.store.columns import (
     CELL_NUMBERS,
     CELL_TEXTS,
@@ -62,12 +62,22 @@ def read_index(root: Path, task: str) -> Records:
         unchanged = number is not None and _signature(f"{base}/{folder}", known.files[number])[0] == known.seen[number]
         (kept if unchanged else stale).append(folder)
     if not stale and len(kept) == len(numbers):
-        return known.records
+        return _with_states(known.records, base)
     now = _file_time(root) if len(stale) + len(numbers) - len(kept) >= WORTH else None
     index, complaints = _updated(known, [numbers[folder] for folder in kept], base, stale, now)
     if now is not None:
         _store(path, index)
-    return replace(index.records, complaints=tuple(complaints))
+    return _with_states(replace(index.records, complaints=tuple(complaints)), base)
+
+
+def _with_states(records: Records, base: Path) -> Records:
+    """`records` with the states as they are now: a process may be gone, which changes no file."""
+    states = records.cells["state"].copy()
+    words = [*records.words, *([] if INTERRUPTED in records.words else [INTERRUPTED])]
+    for recorded in UNFINISHED:
+        for cell in np.flatnonzero(states == words.index(recorded)).tolist() if recorded in words else ():
+            states[cell] = words.index(cell_state(base / records.text("folder", cell), recorded))
+    return replace(records, words=words, cells={**records.cells, "state": states})
 
 
 @dataclass(frozen=True)
@@ -95,6 +105,8 @@ def _updated(
         try:
             names = cell_files(folder)
             if "spec.json" not in names:
+                if names:  # else a process has just locked it, and begins
+                    complaints.append(damaged_cell(folder / "spec.json", "it is not there").what)
                 continue
             signature, newest = _signature(str(folder), names)  # before the files are read: a later change will differ
             builder.add(name, read_cell(folder, names))
@@ -102,6 +114,8 @@ def _updated(
             continue  # removed meanwhile
         except BenchError as error:
             complaints.append(error.what)
+        except OSError as error:
+            complaints.append(damaged_cell(folder, error.strerror or str(error)).what)
         except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
             complaints.append(damaged_cell(folder, f"{type(error).__name__}: {error}").what)
         else:

@@ -26,7 +26,7 @@ def stored_settings(config: Any) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for field in dataclasses.fields(config):
         value = getattr(config, field.name)
-        if _LATER in field.metadata and value == field.default_factory():  # type: ignore[misc]  # `added_later` sets it
+        if _LATER in field.metadata and value == field.default_factory():  # type: ignore[operator]  # set by `added_later`
             continue
         if dataclasses.is_dataclass(value):
             value = stored_settings(value)

@@ -191,7 +191,7 @@ def test_translations_that_are_not_what_was_scored_are_not_shown(tmp_path: Path,
 
 def test_unfinished_cells_are_named_and_cells_of_other_data_refused(tmp_path: Path, pictures: TaskData) -> None:
     store(tmp_path, PICTURES, "cats_udt", state="running")
-    with pytest.raises(BenchError, match="CatS-UDT: running"):
+    with pytest.raises(BenchError, match="CatS-UDT: interrupted"):
         drawn(tmp_path, "12")
     cell = store(tmp_path / "other", PICTURES, "cats_udt", data_version="v0")
     add_translations(cell, replace(pictures, version="v0"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from bench.reporting.figures.collect import FigureRequest
 from bench.reporting.figures.figures import FIGURES, draw_figure, make_figure
 from bench.reporting.figures.page import SIZE, WIDTH, drawing_page
 from bench.spec.presets import PRESETS, KindPreset
+from bench.store.cell import Cell
 from bench.training.stages import StageStore
 from methods.semantics.spectral import Features, Spectral, SpectralConfig
 
@@ -153,6 +155,34 @@ def test_what_is_missing_is_said_on_stderr_with_the_command(
     said = capsys.readouterr().err
     assert "figure 3a: missing: λ_sem = 0: not run" in said
     assert f"figure 3a: to make it: python -m bench sweep figure3a --results {tmp_path}" in said
+
+
+def test_any_stored_method_can_be_shown_and_what_is_not_is_named(
+    tmp_path: Path, data: dict[str, TaskData], capsys: pytest.CaptureFixture[str]
+) -> None:
+    from figure_toys import M2S, S2M, accuracies, add_translations, distances, store
+
+    values = [*accuracies({M2S: 80.0, S2M: 70.0}), *distances({M2S: 8.0, S2M: 7.0})]
+    trained = store(tmp_path, DIGITS, "munit", records=values)
+    store(tmp_path, DIGITS, "drit", records=values)
+    for name, weights in (("others:Model", ""), ("my_model", "images")):
+        cell = Cell(tmp_path, replace(trained.spec, method=name, config={}, method_version=1, weights=weights))
+        cell.begin()
+        cell.set_state("done")
+        add_translations(cell, data[DIGITS], records=values)
+    add_translations(trained, data[DIGITS], records=values)
+    asked = FigureRequest("8a", tmp_path, DIGITS, methods=("munit", "others:Model", "my_model"))
+    with drawing_page():
+        bars, _ = draw_figure(asked)
+        grid, _ = draw_figure(replace(asked, name="5"))
+    assert (bars.missing, grid.missing) == ([], [])
+    assert "Stored, and not in this figure: drit (--methods shows any)." in bars.caption
+    assert "my_model: given, not trained here" in bars.caption
+    assert any("MUNIT 0" in line or "Seed of the training: 0" in line for line in grid.caption)
+    with pytest.raises(BenchError, match="figure 3c shows settings of one method"):
+        make_figure("3c", tmp_path, methods=["munit"])
+    with pytest.raises(BenchError, match="no cell of mnist2svhn"):
+        make_figure("8a", tmp_path, methods=["nowhere"])
 
 
 def test_names_and_the_command_line(

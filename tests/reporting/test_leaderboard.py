@@ -144,6 +144,10 @@ def test_a_missing_encoder_says_what_to_type(tmp_path: Path) -> None:
     more = {"protocol": "fid-inception-v1", "missing": "needs: bench fetch inception"}
     add(tmp_path, [record(1.0), record(None, n=0, encoder="", **more)])
     (text,) = leaderboards(tmp_path, "folder")
+    assert text.count("needs: bench fetch inception") == 1  # and not in the row: no other row has a value either
+    assert "no row has a value of fid-inception-v1 (needs: bench fetch inception)" in text
+    add(tmp_path, [record(3.0), record(2.0, protocol="fid-inception-v1")], method="drit")
+    (text,) = leaderboards(tmp_path, "folder")
     row = next(line for line in text.splitlines() if line.startswith("| cyclegan"))
     assert "needs: bench fetch inception" in row
     assert "python -m bench fetch inception (fetch --list" in text  # below the table: what can be typed, and then
@@ -278,7 +282,7 @@ def test_a_method_of_which_nothing_was_scored_is_a_row_with_its_state(tmp_path: 
     add(tmp_path, [], state="running", method="munit")
     (text,) = leaderboards(tmp_path, "folder")
     assert row_of(text, "drit")[2:4] == ["0/1", "failed"]
-    assert row_of(text, "munit")[2:4] == ["0/1", "running"]
+    assert row_of(text, "munit")[2:4] == ["0/1", "interrupted"]
     assert "- failed: drit seed 0: loss is not finite (step 7)\n" in text
     add(tmp_path / "other", [], state="failed")
     (text,) = leaderboards(tmp_path / "other", "folder")
@@ -291,7 +295,7 @@ def test_numbers_of_nothing_are_reasons_and_never_nan(tmp_path: Path) -> None:
     add(tmp_path, [record(None, missing="features are NaN")], method="drit")
     (board,) = all_leaderboards(tmp_path, "folder")
     text = render_boards([board], "markdown")
-    assert row_of(text, "cyclegan")[column_of(text, "kid-judge-v1")] == "the stored value is not a finite number"
+    assert "no row has a value of kid-judge-v1 (the stored value is not a finite number)" in text
     assert row_of(text, "drit")[column_of(text, "fid-judge-v1")] == "features are NaN"
     assert "nan" not in text.lower().replace("are nan", "")
 

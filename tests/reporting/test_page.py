@@ -23,6 +23,7 @@ from tinyhtml5.parser import HTMLParser
 from bench.cli.commands import main
 from bench.core.errors import BenchError
 from bench.reporting.page.collect import collect_for_page
+from bench.reporting.page.opening import OpeningChart, page_opening
 from bench.reporting.page.page import page_section, write_page, write_report_page
 
 HOSTILE = (
@@ -172,6 +173,7 @@ def test_what_cannot_be_compared_says_so_where_it_cannot_be_overlooked(tmp_path:
     assert "drawn by code, not real images" in words(banner)
     assert "small networks, short training" in words(banner)
     captions = [words(node) for node in elements(embedded, "caption") if words(node) != "Protocols"]
+    assert len(captions) > 3
     assert all("embedded data at 32 px, preset quick" in text for text in captions)
     assert "not comparable with the paper" in words(elements(root, "nav")[0])
     said = words(embedded)
@@ -218,8 +220,18 @@ def test_a_damaged_cell_is_named_and_the_rest_is_shown(tmp_path: Path) -> None:
 # ------------------------------------------------------------------------------------------------------------ samples
 
 
+def of_class(root: Element, name: str) -> list[Element]:
+    return [node for node in elements(root, "div") if name in node.attrib.get("class", "").split()]
+
+
 def strips(root: Element) -> list[Element]:
-    return elements(root, "img")
+    """The pictures of the large sheet of samples."""
+    return [image for sheet in of_class(root, "samples") for image in elements(sheet, "img")]
+
+
+def opening_strips(root: Element) -> list[Element]:
+    """The pictures that the page opens with."""
+    return [image for sheet in of_class(root, "strips") for image in elements(sheet, "img")]
 
 
 def decoded(image: Element) -> np.ndarray:
@@ -252,6 +264,109 @@ def test_samples_show_the_same_sources_and_what_was_stored(tmp_path: Path, shape
             assert (sheet[:, 34 * k : 34 * k + 32, :3] == made[k].transpose(1, 2, 0)).all()
         assert (sheet[:, 32:34, 3] == 0).all()
         assert (styled.attrib["width"], styled.attrib["height"]) == (str(2 * 168), "64")
+
+
+def test_the_page_opens_with_pictures_and_charts_then_a_small_table(tmp_path: Path, shapes: Path) -> None:
+    usual(tmp_path / "r", folder_data(shapes).version)
+    root = page_of(tmp_path / "r", tmp_path / "out")[1]
+    body = [node for node in root.iter() if str(node.tag).split("}")[-1] in ("img", "svg", "table", "summary", "h3")]
+    kinds = [str(node.tag).split("}")[-1] for node in body]
+    assert kinds[:9] == ["h3", "table", "img", "img", "img", "svg", "svg", "svg", "table"]
+    assert kinds[9] == "summary"
+    assert all(not node.attrib.get("open") for node in elements(root, "details"))
+    source, plain, styled = opening_strips(root)
+    assert source.attrib["alt"] == "ink test images: cross, disc"
+    assert styled.attrib["alt"] == "the same as paint by egsc_it seed 0: cross, disc"
+    split = folder_data(shapes).splits[0, "test"]
+    chosen = np.sort(np.concatenate([np.flatnonzero(split.labels == label)[:2] for label in (0, 1)]))
+    first = [int(np.flatnonzero(split.labels[chosen] == label)[0]) for label in (0, 1)]
+    assert decoded(plain).shape == (32, 2 * 34 - 2, 4)
+    for column, place in enumerate(first):
+        for picture, wanted in (
+            (source, split.images[chosen[place]]),
+            (plain, translations(0, styles=1)[place, 0]),
+            (styled, translations(7)[place, 0]),
+        ):
+            tile = decoded(picture)[:, 34 * column : 34 * column + 32, :3]
+            assert (tile == wanted.transpose(1, 2, 0)).all()
+    (sheet,) = of_class(root, "strips")
+    assert words(sheet).endswith("without pictures here: munit")
+    heading = [words(cell) for cell in table_called(root, "the main metrics")[0]]
+    assert heading == [
+        "method", "accuracy % ↑ (n = 6)", "FID ↓ (n = 6/16)", "KID ↓ (n = 6/16)", "training + stages s",
+    ]  # fmt: skip
+
+
+def test_charts_have_the_values_the_intervals_and_the_floors(tmp_path: Path) -> None:
+    usual(tmp_path / "r")
+    (results,) = collect_for_page(tmp_path / "r")
+    accuracy, fid, _ = page_opening(results, "ink->paint").charts
+    assert accuracy.title == "accuracy % (higher is better)"
+    assert fid.title == "FID (lower is better)"
+    assert [point.name for point in accuracy.points] == ["cyclegan", "egsc_it", "munit"]
+    assert [text for _, text in accuracy.lines] == ["real 97.50"]
+    assert [text for _, text in fid.lines] == ["floor 1.25"]
+
+    def value(chart: OpeningChart, x: float) -> float:
+        """What stands at `x` by the chart's own ticks."""
+        (a, first), *_, (b, last) = chart.ticks
+        return float(first) + (x - a) / (b - a) * (float(last) - float(first))
+
+    two_seeds, one_seed, failed = accuracy.points
+    assert two_seeds.x is not None
+    assert two_seeds.bar is not None
+    assert one_seed.bar is not None
+    assert value(accuracy, two_seeds.x) == pytest.approx(22.0)
+    assert [value(accuracy, x) for x in two_seeds.bar] == pytest.approx([3.23, 61.02], abs=0.01)  # over two seeds
+    assert [value(accuracy, x) for x in one_seed.bar] == pytest.approx([18.76, 81.24], abs=0.01)  # Wilson, 6 images
+    assert (failed.x, failed.text) == (None, "failed")
+    assert value(fid, fid.lines[0][0]) == pytest.approx(1.25)
+    # 30 and 34: 32 ± 12.706 * 2 goes beyond 0, and no distance does.
+    (cut, *_) = fid.points
+    assert cut.bar is not None
+    assert value(fid, cut.bar[0]) == pytest.approx(32.0 - 12.7062 * 2.0, abs=0.01)
+    assert cut.ends == (True, True)
+    assert "cyclegan: 22.00 (3.23 to 61.02)" in accuracy.text
+
+
+def test_an_interval_beyond_all_values_is_cut_off_without_an_end(tmp_path: Path) -> None:
+    for seed, base in ((0, 1.0), (1, 60.0)):
+        add(tmp_path / "r", spec(seed=seed), records(base))
+    (results,) = collect_for_page(tmp_path / "r")
+    fid = page_opening(results, "ink->paint").charts[1]
+    assert fid.points[0].bar == (0.0, 200.0)
+    assert fid.points[0].ends == (True, False)
+
+
+def test_a_metric_that_no_row_has_a_number_of_has_no_chart(tmp_path: Path) -> None:
+    same = {**records(0.0)[0], "metric": "judge_diversity", "protocol": "diversity-judge-v1", "on_real": None}
+    add(tmp_path / "r", spec(), [*records(20.0), same])
+    (results,) = collect_for_page(tmp_path / "r")
+    head = page_opening(results, "ink->paint")
+    assert [chart.title.partition(" ")[0] for chart in head.charts] == ["accuracy", "FID", "KID"]
+    assert [cell.text for cell in head.table.groups[0].rows[0]][-2] == "none"
+
+
+def test_many_tasks_have_an_index_and_one_has_none(tmp_path: Path) -> None:
+    usual(tmp_path / "r")
+    assert elements(page_of(tmp_path / "r", tmp_path / "out")[1], "nav") == []
+    add(tmp_path / "r", spec(task="pacs"), records(1.0))
+    add(tmp_path / "r", spec(data_version="v2"), records(1.0))
+    (index,) = elements(page_of(tmp_path / "r", tmp_path / "out")[1], "nav")
+    entries = [words(node) for node in elements(index, "li")]
+    assert len(entries) == 3
+    assert sum("3 methods, ink->paint" in entry and "1 failed" in entry for entry in entries) == 1
+    assert [node.attrib["href"] for node in elements(index, "a")] == ["#s1", "#s1-d1", "#s2", "#s2-d1", "#s3", "#s3-d1"]
+
+
+def test_more_rows_than_fit_are_named(tmp_path: Path) -> None:
+    for place in range(15):
+        add(tmp_path / "r", spec(method=f"method_{place:02d}"), records(20.0 + place))
+    (results,) = collect_for_page(tmp_path / "r")
+    head = page_opening(results, "ink->paint")
+    assert [len(chart.points) for chart in head.charts] == [12] * 3
+    assert head.left_out == "not shown here, but in the table: method_12, method_13, method_14"
+    assert len(list(head.table.groups[0].rows)) == 15
 
 
 def test_translations_that_were_not_scored_are_not_shown(tmp_path: Path, shapes: Path) -> None:

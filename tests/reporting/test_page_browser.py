@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import shutil
 from collections.abc import Iterator
@@ -56,7 +57,9 @@ def page(tmp_path: Path, shapes: Path, browser: Any) -> Iterator[Path]:
 
 
 def opened(browser: Any, path: Path) -> None:
+    """Load the page and open its sections, but for those inside the tables of classes."""
     browser.get(path.as_uri())
+    browser.execute_script("document.querySelectorAll('details:not(.panel *)').forEach(node => { node.open = true; })")
 
 
 def check_silence(browser: Any) -> None:
@@ -156,7 +159,7 @@ def test_everything_works_without_a_mouse(page: Path, browser: Any) -> None:
     assert focused().is_displayed()
     press(Keys.ENTER)
     assert browser.execute_script("return location.hash") == "#main"
-    for _ in range(12):
+    for _ in range(20):
         press(Keys.TAB)
         if focused().tag_name == "select":
             break
@@ -176,6 +179,40 @@ def test_everything_works_without_a_mouse(page: Path, browser: Any) -> None:
     assert shown(browser)[0] == "egsc_it*"
     press(Keys.SPACE)
     assert sort_state(browser)[2] == "ascending"
+
+
+def test_the_first_window_has_pictures_chart_and_table_and_the_rest_opens(page: Path, browser: Any) -> None:
+    from selenium.webdriver import Keys
+
+    browser.get(page.as_uri())  # as it is, with its sections shut
+    places = browser.execute_script(
+        "return ['.strips img', '.metrics svg', '.opening + .bench-table tbody tr'].map("
+        "name => document.querySelector(name).getBoundingClientRect()).map(box => [box.left, box.top, box.bottom])"
+    )
+    assert all(top > 0 and bottom < 844 for _, top, bottom in places), places
+    assert abs(places[0][1] - places[1][1]) < 120, "pictures beside the chart"
+    assert places[1][0] > places[0][0] + 300
+    assert not [node for node in browser.find_elements("css selector", "details table") if node.is_displayed()]
+    summary = browser.find_element("css selector", "details.all summary")
+    summary.send_keys(Keys.ENTER)
+    assert browser.find_element("css selector", ".panel table").is_displayed()
+    summary.send_keys(Keys.ENTER)
+    assert not browser.find_element("css selector", ".panel table").is_displayed()
+
+
+def test_on_a_phone_there_is_one_column(page: Path, browser: Any) -> None:
+    emulate(browser, width=390)
+    browser.get(page.as_uri())
+    boxes = browser.execute_script(
+        "return Array.from(document.querySelectorAll('.strips, .metrics figure, .opening + .bench-table'), "
+        "node => node.getBoundingClientRect()).map(box => [box.left, box.right, box.top, box.bottom])"
+    )
+    assert len(boxes) == 1 + 3 + 1
+    assert all(left < 40 and right <= 390 for left, right, _, _ in boxes)
+    assert all(after[2] >= before[3] - 1 for before, after in itertools.pairwise(boxes)), "one below the other"
+    assert browser.execute_script("return document.documentElement.scrollWidth") <= 390
+    pictures = browser.execute_script("return Array.from(document.querySelectorAll('.strips img'), i => i.clientWidth)")
+    assert all(40 < width < 390 for width in pictures)
 
 
 def test_a_narrow_window_scrolls_tables_and_not_the_page(page: Path, browser: Any) -> None:
@@ -213,12 +250,13 @@ def test_pictures_are_seen_in_the_page_and_beside_it(tmp_path: Path, page: Path,
         Promise.all(Array.from(document.images, image => image.decode())).then(
             () => done(Array.from(document.images, image => image.naturalWidth)), error => done(String(error)));
     """
-    assert browser.execute_async_script(script) == [32, 32, 5 * 34 - 2] * 4
+    widths = [2 * 34 - 2] * 3 + [32, 32, 5 * 34 - 2] * 4
+    assert browser.execute_async_script(script) == widths
     path = write_page(
         tmp_path / "beside", [page_section(setting) for setting in collect_for_page(tmp_path / "r")], inline_limit=0
     )
     opened(browser, path)
-    assert browser.execute_async_script(script) == [32, 32, 5 * 34 - 2] * 4
+    assert browser.execute_async_script(script) == widths
 
 
 def test_a_hostile_name_runs_nothing(tmp_path: Path, page: Path, browser: Any) -> None:

@@ -193,7 +193,7 @@ def test_seeds_without_a_value_say_why(tmp_path: Path) -> None:
     text = told(table)
     assert "features are NaN" in text
     assert "not scored by fid-judge-v1" in text
-    assert "not scored yet (running)" in text
+    assert "not scored yet (interrupted)" in text
 
 
 # ---------------------------------------------------------------------------------------------- judges and clusters

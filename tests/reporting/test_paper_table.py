@@ -107,6 +107,36 @@ def test_golden(name: str, form: str) -> None:
     check_golden(f"paper-{name}{FORMATS[form][0]}", render_tables(paper_table(name, Measurements()), form))
 
 
+def lpips_of(values: dict[str, float], n: dict[str, int] | None = None) -> Table:
+    """Table 4 with these values of one seed, over so many images."""
+
+    def lookup(method: str, task: str, direction: str, label: str, protocol: str) -> Measured | None:
+        if protocol not in ("lpips-alexnet-v1", "lpips-across-v1", "jsd-pixels-v1") or method not in values:
+            return None
+        images = {"n": (n or {}).get(method, 75), "setting": "quick"}
+        return Measured((values[method],), protocol=protocol, image_deviation=0.001, **images)  # type: ignore[arg-type]
+
+    return paper_table("4", lookup)
+
+
+def test_a_diversity_of_zero_is_none_and_never_bold() -> None:
+    for values in ({"cyclegan": 0.0, "drit": 0.05, "egsc_it": 0.01}, {"cyclegan": 0.0, "drit": 0.0}):
+        table = lpips_of(values)
+        within, across = rows_of(table, "ours, within a source"), rows_of(table, "ours, across sources")
+        assert not any(cell.bold for row in (*within, *across) for cell in row if not cell.value)
+        assert within[0][0].text == "none"
+        assert any(note.text.startswith("none: the method gives one translation") for note in table.footnotes)
+    (row,) = rows_of(lpips_of({"cyclegan": 0.0, "drit": 0.05, "egsc_it": 0.01}), "ours, within")
+    assert [cell.bold for cell in row if cell.value] == [True, False]
+
+
+def test_what_is_not_bold_is_named_and_never_nothing_below_bold_rows() -> None:
+    values = {"cyclegan": 0.03, "drit": 0.05, "egsc_it": 0.01}
+    notes = [note.text for note in lpips_of(values, {"drit": 3}).footnotes]
+    assert any(note.startswith("not compared, and so not bold, because their numbers") for note in notes)
+    assert not any("nothing" in note and "bold" in note for note in notes)
+
+
 def test_golden_of_quick_results() -> None:
     lookup = Measurements(
         "quick, embedded data, 32 px",

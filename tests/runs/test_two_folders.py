@@ -99,7 +99,7 @@ def test_bad_input(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pyte
         ((good, "--against", good, "--name", "x"), "do not go with --against"),
         ((good, "--against", good, "--format", "xml"), "--format 'xml' is not understood"),
         ((good, "--against", good, "--protocols", "fid-judge-v1"), "fid-judge-v1 needs a task"),
-        ((good,), "--task and --name are needed"),
+        ((good,), "--task is needed"),
     ):
         assert score(monkeypatch, *words, "--results", tmp_path / "r") == 2
         assert message in capsys.readouterr().err

@@ -133,7 +133,7 @@ def declared_imports(file: Path) -> Iterator[tuple[int, str]]:
     """(line, module) of every import in a source file, those for type checkers apart."""
     if file.suffix != ".py":
         return
-    tree = ast.parse(file.read_text())
+    tree = ast.parse(file.read_bytes())
     skipped = {id(node) for guard in ast.walk(tree) if _is_type_checking(guard) for node in ast.walk(guard)}
     for node in ast.walk(tree):
         if id(node) in skipped:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bench.checks.gate.baseline import (
@@ -80,7 +80,10 @@ def save_gate_baseline(request: SaveBaselineRequest) -> int:
     chosen = _chosen(request, methods, trainings)
     classes = len(task.classes) or classes_of_trainings(request.results, task.name, setting)
     data = request.data or ("auto" if setting.data_kind == REAL else setting.data_kind)
-    baseline = gather_baseline(request.name, task.name, chosen, request.results, classes, data, request.domains)
+    baseline = replace(
+        gather_baseline(request.name, task.name, chosen, request.results, classes, data, request.domains),
+        val=request.val,
+    )
     judges = _judges(baseline, request.results)
     folder = claim_baseline_folder(request.results, request.name)
     try:

@@ -17,7 +17,7 @@ from typing import Any
 
 from bench.core.environment import versions
 from bench.core.files import write_json
-from bench.core.progress import say
+from bench.core.progress import explained, say
 from bench.evaluation.self_test.case import Case, CaseResult, run_case
 
 GROUPS = {
@@ -85,7 +85,8 @@ def _record(checks: Sequence[CaseResult]) -> dict[str, Any]:
 
 def warn_if_doctor_fails() -> None:
     """Print one line if a check fails. The run goes on: its record holds the versions and the failed checks."""
-    record = doctor_record()
+    with explained("checking the metrics against known values (doctor)"):
+        record = doctor_record()
     if record["failed"]:
         names = "; ".join(entry["name"] for entry in record["failed"])
         say(f"doctor: {len(record['failed'])} of {record['checks']} checks failed: {names}; python -m bench doctor")

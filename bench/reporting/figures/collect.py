@@ -45,10 +45,15 @@ class FigureRequest:
     """As for `run`."""
     budget: str = ""
     """`images=N` or `seconds=S`: only cells of this one; empty: there must be one alone."""
+    val: str = ""
+    """As for `run`."""
+    methods: tuple[str, ...] = ()
+    """Stored methods in place of the paper's, outside ones and given images too; empty: the paper's."""
 
     def options(self, *names: str) -> dict[str, object]:
         """The options among `names` (`preset`, `data`, ...) that are not the default, for a command."""
-        defaults = {"preset": "quick", "data": "auto", "domains": "", "budget": "", "results": DEFAULT_RESULTS}
+        defaults: dict[str, object] = {"preset": "quick", "data": "auto", "domains": "", "val": "", "budget": ""}
+        defaults["results"] = DEFAULT_RESULTS
         return {name: getattr(self, name) for name in names if getattr(self, name) != defaults[name]}
 
     @property
@@ -146,6 +151,8 @@ class CollectedCells:
     slots: tuple[FigureSlot, ...]
     found: tuple[SlotCells | None, ...]
     """One per slot; None where no cell was begun."""
+    same: tuple[SettingRecords, ...] = ()
+    """Everything of the setting, and what was given on its data."""
 
     @property
     def notes(self) -> list[str]:
@@ -157,7 +164,16 @@ class CollectedCells:
             given = [cells.label for cells in weak if cells.records.any_stand_in(cells.row)]
             which = f" (for {', '.join(given)} a small one, trained on other drawn classes)" if given else ""
             notes.append(f"* weakly supervised: uses a network trained on labels{which}")
-        return notes + [line for cells in there for line in cells.failures]
+        return [*notes, *(line for cells in there for line in cells.failures), *self.left_out]
+
+    @property
+    def left_out(self) -> list[str]:
+        """Which methods of the same setting the figure does not show, and how it would."""
+        there = [cells for cells in self.found if cells is not None]
+        shown = {cells.method.partition(":")[0] for cells in there}  # a variant is no other method
+        rows = [row for records in self.same for row in records.rows]
+        others = dict.fromkeys(row.method for row in rows if row.method.partition(":")[0] not in shown)
+        return [f"Stored, and not in this figure: {', '.join(others)} (--methods shows any)."] if others else []
 
 
 # ------------------------------------------------------------------------------------------------- what is missing
@@ -193,7 +209,7 @@ def _commands(request: FigureRequest, paper_task: str, sweep: str, slots: Iterab
     return [
         setting_command(
             "run", task=request.task, methods=",".join(dict.fromkeys(methods)), set=list(settings), seeds=SEEDS,
-            **request.options("preset", "data", "domains", "budget", "results"),
+            **request.options("preset", "data", "domains", "val", "budget", "results"),
         )
         for settings, methods in by_settings.items()
     ]  # fmt: skip
@@ -220,18 +236,24 @@ def collect_figure_cells(
     was run with several configs of which none is the preset's.
     """
     methods = list(dict.fromkeys(name for slot in slots for name in slot.methods))
-    stored = query_settings(read_index(request.results, request.task))
-    stored = [records for records in stored if any(row.method in methods for row in records.rows)]
+    every = query_settings(read_index(request.results, request.task))
+    stored = [records for records in every if any(row.method in methods for row in records.rows)]
     chosen = _of_request(stored, request, load)
     if not chosen:
         raise _nothing(request, stored, remedy)
     records = _only_setting(chosen, request)
     setting = records.setting
-    presets = preset_methods(request.results, get_task(request.task), setting.preset, setting.data_kind, methods)
-    found = tuple(_of_slot(slot, records, presets) for slot in slots)
+    asked = [name for name in methods if name not in request.methods or _is_known(name)]
+    presets = preset_methods(request.results, get_task(request.task), setting.preset, setting.data_kind, asked)
+    given = _given(every, setting)
+    found = tuple(
+        _of_slot(slot, records, presets) or (_of_given(slot, given) if request.methods and given else None)
+        for slot in slots
+    )
     if not any(found):
         raise _nothing(request, stored, remedy)
-    return CollectedCells(request.task, request.results / "runs" / request.task, setting, tuple(slots), found)
+    same = tuple(filter(None, (records, given)))
+    return CollectedCells(request.task, request.results / "runs" / request.task, setting, tuple(slots), found, same)
 
 
 def _of_request(stored: Sequence[SettingRecords], request: FigureRequest, load: Load) -> list[SettingRecords]:
@@ -263,18 +285,45 @@ def _only_setting(chosen: Sequence[SettingRecords], request: FigureRequest) -> S
     return chosen[0]
 
 
+def _given(stored: Sequence[SettingRecords], setting: Setting) -> SettingRecords | None:
+    """Given checkpoints and images on the same data and preset: they have no budget to agree in."""
+    wanted = setting._replace(budget=GIVEN)
+    return next((records for records in stored if records.setting == wanted and setting != wanted), None)
+
+
+def _of_given(slot: FigureSlot, given: SettingRecords) -> SlotCells | None:
+    """The given row that the slot names."""
+    row = next((row for row in given.rows if row.method in slot.methods), None)
+    return SlotCells(slot, given, row, (f"{slot.label}: given, not trained here",)) if row else None
+
+
 def _of_slot(slot: FigureSlot, records: SettingRecords, presets: Mapping[str, PresetMethod]) -> SlotCells | None:
     """The cells of the first of the slot's methods that has a finished one; else of the first that has any."""
-    candidates = [_of_method(slot, name, records, presets[name]) for name in slot.methods]
+    candidates = [_of_method(slot, name, records, presets.get(name)) for name in slot.methods]
     begun = [cells for cells in candidates if cells is not None]
     done = [cells for cells in begun if "done" in cells.states]
     return next(iter(done or begun), None)
 
 
-def _of_method(slot: FigureSlot, method: str, records: SettingRecords, preset: PresetMethod) -> SlotCells | None:
+def _is_known(method: str) -> bool:
+    """Whether its settings can be asked for here: not those of images that another program made."""
+    from methods.registry import registered
+
+    return method in registered()
+
+
+def _of_method(slot: FigureSlot, method: str, records: SettingRecords, preset: PresetMethod | None) -> SlotCells | None:
+    """`preset`: the method as the preset trains it; None for one of outside, of which there must be one row."""
     setting = records.setting
     changes = tuple(slot.settings(setting.preset, setting.image_size).items())
     rows = [row for row in records.rows if row.method == method]
+    if preset is None and len(rows) <= 1:
+        return SlotCells(slot, records, rows[0]) if rows else None
+    if preset is None:
+        raise BenchError(
+            f"{method} was run with several settings, of which none is known to be the usual one",
+            "choose a results folder that holds one of them",
+        )
     differing = {row: preset_mismatch(row.settings, row.version, preset, changes) for row in rows}
     # A difference in what another figure varies makes a cell that figure's, not this slot's.
     fitting = {row: differs for row, differs in differing.items() if not set(differs.settings) & set(STUDIED)}

@@ -7,14 +7,14 @@ paper's size, colours and fonts, and writes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.core.errors import BenchError, error_remedy
-from bench.core.progress import say
+from bench.core.progress import explained, say
 from bench.reporting.figures.bars import Bars
 from bench.reporting.figures.collect import (
     FigureRemedy,
@@ -184,26 +184,30 @@ FIGURES: dict[str, PaperFigure] = {
 
 def make_figure(
     name: str, results: Path, task: str = "", preset: str = "quick", data: str = "auto", domains: str = "",
-    budget: str = "", out: Path | None = None,
+    budget: str = "", out: Path | None = None, val: str = "", methods: Sequence[str] = (),
 ) -> list[Path]:  # fmt: skip
     """Draw figure `name` from what is stored in `results` and write `out/name.png`, `.pdf`, `.svg`; returns the paths.
 
     The options are those of `bench run`; `task` is the paper's by default, `out` is `results/figures`. What
     the paper's tables print for a bar is drawn beside ours, in the paper's setting only. What is missing is named in
-    the picture and on stderr. Raises BenchError, with the command that makes the cells, if nothing is there, and for
+    the picture and on stderr. `methods`: stored ones in place of the paper's, outside ones and given images too.
+    Raises BenchError, with the command that makes the cells, if nothing is there, and for
     cells that must not share a figure.
     """
     figure = _figure(name)
-    request = FigureRequest(name, results, task or figure.task, preset, data, domains, budget)
-    with drawing_page():
+    request = FigureRequest(name, results, task or figure.task, preset, data, domains, budget, val, tuple(methods))
+    with explained(f"drawing figure {name}"), drawing_page():
         drawn, setting = draw_figure(request, printed_value_of_shape)
         for line in drawn.missing:
             say(f"figure {name}: missing: {line}")
         if drawn.missing:
             say(f"figure {name}: to make it: {_remedy(request)}")
         description = "\n".join([setting, *drawn.caption])
-        options = request.anywhere.options("preset", "data", "domains", "budget")
-        typed = setting_command("figure", name, task="" if request.task == figure.task else request.task, **options)
+        options = request.anywhere.options("preset", "data", "domains", "val", "budget")
+        typed = setting_command(
+            "figure", name, task="" if request.task == figure.task else request.task,
+            methods=",".join(request.methods), **options,
+        )  # fmt: skip
         return save_figure_page(
             drawn.figure, out or results / "figures", name, f"Figure {name}: {figure.title}", description, typed
         )
@@ -211,7 +215,7 @@ def make_figure(
 
 def draw_figure(request: FigureRequest, published: PublishedValue | None = None) -> tuple[DrawnAxes, str]:
     """The figure, not yet written, and the setting that it is of. To be called inside `page.drawing`."""
-    figure, kind = _figure(request.name), _figure(request.name).kind
+    figure, kind = _figure(request.name), _kind(request)
     get_task(request.task)
     load = _loader(request)
     if isinstance(kind, Embedding):
@@ -225,9 +229,23 @@ def draw_figure(request: FigureRequest, published: PublishedValue | None = None)
 
 
 def _remedy(request: FigureRequest) -> FigureRemedy:
-    figure = _figure(request.name)
-    assert not isinstance(figure.kind, Embedding)
-    return collected_remedy(request, figure.task, figure.sweep, figure.kind.slots)
+    figure, kind = _figure(request.name), _kind(request)
+    assert not isinstance(kind, Embedding)
+    return collected_remedy(request, figure.task, figure.sweep, kind.slots)
+
+
+def _kind(request: FigureRequest) -> Bars | Curves | Grid | Embedding:
+    """What is drawn, with the methods that were asked for in place of the paper's."""
+    kind = _figure(request.name).kind
+    if not request.methods:
+        return kind
+    if isinstance(kind, Curves | Embedding):
+        raise BenchError(
+            f"figure {request.name} shows settings of one method, and no others can be asked for",
+            "leave --methods out, or choose another figure: figure --list",
+        )
+    names = {slot.methods[0].partition(":")[0]: slot.label for slot in (*SKETCH_METHODS, MUNIT)}
+    return replace(kind, slots=tuple(FigureSlot(names.get(name, name), (name,)) for name in request.methods))
 
 
 def _embedding(figure: PaperFigure, kind: Embedding, request: FigureRequest, data: TaskData) -> tuple[DrawnAxes, str]:
@@ -251,7 +269,7 @@ def _loader(request: FigureRequest) -> Load:
         task, choice = get_task(request.task), request.data
         if choice == "auto" and kind in DRAWN:
             choice = kind  # what was stored without the files is drawn without them, too
-        return load_data(task, choice, task.sizes[request.preset], request.domains)
+        return load_data(task, choice, task.sizes[request.preset], request.domains, request.val)
 
     return load
 

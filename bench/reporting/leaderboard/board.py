@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from bench.reporting.tables.as_csv import csv_text
 from bench.reporting.tables.as_markdown import markdown_footnotes, markdown_notes, markdown_table, markdown_title
+from bench.reporting.tables.readable import readable_table
 from bench.reporting.tables.render import render_tables
 from bench.reporting.tables.table import Footnote, Table
 from bench.store.query import Setting
@@ -30,6 +31,8 @@ class Board:
     setting: Setting
     title: str
     sheets: tuple[Sheet, ...]
+    complaints: tuple[str, ...] = ()
+    """One line for each cell of the task that cannot be read."""
 
     @property
     def tables(self) -> tuple[Table, ...]:
@@ -48,16 +51,17 @@ def render_boards(boards: Sequence[Board], form: str) -> str:
     if form == "csv":
         head, _, lines = csv_text(tables[0]).partition("\n") if tables else ("", "", "")
         return "\n".join([head, lines]) + "".join(csv_text(table).partition("\n")[2] for table in tables[1:])
-    return "\n".join(render_tables(table, form) for table in tables)
+    return "\n".join(render_tables(readable_table(table, form), form) for table in tables)
 
 
 def _markdown(board: Board) -> str:
-    notes = list(dict.fromkeys(note for table in board.tables for note in table.notes))
-    footnotes = list(dict.fromkeys(note for table in board.tables for note in table.footnotes if not _of_one(note)))
+    shown = [readable_table(table, "markdown") for table in board.tables]
+    notes = list(dict.fromkeys(note for table in shown for note in table.notes))
+    footnotes = list(dict.fromkeys(note for table in shown for note in table.footnotes if not _of_one(note)))
     said: set[str | Footnote] = {*notes, *footnotes}
     tables = [
-        markdown_table(replace(sheet.table, title=sheet.heading), sheet.level, said).rstrip("\n")
-        for sheet in board.sheets
+        markdown_table(replace(table, title=sheet.heading), sheet.level, said).rstrip("\n")
+        for sheet, table in zip(board.sheets, shown, strict=True)
     ]
     return (
         "\n\n".join([markdown_title(board.title, 1), *markdown_notes(notes), *tables, *markdown_footnotes(footnotes)])

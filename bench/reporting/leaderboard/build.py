@@ -10,9 +10,16 @@ from bench.reporting.leaderboard.further import further, further_images, further
 from bench.reporting.leaderboard.overview import overview, overview_without_scores
 from bench.reporting.leaderboard.ranks import rank_improvements, ranks
 from bench.reporting.leaderboard.rows import Rows
-from bench.reporting.setting import GIVEN_WARNING, PRESET_WARNING, setting_data_warning, setting_title
+from bench.reporting.setting import (
+    GIVEN_WARNING,
+    PRESET_WARNING,
+    interrupted_text,
+    setting_data_warning,
+    setting_title,
+)
 from bench.spec.data_kinds import is_real_data_kind
 from bench.spec.protocols import PROTOCOLS
+from bench.spec.tasks import get_task
 from bench.store.columns import GIVEN
 from bench.store.query import SettingRecords
 
@@ -21,7 +28,7 @@ def build_board(task: str, records: SettingRecords) -> Board:
     """The leaderboard of `task` in the setting of `records`."""
     setting, rows = records.setting, Rows(records)
     title = setting_title(task, setting)
-    notes, events = _notes(records), tuple(board_events(records, rows))
+    notes, events = _notes(records), tuple(board_events(task, records, rows))
     sheets: list[Sheet] = []
     for name, scores in records.directions.items():
         direction = Direction(name, title, notes, events, rows, tuple(rows.in_direction(scores)))
@@ -36,7 +43,7 @@ def build_board(task: str, records: SettingRecords) -> Board:
         sheets += [*tables, *further_tables(direction)]
     if not sheets:
         sheets.append(overview_without_scores(Direction("", title, notes, events, rows, tuple(rows.in_direction([])))))
-    return Board(setting, title, tuple(sheets))
+    return Board(setting, title, tuple(sheets), records.columns.complaints)
 
 
 def _notes(records: SettingRecords) -> tuple[str, ...]:
@@ -45,6 +52,7 @@ def _notes(records: SettingRecords) -> tuple[str, ...]:
     return (
         f"data: {'real' if is_real_data_kind(kind) else kind} ({setting_data_warning(kind)}), version {version}",
         _training(records),
+        *records.left_out,
         "columns: metric protocol, direction of better; n = translated images (or sources) / real images",
     )
 
@@ -57,10 +65,12 @@ def _training(records: SettingRecords) -> str:
     return f"preset: {preset} ({PRESET_WARNING.get(preset, '')}), budget {budget} per domain"
 
 
-def board_events(records: SettingRecords, rows: Rows) -> Iterator[str]:
-    """Failed cells, remarks of methods on their cells, and what is not shown."""
+def board_events(task: str, records: SettingRecords, rows: Rows) -> Iterator[str]:
+    """Interrupted and failed cells, remarks of methods on their cells, and what is not shown."""
     row_of = {cell: row for row in records.rows for cell in row.cells}
     names = {cell: f"{rows.names[row_of[cell]]} seed {records.seed(cell)}" for cell in sorted(row_of)}
+    if text := interrupted_text(records, get_task(task), rows.names):
+        yield text
     yield from (f"failed: {name}: {records.failure(cell)}" for cell, name in names.items() if records.failure(cell))
     remarks = {cell: records.text("remarks", cell) for cell in names}
     yield from (f"warning: {names[cell]}: {remark}" for cell, remark in remarks.items() if remark)

@@ -6,7 +6,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from bench.reporting.ranges import ends_over_images, metric_range, share_ends
+from bench.reporting.ranges import (
+    DETERMINISTIC,
+    WITHIN_SOURCE,
+    ends_over_images,
+    is_no_diversity,
+    metric_range,
+    share_ends,
+)
 from bench.reporting.tables.marks import Marks
 from bench.reporting.tables.table import Better, Column, TableCell
 from bench.spec.protocols import ALL, PROTOCOLS
@@ -14,11 +21,6 @@ from bench.store.query import Floor, MeasureKey, Measurement, RowScores, query_w
 from metrics.statistics.comparing import BestSet, best_of
 from metrics.statistics.intervals import SeedInterval, seed_intervals
 
-SAME = 1e-9
-"""A diversity below this is rounding."""
-WITHIN_SOURCE = ("lpips", "judge_diversity")
-"""Metrics of how unlike the styles of one source are: a deterministic method has one."""
-DETERMINISTIC = "none: the method gives one translation of each source; that is no diversity, and never marked"
 UNEQUAL = "the seeds were not scored with the same numbers of images"
 
 
@@ -45,14 +47,14 @@ class MeasuredColumn:
     @cached_property
     def deterministic(self) -> frozenset[int]:
         """Numbers of the rows whose styles are all the same image: a diversity of 0 in every seed."""
-        if PROTOCOLS[self.protocol].metric not in WITHIN_SOURCE:
-            return frozenset()
-        return frozenset(i for i, held in self.measurements.items() if max(map(abs, held.values)) < SAME)
+        return frozenset(
+            i for i, held in self.measurements.items() if is_no_diversity(self.protocol, held.values, WITHIN_SOURCE)
+        )
 
     @property
     def competing(self) -> dict[int, Measurement]:
-        """The measurements that can be marked: those of `measurements` that are not deterministic."""
-        return {i: held for i, held in self.measurements.items() if i not in self.deterministic}
+        """The measurements that can be marked: a diversity of 0 is none of them."""
+        return {i: held for i, held in self.measurements.items() if not is_no_diversity(self.protocol, held.values)}
 
     @cached_property
     def over(self) -> dict[int, SeedInterval]:
@@ -219,5 +221,5 @@ def about_bold(columns: Iterable[MeasuredColumn]) -> list[str]:
         names = dict.fromkeys(
             column.protocol if column.label == ALL else f"{column.protocol} of {column.label}" for column in without
         )
-        notes += [f"no bold in {name}: {why}" for name in names]
+        notes += [f"no bold in {', '.join(names)}: {why}"] if names else []
     return notes

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.core.terminal import fitted_to_terminal
+from bench.core.terminal import fitted_to_terminal, writable_text
 from bench.reporting.leaderboard.build import board_events
 from bench.reporting.leaderboard.columns import MeasuredColumn, better_direction
 from bench.reporting.leaderboard.direction import Direction
@@ -22,15 +22,17 @@ from bench.reporting.setting import (
 )
 from bench.reporting.tables.table import ARROWS, TableCell, shown_value
 from bench.spec.protocols import PROTOCOLS
+from bench.store.cell import INTERRUPTED
 from bench.store.columns import GIVEN
 from bench.store.index import read_index
 from bench.store.query import RowScores, Setting, SettingRecords, query_settings
 
 METRICS = {
-    "accuracy": ("accuracy",), "FID": ("fid",), "KID": ("kid",), "LPIPS": ("lpips",), "diversity": ("judge_diversity",),
+    "accuracy": ("accuracy",), "FID": ("fid",), "KID": ("kid",), "SWD": ("swd",), "LPIPS": ("lpips",),
+    "diversity": ("judge_diversity",),
 }  # fmt: skip
 """Name of a column -> its metrics. Diversity by the judge stands only where LPIPS is missing."""
-DROPPED = ("KID", "diversity", "LPIPS", "train s", "FID")
+DROPPED = ("KID", "diversity", "LPIPS", "train s", "SWD", "FID")
 """Columns that a narrow terminal goes without, the first to go first."""
 GAP = "  "
 LONGEST_NAME = 24
@@ -39,6 +41,7 @@ OTHERS = 4
 BEST = "*"
 
 Named = tuple[str, MeasuredColumn]
+"""Name of a column, and its values."""
 
 
 def first_screen(root: Path, task: str, width: int, wanted: Callable[[Setting], bool] = lambda setting: True) -> str:
@@ -49,7 +52,7 @@ def first_screen(root: Path, task: str, width: int, wanted: Callable[[Setting], 
         return ""
     shown = max(chosen, key=lambda records: _newest(root, task, records))
     others = [records.setting for records in settings if records is not shown]
-    return fitted_to_terminal("\n".join(_lines(root, task, shown, others, width)), width)
+    return fitted_to_terminal(writable_text("\n".join(_lines(root, task, shown, others, width))), width)
 
 
 def _newest(root: Path, task: str, records: SettingRecords) -> float:
@@ -67,7 +70,7 @@ def _lines(root: Path, task: str, records: SettingRecords, others: Sequence[Sett
         for name, scores in records.directions.items()
     ] or [Direction("nothing scored yet", title, (), (), rows, tuple(rows.in_direction([])))]
     yield f"{title}, {'given checkpoints' if records.setting.budget == GIVEN else records.setting.budget}"
-    columns = [_columns(direction) for direction in directions]
+    columns = [main_columns(direction) for direction in directions]
     by = {direction.name: _protocols(chosen) for direction, chosen in zip(directions, columns, strict=True) if chosen}
     if len(set(by.values())) == 1:
         yield f"by {next(iter(by.values()))}"
@@ -78,9 +81,14 @@ def _lines(root: Path, task: str, records: SettingRecords, others: Sequence[Sett
         yield from _table(direction, chosen, width)
     yield ""
     yield _about(records.setting)
+    yield from records.left_out
+    yield from (f"left out: {complaint}" for complaint in records.columns.complaints)
     yield from _about_marks(directions, columns)
     yield from _missing(directions)
-    if events := list(board_events(records, rows)):
+    events = [event for event in board_events(task, records, rows) if not event.startswith("left out: ")]
+    if events and events[0].startswith(INTERRUPTED):
+        yield events.pop(0)
+    if events:
         more = f" (and {len(events) - 1} more)" if len(events) > 1 else ""
         room = max(width - len(more), 20)
         yield (events[0] if len(events[0]) <= room else f"{events[0][: room - 1]}…") + more
@@ -99,7 +107,7 @@ def _print_command(task: str, setting: Setting) -> str:
     )
 
 
-def _columns(direction: Direction) -> list[Named]:
+def main_columns(direction: Direction) -> list[Named]:
     """One column a metric: of its protocols the one with most values, of equals the first. Those without are left."""
     columns: list[Named] = []
     for name, metrics in METRICS.items():
@@ -120,7 +128,9 @@ def _table(direction: Direction, columns: Sequence[Named], width: int) -> Iterat
         states = (direction.rows.unscored.get(row, "") for row, _ in direction.entries)
         grid["state"] = ["state", *states, *[""] * references]
     grid["train s"] = ["train s", *(_seconds(seconds, scores) for _, scores in direction.entries), *[""] * references]
+    grid = {name: list(map(writable_text, cells)) for name, cells in grid.items()}  # what is aligned is what is seen
     labels = [direction.name, *_labels(direction), "(real test images)", "(floor: real images)"]
+    labels = list(map(writable_text, labels))
     room = width - max(map(len, labels))
     for name in DROPPED:
         if sum(len(GAP) + max(map(len, grid[one])) for one in names) > room and name in names:

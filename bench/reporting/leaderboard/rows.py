@@ -26,13 +26,22 @@ class Rows:
     records: SettingRecords
 
     @cached_property
-    def changes(self) -> dict[MethodRow, str]:
-        """Where one method was run with several settings, those that differ: `width=8, blocks=2`; else empty."""
-        of_method: dict[str, list[MethodRow]] = {}
+    def called(self) -> dict[MethodRow, str]:
+        """What a row is called: its method, or the name that a given checkpoint got."""
+        names = {}
         for row in self.records.rows:
-            of_method.setdefault(row.method, []).append(row)
+            given = [name for cell in row.cells if (name := self.records.text("name", cell))]
+            names[row] = given[-1] if given else row.method
+        return names
+
+    @cached_property
+    def changes(self) -> dict[MethodRow, str]:
+        """Where several rows are called the same, the settings that differ: `width=8, blocks=2`; else empty."""
+        of_name: dict[str, list[MethodRow]] = {}
+        for row, name in self.called.items():
+            of_name.setdefault(name, []).append(row)
         changes = {}
-        for rows in of_method.values():
+        for rows in of_name.values():
             configs = {row: flat_spec_values(json.loads(row.config)) for row in rows}
             keys = {key for config in configs.values() for key in config} if len(rows) > 1 else set()
             first = configs[rows[0]]
@@ -45,8 +54,10 @@ class Rows:
 
     @cached_property
     def names(self) -> dict[MethodRow, str]:
-        """Method names, with their `changes` behind them."""
-        return {row: f"{row.method} [{shown}]" if shown else row.method for row, shown in self.changes.items()}
+        """What the rows are `called`, with their `changes` behind it."""
+        return {
+            row: f"{name} [{self.changes[row]}]" if self.changes[row] else name for row, name in self.called.items()
+        }
 
     @cached_property
     def weak(self) -> set[MethodRow]:

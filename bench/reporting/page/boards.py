@@ -11,6 +11,7 @@ from bench.reporting.leaderboard.overview import overview
 from bench.reporting.leaderboard.ranks import rank_improvements, ranks
 from bench.reporting.leaderboard.rows import Rows
 from bench.reporting.page.collect import PageResults
+from bench.reporting.tables.readable import MOST_COLUMNS, readable_table
 from bench.reporting.tables.table import Table
 
 
@@ -35,14 +36,17 @@ def boards_in_direction(results: PageResults, name: str) -> Direction:
 
 
 def board_panels(results: PageResults, name: str) -> list[Panel]:
-    """All classes together first, then each class, then the classes side by side by each protocol that has them."""
+    """All classes together first, then each class, then the classes side by side by each protocol that has them.
+
+    Of many classes none has a panel of its own: side by side they are rows, which can be sorted.
+    """
     direction = boards_in_direction(results, name)
     shown, folded = (
         [overview(direction), *further(direction)],
         [*further_images(direction), *further_seeds(direction), *ranks(direction), *rank_improvements(direction)],
     )
     shown_panels = [Panel("all classes together", "all", _tables(shown), _tables(folded))]
-    for label in results.classes:
+    for label in results.classes if len(results.classes) <= MOST_COLUMNS else []:
         sheets = further_of_class(direction, label)
         shown_panels += [Panel(label, "one class", _tables(sheets))] if sheets else []
     return shown_panels + [
@@ -52,4 +56,4 @@ def board_panels(results: PageResults, name: str) -> list[Panel]:
 
 def _tables(sheets: list[Sheet]) -> tuple[Table, ...]:
     """The tables with one column that names the row: no cell spans several rows, which are sorted one by one."""
-    return tuple(replace(sheet.table, stub=1) for sheet in sheets)
+    return tuple(replace(readable_table(sheet.table, "html"), stub=1) for sheet in sheets)

@@ -17,7 +17,7 @@ from bench.spec.plugins import TASKS as PLUGINS
 from bench.spec.plugins import installed_plugins
 from bench.spec.protocols import ALL, PROTOCOLS
 from bench.spec.tasks import TASKS, Task, get_task
-from bench.store.cell import read_cell
+from bench.store.cell import cell_state, read_cell
 from bench.store.index import read_index
 from bench.store.query import Measurement, MethodRow, Setting, SettingRecords, query_settings
 
@@ -54,8 +54,8 @@ class StoredCell:
 
     @property
     def state(self) -> str:
-        """See `bench.store.cell.State`."""
-        return str(self.status.get("state", "new"))
+        """See `bench.store.cell.State`; `interrupted` where it is recorded as running and its process is gone."""
+        return cell_state(self.folder, str(self.status.get("state", "new")))
 
     @cached_property
     def environment(self) -> dict[str, Any]:

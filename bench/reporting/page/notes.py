@@ -7,11 +7,19 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from bench.reporting.leaderboard.rows import Rows
 from bench.reporting.page.collect import PageResults, StoredCell
-from bench.reporting.setting import GIVEN_WARNING, PRESET_WARNING, setting_command, setting_data_warning
+from bench.reporting.setting import (
+    GIVEN_WARNING,
+    PRESET_WARNING,
+    interrupted_text,
+    setting_command,
+    setting_data_warning,
+)
 from bench.spec.data_kinds import REAL, is_real_data_kind
 from bench.spec.presets import STAND_IN
 from bench.spec.protocols import ALL, PROTOCOLS, Protocol
+from bench.store.cell import INTERRUPTED
 
 SMALL_N = 500
 """Below so many images most of a Fréchet distance is bias."""
@@ -27,7 +35,7 @@ def banner_notes(results: PageResults) -> list[str]:
         reasons.append(GIVEN_WARNING)
     elif preset != "paper":
         reasons.append(f"preset {preset}: {PRESET_WARNING.get(preset, 'not comparable with the paper')}")
-    return reasons
+    return [reason.partition(": not comparable")[0] for reason in reasons]  # the banner begins with that
 
 
 def failure_notes(results: PageResults) -> list[str]:
@@ -42,7 +50,9 @@ def _reason(cell: StoredCell) -> str:
 
 def unfinished_notes(results: PageResults) -> list[str]:
     """One line for each cell that is neither done nor failed, and for each that cannot be read."""
-    waiting = [f"{cell.name}: {cell.state}" for cell in results.cells if cell.state not in ("done", "failed")]
+    states = {cell.name: cell.state for cell in results.cells}
+    waiting = [f"{name}: {state}" for name, state in states.items() if state not in ("done", "failed", INTERRUPTED)]
+    waiting += filter(None, [interrupted_text(results.records, results.task, Rows(results.records).names)])
     return waiting + [f"left out: {complaint}" for complaint in results.records.columns.complaints]
 
 
@@ -111,6 +121,7 @@ def _about_methods(results: PageResults) -> Iterator[str]:
 
 
 def _not_measured(results: PageResults) -> Iterator[str]:
+    yield from (f"{text[0].upper()}{text[1:]}." for text in results.records.left_out)
     missing: dict[str, dict[str, None]] = {}
     for _, protocol, _, measurement in results.measurements():
         for why in measurement.reasons:

@@ -21,7 +21,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from bench.core.files import write_atomically, write_text
-from bench.reporting.page import boards, charts, commands, notes, samples, tradeoff
+from bench.core.progress import explained
+from bench.reporting.page import boards, charts, commands, notes, opening, samples, tradeoff
 from bench.reporting.page.collect import PageResults, collect_for_page
 from bench.reporting.page.samples import PagePicture, SampleSheet
 from bench.reporting.tables.as_html import html_table
@@ -39,6 +40,7 @@ class PageDirection:
     """What is shown of one direction."""
 
     name: str
+    opening: opening.Opening
     panels: Sequence[boards.Panel]
     tradeoff: tradeoff.Tradeoff | None
     grid: SampleSheet
@@ -66,7 +68,8 @@ def write_report_page(results: Path, out: Path, task: str = "") -> Path:
 
     Raises BenchError if there are no results, or the disk refuses.
     """
-    return write_page(out, [page_section(results_of) for results_of in collect_for_page(results, task)])
+    with explained("making the report: reading every cell, its pictures and its losses"):
+        return write_page(out, [page_section(results_of) for results_of in collect_for_page(results, task)])
 
 
 def page_section(results: PageResults) -> PageSection:
@@ -74,6 +77,7 @@ def page_section(results: PageResults) -> PageSection:
     directions = [
         PageDirection(
             name,
+            opening.page_opening(results, name),
             boards.board_panels(results, name),
             tradeoff.tradeoff(results, name),
             samples.sample_tiles(results, name),
@@ -113,6 +117,7 @@ def write_page(out: Path, sections: Sequence[PageSection], inline_limit: int = I
 
 
 def _pictures(grid: SampleSheet) -> Iterator[PagePicture]:
+    yield from (strip.picture for strip in grid.opening)
     yield from grid.sources
     for method in grid.made:
         yield from method.strips

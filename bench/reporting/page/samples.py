@@ -17,6 +17,8 @@ from bench.data.fetch import locate
 from bench.data.types import Split
 from bench.evaluation.translate import first_to_translate
 from bench.reporting.page.collect import PageResults, StoredCell, read_table_for_page
+from bench.reporting.page.opening import MOST_ROWS
+from bench.spec.presets import AS_CLASSES
 from bench.spec.protocols import ALL
 from bench.store.cell import cell_direction_file
 
@@ -27,6 +29,8 @@ SMALLEST_TILE = 48
 """Pixels on the page: smaller images are enlarged by a whole factor to at least this."""
 LARGEST_TILE = 96
 """Larger images are shrunk to this (Lanczos)."""
+MOST_OPENING, LARGEST_OPENING = 6, 64
+"""Sources with which a direction opens, and their pixels at most."""
 GAP = 2
 """Between the styles of a strip, in pixels of the file."""
 
@@ -58,8 +62,22 @@ class MethodSamples:
 
 
 @dataclass(frozen=True)
+class OpeningStrip:
+    """A row of the pictures that a direction opens with: the sources, or what one method made of them."""
+
+    name: str
+    weak: bool
+    picture: PagePicture
+
+
+@dataclass(frozen=True)
 class SampleSheet:
     """The same sources for all methods."""
+
+    opening: tuple[OpeningStrip, ...]
+    """One image of each of the first classes, then what each method made of it in its first style."""
+    left_out: str
+    """Which rows `opening` does not show; empty: none."""
 
     labels: tuple[str, ...]
     """Class of each source; `test image k` where the data is not at hand."""
@@ -82,7 +100,7 @@ def sample_tiles(results: PageResults, direction: str) -> SampleSheet:
         shown += [stored_row] if stored_row else []
         notes += why
     if not shown:
-        return SampleSheet((), (), (), tuple(notes))
+        return SampleSheet((), "", (), (), (), tuple(notes))
     count = max(len(stored.images) for stored in shown)
     notes += [
         f"{stored.cell.name}: scored on other test images than the rest: not shown"
@@ -96,20 +114,24 @@ def sample_tiles(results: PageResults, direction: str) -> SampleSheet:
             f"the test images of data version {results.setting.data_version} are not prepared on this machine, so the "
             "sources of these translations are not shown; any run or evaluation of this task prepares them"
         )
-        rows = np.arange(min(count, SOURCES_PER_CLASS * 5))
+        rows = np.arange(min(count, SOURCES_PER_CLASS * AS_CLASSES))
         labels = [f"test image {row + 1}" for row in rows]
         sources: tuple[PagePicture, ...] = ()
+        images = None
     else:
         rows, labels, images = known
         source = direction.partition("->")[0]
         sources = tuple(
-            sample_strip(image[None], f"{source} test image of class {label}")
+            sample_strip(image[None], f"{source} test {_described(label)}")
             for image, label in zip(images, labels, strict=True)
         )
         if len(results.classes) > MOST_CLASSES:
             notes.append(f"{MOST_CLASSES} of {len(results.classes)} classes are shown")
     methods = tuple(_strips(stored, rows, labels, direction) for stored in shown)
-    return SampleSheet(tuple(labels), sources, methods, tuple(notes))
+    opening = _opening(shown[:MOST_ROWS], rows, labels, direction, images)
+    absent = [row.name for row in results.rows.values() if row.name not in {strip.name for strip in opening}]
+    left_out = f"without pictures here: {', '.join(absent)}" if absent else ""
+    return SampleSheet(opening, left_out, tuple(labels), sources, methods, tuple(notes))
 
 
 @dataclass(frozen=True)
@@ -158,16 +180,24 @@ def _sources(results: PageResults, direction: str, stored: _Stored) -> tuple[np.
         splits = store.find_prepared(results.setting.data_version, results.setting.image_size, locate.locate_cache())
     except BenchError:
         return None
-    if splits is None or direction not in names or not results.classes:
+    if splits is None or direction not in names:
         return None
     split = splits[names.index(direction), "test"]
     index = _index(split, stored)
+    if index is not None and not results.classes:  # none to tell apart
+        rows = np.arange(min(len(index), SOURCES_PER_CLASS * AS_CLASSES))
+        return rows, [f"test image {row + 1}" for row in rows], split.images[index[rows]]
     if index is None or int(split.labels.max()) >= len(results.classes):
         return None
     labels = split.labels[index]
     chosen = [np.flatnonzero(labels == label)[:SOURCES_PER_CLASS] for label in range(len(results.classes))]
     rows = np.concatenate(chosen[:MOST_CLASSES])
     return rows, [results.classes[label] for label in labels[rows]], split.images[index[rows]]
+
+
+def _described(label: str) -> str:
+    """The label of a source in words: where there are no classes, it is a number already."""
+    return label.removeprefix("test ") if label.startswith("test image ") else f"image of class {label}"
 
 
 def _index(split: Split, stored: _Stored) -> np.ndarray | None:
@@ -191,17 +221,35 @@ def _strips(stored: _Stored, rows: np.ndarray, labels: Sequence[str], direction:
     pictures = tuple(
         sample_strip(
             np.asarray(stored.images[row]),
-            f"{source} image of class {label} as {target} by {stored.cell.name}{styles}",
+            f"{source} {_described(label)} as {target} by {stored.cell.name}{styles}",
         )
         for row, label in zip(rows, labels, strict=True)
     )
     return MethodSamples(stored.cell.row, stored.cell.weak, stored.style, stored.cell.seed, count, pictures)
 
 
-def sample_strip(tiles: np.ndarray, alt: str) -> PagePicture:
-    """uint8 (K, 3, H, W) side by side, with transparent gaps; as stored, unless larger than LARGEST_TILE."""
+def _opening(
+    shown: Sequence[_Stored], rows: np.ndarray, labels: Sequence[str], direction: str, images: np.ndarray | None
+) -> tuple[OpeningStrip, ...]:
+    """The first of each class, as many as stand side by side. `images`: the sources (R, 3, H, W); None: unknown."""
+    first = [labels.index(label) for label in dict.fromkeys(labels)][:MOST_OPENING]
+    names = ", ".join(labels[place] for place in first)
+    source, _, target = direction.partition("->")
+    strips = []
+    if images is not None:
+        picture = sample_strip(images[first], f"{source} test images: {names}", LARGEST_OPENING)
+        strips.append(OpeningStrip("source", False, picture))
+    for stored in shown:
+        tiles = np.asarray(stored.images[rows[first]])[:, 0]
+        alt = f"the same as {target} by {stored.cell.name}: {names}"
+        strips.append(OpeningStrip(stored.cell.row, stored.cell.weak, sample_strip(tiles, alt, LARGEST_OPENING)))
+    return tuple(strips)
+
+
+def sample_strip(tiles: np.ndarray, alt: str, largest: int = LARGEST_TILE) -> PagePicture:
+    """uint8 (K, 3, H, W) side by side, with transparent gaps; as stored, unless larger than `largest` pixels."""
     side = tiles.shape[-1]
-    shown = min(side, LARGEST_TILE)
+    shown = min(side, largest)
     sheet = Image.new("RGBA", (len(tiles) * (shown + GAP) - GAP, shown))
     for place, tile in enumerate(tiles):
         picture = Image.fromarray(np.ascontiguousarray(tile.transpose(1, 2, 0)))

@@ -53,8 +53,10 @@ def _reading(shape: PaperShape, measured: PaperMeasurements, tests: Sequence[str
             "the paper gives no deviations"
         )
     notes += [f"ours, {test}" for test in tests]
-    if any(measured.unequal(line, chain) for line in shape.lines for chain in line.chains):
-        notes.append("nothing of ours is bold in a row whose numbers of images differ: those values cannot be compared")
+    unequal = [line.label for line in shape.lines if any(measured.unequal(line, chain) for chain in line.chains)]
+    if unequal:
+        rows = ", ".join(unequal)
+        notes.append(f"not compared, and so not bold, because their numbers of images differ: ours of {rows}")
     notes += [
         f"{used} stands in for {candidates[0]}, which the paper's authors ran"
         for candidates, used in measured.methods.items()

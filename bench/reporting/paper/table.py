@@ -13,7 +13,14 @@ from bench.reporting.paper.notes import paper_header_notes, paper_sources_note, 
 from bench.reporting.paper.published import Inconsistency, published_inconsistencies
 from bench.reporting.paper.shapes import SHAPES, WEAK, PaperRow, PaperShape, ShapeChain, ShapePlace
 from bench.reporting.paper.values import Lookup, Measured, PaperMeasurements, find_value, places_of_values
-from bench.reporting.ranges import ends_over_images, metric_range, share_ends
+from bench.reporting.ranges import (
+    DETERMINISTIC,
+    WITHIN_SOURCE,
+    ends_over_images,
+    is_no_diversity,
+    metric_range,
+    share_ends,
+)
 from bench.reporting.setting import Commands
 from bench.reporting.tables.marks import Marks
 from bench.reporting.tables.table import Column, RowGroup, Table, TableCell, images, table_decimals, table_number
@@ -41,7 +48,10 @@ def paper_table(name: str, lookup: Lookup, commands: Commands | None = DEFAULT) 
     columns, on_numbers = _columns(shape, notes)
     best = {(line, chain): _best(line, chain, measured) for line in shape.lines for chain in line.chains}
     groups = tuple(_group(line, measured, best, notes, on_numbers) for line in shape.lines)
-    tests = sorted({best_set_of.note for best_set_of in best.values() if best_set_of})
+    tests = sorted({found.note for found in best.values() if found and found.members})
+    untested = dict.fromkeys(line.label for (line, _), found in best.items() if found and not found.members)
+    if untested:
+        tests.append(f"not tested, and so not bold, because of one seed without a deviation: {', '.join(untested)}")
     footnotes = (*notes.footnotes, *plain_paper_notes(shape, measured, tests, commands))
     return Table(shape.title, columns, groups, paper_header_notes(shape, measured), footnotes, stub=2)
 
@@ -107,6 +117,8 @@ def _ours(result: Measured | None, bold: bool, common: tuple[int, int] | None, n
     if not result.values:
         why = "failed" if result.failed else "not scored"
         return TableCell(missing=why, seeds=(0, begun), marks=marks, role="ours")
+    if is_no_diversity(result.protocol, result.values, WITHIN_SOURCE):
+        return TableCell("none", marks=(*marks, notes.letter(DETERMINISTIC)), role="ours")
     over = seed_interval(result.values, within=metric_range(result.protocol))
     over = over.widened(share_ends(result.protocol, over.mean, result.images))
     assert over.mean is not None
@@ -165,7 +177,11 @@ def _name(
 
 def _best(line: PaperRow, chain: ShapeChain, measured: PaperMeasurements) -> BestSet | None:
     """Methods of a row that are not distinguishable from the best; None below two that can be compared."""
-    competing = measured.competing(line, chain)
+    competing = {
+        name: result
+        for name, result in measured.competing(line, chain).items()
+        if not is_no_diversity(result.protocol, result.values)
+    }
     if len(competing) < 2 or measured.unequal(line, chain):
         return None
     deviations = {

@@ -46,11 +46,12 @@ def html_table(table: Table) -> str:
 
 
 def _head(table: Table, index: int, column: Column) -> str:
-    text = _escaped(table_heading(table, index)) + _marks(column.marks)
+    text = _escaped(table_heading(table, index)).replace("(n = ", "(n\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}")
+    text += _marks(column.marks)
     if column.better:
         arrow = ARROWS[column.better]
         spoken = f'<span role="img" aria-label="{_SPOKEN[column.better]}">{arrow}</span>'
-        text = spoken.join(text.rsplit(arrow, 1))
+        text = spoken.join(text.rsplit(arrow, 1)).replace(f" {spoken}", f"\N{NO-BREAK SPACE}{spoken}")
     classes = ' class="number"' if column.align == "right" else ""
     return f'<th scope="col"{classes}>{text}</th>'
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 from bench.core.errors import BenchError, error_remedy
-from bench.core.files import write_text
+from bench.core.files import check_file_ending, write_text
 from bench.core.progress import say
 from bench.core.terminal import show_on_terminal
 from bench.reporting.setting import DRAWN, Commands
@@ -68,26 +68,19 @@ def _kind(asked: OutputRequest, setting: Setting) -> str:
 
 
 def output_form(asked: OutputRequest) -> str:
-    """The name in FORMATS. BenchError for an unknown form, ending, preset or kind of data."""
+    """The name in FORMATS. BenchError for an unknown form, preset or kind of data, and for another ending of `out`."""
     for option, value, valid in (("--preset", asked.preset, PRESETS), ("--data", asked.data, KINDS)):
         if value and value not in valid:
             raise BenchError(f"{option} {value!r} is not understood", error_remedy(value, list(valid)))
+    by_suffix = {suffix: name for name, (suffix, _) in FORMATS.items()}
     if not asked.form:
-        return "markdown" if asked.out is None else _form_of_file(asked.out)
+        check_file_ending("--out", asked.out, list(by_suffix))
+        return by_suffix.get(asked.out.suffix if asked.out else "", "markdown")
     form = SHORT.get(asked.form, asked.form)
     if form not in FORMATS:
         raise BenchError(f"--format {asked.form!r} is not understood", error_remedy(asked.form, ["md", *FORMATS]))
+    check_file_ending("--out", asked.out, [FORMATS[form][0]])
     return form
-
-
-def _form_of_file(path: Path) -> str:
-    by_suffix = {suffix: name for name, (suffix, _) in FORMATS.items()}
-    if path.suffix.lower() not in by_suffix:
-        raise BenchError(
-            f"--out {path}: what form is that?",
-            error_remedy(path.suffix, list(by_suffix)) + "; or say it with --format",
-        )
-    return by_suffix[path.suffix.lower()]
 
 
 def unmeasured_in_output(asked: OutputRequest) -> Commands:

@@ -25,7 +25,7 @@ from bench.spec.presets import PRESETS
 from bench.spec.protocols import select_protocols
 from bench.spec.run_spec import Budget
 from bench.spec.tasks import get_task
-from bench.store.cell import Cell
+from bench.store.cell import INTERRUPTED, Cell, cell_state
 
 MAX_CELLS = 10_000
 """A grid of a few lines can mean any number."""
@@ -176,7 +176,7 @@ def _check_common(request: Request, path: Path) -> None:
 
 def _load(request: Request) -> TaskData:
     task = get_task(request.task)
-    data = load_data(task, request.data, task.sizes[request.preset], request.domains)
+    data = load_data(task, request.data, task.sizes[request.preset], request.domains, request.val)
     say(data.note)
     return data
 
@@ -280,7 +280,7 @@ def sweep_plan(sessions: Sequence[tuple[SweepPart, Session]]) -> list[PlannedSwe
 def _planned(part: SweepPart, job: Job, costs: Costs, paid: set[StageKey]) -> PlannedSweep:
     cell = Cell(part.request.results, job.spec)
     status = cell.status()
-    line = PlannedSweep(job.spec.preset, part.label, job.spec.seed, status["state"])
+    line = PlannedSweep(job.spec.preset, part.label, job.spec.seed, cell_state(cell.folder, status["state"]))
     if line.state == "done":
         return replace(line, settled=True)
     if line.state == "failed" and "step" in status:
@@ -335,7 +335,7 @@ def _totals(lines: Sequence[PlannedSweep], at_once: int) -> list[str]:
     notes = []
     if left:
         notes.append("The first cells also train, once for a results folder, the judges and what stands in for VGG-19.")
-    if any(line.state == "running" for line in left):
+    if any(line.state in ("running", INTERRUPTED) for line in left):
         notes.append("Unfinished cells resume, but are counted in full.")
     return [f"{text}.", *notes]
 

@@ -77,7 +77,7 @@ def translating_judge_values(judge: Judge, data: TaskData, folder: Path) -> Valu
 def translating_scoring_values(judge: Judge, data: TaskData, folder: Path) -> Values:
     """Values of the subject `scoring`: every protocol that needs no weights, of shifted test images as translations."""
     values = Values("scoring")
-    names = tuple(name for name, protocol in PROTOCOLS.items() if protocol.encoder in FREE)
+    names = tuple(name for name, protocol in PROTOCOLS.items() if protocol.encoder in FREE and not protocol.on_request)
     test = data.splits[0, "test"]
     images = np.stack([np.roll(test.images, shift, axis=-1) for shift in (0, 1, 2)], axis=1)
     shifted = Translations(0, 1, np.arange(len(test)), test.labels, images)
