@@ -179,7 +179,8 @@ def as_on_a_house(x: Tensor, c: SelfTrainingConfig, rng: torch.Generator) -> Ten
         other = warped_for_self_training(x[torch.randperm(len(x), generator=rng).to(x.device)], beside, "zeros")
         seen = torch.maximum(seen, other * (draw.column(0, 1) < c.neighbours))
     kernel = x.new_tensor((0.25, 0.5, 0.25))
-    blurred = F.conv2d(F.pad(seen, (1, 1, 1, 1), mode="replicate"), (kernel[:, None] * kernel)[None, None])
+    with torch.autocast(x.device.type, enabled=False):  # images, not features: they stay as precise as they came
+        blurred = F.conv2d(F.pad(seen, (1, 1, 1, 1), mode="replicate"), (kernel[:, None] * kernel)[None, None])
     seen = seen.lerp(blurred, draw.column(0, 1))
     ramp = torch.linspace(-1, 1, x.shape[-1], device=x.device)
     shade = draw.column(-1, 1) * ramp[:, None] + draw.column(-1, 1) * ramp
