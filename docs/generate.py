@@ -221,60 +221,73 @@ def listing(what: str) -> str:
 
 
 def sweeps(kind: str) -> str:
-    """The shipped sweeps whose names begin with `kind`: cells and what the quick preset costs on the machine named."""
+    """The shipped sweeps whose names begin with `kind`."""
     from bench.runs.sweep.file import load_sweep, shipped_sweeps, sweep_file_cells
-    from bench.runs.sweep.run import duration
 
     rows = []
     for name, path in shipped_sweeps().items():
         if name.startswith(kind):
             sweep = load_sweep(path)
             cells = str(sweep_file_cells(sweep.chosen()))
-            rows.append([f"`{name}`", sweep.task, cells, duration(quick_seconds(sweep)), cell(sweep.summary)])
-    return table(["sweep", "task", "cells", "quick, computing", "what it is"], rows)
+            rows.append([f"`{name}`", sweep.task, cells, cell(sweep.summary)])
+    return table(["sweep", "task", "cells", "what it is"], rows)
 
 
-def quick_seconds(sweep: Any) -> float:
-    """CPU seconds of the quick preset on drawn data by the shipped measurements, stages once for cells that share them.
-
-    What `sweep NAME --dry-run --data embedded` estimates where nothing is stored yet and one core is used.
-    """
-    from bench.runs.request import request_settings
-    from bench.runs.sweep.estimate import Costs, StageKey, estimate_stage_keys
-    from bench.runs.sweep.run import SweepRequest, expand_sweep
-    from bench.spec.presets import get_preset
-    from bench.spec.run_spec import Budget, RunSpec, spec_values
-    from bench.spec.tasks import get_task
-
-    nowhere = DOCS / "no-results"
-    task = get_task(sweep.task)
-    costs = Costs(nowhere, task, "quick", "cpu")
-    asked = SweepRequest(
-        name=sweep.name, presets=("quick",), seeds=(), data="embedded", budget="", results=nowhere, device="cpu"
-    )
-    budget = Budget("images", get_preset("quick", task.kind).images)
-    total = 0.0
-    paid: set[StageKey] = set()
-    for part in expand_sweep(sweep, asked):
-        config = spec_values(request_settings(part.request)[2][part.method])
-        for seed in part.request.seeds:
-            spec = RunSpec(sweep.task, task.domains, "embedded", "", 0, "quick", part.method, 1, config, budget, seed)
-            estimate = costs.of(spec)
-            due = {name: key for name, key in estimate_stage_keys(spec, estimate.stages).items() if key not in paid}
-            paid.update(due.values())
-            assert estimate.train is not None, f"{part.method}: nothing shipped"
-            total += estimate.train + (estimate.scoring or 0) + sum(estimate.stages[name] for name in due)
-    return total
-
-
-def how_measured() -> str:
-    """Where the seconds come from."""
+def memory() -> str:
+    """Peak memory of a training step of each method at 256 px by batch, and the largest batch that fits in a card."""
     import json
 
-    from bench.runs.sweep.estimate import SHIPPED_SECONDS
+    stored = json.loads(MEMORY.read_text())
+    rows = []
+    for name, entry in stored["methods"].items():
+        peaks = {int(batch): peak for batch, peak in entry["peak_bytes"].items()}
+        (low, least), (high, most) = sorted(peaks.items())
+        slope = (most - least) / (high - low)
+        start = least - slope * low
+        fits = [_largest_batch(start, slope, size, entry["multiple"]) for size in CARDS]
+        line = f"{start / GIB:.2f} + {slope / GIB:.2f} n"
+        rows.append([f"`{name}`", str(entry["published"]), line, *fits])
+    return table(["method", "published batch n", "GiB", *(f"{size} GB" for size in CARDS)], rows)
 
-    values = json.loads(SHIPPED_SECONDS.read_text())
-    return f"Machine: {values['machine']}. Measured: {values['how']}."
+
+CARDS = (8, 16, 24, 40, 80)
+GIB = 2**30
+TAKEN = 1.0
+"""GB of a card that CUDA and its libraries take for themselves."""
+MEMORY = DOCS / "memory.json"
+"""Peaks at two batches, counted by `python docs/generate.py --count` (minutes)."""
+
+
+def _largest_batch(start: float, slope: float, size: int, multiple: int) -> str:
+    """The largest batch of those that the method takes."""
+    batch = int(((size - TAKEN) * 1e9 - start) // slope)
+    return str(batch - batch % multiple) if batch >= multiple else "none"
+
+
+def count_memory() -> None:
+    """Write MEMORY: peaks of a step of each method with the published settings at 256 px, in bfloat16 as on a GPU."""
+    import json
+    from dataclasses import replace
+
+    from bench.spec.methods import method_config_with_clusters, method_settings
+    from bench.spec.presets import get_preset
+    from bench.spec.run_spec import spec_config
+    from bench.training.step_cost import count_step
+    from methods.registry import BUILT_IN, load_registered
+
+    found: dict[str, Any] = {}
+    for name in BUILT_IN:
+        cls: Any = load_registered(BUILT_IN[name].target)
+        layers = method_settings(cls, name, get_preset("paper", "pictures"), {}, "real")
+        config = method_config_with_clusters(spec_config(cls, name, *layers), 5)
+        peaks = {}
+        for batch in (2, 4):
+            chosen = replace(config, batch_size=batch)
+            peaks[batch] = count_step(lambda cls=cls, chosen=chosen: cls(chosen, 256), 256, bf16=True).peak_bytes
+        multiple = 2 if name == "cats_udt" else 1
+        found[name] = {"published": config.batch_size, "multiple": multiple, "peak_bytes": peaks}
+        print(name, found[name], flush=True)
+    MEMORY.write_text(json.dumps({"image_size": 256, "precision": "bf16", "methods": found}, indent=2) + "\n")
 
 
 def figures() -> str:
@@ -323,13 +336,15 @@ def baseline(name: str) -> str:
 
 BLOCKS: Mapping[str, Callable[..., str]] = {
     "facts": facts, "settings": settings, "docstring": docstring, "protocols": protocols, "list": listing,
-    "sweeps": sweeps, "how-measured": how_measured, "figures": figures, "exit-status": exit_status,
+    "sweeps": sweeps, "memory": memory, "figures": figures, "exit-status": exit_status,
     "baseline": baseline,
 }  # fmt: skip
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Write (or with --check compare) every page; returns the exit status."""
+    """Write (or with --check compare) every page; with --count, count memory anew first. Returns the exit status."""
+    if "--count" in arguments:
+        count_memory()
     stale = []
     for page in pages():
         text = page.read_text(encoding="utf-8")

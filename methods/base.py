@@ -196,6 +196,14 @@ class Translator(nn.Module):
     def prepare(self, domains: Domains, context: Context) -> None:
         """Optional unsupervised stages before training. Default: none."""
 
+    def prepare_to_count(self, domains: Domains, context: Context) -> None:
+        """What `draw` and a step need of `prepare`, for made-up images: the cost of a step is then counted.
+
+        The weights hold no values here. `context` gives random weights, and stages as they are before their first step.
+        Default: `prepare`.
+        """
+        self.prepare(domains, context)
+
     def draw(self, domains: Domains, rng: torch.Generator, progress: Progress) -> Any:
         """Every input of one iteration as the method's own frozen Batch of tensors; the only place that draws."""
         raise NotImplementedError

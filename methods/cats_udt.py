@@ -258,6 +258,11 @@ class CatsUDT(Translator):
         self.tables = CategoryTables([self.semantics.of_all(images) for images in domains.images])
         self.remarks = self.tables.remarks() if self.semantics.discrete else ()
 
+    def prepare_to_count(self, domains: Domains, context: Context) -> None:
+        """Clusters in turn in place of learned ones."""
+        clusters = max(1, self.config.clusters)
+        self.tables = CategoryTables([torch.arange(count) % clusters for count in domains.sizes])
+
     def draw(self, domains: Domains, rng: torch.Generator, progress: Progress) -> Batch:
         """Sources uniform over the union of both domains, exemplars of their cluster."""
         if self.tables is None:

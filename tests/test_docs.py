@@ -90,19 +90,6 @@ def test_every_protocol_is_on_a_page() -> None:
     assert {name for name in PROTOCOLS if f"**`{name}`**" not in text} == set()
 
 
-def test_the_cost_of_a_sweep_is_that_of_the_dry_run(generate: ModuleType) -> None:
-    """Table 3a by hand: five cells of three seeds; CatS-UDT's variants without one loss cost what CatS-UDT does."""
-    import json
-
-    from bench.runs.sweep.estimate import SHIPPED_SECONDS
-    from bench.runs.sweep.file import shipped_sweeps
-
-    known = json.loads(SHIPPED_SECONDS.read_text())["pictures"]["methods"]
-    cell = known["cats_udt"]["train"] + known["cats_udt"]["scoring"]
-    expected = 15 * cell + 3 * sum(known["cats_udt"]["stages"].values())
-    assert generate.quick_seconds(load_sweep(shipped_sweeps()["table3a"])) == pytest.approx(expected)
-
-
 def test_the_navigation_has_every_page() -> None:
     """The builder refuses others, but for gate.md, which docs/hooks.py adds where it is there."""
     config = yaml.safe_load((ROOT / "properdocs.yml").read_text())

@@ -56,6 +56,13 @@ LaunchOption = Annotated[str, typer.Option("--launch", help="local, or ray: cell
 AddressOption = Annotated[
     str, typer.Option("--address", help="HOST:PORT of the Ray cluster; default: one that is here.")
 ]
+DryRunOption = Annotated[bool, typer.Option("--dry-run", help="List the cells and their cost; train nothing.")]
+RateOption = Annotated[
+    float, typer.Option("--rate", min=0, help="With --dry-run: TFLOP/s of another card; default: measured here.")
+]
+RehearseOption = Annotated[
+    bool, typer.Option("--rehearse", help="Try every step of it with two steps a training, in a scratch folder.")
+]
 
 DEFAULT_RESULTS = Path("results")
 MOST_SEEDS = 10_000

@@ -14,11 +14,14 @@ from bench.cli.options import (
     DeviceOption,
     DevicesOption,
     DomainsOption,
+    DryRunOption,
     LaunchOption,
     MethodsOption,
     PrecisionOption,
     PresetOption,
     ProtocolsOption,
+    RateOption,
+    RehearseOption,
     ResultsOption,
     SetOption,
     TaskOption,
@@ -53,9 +56,12 @@ def run(
     launch: LaunchOption = "local",
     address: AddressOption = "",
     results: ResultsOption = DEFAULT_RESULTS,
+    dry_run: DryRunOption = False,
+    rate: RateOption = 0.0,
+    rehearse: RehearseOption = False,
 ) -> None:
     """Train and score methods on a task, and print the leaderboard. Finished cells are skipped, others resume."""
-    from bench.cli.outcome import show_outcome
+    from bench.cli.outcome import show_outcome, show_outcome_broken
     from bench.runs.request import Request
     from bench.runs.run import run
 
@@ -66,6 +72,18 @@ def run(
         protocols=split_option(protocols), profile=profile, tensorboard=tensorboard,
         launch=one_of_options("--launch", launch, ("local", "ray")), address=address, results=results,
     )  # fmt: skip
+    if dry_run:
+        from bench.core.terminal import show_on_terminal
+        from bench.runs.plan import plan_run
+
+        text, broken = plan_run(request, rate)
+        show_on_terminal(text)
+        raise typer.Exit(show_outcome_broken(broken))
+    if rehearse:
+        from bench.cli.rehearsal import show_rehearsal
+        from bench.runs.rehearse import rehearse_run
+
+        raise typer.Exit(show_rehearsal(lambda scratch: (task, rehearse_run(request, scratch))))
     raise typer.Exit(show_outcome(results, run(request), lambda setting: setting.preset == preset))
 
 
@@ -162,7 +180,9 @@ def sweep(
     launch: LaunchOption = "local",
     address: AddressOption = "",
     results: ResultsOption = DEFAULT_RESULTS,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="List the cells and their cost; train nothing.")] = False,
+    dry_run: DryRunOption = False,
+    rate: RateOption = 0.0,
+    rehearse: RehearseOption = False,
     listing: Annotated[bool, typer.Option("--list", help="List the shipped sweeps.")] = False,
 ) -> None:
     """Train and score all cells of a table or figure, or of a file.
@@ -179,7 +199,7 @@ def sweep(
     if not name:
         raise BenchError("no sweep is named", "name a shipped one (see sweep --list) or a .yaml file: sweep 3a")
     from bench.cli.outcome import show_outcome, show_outcome_broken
-    from bench.runs.sweep.run import SweepRequest, plan_sweep, run_sweep
+    from bench.runs.sweep.run import SweepRequest, plan_sweep, rehearse_sweep, run_sweep
 
     request = SweepRequest(
         name=name, presets=split_option(preset), seeds=seeds_option(seeds) if seeds else (), data=data, budget=budget,
@@ -187,7 +207,11 @@ def sweep(
         launch=one_of_options("--launch", launch, ("local", "ray")), address=address, results=results,
     )  # fmt: skip
     if dry_run:
-        text, broken = plan_sweep(request)
+        text, broken = plan_sweep(request, rate)
         show_on_terminal(text)
         raise typer.Exit(show_outcome_broken(broken))
+    if rehearse:
+        from bench.cli.rehearsal import show_rehearsal
+
+        raise typer.Exit(show_rehearsal(lambda scratch: rehearse_sweep(request, scratch)))
     raise typer.Exit(show_outcome(results, run_sweep(request)))

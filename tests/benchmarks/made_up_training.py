@@ -6,19 +6,13 @@ Needs torch and numpy alone: the machine with the GPU may have nothing else.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import torch
-from torch import Tensor
-
 from bench.core.randomness import randomness, seeded
 from bench.spec.presets import get_preset
+from bench.training.step_cost import made_up_domains, random_weights, untrained_stage
 from methods.base import Context, Domains, Progress, Translator
-from methods.category_tables import CategoryTables
-from methods.cats_udt import CatsUDT
-from methods.parts.backbones import StandInVGG, VGG19Features
 from methods.registry import BUILT_IN, load_registered
 
 CLUSTERS = 10
@@ -53,38 +47,7 @@ def make(
     config = dataclasses.replace(cls.Config(), **chosen)
     with seeded("benchmark", name):
         method: Translator = cls(config, size)
-    domains = random_domains(images, size, device)
+    domains = made_up_domains(size, images, device)
     method.to(device).train()
-    if isinstance(method, CatsUDT):
-        method.tables = CategoryTables([row_clusters(images) for _ in range(2)])
-    else:
-        method.prepare(domains, Context(random_weights, untrained_stage(device)))
+    method.prepare_to_count(domains, Context(random_weights, untrained_stage(device)))
     return Training(method, domains)
-
-
-def random_domains(images: int, size: int, device: str = "cpu") -> Domains:
-    """Two domains of `images` random images."""
-    rng = randomness("benchmark images")
-    first, second = (
-        torch.randint(256, (images, 3, size, size), generator=rng, dtype=torch.uint8).to(device) for _ in range(2)
-    )
-    return Domains((first, second))
-
-
-def row_clusters(images: int) -> Tensor:
-    """int64 (images,): every cluster about as often."""
-    return torch.arange(images) % CLUSTERS
-
-
-def random_weights(name: str) -> Mapping[str, Tensor]:
-    """`Context.weights`: whatever is asked for, at random."""
-    return (StandInVGG() if name == "stand_in" else VGG19Features()).state_dict()
-
-
-def untrained_stage(device: str) -> Any:
-    """`Context.run_stage`: the stage as it is before its first step."""
-
-    def run(build: Callable[[], Any], attempt: int = 0) -> Any:
-        return build().to(device).eval()
-
-    return run

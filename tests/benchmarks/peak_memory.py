@@ -26,6 +26,8 @@ import torch
 from made_up_training import make
 from torch import Tensor
 
+from bench.core.memory import release_free_blocks
+from bench.training.step_cost import fill_optimizers
 from methods.base import run_step
 from methods.registry import BUILT_IN
 
@@ -52,6 +54,7 @@ class Found:
 def measure(name: str, side: int, batch: int, device: str, settings: dict[str, Any]) -> Found:
     """In this process, which should have done nothing else."""
     gpu = device == "cuda"
+    load_libraries()
     before = 0 if gpu else resident("VmRSS")
     training = make(name, "paper", "pictures", side, device, images=IMAGES, **{**settings, "batch_size": batch})
     fill_optimizers(training.method)
@@ -59,6 +62,9 @@ def measure(name: str, side: int, batch: int, device: str, settings: dict[str, A
     images = sum(stack.nbytes for stack in training.domains.images)
     if gpu:
         torch.cuda.reset_peak_memory_stats()
+    else:
+        release_free_blocks()  # of what was built and given away
+        forget_peak()
     autocast = torch.autocast("cuda", dtype=torch.bfloat16) if gpu and torch.cuda.is_bf16_supported() else nullcontext()
     start = time.perf_counter()
     run_step(training.method, training.batch(), lambda: autocast)
@@ -69,15 +75,10 @@ def measure(name: str, side: int, batch: int, device: str, settings: dict[str, A
     return Found(name, side, batch, peak - before - images, held(training.method), seconds)
 
 
-def fill_optimizers(method: Any) -> None:
-    """As after a step: optimisers have their state, and gradients lie where that left them. No weight is changed."""
-    for optimizer in method.optimizers.values():
-        for group in optimizer.param_groups:
-            group["weight_decay"], kept = 0.0, group["weight_decay"]
-            for parameter in group["params"]:
-                parameter.grad = torch.zeros_like(parameter)
-            optimizer.step()
-            group["weight_decay"] = kept
+def load_libraries() -> None:
+    """Make a small step, so that what the libraries themselves hold is there before anything is measured."""
+    small = make("cyclegan", "quick", "digits", 16, images=4, batch_size=1)
+    run_step(small.method, small.batch())
 
 
 def held(method: Any) -> dict[str, int]:

@@ -14,13 +14,14 @@ import tiny
 import torch
 from board_cells import add
 from eval_toys import PairEncoder, PixelEncoder, make_data, make_encoders
-from made_up_training import CLUSTERS, make, random_domains
+from made_up_training import CLUSTERS, make
 from paired import take_turns
 from toys import Toy, ToyConfig
 
 from bench.data.load import load_data
 from bench.evaluation.evaluate import evaluate_cell
 from bench.spec.tasks import get_task
+from bench.training.step_cost import made_up_domains
 from methods.base import Domains, run_step
 from methods.category_tables import CategoryTables
 from methods.registry import BUILT_IN
@@ -31,7 +32,7 @@ FEW, MANY = 1_000, 100_000
 @pytest.fixture(scope="module")
 def stores() -> dict[int, Domains]:
     """Random images of 32 px; the few are a copy of their own."""
-    (images, _) = random_domains(MANY, 32).images
+    (images, _) = made_up_domains(32, MANY).images
     return {FEW: Domains((images[:FEW].clone(),) * 2), MANY: Domains((images, images))}
 
 

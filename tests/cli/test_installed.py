@@ -72,7 +72,7 @@ def test_the_wheel_has_what_commands_read_and_nothing_else(wheel: Path) -> None:
     tops = {name.split("/")[0] for name in names}
     assert {top for top in tops if not top.endswith(".dist-info")} == {"bench", "methods", "metrics"}
     files = [path for path in (ROOT / "bench").rglob("*") if path.is_file() and "__pycache__" not in path.parts]
-    assert {"page.html", "report.css", "table1.yaml", "quick_seconds.json"} <= {path.name for path in files}
+    assert {"page.html", "report.css", "table1.yaml"} <= {path.name for path in files}
     assert {str(path.relative_to(ROOT)) for path in files} <= names
     assert {name for name in names if name.startswith("bench/results/")} == {
         f"bench/{path.relative_to(ROOT)}"

@@ -17,11 +17,13 @@ from as_typed import run_sweep
 import bench
 from bench.cli.commands import main
 from bench.core.errors import BenchError
+from bench.runs.estimate import Costs
+from bench.runs.plan import PlannedCell, duration, planned_cells
 from bench.runs.request import Request
-from bench.runs.sweep import estimate as sweep_cost
 from bench.runs.sweep.file import load_sweep
-from bench.runs.sweep.run import MAX_CELLS, PlannedSweep, SweepRequest, check_sweep, duration, expand_sweep, sweep_plan
+from bench.runs.sweep.run import MAX_CELLS, SweepRequest, check_sweep, expand_sweep, sweep_parts_to_plan
 from bench.store.cell import read_cells
+from bench.training.step_cost import StepCost, StepTimer
 
 pytestmark = pytest.mark.usefixtures("tiny_preset", "no_real_files")
 
@@ -34,15 +36,17 @@ cells:
     grid: {batch_size: [3, 5]}
     seeds: 0
 """
-SHIPPED = {
-    "machine": "a machine",
-    "images": 48,  # twice the tiny preset's
-    "methods": {
-        "cats_udt": {"train": 200.0, "stages": {"imsat": 50.0, "adaptation": 10.0}, "scoring": 5.0},
-        "cats_udt:vgg": {"train": 400.0, "stages": {}, "scoring": 6.0},
-    },
-}
+STEP = StepCost(
+    flops=3 * 10**9, parameters=5_000_000, peak_bytes=3 << 29, images=4, products={}, others=0, other_bytes=0
+)  # fmt: skip
 Run = Callable[..., int]
+
+
+@pytest.fixture(autouse=True)
+def counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every step takes STEP, and two seconds."""
+    monkeypatch.setattr(Costs, "step_of", lambda costs, job: STEP)
+    monkeypatch.setattr(StepTimer, "step_seconds", lambda timer, cost: 2.0)
 
 
 @pytest.fixture
@@ -80,7 +84,8 @@ def folders(folder: Path) -> dict[tuple[int, int], Path]:
 
 
 def table_rows(output: str) -> list[list[str]]:
-    lines = [line for line in output.splitlines() if line.startswith("|")]
+    """The first table's rows."""
+    lines = [line for line in output.partition("\n\n")[0].splitlines() if line.startswith("|")]
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if "---" not in line]
 
 
@@ -318,7 +323,14 @@ def test_a_dry_run_says_what_is_left_and_what_it_costs(
     assert sweep(TOYS, dry_run=True) == 0
     before = capsys.readouterr().out
     assert [row[2] for row in table_rows(before)[1:]] == ["new"] * 4
-    assert "4 cells, 4 left to do; 4 of them not measured" in before
+    assert "4 cells, 4 left to do: 48 s of computing." in before  # 24 images, 4 a step, 2 s each
+    assert "Of counted cells the training alone is known" in before
+    steps = before.partition("| a training step of")[2].split("\n")[2:]
+    toys = ["toys:Toy", "toys:Toy [batch_size=3]", "toys:Toy [batch_size=5]"]
+    row = ["3.00", "5.00 M", "1.50 GiB", "4", "6"]
+    assert [[cell.strip() for cell in step.strip("|").split("|")] for step in steps[:3]] == [
+        [name, *row] for name in toys
+    ]
     assert not (tmp_path / "results").exists()
 
     assert sweep(TOYS, seeds=(0,)) == 0
@@ -382,21 +394,18 @@ def test_cells_of_another_machine_and_damaged_ones_say_nothing(
     capsys.readouterr()
     assert sweep("task: folder\nseeds: 1\ncells: [{method: toys:Toy}]", dry_run=True) == 0
     captured = capsys.readouterr()
-    assert table_rows(captured.out)[1][3:] == ["?", "?", "?", "not measured"]
+    assert table_rows(captured.out)[1][3:] == ["12", "?", "?", "counted, at 2 GFLOP/s"]
     assert f"{cells[2].name}: passed over for estimates: damaged (JSONDecodeError" in captured.err
 
 
-def planned(text: str, shapes: Path, tmp_path: Path, **changes: Any) -> list[PlannedSweep]:
+def planned(text: str, shapes: Path, tmp_path: Path, rate: float = 0.0, **changes: Any) -> list[PlannedCell]:
     asked = request(text, shapes, tmp_path, **changes)
     sessions, broken = check_sweep(expand_sweep(load_sweep(Path(asked.name)), asked), Path(asked.name))
     assert not broken
-    return sweep_plan(sessions)
+    return planned_cells(sweep_parts_to_plan(sessions), {}, rate)
 
 
-def test_stages_that_cells_share_are_counted_once(
-    shapes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(sweep_cost, "_shipped", lambda kind: SHIPPED)
+def test_stages_that_cells_share_are_counted_once(shapes: Path, tmp_path: Path) -> None:
     text = """\
 task: folder
 seeds: [0, 1]
@@ -409,16 +418,14 @@ cells:
     set: {semantics.encoder: stand_in}
 """
     lines = planned(text, shapes, tmp_path)
-    assert [line.train for line in lines] == [100.0] * 5 + [200.0] * 2
-    assert [line.stages for line in lines] == [60.0, 60.0, 0, 0, 60.0, 0, 0]  # other settings: stages of their own
-    assert [line.scoring for line in lines] == [5.0] * 5 + [6.0] * 2
-    assert {line.source for line in lines} == {"shipped: a machine"}
+    assert [(line.train, line.stages, line.scoring) for line in lines] == [(12.0, None, None)] * 7
+    assert {line.source for line in lines} == {"counted, at 2 GFLOP/s"}
     # A stage that lies in the folder is paid for, also for another variant.
     record(planned_spec(text, shapes, tmp_path, 0), tmp_path, {"imsat": 70.0, "adaptation": 20.0}, seconds=48.0)
     lines = planned(text, shapes, tmp_path)
-    assert [line.stages for line in lines] == [0, 90.0, 0, 0, 90.0, 0, 0]
-    assert [line.train for line in lines] == [48.0, 48.0, 48.0, 48.0, 48.0, 200.0, 200.0]
-    assert [line.source for line in lines[1:6]] == ["measured: cats_udt"] * 4 + ["shipped: a machine"]
+    assert [line.stages for line in lines] == [0, 90.0, 0, 0, 90.0, None, None]  # other settings: stages of their own
+    assert [line.train for line in lines] == [48.0, 48.0, 48.0, 48.0, 48.0, 12.0, 12.0]
+    assert [line.source for line in lines[1:6]] == ["measured: cats_udt"] * 4 + ["counted, at 2 GFLOP/s"]
 
 
 def planned_spec(text: str, shapes: Path, tmp_path: Path, index: int) -> Any:
@@ -439,15 +446,25 @@ def record(spec: Any, folder: Path, stages: dict[str, float], seconds: float) ->
     cell.environment.write_text(json.dumps(describe_environment("cpu")))
 
 
-def test_shipped_seconds_are_for_the_quick_preset_alone(
-    shapes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(sweep_cost, "_shipped", lambda kind: SHIPPED)
+def test_another_card_and_a_budget_of_seconds(shapes: Path, tmp_path: Path) -> None:
+    """6 steps of 3 GFLOP at 0.001 TFLOP/s; what this machine needed says nothing of another card."""
     text = "task: folder\ncells: [{method: cats_udt}]"
-    (line,) = planned(text, shapes, tmp_path, presets=("paper",))
-    assert (line.train, line.source) == (None, "not measured")
+    record(planned_spec(text, shapes, tmp_path, 0), tmp_path, {}, seconds=48.0)
+    (line,) = planned(text, shapes, tmp_path, seeds=(1,), rate=0.001)
+    assert (line.train, line.source) == (pytest.approx(18.0), "counted, at 1 GFLOP/s")
     (line,) = planned(text, shapes, tmp_path, budget="seconds=33", presets=("paper",))
     assert (line.train, line.scoring, line.source) == (33.0, None, "its budget")
+
+
+def test_a_method_that_cannot_be_counted_is_not_measured(
+    sweep: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(Costs, "step_of", lambda costs, job: "ValueError: no labels")
+    assert sweep("task: folder\ncells: [{method: toys:Toy}]", dry_run=True) == 0
+    output = capsys.readouterr().out
+    assert table_rows(output)[1][2:] == ["new", "?", "?", "?", "not measured"]
+    assert "1 of them not measured: run one for an estimate" in output
+    assert "not counted (ValueError: no labels)" in output
 
 
 @pytest.mark.parametrize(

@@ -9,23 +9,22 @@ from dataclasses import dataclass, fields, replace
 from itertools import product
 from pathlib import Path
 
-from bench.core.device import device_precision
 from bench.core.errors import BenchError, all_true_or_errors, error_remedy
 from bench.core.progress import say
 from bench.data.load import load_data
 from bench.data.types import TaskData
 from bench.evaluation.self_test.doctor import warn_if_doctor_fails
 from bench.runs.local import run_cell_locally, run_session_locally
+from bench.runs.plan import PlannedPart, plan_text
 from bench.runs.processes import run_in_processes
+from bench.runs.rehearse import Rehearsed, rehearse_session
 from bench.runs.request import Execution, Job, Request, Session, open_request, request_runtime, request_settings
 from bench.runs.run import RunOutcome
-from bench.runs.sweep.estimate import Costs, StageKey, estimate_stage_keys
 from bench.runs.sweep.file import SweepEntry, SweepFile, find_sweep_file, load_sweep, sweep_file_cells
 from bench.spec.presets import PRESETS
 from bench.spec.protocols import select_protocols
 from bench.spec.run_spec import Budget
 from bench.spec.tasks import get_task
-from bench.store.cell import INTERRUPTED, Cell, cell_state
 
 MAX_CELLS = 10_000
 """A grid of a few lines can mean any number."""
@@ -82,13 +81,29 @@ def run_sweep(request: SweepRequest) -> RunOutcome:
     return RunOutcome(task, _run(sessions, request), broken, identities)
 
 
-def plan_sweep(request: SweepRequest) -> tuple[str, Mapping[str, str]]:
+def plan_sweep(request: SweepRequest, rate: float = 0.0) -> tuple[str, Mapping[str, str]]:
     """(every cell of the sweep and what it would cost as text, methods that cannot be imported and why).
 
-    Trains nothing. Raises BenchError as `run_sweep`.
+    Trains nothing. `rate`: see Costs. Raises BenchError as `run_sweep`.
     """
     _, sessions, broken = _checked(request)
-    return sweep_plan_text(sessions, request.jobs), broken
+    return plan_text(sweep_parts_to_plan(sessions), _at_once(sessions, request.jobs), rate), broken
+
+
+def rehearse_sweep(request: SweepRequest, scratch: Path) -> tuple[str, list[Rehearsed]]:
+    """(task, what the rehearsal of each part's first seed showed). Raises BenchError as `run_sweep`."""
+    task, sessions, _ = _checked(replace(request, results=scratch))
+    rehearsed = [
+        replace(row, label=part.label)
+        for part, session in sessions
+        for row in rehearse_session(part.request, replace(session, jobs=session.jobs[:1]))
+    ]
+    return task, rehearsed
+
+
+def sweep_parts_to_plan(sessions: Sequence[tuple[SweepPart, Session]]) -> list[PlannedPart]:
+    """What `plan_text` takes."""
+    return [PlannedPart(part.label, part.request, session, session.jobs) for part, session in sessions]
 
 
 def _checked(request: SweepRequest) -> tuple[str, list[tuple[SweepPart, Session]], dict[str, str]]:
@@ -233,116 +248,3 @@ def _run(sessions: Sequence[tuple[SweepPart, Session]], request: SweepRequest) -
 def _at_once(sessions: Sequence[tuple[SweepPart, Session]], jobs: int) -> int:
     cells = sum(len(session.jobs) for _, session in sessions)
     return min([cells, jobs or min([session.runtime.cells_at_once for _, session in sessions], default=1)])
-
-
-# --------------------------------------------------------------------------------------------------------- dry run
-
-
-@dataclass(frozen=True)
-class PlannedSweep:
-    """One line of the plan. Seconds are those of what is left to do; None: not known."""
-
-    preset: str
-    label: str
-    seed: int
-    state: str
-    train: float | None = 0.0
-    stages: float | None = 0.0
-    """Semantic stages that no cell above it, and no stored one, has paid for."""
-    scoring: float | None = 0.0
-    source: str = ""
-    """Where the seconds come from, or why nothing is left to do."""
-    settled: bool = False
-    """Nothing is left to do."""
-
-    @property
-    def seconds(self) -> float | None:
-        """Sum of the known seconds; None if those of the training are not known."""
-        return None if self.train is None else self.train + (self.stages or 0) + (self.scoring or 0)
-
-
-def sweep_plan(sessions: Sequence[tuple[SweepPart, Session]]) -> list[PlannedSweep]:
-    """Every cell with its state and what is left to pay for it."""
-    lines = []
-    costs: dict[str, Costs] = {}
-    paid: set[StageKey] = set()
-    for part, session in sessions:
-        preset = part.request.preset
-        if preset not in costs:
-            runtime = session.runtime
-            arithmetic = device_precision(runtime.precision), runtime.devices
-            costs[preset] = Costs(part.request.results, session.task, preset, runtime.device.type, *arithmetic)
-            paid |= costs[preset].stages_done
-        lines += [_planned(part, job, costs[preset], paid) for job in session.jobs]
-    return lines
-
-
-def _planned(part: SweepPart, job: Job, costs: Costs, paid: set[StageKey]) -> PlannedSweep:
-    cell = Cell(part.request.results, job.spec)
-    status = cell.status()
-    line = PlannedSweep(job.spec.preset, part.label, job.spec.seed, cell_state(cell.folder, status["state"]))
-    if line.state == "done":
-        return replace(line, settled=True)
-    if line.state == "failed" and "step" in status:
-        reason = f"stays failed ({status['reason']}); to try again remove {cell.folder}"
-        return replace(line, source=reason, settled=True)
-    estimate = costs.of(job.spec)
-    line = replace(line, scoring=estimate.scoring, source=estimate.source)
-    if cell.is_trained():
-        return line
-    due = {name: key for name, key in estimate_stage_keys(job.spec, estimate.stages).items() if key not in paid}
-    paid.update(due.values())
-    stages = None if estimate.train is None else sum(estimate.stages[name] for name in due)
-    return replace(line, train=estimate.train, stages=stages)
-
-
-def sweep_plan_text(sessions: Sequence[tuple[SweepPart, Session]], jobs: int) -> str:
-    """The plan as Markdown, and its sums."""
-    from tabulate import tabulate
-
-    lines = sweep_plan(sessions)
-    if not lines:
-        return "no cells"
-    several = len({line.preset for line in lines}) > 1
-    headers = ["cell", "seed", "state", "train s", "stages s", "scoring s", "estimated from"]
-    rows = [
-        [
-            f"{line.preset}: {line.label}" if several else line.label,
-            line.seed,
-            line.state,
-            *(
-                "?" if part is None else f"{part:.0f}" if part else ""
-                for part in (line.train, line.stages, line.scoring)
-            ),
-            line.source,
-        ]
-        for line in lines
-    ]
-    align = ["left", "right", "left", "right", "right", "right", "left"]
-    table = tabulate(rows, headers=headers, tablefmt="github", disable_numparse=True, colalign=align)
-    return "\n".join([table, "", *_totals(lines, _at_once(sessions, jobs))])
-
-
-def _totals(lines: Sequence[PlannedSweep], at_once: int) -> list[str]:
-    """Sentences that say what is left to do."""
-    left = [line for line in lines if not line.settled]
-    known = [line.seconds for line in left if line.seconds is not None]
-    text = f"{len(lines)} cells, {len(left)} left to do"
-    if known:
-        text += f": {duration(sum(known))} of computing" + (f", {at_once} cells at once" if at_once > 1 else "")
-    if len(known) < len(left):
-        text += f"; {len(left) - len(known)} of them not measured: run one for an estimate of the others"
-    notes = []
-    if left:
-        notes.append("The first cells also train, once for a results folder, the judges and what stands in for VGG-19.")
-    if any(line.state in ("running", INTERRUPTED) for line in left):
-        notes.append("Unfinished cells resume, but are counted in full.")
-    return [f"{text}.", *notes]
-
-
-def duration(seconds: float) -> str:
-    """`45 s`, `12 min`, `3 h 05 min`."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes // 60} h {minutes % 60:02d} min" if minutes >= 60 else f"{minutes} min"

@@ -2,8 +2,8 @@
 
 In order: cells with the same settings; of the same method; of another variant with the same semantic stages; all of the
 same task and preset; all of them made in the same precision, on as many devices, on a machine with the same processor,
-number of cores and device. Then, for the quick preset on one CPU in float32, the shipped seconds
-(`bench/runs/sweep/quick_seconds.json` says how they were measured). Then nothing.
+number of cores and device. Then, of the training alone, its operations, counted, at the rate of this machine or at
+one that is given.
 """
 
 from __future__ import annotations
@@ -16,14 +16,15 @@ from pathlib import Path
 from statistics import fmean, median
 from typing import Any
 
+from bench.core.device import Runtime, device_precision
 from bench.core.environment import describe_environment
 from bench.core.progress import say
-from bench.runs.sweep.file import SHIPPED
+from bench.runs.request import Job
 from bench.spec.run_spec import RunSpec
 from bench.spec.tasks import Task
+from bench.training.step_cost import StepCost, StepTimer, count_step
 from methods.registry import BUILT_IN
 
-SHIPPED_SECONDS = SHIPPED / "quick_seconds.json"
 NOT_MEASURED = "not measured"
 ALL = ("all",)
 """The group of every known cell."""
@@ -36,8 +37,8 @@ class Estimate:
     """Estimated seconds of a cell; None: not known."""
 
     train: float | None
-    stages: Mapping[str, float]
-    """Semantic stage -> seconds, if this cell is the first to need it."""
+    stages: Mapping[str, float] | None
+    """Semantic stage -> seconds, if this cell is the first to need it; None: not known."""
     scoring: float | None
     source: str
     """Where they come from."""
@@ -57,40 +58,57 @@ class KnownCosts:
 class Costs:
     """Costs of the stored cells of one task and preset on this machine."""
 
-    def __init__(
-        self, results: Path, task: Task, preset: str, device: str, precision: str = "float32", devices: int = 1
-    ) -> None:
-        """Reads every cell of the task once; a damaged one is named and passed over. `precision`: as it is typed."""
-        like_shipped = (preset, device, precision, devices) == ("quick", "cpu", "float32", 1)
-        self.shipped = _shipped(task.kind) if like_shipped else {}
-        self.precision, self.devices = precision, devices
+    def __init__(self, results: Path, task: Task, preset: str, runtime: Runtime, rate: float = 0.0) -> None:
+        """Reads every cell of the task once; a damaged one is named and passed over.
+
+        `rate`: TFLOP/s of the device that is to train, whose cells are not here; 0: this machine.
+        """
+        self.precision, self.devices = device_precision(runtime.precision), runtime.devices
+        self.rate, self.timer = 1e12 * rate, StepTimer(runtime.device)
+        self._steps: dict[str, StepCost | str] = {}
         self.stages_done: set[StageKey] = set()
         """Stages that lie in the results folder."""
         self._groups: dict[tuple[str, ...], list[KnownCosts]] = defaultdict(list)
-        machine = _machine(describe_environment(device))
+        machine = _machine(describe_environment(runtime.device.type)) if not rate else ()
         for folder in sorted((results / "runs" / task.name).glob(f"*-{preset}/*/")):
             try:
                 self._add(folder, machine)
             except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
                 say(f"{folder.name}: passed over for estimates: damaged ({type(error).__name__}: {error})")
 
-    def of(self, spec: RunSpec) -> Estimate:
-        """Estimate for `spec`, from its first step to its last metric."""
+    def of(self, job: Job) -> Estimate:
+        """Estimate for the cell, from its first step to its last metric."""
+        spec = job.spec
         for key in _likeness(spec.method, spec.config):
             if cells := self._groups.get(key):
                 names = dict.fromkeys(name for cell in cells for name in cell.stages)
                 return Estimate(
                     _training(spec, fmean(cell.seconds_per_image for cell in cells)),
                     {name: fmean(cell.stages[name] for cell in cells if name in cell.stages) for name in names},
-                    self._scoring(spec, cells),
+                    self._scoring(cells),
                     f"measured: {', '.join(dict.fromkeys(cell.method for cell in cells))}",
                 )
-        given = self._given(spec)
-        if given:
-            train = _training(spec, given["train"] / self.shipped["images"])
-            return Estimate(train, given["stages"], self._scoring(spec, []), f"shipped: {self.shipped['machine']}")
-        train = _training(spec, None)
-        return Estimate(train, {}, self._scoring(spec, []), NOT_MEASURED if train is None else "its budget")
+        if spec.budget.kind == "seconds":
+            return Estimate(_training(spec, None), None, self._scoring([]), "its budget")
+        step = self.step_of(job)
+        if isinstance(step, str):
+            return Estimate(None, None, self._scoring([]), NOT_MEASURED)
+        seconds = step.flops / self.rate if self.rate else self.timer.step_seconds(step)
+        rate = step.flops / seconds / 1e9 if seconds else 0.0
+        train = _training(spec, seconds / step.images / self.devices)
+        return Estimate(train, None, self._scoring([]), f"counted, at {rate:,.0f} GFLOP/s")
+
+    def step_of(self, job: Job) -> StepCost | str:
+        """A training step of the cell, counted; or why it cannot be."""
+        spec = job.spec
+        key = _text([spec.method, spec.config, spec.image_size])
+        if key not in self._steps:
+            say(f"counting the operations of a step: {spec.method}")
+            try:
+                self._steps[key] = count_step(job.build, spec.image_size, self.precision == "bf16")
+            except Exception as error:  # other people's methods may need values, which made-up tensors do not have
+                self._steps[key] = f"{type(error).__name__}: {error}"
+        return self._steps[key]
 
     def _add(self, folder: Path, machine: tuple[Any, ...]) -> None:
         if not (folder / "cost.json").exists():
@@ -112,8 +130,8 @@ class Costs:
         for key in (*_likeness(method, config), ALL):
             self._groups[key].append(known)
 
-    def _scoring(self, spec: RunSpec, cells: Sequence[KnownCosts]) -> float | None:
-        """Median of `cells`, else of all that are known here, else the shipped one.
+    def _scoring(self, cells: Sequence[KnownCosts]) -> float | None:
+        """Median of `cells`, else of all that are known here.
 
         Not the mean: the first cell in a folder also trained the judges and encoded the real images.
         """
@@ -121,13 +139,7 @@ class Costs:
             seconds = [cell.scoring for cell in pool if cell.scoring is not None]
             if seconds:
                 return median(seconds)
-        given = self._given(spec)
-        return float(given["scoring"]) if given else None
-
-    def _given(self, spec: RunSpec) -> dict[str, Any]:
-        """The shipped seconds of the variant, or of its method; empty without."""
-        methods: dict[str, dict[str, Any]] = self.shipped.get("methods", {})
-        return methods.get(spec.method) or methods.get(_family(spec.method)) or {}
+        return None
 
 
 def estimate_stage_keys(spec: RunSpec, stages: Mapping[str, float]) -> dict[str, StageKey]:
@@ -169,11 +181,6 @@ def _stage_keys(
 
 def _machine(environment: Mapping[str, Any]) -> tuple[Any, ...]:
     return tuple(environment[key] for key in ("processor", "cores", "device"))
-
-
-def _shipped(kind: str) -> dict[str, Any]:
-    values = read_estimate_json(SHIPPED_SECONDS)
-    return {"machine": values["machine"], **values[kind]}
 
 
 def read_estimate_json(path: Path) -> Any:
