@@ -166,7 +166,8 @@ def _without_values(method: Translator, mode: FakeTensorMode) -> None:
         return fakes[id(tensor)]
 
     for module in method.modules():
-        for held in (module._parameters, module._buffers):
+        tensors: tuple[dict[str, Any], ...] = (module._parameters, module._buffers)
+        for held in tensors:
             held.update({name: fake(tensor) for name, tensor in held.items() if tensor is not None})
     for optimizer in method.optimizers.values():
         for group in optimizer.param_groups:
