@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -53,6 +54,7 @@ def score(
     data: DataOption = "auto",
     domains: DomainsOption = "",
     protocols: ProtocolsOption = "",
+    only: Annotated[str, typer.Option("--only", help="With --against: these protocols and no others.")] = "",
     device: DeviceOption = "auto",
     results: ResultsOption = DEFAULT_RESULTS,
 ) -> None:
@@ -62,9 +64,12 @@ def score(
     and coverage of two folders.
     """
     if against is not None:
-        _score_against(
-            images, against, form, task or name or direction or identity or replace, protocols, device, results
-        )
+        if task or name or direction or identity or replace:
+            raise BenchError(
+                "--task, --name, --direction, --identity and --replace do not go with --against",
+                "score IMAGES --against REAL, or: score IMAGES --task TASK --name NAME",
+            )
+        _score_against(images, against, form, split_option(protocols), split_option(only), device, results)
         return
     if not task or not name:
         raise BenchError(
@@ -82,20 +87,21 @@ def score(
 
 
 def _score_against(
-    images: Path | None, real: Path, form: str, of_task: object, protocols: str, device: str, results: Path
+    images: Path | None,
+    real: Path,
+    form: str,
+    protocols: Sequence[str],
+    only: Sequence[str],
+    device: str,
+    results: Path,
 ) -> None:
     from bench.core.terminal import show_on_terminal
     from bench.reporting.two_folders import FORMS, folders_text
     from bench.runs.two_folders import score_against
 
-    if of_task:
-        raise BenchError(
-            "--task, --name, --direction, --identity and --replace do not go with --against",
-            "score IMAGES --against REAL, or: score IMAGES --task TASK --name NAME",
-        )
     if images is None:
         raise BenchError("which images are compared?", "name their folder: score IMAGES --against REAL")
     one_of_options("--format", form, FORMS)
-    records, by_class = score_against(images, real, split_option(protocols), device, results)
+    records, by_class = score_against(images, real, protocols, only, device, results)
     text = folders_text(records, form, f"{images} against {real}", by_class)
     show_on_terminal(text) if form == "md" else print(text, end="")

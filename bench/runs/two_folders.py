@@ -27,14 +27,16 @@ OF_A_TASK = ("judge", "inception-probe", "categories", "pixels")
 
 
 def score_against(
-    images: Path, real: Path, protocols: Sequence[str], device: str, results: Path
+    images: Path, real: Path, protocols: Sequence[str], only: Sequence[str], device: str, results: Path
 ) -> tuple[list[Record], bool]:
     """Records of every protocol over all and, where both folders have the same class folders, per class; whether so.
+
+    `protocols` are measured beside the usual ones, `only` in their place.
 
     Raises BenchError, with the names of the files, for damaged images and folders with images of several sizes, and
     for a protocol that needs a task.
     """
-    chosen = _protocols(protocols)
+    chosen = _protocols(protocols, only)
     (fake_images, fake_classes), (real_images, real_classes) = results_or_errors((images, real), _read)
     classes = tuple(sorted(set(real_classes)))
     by_class = "" not in classes and set(fake_classes) == set(classes)
@@ -58,18 +60,18 @@ def score_against(
         return score_direction(data, translations, f"{images}->{real}", encoders), by_class
 
 
-def _protocols(named: Sequence[str]) -> tuple[Protocol, ...]:
-    """The usual ones and those that are named; files are rounded, so nothing is measured before rounding."""
+def _protocols(named: Sequence[str], only: Sequence[str]) -> tuple[Protocol, ...]:
+    """The usual ones and those `named`, or `only` some; files are rounded, so nothing is measured before rounding."""
     possible = {
         name: replace(protocol, unrounded=False)
         for name, protocol in PROTOCOLS.items()
         if protocol.metric in DISTRIBUTIONS and protocol.encoder not in OF_A_TASK and not protocol.as_published
     }
-    usual = select_protocols(named)
-    for name in named:
+    chosen = [p.name for p in select_protocols([*named, *only]) if not only or p.name in only]
+    for name in [*named, *only]:
         if name not in possible:
             raise BenchError(f"{name} needs a task, or several styles", f"without --task: {', '.join(possible)}")
-    return tuple(possible[protocol.name] for protocol in usual if protocol.name in possible)
+    return tuple(possible[name] for name in chosen if name in possible)
 
 
 def _read(folder: Path) -> tuple[np.ndarray, list[str]]:
