@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from bench.cli import completion
 from bench.cli.options import (
     DEFAULT_RESULTS,
     DataOption,
@@ -46,6 +46,9 @@ def score(
         Path | None,
         typer.Option("--against", help="A folder of real images: no task, FID and the like of two folders."),
     ] = None,
+    sources: Annotated[
+        Path | None, typer.Option("--sources", help="With --against: the folder of what IMAGES were made of.")
+    ] = None,
     form: Annotated[str, typer.Option("--format", help="With --against: md, json or csv.")] = "md",
     direction: Annotated[str, typer.Option(help="Such as sketch->real; default: those that there are images of.")] = "",
     identity: Annotated[bool, typer.Option("--identity", help="Score the sources themselves.")] = False,
@@ -54,23 +57,27 @@ def score(
     data: DataOption = "auto",
     domains: DomainsOption = "",
     protocols: ProtocolsOption = "",
-    only: Annotated[str, typer.Option("--only", help="With --against: these protocols and no others.")] = "",
+    only: Annotated[
+        str,
+        typer.Option(
+            help="With --against, joined by commas: these protocols and no others.",
+            autocompletion=completion.complete_joined(completion.complete_protocols),
+        ),
+    ] = "",
     device: DeviceOption = "auto",
     results: ResultsOption = DEFAULT_RESULTS,
 ) -> None:
     """Score images that another program made.
 
-    With --task: a row of its leaderboard, with all its metrics. With --against: FID, KID, precision, recall, density
-    and coverage of two folders.
+    With --task: a row of its leaderboard, with all its metrics. With --against: FID, KID, precision, recall, density,
+    coverage and LPIPS of two folders.
     """
     if against is not None:
-        if task or name or direction or identity or replace:
-            raise BenchError(
-                "--task, --name, --direction, --identity and --replace do not go with --against",
-                "score IMAGES --against REAL, or: score IMAGES --task TASK --name NAME",
-            )
-        _score_against(images, against, form, split_option(protocols), split_option(only), device, results)
+        of_task = bool(task or name or direction or identity or replace)
+        _score_against(images, against, sources, form, of_task, protocols, only, device, results)
         return
+    if sources is not None or only:
+        raise BenchError("--sources and --only go with --against", "score IMAGES --against REAL --sources SOURCES")
     if not task or not name:
         raise BenchError(
             "--task and --name are needed", "score IMAGES --task TASK --name NAME, or: score IMAGES --against REAL"
@@ -89,19 +96,33 @@ def score(
 def _score_against(
     images: Path | None,
     real: Path,
+    sources: Path | None,
     form: str,
-    protocols: Sequence[str],
-    only: Sequence[str],
+    of_task: bool,
+    protocols: str,
+    only: str,
     device: str,
     results: Path,
 ) -> None:
     from bench.core.terminal import show_on_terminal
     from bench.reporting.two_folders import FORMS, folders_text
+    from bench.runs.folders_request import FoldersRequest
     from bench.runs.two_folders import score_against
 
+    if of_task:
+        raise BenchError(
+            "--task, --name, --direction, --identity and --replace do not go with --against",
+            "score IMAGES --against REAL, or: score IMAGES --task TASK --name NAME",
+        )
     if images is None:
         raise BenchError("which images are compared?", "name their folder: score IMAGES --against REAL")
+    if protocols and only:
+        raise BenchError("--protocols adds to the usual ones, and --only replaces them", "give one of the two")
     one_of_options("--format", form, FORMS)
-    records, by_class = score_against(images, real, protocols, only, device, results)
+    request = FoldersRequest(
+        images=images, real=real, sources=sources, protocols=split_option(protocols), only=split_option(only),
+        device=device, results=results,
+    )  # fmt: skip
+    records, by_class = score_against(request)
     text = folders_text(records, form, f"{images} against {real}", by_class)
     show_on_terminal(text) if form == "md" else print(text, end="")

@@ -52,9 +52,10 @@ def scored_sources(data: TaskData, task: Task, per_class: int | None) -> dict[in
 
 
 def source_file(data: TaskData, domain: int, row: int) -> str:
-    """`<domain>/<class>/<id>.png` of a test image."""
+    """`<domain>/<class>/<id>.png` of a test image; a class without a name has no folder."""
     split = data.splits[domain, "test"]
-    return f"{data.domains[domain]}/{data.classes[split.labels[row]]}/{split.ids[row]}.png"
+    parts = data.domains[domain], data.classes[split.labels[row]], f"{split.ids[row]}.png"
+    return "/".join(filter(None, parts))
 
 
 def export_sources(task_name: str, preset_name: str, choice: str, domains: str, out: Path) -> None:
