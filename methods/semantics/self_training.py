@@ -17,7 +17,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
@@ -29,6 +29,7 @@ from torch.optim import Adam
 from methods.base import Phase, Stage, digest
 from methods.parts.checks import require
 from methods.parts.losses import wide
+from methods.parts.settings import stored_settings
 from methods.semantics.classifiers import classifier_inputs
 
 
@@ -225,9 +226,8 @@ class SelfTraining(Stage):
 
     def identity(self) -> dict[str, Any]:
         """Settings, number of clusters, and what is trained on."""
-        config = {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self.config).items()}
         return {
-            "kind": "self-training", "config": config, "clusters": self.clusters,
+            "kind": "self-training", "config": stored_settings(self.config), "clusters": self.clusters,
             "source": digest(self.source)[:16], "target": digest(self.target)[:16],
             "source_clusters": digest(self.source_clusters),
         }  # fmt: skip

@@ -12,7 +12,7 @@ from bench.checks.conform.check import Unmet, check_that, conform_check
 from bench.checks.conform.subject import ConformSubject
 from bench.checks.method_state import state_difference
 from methods.base import Progress
-from methods.semantics.categories import LABELLED
+from methods.semantics.config import LABELLED
 
 
 @conform_check(

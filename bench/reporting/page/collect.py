@@ -20,7 +20,7 @@ from bench.store.index import read_index
 from bench.store.query import Measurement, MethodRow, Setting, SettingRecords, query_settings
 
 _DATA_ORDER = (REAL, "mnist-drawn", "embedded")
-_PRESET_ORDER = ("paper", "quick")
+_PRESET_ORDER = ("paper", "small", "quick")
 
 
 @dataclass(frozen=True)
