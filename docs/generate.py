@@ -299,13 +299,15 @@ def exit_status() -> str:
 def baseline(name: str) -> str:
     """The trainings of a shipped baseline, and with how many new ones a check compares them."""
     from bench.checks.gate.baseline import load_baseline
-    from bench.checks.gate.family import ACCURACY, DISTANCE, family_of_baseline, plan_family, series_of_family
+    from bench.checks.gate.family import ACCURACY, DISTANCES, family_of_baseline, plan_family, series_of_family
     from bench.checks.gate.trainings import TrainingMeasure
 
     stored = load_baseline(DOCS / "none", name)
     watched, default = {(series.method, series.measure) for series in family_of_baseline(stored)}, plan_family(stored)
     directions = list(dict.fromkeys(measure.direction for entry in stored.methods.values() for measure in entry.made))
-    columns = [TrainingMeasure(direction, protocol) for protocol in (ACCURACY, DISTANCE) for direction in directions]
+    columns = [
+        TrainingMeasure(direction, protocol) for protocol in (ACCURACY, DISTANCES[0]) for direction in directions
+    ]
     rows = []
     for method, entry in stored.methods.items():
         series = {at: series_of_family(stored, method, at) for at in columns}

@@ -17,6 +17,7 @@ from bench.cli.options import (
     ProtocolsOption,
     ResultsOption,
     TaskOption,
+    ValOption,
     one_of_options,
     split_option,
 )
@@ -29,11 +30,12 @@ def export(
     preset: PresetOption = "quick",
     data: DataOption = "auto",
     domains: DomainsOption = "",
+    val: ValOption = "",
 ) -> None:
     """Write the test images for other programs to translate, as PNG."""
     from bench.runs.export import export_sources
 
-    export_sources(task, preset, data, domains, out)
+    export_sources(task, preset, data, domains, val, out)
 
 
 def score(
@@ -56,6 +58,7 @@ def score(
     preset: PresetOption = "quick",
     data: DataOption = "auto",
     domains: DomainsOption = "",
+    val: ValOption = "",
     protocols: ProtocolsOption = "",
     only: Annotated[
         str,
@@ -87,7 +90,7 @@ def score(
 
     request = ScoreRequest(
         task=task, images=images, name=name, direction=direction, identity=identity, replace=replace, preset=preset,
-        data=data, domains=domains, protocols=split_option(protocols), device=device, results=results,
+        data=data, domains=domains, val=val, protocols=split_option(protocols), device=device, results=results,
     )  # fmt: skip
     score_images(request)
     show_outcome_leaderboards(results, task)

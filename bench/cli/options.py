@@ -33,6 +33,10 @@ DataOption = Annotated[
     str, typer.Option("--data", help="auto (real if complete, else embedded), embedded, mnist-drawn, or a folder.")
 ]
 DomainsOption = Annotated[str, typer.Option("--domains", help="source,target: two of a folder's domains.")]
+ValOption = Annotated[
+    str,
+    typer.Option("--val", help="train or out: a folder's validation images join training, or are left out (usual)."),
+]
 SetOption = Annotated[list[str] | None, typer.Option("--set", help="method.key=value; may be repeated.")]
 ProtocolsOption = Annotated[
     str,

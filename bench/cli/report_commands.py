@@ -16,6 +16,7 @@ from bench.cli.options import (
     PresetOption,
     ResultsOption,
     TaskOption,
+    ValOption,
 )
 from bench.core.errors import BenchError
 
@@ -29,6 +30,9 @@ def table(
     data: Annotated[str, typer.Option(help="Only what was trained on embedded, mnist-drawn or real data.")] = "",
     budget: Annotated[str, typer.Option(help="Only what was trained for images=N or seconds=S.")] = "",
     full: Annotated[bool, typer.Option("--full", help="Everything on a terminal, too, as in a file.")] = False,
+    tidy: Annotated[
+        Path | None, typer.Option("--tidy", help="Write every single value to this file instead: .csv or .parquet.")
+    ] = None,
     results: ResultsOption = DEFAULT_RESULTS,
 ) -> None:
     """Print what was measured on a task, or a table of the paper.
@@ -38,8 +42,9 @@ def table(
     from bench.reporting.table_command import TableRequest, run_table_command
 
     request = TableRequest(
-        task=task, paper=paper, form=form, out=out, preset=preset, data=data, budget=budget, full=full, results=results
-    )
+        task=task, paper=paper, form=form, out=out, preset=preset, data=data, budget=budget, full=full, tidy=tidy,
+        results=results,
+    )  # fmt: skip
     raise typer.Exit(run_table_command(request))
 
 
@@ -91,6 +96,7 @@ def compare(
     preset: PresetOption = "quick",
     data: DataOption = "auto",
     domains: DomainsOption = "",
+    val: ValOption = "",
     device: DeviceOption = "auto",
     results: ResultsOption = DEFAULT_RESULTS,
 ) -> None:
@@ -101,7 +107,15 @@ def compare(
     from bench.reporting.compare import CompareRequest, compare_methods
 
     request = CompareRequest(
-        task=task, first=first, second=second, preset=preset, data=data, domains=domains, device=device, results=results
+        task=task,
+        first=first,
+        second=second,
+        preset=preset,
+        data=data,
+        domains=domains,
+        val=val,
+        device=device,
+        results=results,
     )
     raise typer.Exit(compare_methods(request))
 
@@ -112,6 +126,7 @@ def figure(
     preset: PresetOption = "quick",
     data: DataOption = "auto",
     domains: DomainsOption = "",
+    val: ValOption = "",
     budget: Annotated[str, typer.Option(help="Cells of this budget: images=N or seconds=S.")] = "",
     out: Annotated[Path | None, typer.Option(help="Folder for the files; default: figures/ in the results.")] = None,
     results: ResultsOption = DEFAULT_RESULTS,
@@ -129,5 +144,5 @@ def figure(
     elif not name:
         raise BenchError("no figure is named", "name one: figure 3a; see figure --list")
     else:
-        for path in make_figure(name, results, task, preset, data, domains, budget, out):
+        for path in make_figure(name, results, task, preset, data, domains, budget, out, val):
             print(path)

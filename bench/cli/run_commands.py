@@ -22,6 +22,7 @@ from bench.cli.options import (
     ResultsOption,
     SetOption,
     TaskOption,
+    ValOption,
     one_of_options,
     seeds_option,
     split_option,
@@ -35,6 +36,7 @@ def run(
     preset: PresetOption = "quick",
     data: DataOption = "auto",
     domains: DomainsOption = "",
+    val: ValOption = "",
     seeds: Annotated[str, typer.Option(help="Such as 0 or 0,1,2 or 0-19: one cell per method and seed.")] = "0",
     overrides: SetOption = None,
     budget: Annotated[str, typer.Option(help="images=N per domain, or seconds=S; default: the preset's.")] = "",
@@ -44,6 +46,10 @@ def run(
     jobs: Annotated[int, typer.Option(min=0, help="Cells at once; 0: as many as fill the machine.")] = 0,
     protocols: ProtocolsOption = "",
     profile: Annotated[bool, typer.Option("--profile", help="Also say where a training step's time goes.")] = False,
+    tensorboard: Annotated[
+        bool,
+        typer.Option("--tensorboard", help="Also write losses and samples for TensorBoard, in each cell's folder."),
+    ] = False,
     launch: LaunchOption = "local",
     address: AddressOption = "",
     results: ResultsOption = DEFAULT_RESULTS,
@@ -54,10 +60,11 @@ def run(
     from bench.runs.run import run
 
     request = Request(
-        task=task, methods=split_option(methods), preset=preset, data=data, domains=domains, seeds=seeds_option(seeds),
+        task=task, methods=split_option(methods), preset=preset, data=data, domains=domains, val=val,
+        seeds=seeds_option(seeds),
         overrides=overrides or [], budget=budget, device=device, precision=precision, devices=devices, jobs=jobs,
-        protocols=split_option(protocols), profile=profile, launch=one_of_options("--launch", launch, ("local", "ray")),
-        address=address, results=results,
+        protocols=split_option(protocols), profile=profile, tensorboard=tensorboard,
+        launch=one_of_options("--launch", launch, ("local", "ray")), address=address, results=results,
     )  # fmt: skip
     raise typer.Exit(show_outcome(results, run(request), lambda setting: setting.preset == preset))
 
@@ -69,6 +76,7 @@ def evaluate(
     preset: PresetOption = "quick",
     data: DataOption = "auto",
     domains: DomainsOption = "",
+    val: ValOption = "",
     weights: Annotated[
         list[str] | None,
         typer.Option(help="[NETWORK=]FILE: score this published checkpoint of the method; may be repeated."),
@@ -87,7 +95,7 @@ def evaluate(
     from bench.runs.rescore import RescoreRequest, rescore
 
     request = RescoreRequest(
-        task=task, methods=split_option(methods), style=style, preset=preset, data=data, domains=domains,
+        task=task, methods=split_option(methods), style=style, preset=preset, data=data, domains=domains, val=val,
         weights=weights or [], overrides=overrides or [], batch_size=batch_size, protocols=split_option(protocols),
         device=device, results=results,
     )  # fmt: skip
@@ -102,6 +110,7 @@ def semantics(
     preset: PresetOption = "quick",
     data: DataOption = "auto",
     domains: DomainsOption = "",
+    val: ValOption = "",
     seeds: Annotated[str, typer.Option(help="Such as 0 or 0,1,2 or 0-19: one chain each.")] = "0",
     overrides: SetOption = None,
     map_from: Annotated[str, typer.Option(help="Label the clusters by: clusterer or adapted; default: original.")] = "",
@@ -118,7 +127,8 @@ def semantics(
     from bench.runs.semantics import SemanticsRequest, run_semantics, semantics_alignment_table
 
     request = SemanticsRequest(
-        task=task, stage=stage, method=method, preset=preset, data=data, domains=domains, seeds=seeds_option(seeds),
+        task=task, stage=stage, method=method, preset=preset, data=data, domains=domains, val=val,
+        seeds=seeds_option(seeds),
         overrides=overrides or [],
         map_from=one_of_options("--map-from", map_from, ("", "clusterer", "adapted")),
         map_split=one_of_options("--map-split", map_split, ("", "train", "test")),

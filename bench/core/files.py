@@ -92,18 +92,18 @@ def remove_leftover_files(folder: Path, name: str = "*") -> None:
         path.unlink(missing_ok=True)
 
 
-def refused_file(path: Path, error: OSError) -> BenchError:
-    """The BenchError for a file that cannot be written."""
+def refused_file(path: Path, error: OSError, elsewhere: str = "choose another --results folder") -> BenchError:
+    """The BenchError for a file that cannot be written; `elsewhere`: how it is put into another place."""
     remedies = {
-        errno.EDQUOT: "free some of your quota (or choose another --results folder)",
-        errno.ENAMETOOLONG: "shorten the name (a name has at most 255 bytes), or choose a --results folder less deep",
-        errno.ENOTDIR: "a part of this path is a file: remove it, or choose another --results folder",
-        errno.EISDIR: "a folder is in its place: remove it, or choose another --results folder",
+        errno.EDQUOT: f"free some of your quota (or {elsewhere})",
+        errno.ENAMETOOLONG: f"shorten the name (a name has at most 255 bytes), or {elsewhere}, less deep",
+        errno.ENOTDIR: f"a part of this path is a file: remove it, or {elsewhere}",
+        errno.EISDIR: f"a folder is in its place: remove it, or {elsewhere}",
     }
     if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
-        remedy = f"make {path.parent} writable, or choose another --results folder"
+        remedy = f"make {path.parent} writable, or {elsewhere}"
     else:
-        remedy = remedies.get(error.errno or 0, "free some space (or choose another --results folder)")
+        remedy = remedies.get(error.errno or 0, f"free some space (or {elsewhere})")
     return BenchError(
         f"could not write {path}: {error.strerror or error}", f"{remedy} and run the same command again: it resumes"
     )

@@ -12,22 +12,25 @@ from bench.data.fetch import locate
 from bench.data.prepare import prepare_data
 from bench.data.sources.digits import DIGIT_SOURCES, Mnist
 from bench.data.sources.domainnet import DomainNet
-from bench.data.sources.folder import FolderDomain, discover_folder
+from bench.data.sources.folder import FolderDomain
+from bench.data.sources.layouts import LAYOUTS, read_layout
 from bench.data.types import Source, TaskData
 from bench.spec.data_kinds import DRAWN, REAL, data_kind_note, data_kind_of_other_files
-from bench.spec.tasks import Task
+from bench.spec.tasks import OURS, Task
 
 
-def load_data(task: Task, choice: str, size: int, domains: str = "") -> TaskData:
+def load_data(task: Task, choice: str, size: int, domains: str = "", val: str = "") -> TaskData:
     """The task's data at `size` pixels, decoded now or read from the cache.
 
     `choice`: `auto` (real if every file is there, else embedded), `embedded`, `mnist-drawn`, or a folder.
-    `domains`: `a,b` where a folder holds more than two. Raises BenchError, before anything is written, if the choice
-    cannot be met.
+    `domains`: `a,b` where a folder holds more than two. `val`: what becomes of validation images in it, see
+    layouts.VAL_CHOICES. Raises BenchError, before anything is written, if the choice cannot be met.
     """
-    if domains and choice in ("auto", *DRAWN):
-        raise BenchError(f"--domains {domains} needs a folder", "add --data FOLDER")
-    kind, sources, note = _choose(task, choice, tuple(domains.split(",")) if domains else None)
+    pair = tuple(domains.split(",")) if domains else None
+    for option, value in (("--domains", domains), ("--val", val)):
+        if value and (choice in DRAWN or (choice == "auto" and not task.in_folder) or _is_of_digit_files(task)):
+            raise BenchError(f"{option} {value} needs a folder", "add --data FOLDER")
+    kind, sources, note = _choose(task, choice, pair, val)
     return prepare_data(sources, size, locate.locate_cache(), kind, f"data: {note}", progress=track_progress)
 
 
@@ -35,31 +38,71 @@ def loaded_data_kind(task: Task, choice: str) -> str:
     """What `load_data` takes for `choice`, see bench/spec/data_kinds.py; of files no more is read than their counts."""
     if choice in DRAWN:
         return choice
-    if task.kind == "digits" and choice != "auto":
+    if choice == "auto" and task.sources is not None:
+        return _kind_of_given(task)
+    if _is_of_digit_files(task) and choice != "auto":
         return _digit_files(task, choice)[0]
     return "embedded" if choice == "auto" and task.embedded and locate.files_not_located(task.name) else "real"
 
 
-def _choose(task: Task, choice: str, domains: Sequence[str] | None) -> tuple[str, tuple[Source, Source], str]:
+def _choose(
+    task: Task, choice: str, domains: Sequence[str] | None = None, val: str = ""
+) -> tuple[str, tuple[Source, Source], str]:
     """(kind, both domains' sources, one line that says which data was chosen and why)."""
+    if task.sources is not None and choice in ("auto", *([_kind_of_given(task)] if task.drawn else [])):
+        return _kind_of_given(task), _given(task), f"made by the task {task.name}"
     if choice == "auto":
-        return _automatic(task)
+        return _automatic(task, domains, val)
     if choice == "embedded":
         return "embedded", _embedded(task), f"embedded (drawn, version {DRAWN_VERSION}), as asked for"
     if choice == "mnist-drawn":
         return "mnist-drawn", _mnist_drawn(task), f"real MNIST and drawn house numbers (version {DRAWN_VERSION})"
-    if task.kind == "digits":
+    if _is_of_digit_files(task):
         kind, sources = _digit_files(task, choice)
         return kind, sources, f"real, {data_kind_note(kind) or 'the published files'}; files in {choice}"
-    return "real", _folder(task, Path(choice), domains), f"images in {choice}"
+    sources, layout = _folder(task, Path(choice), domains, val)
+    return "real", sources, f"images in {choice}; {layout}"
 
 
-def _automatic(task: Task) -> tuple[str, tuple[Source, Source], str]:
+def _kind_of_given(task: Task) -> str:
+    """The kind of the data that a task from outside makes."""
+    return "embedded" if task.drawn else REAL
+
+
+def _given(task: Task) -> tuple[Source, Source]:
+    """What a task from outside makes. BenchError if it raises, or makes other domains or classes than it states."""
+    assert task.sources is not None
+    try:
+        first, second = task.sources()
+        stated = [(source.domain, tuple(source.classes)) for source in (first, second)]
+    except BenchError:
+        raise
+    except Exception as error:  # somebody's code may raise anything
+        raise BenchError(
+            f"the data of {task.name} cannot be made: {type(error).__name__}: {error}", f"see the code of {task.name}"
+        ) from error
+    if stated != [(domain, task.classes) for domain in task.domains]:
+        raise BenchError(
+            f"{task.name} states the domains {task.domains} with the classes {task.classes}, and makes {stated}",
+            f"change its code: Task(domains=...) or the sources of {task.name}",
+        )
+    return first, second
+
+
+def _is_of_digit_files(task: Task) -> bool:
+    """Whether a folder of it holds files in the publishers' formats, and no images by class."""
+    return task.kind == "digits" and set(task.domains) <= set(DIGIT_SOURCES)
+
+
+def _automatic(task: Task, domains: Sequence[str] | None, val: str) -> tuple[str, tuple[Source, Source], str]:
     if task.name == "folder":
-        raise BenchError("--task folder needs to know the folder", "add --data ROOT with ROOT/<domain>/<class>/<image>")
+        raise BenchError("--task folder needs to know the folder", f"add --data ROOT: {LAYOUTS}")
+    if task.name not in OURS:
+        raise BenchError(f"the data of {task.name} is a folder of yours", "add --data ROOT")
     missing = locate.files_not_located(task.name)
     if not missing:
-        return "real", _real(task), "real, every file found"
+        sources, layout = _real(task, domains, val)
+        return "real", sources, "; ".join(["real, every file found", *layout])
     if not task.embedded:
         raise BenchError(
             f"{task.name} has no embedded data, and these files are missing: {', '.join(missing)}",
@@ -70,13 +113,15 @@ def _automatic(task: Task) -> tuple[str, tuple[Source, Source], str]:
     return "embedded", _embedded(task), note
 
 
-def _real(task: Task) -> tuple[Source, Source]:
+def _real(task: Task, domains: Sequence[str] | None, val: str) -> tuple[tuple[Source, Source], tuple[str, ...]]:
+    """Both domains' sources, and how the folder is read if it is one."""
     if task.kind == "digits":
         first, second = (DIGIT_SOURCES[domain].locate() for domain in task.domains)
-        return first, second
+        return (first, second), ()
     if task.name == "sketch2real":
-        return DomainNet.locate("sketch"), DomainNet.locate("real")
-    return _folder(task, locate.locate_required(task.name)[task.name], None)
+        return (DomainNet.locate("sketch"), DomainNet.locate("real")), ()
+    sources, layout = _folder(task, locate.locate_required(task.name)[task.name], domains, val)
+    return sources, (layout,)
 
 
 def _embedded(task: Task) -> tuple[Source, Source]:
@@ -130,17 +175,16 @@ def _digit_files(task: Task, choice: str) -> tuple[str, tuple[Source, Source]]:
     return data_kind_of_other_files(others) if others else REAL, (sources[0], sources[1])
 
 
-def _folder(task: Task, root: Path, domains: Sequence[str] | None) -> tuple[Source, Source]:
-    known = task.domains if all(task.domains) else None
-    pair, classes = discover_folder(root, domains, known)
-    if task.classes and tuple(sorted(task.classes)) != classes:
+def _folder(task: Task, root: Path, domains: Sequence[str] | None, val: str) -> tuple[tuple[Source, Source], str]:
+    """Both domains' sources, and the line that says how the folder is read."""
+    layout = read_layout(root, domains, task.domains if all(task.domains) else None, val)
+    if task.classes and tuple(sorted(task.classes)) != layout.classes:
+        present = f"the classes {', '.join(layout.classes)}" if layout.classes else "no classes"
         raise BenchError(
-            f"{root} holds the classes {', '.join(classes)}; {task.name} has {', '.join(task.classes)}",
+            f"{root} holds {present}; {task.name} has {', '.join(task.classes)}",
             "use --task folder for other classes",
         )
-    if len(classes) == 1:
-        raise BenchError(
-            f"{root} has one class only, {classes[0]}", "accuracy and the judge need two: sort the images into classes"
-        )
-    first, second = results_or_errors(pair, lambda domain: FolderDomain(root, domain, classes))
-    return first, second
+    first, second = results_or_errors(
+        layout.domains, lambda domain: FolderDomain(domain, layout.classes, layout.parts[domain])
+    )
+    return (first, second), layout.line

@@ -24,7 +24,7 @@ from PIL import Image
 
 from bench.core.environment import cores_in_environment, threads_in_environment
 from bench.core.errors import BenchError, merged_errors
-from bench.core.files import write_atomically, write_json
+from bench.core.files import refused_file, write_atomically, write_json
 from bench.data.fetch import locate
 from bench.data.types import SPLITS, Item, Source, Split, SplitName, TaskData, Tracker
 
@@ -155,10 +155,7 @@ def _build(sources: tuple[Source, Source], size: int, folder: Path, progress: Tr
         write_json(temporary / "prepared.json", description)
         os.replace(temporary, folder)
     except OSError as error:
-        raise BenchError(
-            f"could not write the prepared images to {folder}: {error.strerror or error}",
-            "free some space, or set UDT_BENCH_CACHE to a folder on another disk",
-        ) from error
+        raise refused_file(folder, error, "set UDT_BENCH_CACHE to a folder elsewhere") from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
@@ -199,11 +196,10 @@ def _decode(source: Source, count: int, size: int, unsorted: Path, progress: Tra
 def _check_classes(source: Source, rows: _Rows) -> None:
     present = set(zip(rows.splits, rows.labels, strict=True))
     for split in SPLITS:
-        for label, name in enumerate(source.classes):
+        for label, name in enumerate(source.classes or ("",)):
             if (split, label) not in present:
-                raise BenchError(
-                    f"{source.domain}: class '{name}' has no {split} images", "complete the data set and run again"
-                )
+                what = f"class '{name}' has" if name else "there are"
+                raise BenchError(f"{source.domain}: {what} no {split} images", "complete the data set and run again")
 
 
 def _write_sorted(rows: _Rows, unsorted: Path, target: Path, size: int) -> None:

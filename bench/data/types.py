@@ -19,7 +19,7 @@ class Split:
     images: np.ndarray
     """uint8 (N, 3, H, W), usually memory-mapped, read only."""
     labels: np.ndarray
-    """int64 (N,), an index into `TaskData.classes`. Never handed to a method."""
+    """int64 (N,), an index into `TaskData.classes`; 0 where there are none. Never handed to a method."""
     ids: tuple[str, ...]
     """N content hashes (hex): sha256 of the prepared uint8 image, so an image has one name everywhere."""
 
@@ -36,6 +36,7 @@ class TaskData:
     version: str
     """Hash over source files (or drawing version), preparation and split version: the data's identity."""
     classes: tuple[str, ...]
+    """Empty: the images are not sorted into classes."""
     domains: tuple[str, str]
     splits: dict[tuple[int, SplitName], Split]
     """(domain index, split) -> images and labels."""
@@ -43,6 +44,16 @@ class TaskData:
     """Side of the images in pixels."""
     note: str
     """One line: which data was loaded and, if that is embedded data, which files were missing."""
+
+    @property
+    def labelled(self) -> bool:
+        """Whether there are classes to tell apart: one is as none."""
+        return len(self.classes) > 1
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """Names of the classes in label order; one, without a name, where there are none."""
+        return self.classes or ("",)
 
 
 @dataclass(frozen=True)
@@ -72,7 +83,7 @@ class Source(Protocol):
 
     @property
     def classes(self) -> Sequence[str]:
-        """Class names in label order."""
+        """Class names in label order; empty where images are not sorted into classes."""
         ...
 
     @property

@@ -14,6 +14,7 @@ from metrics.frechet import frechet_distance
 from metrics.kernel import kernel_distance
 from metrics.manifold import manifold_scores
 from metrics.ndb import ndb
+from metrics.sliced_wasserstein import sliced_wasserstein
 from metrics.statistics.floors import real_floors
 from metrics.statistics.half_samples import (
     frechet_interval,
@@ -97,13 +98,21 @@ def _kernel_paired(x_a: np.ndarray, x_b: np.ndarray, y: np.ndarray) -> ImageInte
     return kernel_paired_difference(x_a, x_b, y, HALF_SAMPLES)
 
 
+def _patches(x: np.ndarray, y: np.ndarray) -> Mapping[str, float]:
+    """Of square images whose pixels stand in rows (n, 3 H W)."""
+    side = round((x.shape[1] / 3) ** 0.5)
+    return {"swd": sliced_wasserstein(x.reshape(-1, 3, side, side), y.reshape(-1, 3, side, side))}
+
+
 _MANIFOLD = Distribution("manifold-v1", _manifold, None, None, per_class=False, splits=5)
 _NDB = Distribution("ndb-v1", _bins, None, None, per_class=False, splits=5)
+_SWD = Distribution("swd-v1", _patches, None, None, per_class=False, splits=5)
 
 DISTRIBUTIONS: dict[str, Distribution] = {
     "fid": Distribution("frechet-v1", _frechet, _frechet_deviation, _frechet_paired, per_class=True, splits=10),
     "kid": Distribution("kernel-v1", _kernel, _kernel_deviation, _kernel_paired, per_class=True, splits=10),
     **dict.fromkeys(("precision", "recall", "density", "coverage"), _MANIFOLD),
     **dict.fromkeys(("ndb", "jsd"), _NDB),
+    "swd": _SWD,
 }
 """Metric -> the computation that gives it."""

@@ -24,8 +24,9 @@ from bench.evaluation.translate import (
     translate_test_images,
     translation_provenance,
 )
-from bench.spec.protocols import TRANSLATION
+from bench.spec.protocols import TRANSLATION, WITHOUT_CLASSES
 from bench.store.cell import SCHEMA, Cell, read_cell_metrics
+from bench.store.definitions import keep_definitions
 from methods.base import Translator
 from metrics.encoders import encoder_identity
 
@@ -82,9 +83,11 @@ def _store(
     for translations, of_direction in scored:
         name = direction_of(data, translations)
         images[name] = translations.digest
-        judge = encoders.judge(translations.target)
-        judges[name] = {"identity": judge.encoder.identity, "accuracy": judge.accuracy, "n": judge.test_images}
+        if data.labelled:
+            judge = encoders.judge(translations.target)
+            judges[name] = {"identity": judge.encoder.identity, "accuracy": judge.accuracy, "n": judge.test_images}
         records += of_direction
+    keep_definitions(cell.root, encoders.protocols)
     written = [asdict(record) for record in records] + _still_valid(cell, style, images, judges, encoders)
     write_json(
         cell.metrics(style),
@@ -96,6 +99,7 @@ def _store(
             "judges": judges,
             "size": _size(encoders),
             "doctor": doctor_record(),
+            **({} if data.labelled else {"left_out": WITHOUT_CLASSES}),
             "records": written,
         },
     )

@@ -70,7 +70,7 @@ def compare_methods(request: CompareRequest) -> int:
     """
     task = get_task(request.task)
     preset = get_preset(request.preset, task.kind)
-    data = load_data(task, request.data, task.sizes[request.preset], request.domains)
+    data = load_data(task, request.data, task.sizes[request.preset], request.domains, request.val)
     runtime = Runtime(request.device, task.sizes[request.preset])
     encoders = make_encoders(request.results, data, preset, runtime, ())
     cells = [_cells(request, data, name) for name in (request.first, request.second)]

@@ -13,7 +13,7 @@ RANGES = {
     "precision": _SHARE, "recall": _SHARE, "coverage": _SHARE,
     "nmi": Range(0.0, 1.0), "ari": Range(-0.5, 1.0), "jsd": Range(0.0, math.log(2)), "ndb": Range(0.0, float(NDB_BINS)),
     "fid": _DISTANCE, "lpips": _DISTANCE, "lpips_across": _DISTANCE, "judge_diversity": _DISTANCE,
-    "lpips_source": _DISTANCE, "structure": Range(0.0, 4.0), "density": _DISTANCE, "kid": ANY,
+    "lpips_source": _DISTANCE, "structure": Range(0.0, 4.0), "density": _DISTANCE, "swd": _DISTANCE, "kid": ANY,
 }  # fmt: skip
 """Metric -> range. KID is an unbiased estimate, which can be negative."""
 OF_REAL_IMAGES = ("recall", "coverage")
@@ -22,7 +22,7 @@ OF_REAL_IMAGES = ("recall", "coverage")
 
 def metric_range(protocol: str) -> Range:
     """The range of the values by `protocol`; every number for an unknown one."""
-    return RANGES[PROTOCOLS[protocol].metric] if protocol in PROTOCOLS else ANY
+    return RANGES.get(PROTOCOLS[protocol].metric, ANY) if protocol in PROTOCOLS else ANY
 
 
 def ends_over_images(

@@ -52,13 +52,12 @@ def scored_sources(data: TaskData, task: Task, per_class: int | None) -> dict[in
 
 
 def source_file(data: TaskData, domain: int, row: int) -> str:
-    """`<domain>/<class>/<id>.png` of a test image; a class without a name has no folder."""
+    """`<domain>/<class>/<id>.png` of a test image; `<domain>/<id>.png` without classes."""
     split = data.splits[domain, "test"]
-    parts = data.domains[domain], data.classes[split.labels[row]], f"{split.ids[row]}.png"
-    return "/".join(filter(None, parts))
+    return "/".join(filter(None, (data.domains[domain], data.groups[split.labels[row]], f"{split.ids[row]}.png")))
 
 
-def export_sources(task_name: str, preset_name: str, choice: str, domains: str, out: Path) -> None:
+def export_sources(task_name: str, preset_name: str, choice: str, domains: str, val: str, out: Path) -> None:
     """Write every test source that is scored, `sources.csv` and a README to the folder `out`: all of it, or nothing.
 
     Raises BenchError if `out` is there and not an empty folder.
@@ -67,9 +66,9 @@ def export_sources(task_name: str, preset_name: str, choice: str, domains: str, 
     preset = get_preset(preset_name, task.kind)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise BenchError(f"--out {out} is not an empty folder", "choose another one, or remove it")
-    data = load_data(task, choice, task.sizes[preset_name], domains)
+    data = load_data(task, choice, task.sizes[preset_name], domains, val)
     say(data.note)
-    sources = scored_sources(data, task, preset.evaluation.sources_per_class)
+    sources = scored_sources(data, task, preset.evaluation.for_classes(len(data.classes)).sources_per_class)
     out = out.absolute()
     unfinished = out.with_name(f"{out.name}.unfinished")
     try:
@@ -85,6 +84,7 @@ def export_sources(task_name: str, preset_name: str, choice: str, domains: str, 
         ]
         typed = ["python", "-m", "bench", "score", "IMAGES", "--name", "NAME", "--task", task.name]
         typed += ["--preset", preset_name, "--data", choice, *(["--domains", domains] if domains else [])]
+        typed += ["--val", val] if val else []
         readme = _README.format(
             task=task.name, preset=preset_name, size=data.size, version=data.version, directions="\n".join(counts),
             command=shlex.join(typed),
@@ -109,5 +109,5 @@ def _write_images(folder: Path, data: TaskData, sources: dict[int, np.ndarray]) 
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(encoded.getvalue())
                 digest = hashlib.sha256(encoded.getvalue()).hexdigest()
-                yield split.ids[row], data.classes[split.labels[row]], file, digest
+                yield split.ids[row], data.groups[split.labels[row]], file, digest
                 advance(1)

@@ -13,7 +13,8 @@ import numpy as np
 from bench.core.device import Runtime
 from bench.core.errors import BenchError, merged_errors, results_or_errors
 from bench.core.progress import progress, say
-from bench.data.sources.folder import decode_rgb, read_image_in_folder
+from bench.data.sources.decode import decode_rgb
+from bench.data.sources.folder import read_image_in_folder
 from bench.data.types import Split, TaskData
 from bench.evaluation.distributions import DISTRIBUTIONS
 from bench.evaluation.encoders import make_encoders
@@ -47,12 +48,16 @@ class Folder:
 
 def measure_folders(request: FoldersRequest, protocols: Sequence[Protocol], files: Files) -> tuple[list[Record], bool]:
     """As `score_against`, computed. Distances are between all images of both folders; the rest knows the sources."""
-    real = _read(request.real, files[request.real])
+    real = _read_set(request.real, files)
     if request.sources is None:
-        folder = _read(request.images, files[request.images])
-        rows = _rows_by_source(request.images, files[request.images])
+        folder = _read_set(request.images, files)
+        rows = np.arange(len(folder.images))[:, None]
+        if isinstance(request.images, Path):
+            rows = _rows_by_source(request.images, files[request.images])
         styles = Folder(folder.images[rows], [folder.classes[row] for row in rows[:, 0]])
         sources = Folder(folder.images[:0], [])
+    elif not isinstance(request.images, Path):
+        raise BenchError("images in an array have no names", "write them as files named like their sources")
     else:
         sources, styles = _read_with_sources(request.images, request.sources, files)
         images = styles.images
@@ -70,7 +75,7 @@ def measure_folders(request: FoldersRequest, protocols: Sequence[Protocol], file
     for protocol in protocols:
         if protocol.styles > 1 and not several and protocol.name in (*request.protocols, *request.only):
             raise BenchError(
-                f"{protocol.name} is between images of one source, and {request.images} has one of each",
+                f"{protocol.name} is between images of one source, and {_name(request.images)} has one of each",
                 "several are named <source>_0.png, <source>_1.png, ...",
             )
     with runtime.threads_pinned(runtime.threads):
@@ -79,7 +84,7 @@ def measure_folders(request: FoldersRequest, protocols: Sequence[Protocol], file
                 p for p in protocols if (p.metric in DISTRIBUTIONS) == of_sets and (several or p.styles == 1)
             )
             encoders = replace(encoders, size=EvaluationSize(None, None), protocols=chosen)
-            records += score_direction(data, translations, f"{request.images}->{request.real}", encoders)
+            records += score_direction(data, translations, f"{_name(request.images)}->{_name(request.real)}", encoders)
     if several:  # of one source they are not independent: half-samples would tell too small a deviation
         records = [replace(r, deviation=None) if r.metric in DISTRIBUTIONS else r for r in records]
     return records, by_class
@@ -101,6 +106,27 @@ def _data(styles: Folder, real: Folder, sources: Folder) -> tuple[TaskData, bool
 
 
 # ----------------------------------------------------------------------------------------------------- the folders
+
+
+def _name(images: Path | np.ndarray) -> str:
+    return f"array of {len(images):,}" if isinstance(images, np.ndarray) else str(images)
+
+
+def _read_set(images: Path | np.ndarray, files: Files) -> Folder:
+    """As `_read`; the images of an array have no class."""
+    if not isinstance(images, np.ndarray):
+        return _read(images, files[images])
+    if images.dtype != np.uint8:
+        raise BenchError(
+            f"an array of {images.dtype}, not of uint8", "give values from 0 to 255: (255 * x).round().astype('uint8')"
+        )
+    if images.ndim == 4 and images.shape[1] != 3 and images.shape[-1] == 3:
+        images = np.moveaxis(images, -1, 1)
+    if images.ndim != 4 or images.shape[1] != 3 or images.size == 0:
+        raise BenchError(
+            f"an array of shape {images.shape} holds no colour images", "wanted: (N, H, W, 3) or (N, 3, H, W)"
+        )
+    return Folder(np.ascontiguousarray(images), [""] * len(images))
 
 
 def _read(folder: Path, paths: Sequence[Path]) -> Folder:

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+
 from bench.core.errors import BenchError
 from bench.spec.protocols import PROTOCOLS, Protocol, select_protocols
 
@@ -19,10 +21,10 @@ TO_SOURCES = ("lpips_source", "structure")
 class FoldersRequest:
     """What the user asked for, as typed."""
 
-    images: Path
-    """Folder of the images to score."""
-    real: Path
-    """Folder of the real images."""
+    images: Path | np.ndarray
+    """Folder of the images to score, or the images: uint8 (N, 3, H, W) or (N, H, W, 3)."""
+    real: Path | np.ndarray
+    """Folder of the real images, or these."""
     sources: Path | None
     """Folder of what `images` were made of, or None."""
     protocols: Sequence[str]
@@ -35,9 +37,14 @@ class FoldersRequest:
     """Folder that keeps features and numbers."""
 
     @property
-    def folders(self) -> tuple[Path, ...]:
+    def sets(self) -> tuple[Path | np.ndarray, ...]:
         """Those that are there: images, real images, sources."""
         return (self.images, self.real, *([self.sources] if self.sources else []))
+
+    @property
+    def folders(self) -> tuple[Path, ...]:
+        """Those of `sets` that are folders."""
+        return tuple(one for one in self.sets if isinstance(one, Path))
 
 
 def protocols_for_folders(request: FoldersRequest) -> tuple[Protocol, ...]:

@@ -16,7 +16,9 @@ from bench.core.errors import BenchError, error_remedy, merged_errors, results_o
 from bench.core.files import write_json
 from bench.core.progress import progress, say
 from bench.data.load import load_data
-from bench.data.sources.folder import IGNORED, SUFFIXES, decode_rgb, read_image_in_folder
+from bench.data.sources.decode import decode_rgb
+from bench.data.sources.folder import read_image_in_folder
+from bench.data.sources.walk import IGNORED, SUFFIXES
 from bench.data.types import TaskData
 from bench.evaluation.encoders import make_encoders
 from bench.evaluation.evaluate import direction_of, evaluate_images
@@ -25,7 +27,7 @@ from bench.evaluation.translate import Translations, scored_translations
 from bench.runs.cell import is_cell_settled
 from bench.runs.export import scored_sources, source_file
 from bench.spec.presets import get_preset
-from bench.spec.protocols import select_protocols
+from bench.spec.protocols import WITHOUT_CLASSES, select_protocols
 from bench.spec.run_spec import GIVEN_IMAGES, Budget, RunSpec
 from bench.spec.tasks import Task, get_task
 from bench.spec.where import Where
@@ -60,23 +62,29 @@ class ScoreRequest(Where):
     """Protocols to measure beside those that always are."""
 
 
-def score_images(request: ScoreRequest) -> None:
-    """Score images as a cell of their own. Raises BenchError, with every fault of the images, before it is made."""
+def score_images(request: ScoreRequest) -> str:
+    """Score images as a cell of their own; returns its identity.
+
+    Raises BenchError, with every fault of the images, before it is made.
+    """
     task = get_task(request.task)
     preset = get_preset(request.preset, task.kind)
     select_protocols(request.protocols)
     _check_words(request)
     runtime = Runtime(request.device, task.sizes[request.preset])
-    data = load_data(task, request.data, task.sizes[request.preset], request.domains)
+    data = load_data(task, request.data, task.sizes[request.preset], request.domains, request.val)
     say(data.note)
-    translations = _read(request, task, data, preset.evaluation.sources_per_class)
+    if not data.labelled:
+        say(WITHOUT_CLASSES)
+    per_class = preset.evaluation.for_classes(len(data.classes)).sources_per_class
+    translations = _read(request, task, data, per_class)
     cell = Cell(request.results, _specification(request, task, data))
     encoders = make_encoders(request.results, data, preset, runtime, request.protocols)
     warn_if_doctor_fails()
     with cell.locked(), runtime.threads_pinned(runtime.threads):
         if request.replace:
             _clear(cell)
-        earlier = _scored_earlier(cell, task, data, preset.evaluation.sources_per_class)
+        earlier = _scored_earlier(cell, task, data, per_class)
         digests = {direction_of(data, one): one.digest for one in earlier}
         names = [direction_of(data, one) for one in translations]
         for name, one in zip(names, translations, strict=True):
@@ -86,13 +94,14 @@ def score_images(request: ScoreRequest) -> None:
                     "choose another --name, or add --replace",
                 )
         if all(name in digests for name in names) and is_cell_settled(cell, request.name, encoders):
-            return
+            return cell.spec.identity()
         cell.begin()
         write_json(cell.environment, {**describe_environment(runtime.device.type), "doctor": doctor_record()})
         others = [one for one in earlier if direction_of(data, one) not in names]  # one row has all directions
         every = sorted([*translations, *others], key=lambda one: one.source)
         evaluate_images(data, every, cell, encoders, STYLE)
         cell.set_state("done")
+        return cell.spec.identity()
 
 
 def _specification(request: ScoreRequest, task: Task, data: TaskData) -> RunSpec:
@@ -267,7 +276,7 @@ def _narrowed(places: list[tuple[int, int]], data: TaskData, parts: Sequence[str
     if len(places) == 1:
         return places
     of_domain = [place for place in places if data.domains[place[0]] in parts] or places
-    classes = {place: data.classes[data.splits[place[0], "test"].labels[place[1]]] for place in of_domain}
+    classes = {place: data.groups[data.splits[place[0], "test"].labels[place[1]]] for place in of_domain}
     return [place for place in of_domain if classes[place] in parts] or of_domain
 
 

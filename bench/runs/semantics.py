@@ -102,8 +102,13 @@ def run_semantics(request: SemanticsRequest) -> tuple[list[Alignment], bool]:
     overrides = spec_overrides(request.overrides)
     check_spec_overrides(overrides, [request.method])
     config = _config(request, preset, overrides, loaded_data_kind(task, request.data))
-    data = load_data(task, request.data, task.sizes[request.preset], request.domains)
+    data = load_data(task, request.data, task.sizes[request.preset], request.domains, request.val)
     say(data.note)
+    if not data.labelled:
+        raise BenchError(
+            "semantics measures how categories agree with classes, and this data has none to tell apart",
+            f"to train with N categories: run --methods {request.method} --set {request.method}.clusters=N",
+        )
     config = method_config_with_clusters(config, len(data.classes))
     make = lambda: build_categories(config.categories, config.semantics, data.size, config.clusters)  # noqa: E731
     names = make().stage_names

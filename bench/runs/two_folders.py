@@ -18,7 +18,8 @@ from bench.core.errors import BenchError, results_or_errors
 from bench.core.files import read_json, write_json
 from bench.data.fetch.locate import locate_weights
 from bench.data.sources.decode import DECODING_VERSION
-from bench.data.sources.folder import IGNORED, SUFFIXES, read_image_in_folder
+from bench.data.sources.folder import read_image_in_folder
+from bench.data.sources.walk import IGNORED, SUFFIXES
 from bench.evaluation.record import Record
 from bench.runs.folders_request import FoldersRequest, protocols_for_folders
 from bench.spec.protocols import Protocol
@@ -69,8 +70,11 @@ def _key(request: FoldersRequest, protocols: Sequence[Protocol], files: dict[Pat
         {name: _status(locate_weights(name)) for name in sorted(weights)},
     ]  # fmt: skip
     digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
-    for line in (line for folder in request.folders for line in _digests(folder, files[folder])):
-        digest.update(line.encode())
+    for one in request.sets:
+        lines = _digests(one, files[one]) if isinstance(one, Path) else [f"{one.shape} {one.dtype}\n"]
+        digest.update("".join(lines).encode())
+        if not isinstance(one, Path):
+            digest.update(one.tobytes())
     return digest.hexdigest()
 
 

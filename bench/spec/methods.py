@@ -63,6 +63,6 @@ def method_settings(
 def method_config_with_clusters(config: Any, classes: int) -> Any:
     """`config` with as many clusters as the task has classes, where it leaves their number open (0).
 
-    The number is all that a method learns of the classes; the paper gives it too.
+    The number is all that a method learns of the classes; the paper gives it too. One class is as none.
     """
-    return replace(config, clusters=classes) if getattr(config, "clusters", None) == 0 else config
+    return replace(config, clusters=classes) if classes > 1 and getattr(config, "clusters", None) == 0 else config

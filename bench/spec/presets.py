@@ -37,6 +37,10 @@ class JudgeSettings:
     """Range in which black level, white level and noise of the training images vary; 0: not at all, as published."""
 
 
+AS_CLASSES = 5
+"""Data without classes is scored on as many images as data with five."""
+
+
 @dataclass(frozen=True)
 class EvaluationSize:
     """Number of images that are scored. Not part of a run's identity; n stands beside every value."""
@@ -47,6 +51,14 @@ class EvaluationSize:
     """Real images per class that FID compares with (train + test, first in order of content hash); None: all."""
     protocols: tuple[str, ...] = ()
     """Protocols to measure beside those that always are."""
+
+    def for_classes(self, classes: int) -> EvaluationSize:
+        """The size for data with so many classes: without any (one is as none), of all images together."""
+        if classes > 1:
+            return self
+        limits = (self.sources_per_class, self.reference_per_class)
+        sources, reference = (None if limit is None else AS_CLASSES * limit for limit in limits)
+        return replace(self, sources_per_class=sources, reference_per_class=reference)
 
 
 @dataclass(frozen=True)
@@ -281,7 +293,10 @@ PRESETS: dict[str, dict[str, KindPreset]] = {
                 "stargan_v2": {**SMALL_STARGAN_V2, **STARGAN_V2_DIGITS},
                 "egsc_it": {**SMALL_EGSC_IT, **EGSC_IT_DIGITS},
                 "cats_udt": {
-                    **SMALL_CATS_UDT, **CATS_UDT_DIGITS, **QUICK_SEMANTICS_DIGITS, **CATS_UDT_SHORT_DIGITS,
+                    **SMALL_CATS_UDT,
+                    **CATS_UDT_DIGITS,
+                    **QUICK_SEMANTICS_DIGITS,
+                    **CATS_UDT_SHORT_DIGITS,
                 },
                 **QUICK_VGG,
             },

@@ -18,6 +18,8 @@ class Where:
     """`auto`, `embedded`, `mnist-drawn` or a folder; to choose stored settings, the kind of data, or empty: any."""
     domains: str = ""
     """`a,b` for a folder with more than two domains, else empty."""
+    val: str = ""
+    """What becomes of a folder's validation images: `train` or `out`; empty: as `out`."""
     budget: str = ""
     """`images=N` or `seconds=S`; empty: the preset's, or any for a command that only reads."""
     results: Path

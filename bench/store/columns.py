@@ -18,7 +18,7 @@ GIVEN = "given weights"
 """Budget of a checkpoint, or of images, that were scored and not trained."""
 CELL_TEXTS = (
     "folder", "task", "data_kind", "data_version", "preset", "method", "budget", "config", "identity", "supervision",
-    "state", "reason", "remarks", "arithmetic",
+    "state", "reason", "remarks", "arithmetic", "left_out",
 )  # fmt: skip
 CELL_NUMBERS = (
     "image_size", "seed", "stand_in", "step", "seconds", "stage_seconds", "parameters", "flops", "peak_memory_bytes",
@@ -164,6 +164,9 @@ def _cell_texts(cell: Mapping[str, Any]) -> dict[str, str]:
         "reason": status.get("reason", ""),
         "remarks": "; ".join(cell["remarks"]),
         "arithmetic": _arithmetic(cell["cost"]),
+        "left_out": "; ".join(
+            dict.fromkeys(score["left_out"] for score in cell["scores"].values() if "left_out" in score)
+        ),
     }
 
 

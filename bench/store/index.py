@@ -31,6 +31,7 @@ from bench.store.columns import (
     Records,
     joined_columns,
 )
+from bench.store.definitions import know_definitions
 
 SOURCES = (
     *(Path(__file__).with_name(name) for name in ("index.py", "columns.py", "cell.py")),
@@ -49,6 +50,7 @@ def read_index(root: Path, task: str) -> Records:
     Cells that cannot be read are left out and named in `complaints`. Writes the index where that is worth it and the
     folder can be written.
     """
+    know_definitions(root)
     base, path = root / "runs" / task, root / "index" / f"{task}.npz"
     known = _load(path)
     folders = sorted(_folders(base))
@@ -93,6 +95,8 @@ def _updated(
         try:
             names = cell_files(folder)
             if "spec.json" not in names:
+                if names:  # else a process has just locked it, and begins
+                    complaints.append(damaged_cell(folder / "spec.json", "it is not there").what)
                 continue
             signature, newest = _signature(str(folder), names)  # before the files are read: a later change will differ
             builder.add(name, read_cell(folder, names))
@@ -100,6 +104,8 @@ def _updated(
             continue  # removed meanwhile
         except BenchError as error:
             complaints.append(error.what)
+        except OSError as error:
+            complaints.append(damaged_cell(folder, error.strerror or str(error)).what)
         except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
             complaints.append(damaged_cell(folder, f"{type(error).__name__}: {error}").what)
         else:

@@ -170,6 +170,12 @@ class SettingRecords:
         step = self.step(cell)
         return self.text("reason", cell) + ("" if step is None else f" (step {step})")
 
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """What the data does not allow to measure, in words; empty where it allows all."""
+        cells = sorted(cell for row in self.rows for cell in row.cells)
+        return tuple(dict.fromkeys(text for cell in cells if (text := self.text("left_out", cell))))
+
     def any_weak(self, row: MethodRow) -> bool:
         """Whether a cell of `row` used a network trained on labels."""
         return any(self.text("supervision", cell) == "weak" for cell in row.cells)

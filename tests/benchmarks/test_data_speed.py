@@ -12,28 +12,31 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from folder_trees import folder_sources
 from paired import take_turns
 from PIL import Image
 
 from bench.data.prepare import prepare_data
-from bench.data.sources.folder import FolderDomain, discover_folder
+from bench.data.sources.folder import FolderDomain
 
 SIDE = 256
 MIB = 2**20
 MEASURE = """
 import json
 from pathlib import Path
-from bench.data.sources.folder import FolderDomain, discover_folder
-from bench.data.prepare import prepare
+from bench.data.sources.folder import FolderDomain
+from bench.data.sources.layouts import read_layout
+from bench.data.prepare import prepare_data
 
 def resident(key):
     (line,) = [line for line in open("/proc/self/status") if line.startswith(key + ":")]
     return 1024 * int(line.split()[1])
 
 root, cache = map(Path, sys.argv[1:])
-domains, classes = discover_folder(root)
+layout = read_layout(root)
+sources = tuple(FolderDomain(domain, layout.classes, layout.parts[domain]) for domain in layout.domains)
 before = resident("VmRSS")
-prepare_data(tuple(FolderDomain(root, domain, classes) for domain in domains), 256, cache, "real", "")
+prepare_data(sources, 256, cache, "real", "")
 print(json.dumps(resident("VmHWM") - before))
 """
 
@@ -55,8 +58,7 @@ def photographs(root: Path, per_class: int) -> Path:
 
 def sources(root: Path) -> tuple[FolderDomain, FolderDomain]:
     """Both domains, looked at anew."""
-    (first, second), classes = discover_folder(root)
-    return FolderDomain(root, first, classes), FolderDomain(root, second, classes)
+    return folder_sources(root)
 
 
 @pytest.mark.benchmark

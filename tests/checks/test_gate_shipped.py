@@ -19,7 +19,7 @@ from bench.checks.gate.baseline import JUDGES, Baseline, baseline_folder, load_b
 from bench.checks.gate.family import (
     ABOVE_CHANCE,
     ACCURACY,
-    DISTANCE,
+    DISTANCES,
     FamilyPlan,
     Series,
     family_above_chance,
@@ -57,7 +57,7 @@ def test_it_holds_twenty_seeds_of_all_six_methods(baseline: Baseline) -> None:
         ended = [of for of in baseline.of(name).values() if not of.failure]
         assert len(ended) >= 19
         for measure in baseline.methods[name].made:
-            if measure.protocol == DISTANCE:
+            if measure.protocol == DISTANCES[0]:
                 assert len({of.values[measure] for of in ended}) == len(ended)  # trainings, not copies
 
 
@@ -65,7 +65,7 @@ def test_every_method_is_watched_in_both_directions(baseline: Baseline) -> None:
     family = [(of.method, of.measure) for of in family_of_baseline(baseline)]
     for name in METHODS:
         for direction in DIRECTIONS:
-            assert (name, (direction, DISTANCE)) in family
+            assert (name, (direction, DISTANCES[0])) in family
             accuracy = TrainingMeasure(direction, ACCURACY)
             watched = family_above_chance(baseline, series_of_family(baseline, name, accuracy)) >= ABOVE_CHANCE
             assert ((name, accuracy) in family) == watched

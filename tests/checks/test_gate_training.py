@@ -93,6 +93,25 @@ def test_accuracy_is_watched_only_where_there_is_something_to_lose(baseline: Bas
     assert all(count >= 6 for count in of.new.values())
 
 
+def test_without_classes_the_distance_of_patches_is_compared(tmp_path: Path) -> None:
+    def run_seeds(seeds: range, worse: float = 0.0) -> None:
+        for seed in seeds:
+            value = 0.2 + 0.01 * np.random.default_rng(seed).normal() + worse
+            store(
+                tmp_path, "cyclegan", [fid(value, protocol=protocol.WEIGHTLESS, metric="swd", encoder="pixels")], seed
+            )
+
+    run_seeds(range(STORED))
+    save_baseline(tmp_path, val="train")
+    baseline = load_baseline(tmp_path, "main")
+    assert baseline.val == "train"
+    assert [(of.method, of.measure.protocol) for of in family_of_baseline(baseline)] == [
+        ("cyclegan", protocol.WEIGHTLESS)
+    ]
+    run_seeds(NEW, worse=0.2)
+    assert verdicts(baseline, tmp_path)["cyclegan swd"].verdict is Verdict.REGRESSED
+
+
 def test_a_shipped_baseline_is_found_after_the_results_folders(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     other, shipped = root / "other", root / "shipped"
     shutil.copytree(root / "baselines", shipped)

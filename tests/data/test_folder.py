@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from folder_trees import class_folders, folder_sources
 from PIL import Image
 from real_files import real_file
 
@@ -18,7 +19,7 @@ from bench.core.errors import BenchError
 from bench.data.load import load_data
 from bench.data.prepare import prepare_data
 from bench.data.sources.decode import decode_rgb
-from bench.data.sources.folder import FolderDomain, discover_folder
+from bench.data.sources.layouts import read_layout
 from bench.spec.tasks import get_task
 
 
@@ -50,39 +51,40 @@ def test_two_domains_and_their_classes(tmp_path: Path) -> None:
     tree(tmp_path)
     (tmp_path / "README.txt").write_text("a plain file beside the domains")
     (tmp_path / "photo" / "list.csv").write_text("a plain file beside the classes")
-    assert discover_folder(tmp_path) == (("photo", "sketch"), ("cat", "hat"))
-    assert discover_folder(tmp_path, domains=("sketch", "photo"))[0] == ("sketch", "photo")
-    assert discover_folder(tmp_path, known_domains=("sketch", "photo"))[0] == ("sketch", "photo")
+    assert read_layout(tmp_path).domains == ("photo", "sketch")
+    assert read_layout(tmp_path).classes == ("cat", "hat")
+    assert read_layout(tmp_path, ("sketch", "photo")).domains == ("sketch", "photo")
+    assert read_layout(tmp_path, known=("sketch", "photo")).domains == ("sketch", "photo")
 
 
 def test_not_a_folder_and_one_domain_only(tmp_path: Path) -> None:
     with pytest.raises(BenchError, match="nowhere is not a folder"):
-        discover_folder(tmp_path / "nowhere")
+        read_layout(tmp_path / "nowhere")
     with pytest.raises(BenchError, match="no domains"):
-        discover_folder(tmp_path)
+        read_layout(tmp_path)
     with pytest.raises(BenchError, match="only the domain 'photo'"):
-        discover_folder(tree(tmp_path, ("photo",)))
+        read_layout(tree(tmp_path, ("photo",)))
 
 
 def test_more_than_two_domains_need_a_choice(tmp_path: Path) -> None:
     tree(tmp_path, ("art", "photo", "sketch"))
     with pytest.raises(BenchError, match="3 domains: art, photo, sketch") as caught:
-        discover_folder(tmp_path)
+        read_layout(tmp_path)
     assert "--domains art,photo" in caught.value.remedy
-    assert discover_folder(tmp_path, domains=("sketch", "art"))[0] == ("sketch", "art")
-    assert discover_folder(tmp_path, known_domains=("sketch", "photo"))[0] == ("sketch", "photo")
+    assert read_layout(tmp_path, ("sketch", "art")).domains == ("sketch", "art")
+    assert read_layout(tmp_path, known=("sketch", "photo")).domains == ("sketch", "photo")
     with pytest.raises(BenchError, match="no domain 'sketsch'") as caught:
-        discover_folder(tmp_path, domains=("sketsch", "art"))
+        read_layout(tmp_path, ("sketsch", "art"))
     assert "'sketch'" in caught.value.remedy
     with pytest.raises(BenchError, match="two different domains"):
-        discover_folder(tmp_path, domains=("art", "art"))
+        read_layout(tmp_path, ("art", "art"))
 
 
 def test_class_in_one_domain_only(tmp_path: Path) -> None:
     tree(tmp_path)
     (tmp_path / "photo" / "mouse").mkdir()
     with pytest.raises(BenchError, match=r"class 'mouse' is in .*photo but not in .*sketch"):
-        discover_folder(tmp_path)
+        read_layout(tmp_path)
 
 
 def test_all_faults_of_a_folder_are_named_at_once(tmp_path: Path) -> None:
@@ -108,7 +110,7 @@ def test_all_damaged_images_of_a_domain_are_named_at_once(tmp_path: Path) -> Non
     tree(tmp_path, count=30)
     for k in range(25):
         (tmp_path / "photo" / "cat" / f"{k}.png").write_bytes(b"damaged")
-    sources = FolderDomain(tmp_path, "photo", ("cat", "hat")), FolderDomain(tmp_path, "sketch", ("cat", "hat"))
+    sources = class_folders(tmp_path, "photo"), class_folders(tmp_path, "sketch")
     with pytest.raises(BenchError) as caught:
         prepare_data(sources, 32, tmp_path / "prepared", "folder", "")
     assert caught.value.what.count("cannot be decoded") == 25
@@ -121,7 +123,7 @@ def test_domain_without_classes(tmp_path: Path) -> None:
     tree(tmp_path, ("photo",))
     (tmp_path / "sketch").mkdir()
     with pytest.raises(BenchError, match="sketch has no class folders"):
-        discover_folder(tmp_path)
+        read_layout(tmp_path)
 
 
 def test_empty_and_too_small_class(tmp_path: Path) -> None:
@@ -130,14 +132,11 @@ def test_empty_and_too_small_class(tmp_path: Path) -> None:
     for k in (0, 1, 2):
         (hat / f"{k}.png").unlink()
     with pytest.raises(BenchError, match=r"hat has 3 images; at least 4"):
-        FolderDomain(tmp_path, "sketch", ("cat", "hat"))
+        class_folders(tmp_path, "sketch")
     for path in hat.iterdir():
         path.unlink()
-    with pytest.raises(BenchError, match=r"hat is empty"):
-        FolderDomain(tmp_path, "sketch", ("cat", "hat"))
-    hat.rmdir()
-    with pytest.raises(BenchError, match=r"hat is missing"):
-        FolderDomain(tmp_path, "sketch", ("cat", "hat"))
+    with pytest.raises(BenchError, match=r"hat holds no images"):
+        class_folders(tmp_path, "sketch")
 
 
 def test_system_files_are_ignored_others_refused(tmp_path: Path) -> None:
@@ -147,15 +146,14 @@ def test_system_files_are_ignored_others_refused(tmp_path: Path) -> None:
         (cat / name).write_bytes(b"junk")
     for folder in (tmp_path / "__MACOSX" / "photo", tmp_path / ".git", tmp_path / "photo" / ".cache", cat / "__MACOSX"):
         folder.mkdir(parents=True)
-    pair, classes = discover_folder(tmp_path)
-    assert FolderDomain(tmp_path, pair[0], classes).count() == 12
+    assert folder_sources(tmp_path)[0].count() == 12
     (cat / "moving.gif").write_bytes(b"GIF89a")
     with pytest.raises(BenchError, match=r"moving\.gif is not an image of a known type"):
-        FolderDomain(tmp_path, "photo", classes)
+        class_folders(tmp_path, "photo")
     (cat / "moving.gif").unlink()
     (cat / "more").mkdir()
-    with pytest.raises(BenchError, match=r"more is a folder inside a class folder"):
-        FolderDomain(tmp_path, "photo", classes)
+    with pytest.raises(BenchError, match=r"more is a folder among the images"):
+        class_folders(tmp_path, "photo")
 
 
 # ------------------------------------------------------------------------------------------------------ the split
@@ -164,7 +162,7 @@ def test_system_files_are_ignored_others_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("count", "tests"), [(4, 2), (10, 2), (20, 4), (33, 7)])
 def test_split_is_the_first_fifth_by_digest(tmp_path: Path, count: int, tests: int) -> None:
     tree(tmp_path, ("photo",), count)
-    source = FolderDomain(tmp_path, "photo", ("cat", "hat"))
+    source = class_folders(tmp_path, "photo")
     for label, name in enumerate(source.classes):
         mine = [item for item in source.items() if item.label == label]
         digest = {path: hashlib.sha256(path.read_bytes()).hexdigest() for path in (tmp_path / "photo" / name).iterdir()}
@@ -176,10 +174,10 @@ def test_split_is_the_first_fifth_by_digest(tmp_path: Path, count: int, tests: i
 def test_names_do_not_count_but_bytes_do(tmp_path: Path) -> None:
     one, two = tree(tmp_path / "one"), tree(tmp_path / "two")
     (two / "photo/cat/0.png").rename(two / "photo/cat/renamed.PNG")
-    sources = [FolderDomain(root, "photo", ("cat", "hat")) for root in (one, two)]
+    sources = [class_folders(root, "photo") for root in (one, two)]
     assert sources[0].fingerprint() == sources[1].fingerprint()
     (two / "photo/cat/renamed.PNG").write_bytes(png(99))
-    assert FolderDomain(two, "photo", ("cat", "hat")).fingerprint() != sources[0].fingerprint()
+    assert class_folders(two, "photo").fingerprint() != sources[0].fingerprint()
 
 
 # ------------------------------------------------------------------------------------------------------ decoding
@@ -190,7 +188,7 @@ def test_truncated_image_is_named(tmp_path: Path) -> None:
     path = tmp_path / "photo" / "cat" / "3.png"
     path.write_bytes(path.read_bytes()[:-40])
     with pytest.raises(BenchError, match=r"photo/cat/3\.png cannot be decoded"):
-        [item.pixels for item in FolderDomain(tmp_path, "photo", ("cat", "hat")).items()]
+        [item.pixels for item in class_folders(tmp_path, "photo").items()]
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "WEBP", "BMP", "PNG"])
@@ -284,9 +282,9 @@ def test_exif_orientation() -> None:
 
 def test_real_pacs() -> None:
     root = real_file("datasets/pacs")
-    pair, classes = discover_folder(root, known_domains=("sketch", "photo"))
-    assert (pair, classes) == (("sketch", "photo"), ("dog", "elephant", "giraffe", "guitar", "horse"))
-    sketch, photo = (FolderDomain(root, domain, classes) for domain in pair)
+    sketch, photo = folder_sources(root, ("sketch", "photo"))
+    assert (sketch.domain, photo.domain) == ("sketch", "photo")
+    assert sketch.classes == photo.classes == ("dog", "elephant", "giraffe", "guitar", "horse")
     assert (sketch.count(), photo.count()) == (3689, 958)
     assert next(sketch.items()).pixels.shape == next(photo.items()).pixels.shape == (227, 227, 3)
 
@@ -306,7 +304,7 @@ def test_what_is_no_file_is_named_and_never_opened(tmp_path: Path) -> None:
         finally:
             os.chdir(before)
         with pytest.raises(BenchError) as caught:
-            FolderDomain(tmp_path, "photo", ("cat", "hat"))
+            class_folders(tmp_path, "photo")
     said = {
         "pipe.png is a named pipe",
         "to device.png is a device",
@@ -318,6 +316,6 @@ def test_what_is_no_file_is_named_and_never_opened(tmp_path: Path) -> None:
 
 def test_arrays_of_another_decoding_are_not_used_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tree(tmp_path)
-    before = FolderDomain(tmp_path, "photo", ("cat", "hat")).fingerprint()
+    before = class_folders(tmp_path, "photo").fingerprint()
     monkeypatch.setattr("bench.data.sources.folder.DECODING_VERSION", 3)
-    assert FolderDomain(tmp_path, "photo", ("cat", "hat")).fingerprint() != before
+    assert class_folders(tmp_path, "photo").fingerprint() != before

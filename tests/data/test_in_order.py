@@ -12,13 +12,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from folder_trees import folder_sources
 from PIL import Image
 
 from bench.core.environment import cores_in_environment, threads_in_environment
 from bench.core.errors import BenchError
 from bench.data.prepare import prepare_data, prepare_in_order
 from bench.data.sources.decode import decode_rgb
-from bench.data.sources.folder import FolderDomain, discover_folder
+from bench.data.sources.folder import FolderDomain
 
 
 @pytest.mark.parametrize("threads", [1, 2, 5])
@@ -83,8 +84,7 @@ def photographs(root: Path, per_class: int = 12) -> tuple[FolderDomain, FolderDo
             for k in range(per_class):
                 pixels = rng.integers(0, 256, (40 + k, 90 - k, 3), dtype=np.uint8)
                 Image.fromarray(pixels).save(root / domain / name / f"{k}.jpg")
-    domains, classes = discover_folder(root)
-    return FolderDomain(root, domains[0], classes), FolderDomain(root, domains[1], classes)
+    return folder_sources(root)
 
 
 def test_the_prepared_bytes_do_not_depend_on_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -115,8 +115,7 @@ def test_the_first_damaged_image_is_named_whatever_ends_first(tmp_path: Path, mo
 
 def photographs_again(root: Path) -> tuple[FolderDomain, FolderDomain]:
     """The same folders, looked at anew."""
-    domains, classes = discover_folder(root)
-    return FolderDomain(root, domains[0], classes), FolderDomain(root, domains[1], classes)
+    return folder_sources(root)
 
 
 def test_filters_of_warnings_are_as_they_were(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from PIL import Image
 
 from bench.core.errors import BenchError
 from bench.data.load import load_data
-from bench.data.sources.folder import discover_folder
+from bench.data.sources.layouts import read_layout
 from bench.data.sources.names import LONGEST_PAIR, check_pair
 from bench.spec.tasks import get_task
 from bench.store.cell import cell_direction_file
@@ -45,7 +45,7 @@ def test_latin_1_names(tmp_path: Path) -> None:
     for domain in ("ink", "paint"):
         (tmp_path / domain / "disc").rename(tmp_path / domain / latin)
     with pytest.raises(BenchError, match="ink/caf\ufffd is not UTF-8") as caught:
-        discover_folder(tmp_path)
+        read_layout(tmp_path)
     str(caught.value).encode()
 
 
@@ -54,12 +54,12 @@ def test_two_unicode_forms_of_a_name(tmp_path: Path) -> None:
     (tmp_path / "ink/disc").rename(tmp_path / "ink/Caf\u00e9")
     (tmp_path / "paint/disc").rename(tmp_path / "paint/Cafe\u0301")
     with pytest.raises(BenchError, match=r"one name in two Unicode forms: 'Caf\\xe9', 'Cafe\\u0301'"):
-        discover_folder(tmp_path)
+        read_layout(tmp_path)
     for domain in ("ink", "paint"):
         for name in ("Caf\u00e9", "Cafe\u0301"):
             (tmp_path / domain / name).mkdir(exist_ok=True)
     with pytest.raises(BenchError, match="two Unicode forms"):
-        discover_folder(tmp_path)
+        read_layout(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -74,7 +74,7 @@ def test_two_unicode_forms_of_a_name(tmp_path: Path) -> None:
 )
 def test_names_that_results_cannot_hold(tmp_path: Path, domains: tuple, classes: tuple, said: str) -> None:
     with pytest.raises(BenchError, match=said):
-        discover_folder(tree(tmp_path, domains, classes))
+        read_layout(tree(tmp_path, domains, classes))
 
 
 def test_folders_of_this_program_are_no_domains(tmp_path: Path) -> None:
@@ -82,10 +82,10 @@ def test_folders_of_this_program_are_no_domains(tmp_path: Path) -> None:
     for made in ("results/runs/folder/real-quick/cell/spec.json", "cache/prepared/0123/prepared.json"):
         (tmp_path / made).parent.mkdir(parents=True)
         (tmp_path / made).write_text("{}")
-    assert discover_folder(tmp_path)[0] == ("ink", "paint")
+    assert read_layout(tmp_path).domains == ("ink", "paint")
     (tmp_path / "runs").mkdir()  # a domain may be called so
     with pytest.raises(BenchError, match="3 domains: ink, paint, runs"):
-        discover_folder(tmp_path)
+        read_layout(tmp_path)
 
 
 NAME = st.binary(min_size=1, max_size=120).map(lambda raw: os.fsdecode(raw.replace(b"/", b"").replace(b"\0", b"")))
@@ -105,11 +105,12 @@ def test_a_name_is_used_as_it_is_or_refused_with_a_reason(names: list[str]) -> N
         for domain in (first, second):
             os.makedirs(os.path.join(folder, domain, label))
         try:
-            pair, classes = discover_folder(Path(folder), (first, second))
+            layout = read_layout(Path(folder), (first, second))
         except BenchError as error:
             str(error).encode()
             return
-    assert (pair, classes) in (((first, second), (label,)),)
+    pair = layout.domains
+    assert (pair, layout.classes) == ((first, second), (label,))
     for name in names:
         assert json.loads(json.dumps(name).encode()) == name
         assert len(name.splitlines()) == 1

@@ -16,13 +16,13 @@ from typing import Any, Literal
 
 import numpy as np
 import pytest
+from folder_trees import folder_sources
 from PIL import Image
 from real_files import real_file
 
 from bench.core.errors import BenchError
 from bench.data.fetch import locate
 from bench.data.prepare import PREPARATION, prepare_data, prepared_data_version, resize_to_prepare
-from bench.data.sources.folder import FolderDomain, discover_folder
 from bench.data.types import Item
 
 
@@ -299,9 +299,7 @@ def test_memory_does_not_grow_with_the_images(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_real_pacs_at_32(tmp_path: Path) -> None:
     root = real_file("datasets/pacs")
-    domains, classes = discover_folder(root, known_domains=("sketch", "photo"))
-    sources = FolderDomain(root, domains[0], classes), FolderDomain(root, domains[1], classes)
-    data = prepare_data(sources, 32, tmp_path, "real", "")
+    data = prepare_data(folder_sources(root, ("sketch", "photo")), 32, tmp_path, "real", "")
     assert np.bincount(data.splits[0, "test"].labels).tolist() == [154, 148, 151, 122, 163]
     assert np.bincount(data.splits[1, "train"].labels).tolist() == [151, 162, 146, 149, 159]
     assert data.note == ""
@@ -316,14 +314,7 @@ def test_leaks_are_counted_in_images_not_in_contents(tmp_path: Path) -> None:
             same = name == "cross" and (domain == "ink" or number < 5)
             pixels = np.full((8, 8, 3), 7) if same else rng.integers(0, 256, (8, 8, 3))
             Image.fromarray(pixels.astype(np.uint8)).save(tmp_path / domain / name / f"{number}.png")
-    pair, classes = discover_folder(tmp_path)
-    data = prepare_data(
-        (FolderDomain(tmp_path, pair[0], classes), FolderDomain(tmp_path, pair[1], classes)),
-        8,
-        tmp_path / "c",
-        "real",
-        "",
-    )
+    data = prepare_data(folder_sources(tmp_path), 8, tmp_path / "c", "real", "")
     assert "ink: 2 of 4 test images are equal to training images" in data.note
     assert data.note.endswith("15 images are in both domains (10 in ink, 5 in paint)")
 

@@ -12,9 +12,12 @@ from stored_cells import fid, judged, store
 from table_checks import parse_html
 
 from bench.cli.commands import main
+from bench.cli.outcome import show_outcome
+from bench.core.errors import BenchError
 from bench.reporting.leaderboard.leaderboards import leaderboards
 from bench.reporting.paper.from_results import tables_from_results
 from bench.reporting.setting import Commands
+from bench.runs.run import RunOutcome
 
 
 def call(monkeypatch: pytest.MonkeyPatch, *words: str) -> int | str | None:
@@ -117,3 +120,29 @@ def test_torch_and_pandas_are_not_imported(tmp_path: Path) -> None:
 
     assert heavy("--task", "sketch2real") == "set()"
     assert heavy("--paper", "2") == "set()"
+
+
+def test_a_cell_that_cannot_be_read_is_named_in_every_form(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Silence would read as "was never run"; where nothing else is left, it is an error."""
+    broken, whole = add(tmp_path, [record(1.0)]), add(tmp_path, [record(2.0)], seed=1)
+    base = ["--task", "folder", "--results", str(tmp_path)]
+    for damage, said in (
+        (lambda: (broken.folder / "spec.json").write_text("{"), "spec.json is damaged"),
+        (lambda: (broken.folder / "spec.json").unlink(), "spec.json is damaged: it is not there"),
+    ):
+        damage()
+        for form in ("md", "csv", "latex", "html"):
+            assert call(monkeypatch, *base, "--format", form) == 0
+            printed = capsys.readouterr()
+            assert f"left out: {broken.folder / 'spec.json'}" in (printed.out if form == "md" else printed.err)
+        assert said in (call(monkeypatch, *base), capsys.readouterr().out)[1]
+    assert call(monkeypatch, "--paper", "2", "--results", str(tmp_path)) == 0
+    (whole.folder / "status.json").write_text("[]")
+    assert call(monkeypatch, *base) == 2
+    error = capsys.readouterr().err
+    assert str(broken.folder) in error
+    assert str(whole.folder) in error
+    with pytest.raises(BenchError, match=r"nothing of folder in .* can be shown"):
+        show_outcome(tmp_path, RunOutcome("folder", True, {}))  # what `run` ends with

@@ -94,6 +94,8 @@ class Baseline:
     trainings: Sequence[BaselineTraining]
     environments: Sequence[Mapping[str, Any]]
     """The different ones in which trainings were made."""
+    val: str = ""
+    """`--val` of such a run."""
 
     def setting(self, method: str) -> Setting:
         """Settings that the trainings of a method have in common: data, size, preset, and its training length."""
@@ -234,6 +236,7 @@ def _as_json(baseline: Baseline) -> dict[str, Any]:
     return {
         "schema": SCHEMA,
         **{name: getattr(baseline, name) for name in ("task", "classes", "data", "domains", "protocols")},
+        **({"val": baseline.val} if baseline.val else {}),
         "shared": baseline.shared._asdict(),
         "seeds": list(baseline.seeds),
         "environments": list(baseline.environments),
@@ -266,6 +269,7 @@ def _from_json(name: str, stored: Mapping[str, Any]) -> Baseline:
         name=name, task=stored["task"], shared=BaselineSetting(**stored["shared"]), classes=stored["classes"],
         seeds=tuple(stored["seeds"]), data=stored["data"], domains=stored["domains"], protocols=stored["protocols"],
         methods=methods, trainings=trainings, environments=stored["environments"],
+        val=stored.get("val", ""),
     )  # fmt: skip
     for method in methods:
         if set(baseline.of(method)) != set(baseline.seeds):

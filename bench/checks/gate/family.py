@@ -1,8 +1,8 @@
 """Which series a check compares, and with how many new seeds: decided by the baseline alone.
 
-The distance by the judge of every method in every direction; the accuracy, and the alignment of a method's categories,
-only where the baseline's is far enough above chance to have something to lose. A method near chance would add series
-that can hardly fall, and cost the others power.
+One distance of every method in every direction, by the judge, or where there is none (data without classes) the next of
+`DISTANCES`; the accuracy, and the alignment of a method's categories, only where the baseline's is far enough above
+chance to have something to lose. A method near chance would add series that can hardly fall, and cost the others power.
 """
 
 from __future__ import annotations
@@ -14,10 +14,11 @@ import numpy as np
 
 from bench.checks.gate.baseline import Baseline
 from bench.checks.gate.trainings import TrainingMeasure
-from bench.spec.protocols import PROTOCOLS
+from bench.spec.protocols import PROTOCOLS, WEIGHTLESS
 from metrics.statistics import permutation as statistics
 
-DISTANCE = "fid-judge-v1"
+DISTANCES = ("fid-judge-v1", "fid-inception-v1", WEIGHTLESS)
+"""The first of them that was measured is compared."""
 ACCURACY = "accuracy-judge-v1"
 ALIGNMENT = "alignment-v1"
 SHARES = (ACCURACY, ALIGNMENT)
@@ -115,12 +116,14 @@ def count_in_family(count: int, noun: str) -> str:
 def family_of_baseline(baseline: Baseline) -> list[Series]:
     """Every series that is compared, in the order of methods and directions."""
     family = []
+    measured = {measure.protocol for method in baseline.methods.values() for measure in method.made}
+    distance = next((name for name in DISTANCES if name in measured), "")
     for name, method in baseline.methods.items():
         for measure in sorted(method.made):
-            if measure.protocol not in (DISTANCE, *SHARES):
+            if measure.protocol not in (distance, *SHARES):
                 continue
             series = series_of_family(baseline, name, measure)
-            if measure.protocol == DISTANCE or family_above_chance(baseline, series) >= ABOVE_CHANCE:
+            if measure.protocol == distance or family_above_chance(baseline, series) >= ABOVE_CHANCE:
                 family.append(series)
     return family
 

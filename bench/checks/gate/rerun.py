@@ -98,7 +98,8 @@ def rerun_requests(
     for (budget, seeds), methods in groups.items():
         request = Request(
             task=baseline.task, methods=methods, preset=baseline.shared.preset, data=data or baseline.data,
-            domains=baseline.domains, seeds=seeds, overrides=[], budget=budget, device=device, results=root, jobs=jobs,
+            domains=baseline.domains, val=baseline.val,
+            seeds=seeds, overrides=[], budget=budget, device=device, results=root, jobs=jobs,
         )  # fmt: skip
         configs = {name: spec_values(config) for name, config in request_settings(request)[2].items()}
         requests.append(replace(request, overrides=_overrides(baseline, configs)))

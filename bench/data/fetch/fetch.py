@@ -63,11 +63,12 @@ def list_fetchable(names: Iterable[str] = ()) -> list[FileStatus]:
     rows = []
     for entry in locate.entries_to_locate(chosen) if chosen else ENTRIES:
         place = locate.locate_entry(entry)
-        form = entry.forms[0]
+        form = entry.archive or entry.forms[0]
         if form.verifiable:
             checksum = "sha256" if form.sha256 else "sha256 prefix" if form.sha256_prefix else "md5"
         else:
-            checksum = "none published" + (", recorded at the first download" if entry.urls else "")
+            recorded = entry.urls and entry.archive is None
+            checksum = "none published" + (", recorded at the first download" if recorded else "")
         rows.append(
             FileStatus(entry.name, entry.group, place[1] if place else None, form.size, entry.licence, checksum)
         )
@@ -110,7 +111,8 @@ def _line(result: Fetched, entry: ManifestEntry) -> str:
     notes = {
         "verified": "checksum verified",
         "recorded": "equal to the digest recorded at its first download",
-        "unverified": "could NOT be verified: no checksum is known; the digest is kept to recognise later changes",
+        "unverified": "could NOT be verified: no checksum is known"
+        + ("" if result.path.is_dir() else "; the digest is kept to recognise later changes"),
     }
     licence = "" if result.action == "present" else f"; licence: {entry.licence}"
     return f"{result.name}: {result.action} ({notes[result.check]}{licence}): {result.path}"
@@ -131,7 +133,7 @@ def _fetch_entry(entry: ManifestEntry, from_dir: Path | None) -> Fetched:
             return _copy(entry, from_dir, root)
         if not entry.urls:
             raise BenchError(f"{entry.name} cannot be downloaded", entry.how)
-        return _download(entry, target)
+        return _download(entry, root) if entry.archive is None else _download_unpacked(entry, entry.archive, root)
 
 
 def _present(entry: ManifestEntry, root: Path) -> Fetched | None:
@@ -154,8 +156,19 @@ class _TransferError(Exception):
     """One address did not deliver; the next may."""
 
 
-def _download(entry: ManifestEntry, target: Path) -> Fetched:
-    form = entry.forms[0]
+def _download_unpacked(entry: ManifestEntry, archive: ManifestForm, root: Path) -> Fetched:
+    """The archive is there only until it is unpacked; one that a kill left behind is not loaded again."""
+    packed, target = root / archive.path, root / entry.forms[0].path
+    check = locate.check_located_file(archive, packed) if packed.is_file() else _download(entry, root).check
+    unpack_archive(packed, target, entry.forms[0].holds)
+    packed.unlink()
+    locate.located_record_path(packed).unlink(missing_ok=True)
+    return Fetched(entry.name, target, "downloaded", check)
+
+
+def _download(entry: ManifestEntry, root: Path) -> Fetched:
+    form = entry.archive or entry.forms[0]
+    target = root / form.path
     part = target.with_name(f"{target.name}.part")
     broken: list[str] = []
     wrong: BenchError | None = None
@@ -288,8 +301,13 @@ def _copy(entry: ManifestEntry, from_dir: Path, root: Path) -> Fetched:
     for name in entry.archives:
         for source in sorted(path for path in from_dir.rglob(name) if path.is_file()):
             target = root / entry.forms[0].path
+            try:
+                check = locate.check_located_file(entry.archive, source) if entry.archive else "unverified"
+            except BenchError as error:
+                wrong.append(error)
+                continue
             unpack_archive(source, target, entry.forms[0].holds)
-            return Fetched(entry.name, target, "unpacked", locate.check_located_file(entry.forms[0], target))
+            return Fetched(entry.name, target, "unpacked", check)
     if wrong:
         raise wrong[0]
     names = ", ".join(_accepted_names(entry))

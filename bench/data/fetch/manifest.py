@@ -6,8 +6,9 @@ Where each checksum comes from is said beside it, because not every publisher st
 - SVHN: sha256 and sizes as published with the common data set catalogues.
 - USPS: the md5 that torchvision states for the LIBSVM files; `usps_all.mat` has none (see below).
 - Weights: the first 8 hex digits of the sha256, which the publisher puts into the file's name.
-- DomainNet, MoCo, DINOv2: none is published. `fetch` records the digest of the first download beside the file, says
-  that it could not be verified, and later uses are checked against the record.
+- horse2zebra, apple2orange, summer2winter: sizes and sha256 as in the catalogue of TensorFlow Datasets.
+- DomainNet, AFHQ, MoCo, DINOv2: none is published. `fetch` says that it could not be verified, records the digest of
+  the first download beside the file (of no archive that is unpacked), and checks later uses against the record.
 """
 
 from __future__ import annotations
@@ -52,6 +53,8 @@ class ManifestEntry:
     forms: tuple[ManifestForm, ...]
     urls: tuple[str, ...] = ()
     """Tried in order; empty: cannot be downloaded, `how` says where it comes from."""
+    archive: ManifestForm | None = None
+    """The archive that `urls` deliver instead; it is unpacked into the (folder) form, and removed."""
     archives: tuple[str, ...] = ()
     """Names of an archive that `fetch --from DIR` unpacks into the (folder) form."""
     how: str = ""
@@ -99,6 +102,20 @@ def _usps(part: str, file: str, md5: str) -> ManifestEntry:
     )
 
 
+def _cyclegan(name: str, file: str, size: int, sha256: str, pictures: str) -> ManifestEntry:
+    holds = ("trainA", "trainB", "testA", "testB")
+    hosts = ("http://efrosgans.eecs.berkeley.edu/cyclegan", "https://people.eecs.berkeley.edu/~taesung_park/CycleGAN")
+    return ManifestEntry(
+        name=name,
+        group=name,
+        licence=f"none stated ({pictures}): research use",
+        forms=(ManifestForm(f"datasets/{name}", holds=holds, folder=True),),
+        urls=tuple(f"{host}/datasets/{file}.zip" for host in hosts),
+        archive=ManifestForm(f"datasets/{file}.zip", size=size, sha256=sha256),
+        archives=(f"{file}.zip",),
+    )
+
+
 DOMAINNET_CLASSES = ("bird", "dog", "flower", "speedboat", "tiger")
 
 
@@ -142,6 +159,42 @@ ENTRIES: tuple[ManifestEntry, ...] = (
         archives=("PACS.zip", "pacs.zip", "pacs_data.zip", "kfold.zip"),
         how="download PACS from its authors (it has no fixed address), then `udt-bench fetch pacs --from DIR` with the "
         "zip in DIR, or point UDT_BENCH_FILES at a folder that holds datasets/pacs/{sketch,photo}/<class>/",
+    ),
+    _cyclegan(
+        "horse2zebra",
+        "horse2zebra",
+        116_867_962,
+        "a74d9d392eecca9966b51287a76ca126af473d9de4f3e8fc0e9cda08fa1730a1",
+        "photographs of ImageNet",
+    ),
+    _cyclegan(
+        "apple2orange",
+        "apple2orange",
+        78_456_409,
+        "845a191e9af8926408ea597001cd03a452e3300a1f44a79fe329b3d59f6e3eb8",
+        "photographs of ImageNet",
+    ),
+    _cyclegan(
+        "summer2winter",
+        "summer2winter_yosemite",
+        132_640_856,
+        "167fe1726807a9d22bd106b4a6c0bd7953b688af924ac1bf967439c4961e49f9",
+        "photographs of Flickr",
+    ),
+    ManifestEntry(  # about 730 MB; the sha256 that others state for it is not its publishers'
+        name="afhq",
+        group="afhq",
+        licence="CC BY-NC 4.0",
+        forms=(
+            ManifestForm(
+                "datasets/afhq",
+                holds=tuple(f"{split}/{animal}" for split in ("train", "val") for animal in ("cat", "dog", "wild")),
+                folder=True,
+            ),
+        ),
+        urls=("https://www.dropbox.com/s/t9l9o3vsx2jai3z/afhq.zip?dl=1",),
+        archive=ManifestForm("datasets/afhq.zip"),
+        archives=("afhq.zip",),
     ),
     _weights(
         "inception",
@@ -213,5 +266,9 @@ TASK_GROUPS: dict[str, tuple[str, ...]] = {
     "mnist2usps": ("mnist", "usps"),
     "sketch2real": ("domainnet",),
     "pacs": ("pacs",),
+    "horse2zebra": ("horse2zebra",),
+    "apple2orange": ("apple2orange",),
+    "summer2winter": ("summer2winter",),
+    "afhq": ("afhq",),
 }
 """Task -> the groups of which every file must be there for its real data."""

@@ -118,4 +118,5 @@ def _find_folder(top: Path, holds: tuple[str, ...], archive: Path) -> Path:
     for folder in (top, *below):
         if all((folder / part).is_dir() for part in holds):
             return folder
-    raise locate.damaged_located_file(archive, f"no folder in it holds {', '.join(holds)}")
+    names = ", ".join(path.name for path in below[:5]) or "no folder"
+    raise locate.damaged_located_file(archive, f"no folder in it holds {', '.join(holds)} (it holds {names})")

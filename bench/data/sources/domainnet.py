@@ -20,7 +20,8 @@ from bench.core.errors import BenchError
 from bench.data.fetch import locate
 from bench.data.fetch.manifest import DOMAINNET_CLASSES
 from bench.data.sources.decode import DECODING_VERSION, decode_rgb
-from bench.data.sources.folder import SUFFIXES, image_files_in_folder, read_image_in_folder
+from bench.data.sources.folder import image_files_in_folder, read_image_in_folder
+from bench.data.sources.walk import SUFFIXES
 from bench.data.types import Item, SplitName
 
 TESTS = 15

@@ -1,11 +1,12 @@
-"""Any `ROOT/<domain>/<class>/*.{png,jpg,jpeg,webp,bmp}` tree as a pair of sources.
+"""The domains of a folder of images (bench/data/sources/layouts.py says how it is read) as sources.
 
-What is a class folder's content: image files by their suffix (any case). Hidden files, `__MACOSX`, `Thumbs.db` and
-`desktop.ini` are ignored anywhere, and so are plain files beside the domain or class folders (a README, lists). Any
-other file or folder inside a class folder is an error: skipping, say, a `.gif` in silence would change the data set.
+What is the content of a folder of images: image files by their suffix (any case). Hidden files, `__MACOSX`, `Thumbs.db`
+and `desktop.ini` are ignored anywhere, and so are plain files beside the folders of domains, splits and classes (a
+README, lists). Any other file or folder among the images is an error: skipping, say, a `.gif` in silence would change
+the data set.
 
-The split does not depend on names: per class and domain, files sorted by the sha256 of their bytes, the first 20 %
-(at least 2) are test.
+A split of the data's own is used as it is. Where there is none, the split does not depend on names: per class and
+domain, files sorted by the sha256 of their bytes, the first 20 % (at least 2) are test.
 
 All problems are reported at once (`bench.core.errors.results_or_errors`), not file by file: folders collected by hand
 have many.
@@ -18,114 +19,28 @@ import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
+from itertools import groupby
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
-from bench.core.errors import BenchError, error_remedy, merged_errors, results_or_errors
+from bench.core.errors import BenchError, results_or_errors
 from bench.data.sources.decode import DECODING_VERSION, decode_rgb
-from bench.data.sources.layouts import NO_CLASSES, SPLIT_AND_DOMAIN, is_split, refuse_splits
-from bench.data.sources.names import check_names, check_pair, one_name, printable, two_forms
-from bench.data.types import Item, SplitName
+from bench.data.sources.layouts import Part
+from bench.data.sources.names import printable
+from bench.data.sources.walk import SUFFIXES, image_suffix, visible_in
+from bench.data.types import SPLITS, Item, SplitName
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
-IGNORED = ("__MACOSX", "Thumbs.db", "desktop.ini")
-OURS = ("runs/*/*/*/spec.json", "semantics/*/*/*.json", "prepared/*/prepared.json")
-MINIMUM = 4
-"""Images per class and domain: 2 to train on, 2 to test on."""
+MINIMUM = 2
+"""Images per class, domain and split."""
 SPLIT_VERSION = "sha256-first-fifth-1"
-
-
-# --------------------------------------------------------------------------------------------------- the tree
-
-
-def _visible(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if not path.name.startswith(".") and path.name not in IGNORED)
-
-
-def _folders(folder: Path) -> list[str]:
-    return [path.name for path in _visible(folder) if path.is_dir() and not _is_ours(path)]
-
-
-def _is_ours(folder: Path) -> bool:
-    """Whether it is a folder of results or a cache of this program, which may lie inside the data."""
-    return any(next(folder.glob(pattern), None) for pattern in OURS)
-
-
-def discover_folder(
-    root: Path, domains: Sequence[str] | None = None, known_domains: Sequence[str] | None = None
-) -> tuple[tuple[str, str], tuple[str, ...]]:
-    """The two domains under `root` and their classes (sorted by name).
-
-    `domains` is the user's choice (`--domains a,b`: the order is domain 0, domain 1); otherwise `known_domains` (of the
-    task, for example sketch and photo) if both are there; otherwise there must be exactly two, in name order.
-    Raises BenchError for another number of domains, an empty domain, or a class in one domain only.
-    """
-    if not root.is_dir():
-        raise BenchError(f"{root} is not a folder", "give a folder ROOT with ROOT/<domain>/<class>/<image>")
-    present = _folders(root)
-    if len(present) > 2 and all(is_split(name) or SPLIT_AND_DOMAIN.fullmatch(name) for name in present):
-        refuse_splits(root, present, _folders)
-    pair = _choose(root, present, domains, known_domains)
-    check_names(root, pair, [root / domain / name for domain in pair for name in _folders(root / domain)])
-    check_pair(root, *pair)
-    refuse_splits(root, pair, _folders)
-    classes = {domain: set(_folders(root / domain)) for domain in pair}
-    for domain, names in classes.items():
-        if not names:
-            raise BenchError(f"{root / domain} has no class folders", NO_CLASSES)
-    first, second = pair
-    forms = [
-        two_forms(root / first / one, root / second / other)
-        for one in sorted(classes[first] - classes[second])
-        for other in sorted(classes[second] - classes[first])
-        if one_name(one, other)
-    ]
-    if forms:
-        raise merged_errors(forms)
-    alone = [
-        BenchError(
-            f"class '{name}' is in {root / has} but not in {root / lacks}",
-            f"add {root / lacks / name}/ with images, or remove {root / has / name}",
-        )
-        for has, lacks in ((first, second), (second, first))
-        for name in sorted(classes[has] - classes[lacks])
-    ]
-    if alone:
-        raise merged_errors(alone)
-    return pair, tuple(sorted(classes[first]))
-
-
-def _choose(
-    root: Path, present: list[str], domains: Sequence[str] | None, known: Sequence[str] | None
-) -> tuple[str, str]:
-    if domains is not None:
-        if len(domains) != 2 or len(set(domains)) != 2:
-            raise BenchError(f"two different domains are needed, got {', '.join(domains)}", "type --domains a,b")
-        for name in domains:
-            if name not in present:
-                raise BenchError(
-                    f"{root} has no domain '{printable(name)}'",
-                    error_remedy(name, [printable(other) for other in present]),
-                )
-        return domains[0], domains[1]
-    if known is not None and all(name in present for name in known):
-        return known[0], known[1]
-    if len(present) < 2:
-        what = f"only the domain '{present[0]}'" if present else "no domains"
-        raise BenchError(f"{root} holds {what}; two are needed", "the layout is ROOT/<domain>/<class>/<image>")
-    if len(present) > 2:
-        raise BenchError(
-            f"{root} holds {len(present)} domains: {', '.join(map(printable, present))}",
-            f"choose two: --domains {printable(present[0])},{printable(present[1])}",
-        )
-    return present[0], present[1]
+OWN_SPLIT_VERSION = "own-split-1"
 
 
 def image_files_in_folder(folder: Path) -> list[Path]:
-    """The images of one class folder, sorted by name. Raises BenchError for anything else that is not ignored."""
-    paths = _visible(folder)
+    """The images in `folder`, sorted by name. Raises BenchError for anything else that is not ignored."""
+    paths = visible_in(folder)
     results_or_errors(paths, _check_image_file)
     return paths
 
@@ -133,13 +48,14 @@ def image_files_in_folder(folder: Path) -> list[Path]:
 def _check_image_file(path: Path) -> None:
     if path.is_dir():
         raise BenchError(
-            f"{printable(path)} is a folder inside a class folder", f"move its images to {path.parent} or remove it"
+            f"{printable(path)} is a folder among the images of {printable(path.parent)}",
+            "move its images up, or remove it",
         )
-    if path.suffix.lower() in SUFFIXES and not path.is_file():
+    if image_suffix(path) and not path.is_file():
         raise BenchError(
             f"{printable(path)} is {_kind_of(path)}, not a file", "remove it, or put an image in its place"
         )
-    if path.suffix.lower() not in SUFFIXES:
+    if not image_suffix(path):
         raise BenchError(
             f"{printable(path)} is not an image of a known type", f"convert it ({', '.join(SUFFIXES)}) or remove it"
         )
@@ -168,52 +84,59 @@ class _File:
 
 
 class FolderDomain:
-    """One domain of such a tree."""
+    """One domain of such a folder."""
 
     resample: Literal["lanczos", "nearest"] = "lanczos"
 
-    def __init__(self, root: Path, domain: str, classes: Sequence[str]) -> None:
-        """Looks at names only. Raises BenchError for a class that is absent, empty or too small."""
-        self.root = root
+    def __init__(self, domain: str, classes: Sequence[str], parts: Sequence[Part]) -> None:
+        """Looks at names only; `parts` say where the images of each class lie. BenchError for too few of them."""
         self.domain = domain
         self.classes = tuple(classes)
-        images = results_or_errors(self.classes, lambda name: self._class_files(root / domain / name))
-        self._images = dict(zip(self.classes, images, strict=True))
+        self._own_split = any(part.split is not None for part in parts)
+        listed = results_or_errors(parts, lambda part: [(part, path) for path in image_files_in_folder(part.folder)])
+        self._images = [image for of_part in listed for image in of_part]
+        results_or_errors(sorted({part.label for part in parts}), lambda label: self._check_count(label, parts))
 
-    @staticmethod
-    def _class_files(folder: Path) -> list[Path]:
-        if not folder.is_dir():
-            raise BenchError(f"{folder} is missing", "every domain needs a folder for every class")
-        images = image_files_in_folder(folder)
-        if not images:
-            raise BenchError(f"the class folder {folder} is empty", "put images into it or remove it in both domains")
-        if len(images) < MINIMUM:
-            raise BenchError(
-                f"{folder} has {len(images)} images; at least {MINIMUM} are needed (2 to train on, 2 to test on)",
-                "add images or remove the class in both domains",
-            )
-        return images
+    def _check_count(self, label: int, parts: Sequence[Part]) -> None:
+        """Raise BenchError if a class has too few images."""
+        what = "these images" if len(self.classes) < 2 else "the class in both domains"
+        for split in SPLITS if self._own_split else (None,):
+            folders = [part.folder for part in parts if (part.label, part.split) == (label, split)]
+            count = sum((part.label, part.split) == (label, split) for part, _ in self._images)
+            where = " and ".join(str(folder) for folder in folders)
+            if not count:
+                raise BenchError(f"{where} holds no images", f"put images into it, or remove {what}")
+            least, use = (MINIMUM, "") if split else (2 * MINIMUM, f" ({MINIMUM} to train on, {MINIMUM} to test on)")
+            if count < least:
+                raise BenchError(
+                    f"{where} has {count} images; at least {least} are needed{use}", f"add images, or remove {what}"
+                )
 
     @cached_property
     def _files(self) -> list[_File]:
-        """Every file with its digest and split."""
+        """Every file with its digest and split, class by class."""
+        hashed = sorted(
+            (part.label, hashlib.sha256(read_image_in_folder(path)).hexdigest(), path, part.split)
+            for part, path in self._images
+        )
         listed = []
-        for label, paths in enumerate(self._images.values()):
-            hashed = sorted((hashlib.sha256(read_image_in_folder(path)).hexdigest(), path) for path in paths)
-            tests = max(2, round(0.2 * len(hashed)))
-            for rank, (sha256, path) in enumerate(hashed):
-                listed.append(_File(path, label, "test" if rank < tests else "train", sha256))
+        for _, files in groupby(hashed, key=lambda file: file[0]):
+            of_class = list(files)
+            tests = max(MINIMUM, round(0.2 * len(of_class)))
+            for rank, (label, sha256, path, split) in enumerate(of_class):
+                listed.append(_File(path, label, split or ("test" if rank < tests else "train"), sha256))
         return listed
 
     def fingerprint(self) -> str:
         """sha256 over domain, classes, versions, and each file's (class, split, sha256); names do not count."""
-        lines = [self.domain, *self.classes, SPLIT_VERSION, f"decoding {DECODING_VERSION}"]
+        split = OWN_SPLIT_VERSION if self._own_split else SPLIT_VERSION
+        lines = [self.domain, *self.classes, split, f"decoding {DECODING_VERSION}"]
         lines += [f"{file.label} {file.split} {file.sha256}" for file in self._files]
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
     def count(self) -> int:
         """Number of image files."""
-        return sum(len(paths) for paths in self._images.values())
+        return len(self._images)
 
     def items(self) -> Iterator[Item]:
         """Every image once, class by class; its `pixels` raise BenchError with the file's name if it is damaged."""

@@ -45,10 +45,13 @@ class FigureRequest:
     """As for `run`."""
     budget: str = ""
     """`images=N` or `seconds=S`: only cells of this one; empty: there must be one alone."""
+    val: str = ""
+    """As for `run`."""
 
     def options(self, *names: str) -> dict[str, object]:
         """The options among `names` (`preset`, `data`, ...) that are not the default, for a command."""
-        defaults = {"preset": "quick", "data": "auto", "domains": "", "budget": "", "results": DEFAULT_RESULTS}
+        defaults: dict[str, object] = {"preset": "quick", "data": "auto", "domains": "", "val": "", "budget": ""}
+        defaults["results"] = DEFAULT_RESULTS
         return {name: getattr(self, name) for name in names if getattr(self, name) != defaults[name]}
 
     @property
@@ -193,7 +196,7 @@ def _commands(request: FigureRequest, paper_task: str, sweep: str, slots: Iterab
     return [
         setting_command(
             "run", task=request.task, methods=",".join(dict.fromkeys(methods)), set=list(settings), seeds=SEEDS,
-            **request.options("preset", "data", "domains", "budget", "results"),
+            **request.options("preset", "data", "domains", "val", "budget", "results"),
         )
         for settings, methods in by_settings.items()
     ]  # fmt: skip

@@ -58,9 +58,10 @@ class Embedding:
         labels = [data.splits[domain, "train"].labels[index] for domain, index in enumerate(chosen)]
         places = embed(rows)
         parts = places[: len(chosen[0])], places[len(chosen[0]) :]
+        of_each = " of each class" if data.labelled else ""
         caption = [
             f"Features: {features.origin}; {rows.shape[1]} wide, as they are, Euclidean distances.",
-            f"Training images, the first {PER_CLASS} of each class in the order of content hashes: "
+            f"Training images, the first {PER_CLASS}{of_each} in the order of content hashes: "
             f"{', '.join(f'{name} n = {len(part)}' for name, part in zip(data.domains, parts, strict=True))}.",
             f"{embedding_settings_text(len(rows))}. Distances between far groups mean nothing.",
         ]
@@ -106,16 +107,17 @@ def _scatter(axes: Axes, parts: Sequence[np.ndarray], labels: Sequence[np.ndarra
 
     named: list[tuple[str, float, float]] = []
     halo = [withStroke(linewidth=2.5, foreground="white")]
-    for label, name in enumerate(data.classes):
+    for label, name in enumerate(data.groups):
         colour = CLASS_COLOURS[label % len(CLASS_COLOURS)]
         for domain, (places, classes) in enumerate(zip(parts, labels, strict=True)):
             points = places[classes == label]
             face = colour if domain == 0 else "none"
+            text = ", ".join(filter(None, (name, data.domains[domain])))
             axes.scatter(points[:, 0], points[:, 1], s=13, marker=MARKERS[domain], facecolors=face, edgecolors=colour,
-                         linewidths=0.7, zorder=2, label=f"{name}, {data.domains[domain]}")  # fmt: skip
+                         linewidths=0.7, zorder=2, label=text)  # fmt: skip
             if len(points):
                 x, y = np.median(points, axis=0)
-                named.append((f"{SIGNS[domain]} {name}", float(x), float(y)))
+                named.append((f"{SIGNS[domain]} {name or data.domains[domain]}", float(x), float(y)))
     for name, x, y in _apart(axes, named):
         axes.text(x, y, name, ha="center", va="center", size=SIZE, weight="bold", path_effects=halo, zorder=3,
                   parse_math=False)  # fmt: skip

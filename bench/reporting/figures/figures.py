@@ -184,7 +184,7 @@ FIGURES: dict[str, PaperFigure] = {
 
 def make_figure(
     name: str, results: Path, task: str = "", preset: str = "quick", data: str = "auto", domains: str = "",
-    budget: str = "", out: Path | None = None,
+    budget: str = "", out: Path | None = None, val: str = "",
 ) -> list[Path]:  # fmt: skip
     """Draw figure `name` from what is stored in `results` and write `out/name.png`, `.pdf`, `.svg`; returns the paths.
 
@@ -194,7 +194,7 @@ def make_figure(
     cells that must not share a figure.
     """
     figure = _figure(name)
-    request = FigureRequest(name, results, task or figure.task, preset, data, domains, budget)
+    request = FigureRequest(name, results, task or figure.task, preset, data, domains, budget, val)
     with drawing_page():
         drawn, setting = draw_figure(request, printed_value_of_shape)
         for line in drawn.missing:
@@ -202,7 +202,7 @@ def make_figure(
         if drawn.missing:
             say(f"figure {name}: to make it: {_remedy(request)}")
         description = "\n".join([setting, *drawn.caption])
-        options = request.anywhere.options("preset", "data", "domains", "budget")
+        options = request.anywhere.options("preset", "data", "domains", "val", "budget")
         typed = setting_command("figure", name, task="" if request.task == figure.task else request.task, **options)
         return save_figure_page(
             drawn.figure, out or results / "figures", name, f"Figure {name}: {figure.title}", description, typed
@@ -251,7 +251,7 @@ def _loader(request: FigureRequest) -> Load:
         task, choice = get_task(request.task), request.data
         if choice == "auto" and kind in DRAWN:
             choice = kind  # what was stored without the files is drawn without them, too
-        return load_data(task, choice, task.sizes[request.preset], request.domains)
+        return load_data(task, choice, task.sizes[request.preset], request.domains, request.val)
 
     return load
 

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 MOST_CLASSES = 10
 """Largest number of classes that are shown: of more, the first ones."""
+SHOWN_WITHOUT_CLASSES = 5
+"""Data without classes is shown as if it had so many."""
 PAIR_COLUMNS = 5
 """Pairs of source and translation in a row of `grid_of_pairs`: ten columns, as in the paper."""
 GAP = 16
@@ -193,11 +195,7 @@ class StyleGrid(Grid):
     def blocks(self, data: TaskData, shown: Sequence[ShownTile]) -> tuple[list[GridBlock], list[str]]:
         """One per slot and direction."""
         translations = [one.made for one in shown]
-        labels = [label for label in range(len(data.classes)) if _fewest(translations, label)][:MOST_CLASSES]
-        wanted = [self.positions[label] if label < len(self.positions) else 0 for label in labels]
-        picks = [
-            fitted_to_grid([want], _fewest(translations, label))[0] for want, label in zip(wanted, labels, strict=True)
-        ]
+        labels, picks = self._sources(data, translations)
         styles = max(one.made.images.shape[1] for one in shown)
         sheets = []
         for one in shown:
@@ -205,10 +203,21 @@ class StyleGrid(Grid):
                 [grid_rows_of(one.made, label, [pick])[0] for label, pick in zip(labels, picks, strict=True)]
             )
             sheet = grid_of_styles(one.sources(rows), one.styles(rows, styles))
-            names = tuple(data.classes[label] for label in labels)
+            names = tuple(data.groups[label] for label in labels)
             sheets.append(GridBlock(one.found.label, sheet, names, _style_rows(styles), data.size))
-        which = _numbered([data.classes[label] for label in labels], picks)
+        which = _numbered([data.groups[label] for label in labels] if data.labelled else [], picks)
         return sheets, [f"{direction_on_axes(shown[0].direction)}. Top row, from left to right: {which}."]
+
+    def _sources(self, data: TaskData, translations: Sequence[Translations]) -> tuple[list[int], list[int]]:
+        """(class, position in it) of each source; without classes the first ones."""
+        if not data.labelled:
+            count = min(SHOWN_WITHOUT_CLASSES, _fewest(translations, 0))
+            return [0] * count, list(range(count))
+        labels = [label for label in range(len(data.classes)) if _fewest(translations, label)][:MOST_CLASSES]
+        wanted = [self.positions[label] if label < len(self.positions) else 0 for label in labels]
+        return labels, [
+            fitted_to_grid([want], _fewest(translations, label))[0] for want, label in zip(wanted, labels, strict=True)
+        ]
 
 
 @dataclass(frozen=True)
@@ -221,8 +230,9 @@ class PairGrid(Grid):
     def blocks(self, data: TaskData, shown: Sequence[ShownTile]) -> tuple[list[GridBlock], list[str]]:
         """All slots of one direction, then those of the next."""
         translations = [one.made for one in shown]
-        labels = [label for label in range(len(data.classes)) if _fewest(translations, label)][:MOST_CLASSES]
-        count = min(self.per_class, *(_fewest(translations, label) for label in labels))
+        labels = [label for label in range(len(data.groups)) if _fewest(translations, label)][:MOST_CLASSES]
+        wanted = self.per_class * (1 if data.labelled else SHOWN_WITHOUT_CLASSES)
+        count = min(wanted, *(_fewest(translations, label) for label in labels))
         sheets: list[GridBlock] = []
         last = ""
         for one in sorted(shown, key=lambda one: one.direction != shown[0].direction):
@@ -232,10 +242,15 @@ class PairGrid(Grid):
             turns = bool(sheets) and one.direction != last
             sheets.append(GridBlock(title, sheet, (), (), data.size, turns))
             last = one.direction
-        names = ", ".join(data.classes[label] for label in labels)
+        names = ", ".join(data.groups[label] for label in labels)
         return sheets, [
-            "Pairs: a test image and its translation in its first style. Row by row: the first image of each class "
-            f"({names}) in the order of content hashes, then the next of each, {count} in all."
+            "Pairs: a test image and its translation in its first style. Row by row: "
+            + (
+                f"the first image of each class ({names}) in the order of content hashes, then the next of each, "
+                f"{count} in all."
+                if data.labelled
+                else f"the first {count} in the order of content hashes."
+            )
         ]
 
 
@@ -250,7 +265,7 @@ class ClassGrid(Grid):
         """One per class."""
         sheets, lines = [], []
         one = shown[0]
-        for label, name in list(enumerate(data.classes))[:MOST_CLASSES]:
+        for label, name in list(enumerate(data.groups))[:MOST_CLASSES]:
             count = _fewest([one.made], label)
             wanted = self.positions[label] if label < len(self.positions) else tuple(range(5))
             if count:
@@ -259,7 +274,7 @@ class ClassGrid(Grid):
                 styles = one.made.images.shape[1]
                 sheet = grid_of_styles(one.sources(rows), one.styles(rows, styles))
                 sheets.append(GridBlock(name, sheet, (), _style_rows(styles), data.size))
-                lines.append(f"{name} {', '.join(str(pick + 1) for pick in picks)}")
+                lines.append(f"{name} {', '.join(str(pick + 1) for pick in picks)}".strip())
         which = f"test images with these numbers in the order of content hashes: {'; '.join(lines)}"
         return sheets, [f"{direction_on_axes(one.direction)}. Top rows: {which}."]
 
@@ -269,7 +284,9 @@ def _style_rows(styles: int) -> tuple[str, ...]:
 
 
 def _numbered(classes: Sequence[str], picks: Sequence[int]) -> str:
-    """Which image of each class."""
+    """Which image of each class; of no `classes`, the first ones."""
+    if not classes:
+        return f"the first {len(picks)} test images in the order of content hashes"
     if set(picks) == {0}:
         return f"the first image of each class ({', '.join(classes)}) in the order of content hashes"
     each = ", ".join(f"{name} {pick + 1}" for name, pick in zip(classes, picks, strict=True))

@@ -30,6 +30,8 @@ class Board:
     setting: Setting
     title: str
     sheets: tuple[Sheet, ...]
+    complaints: tuple[str, ...] = ()
+    """One line for each cell of the task that cannot be read."""
 
     @property
     def tables(self) -> tuple[Table, ...]:

@@ -36,7 +36,7 @@ def build_board(task: str, records: SettingRecords) -> Board:
         sheets += [*tables, *further_tables(direction)]
     if not sheets:
         sheets.append(overview_without_scores(Direction("", title, notes, events, rows, tuple(rows.in_direction([])))))
-    return Board(setting, title, tuple(sheets))
+    return Board(setting, title, tuple(sheets), records.columns.complaints)
 
 
 def _notes(records: SettingRecords) -> tuple[str, ...]:
@@ -45,6 +45,7 @@ def _notes(records: SettingRecords) -> tuple[str, ...]:
     return (
         f"data: {'real' if is_real_data_kind(kind) else kind} ({setting_data_warning(kind)}), version {version}",
         _training(records),
+        *records.left_out,
         "columns: metric protocol, direction of better; n = translated images (or sources) / real images",
     )
 

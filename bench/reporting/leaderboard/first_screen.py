@@ -27,10 +27,11 @@ from bench.store.index import read_index
 from bench.store.query import RowScores, Setting, SettingRecords, query_settings
 
 METRICS = {
-    "accuracy": ("accuracy",), "FID": ("fid",), "KID": ("kid",), "LPIPS": ("lpips",), "diversity": ("judge_diversity",),
+    "accuracy": ("accuracy",), "FID": ("fid",), "KID": ("kid",), "SWD": ("swd",), "LPIPS": ("lpips",),
+    "diversity": ("judge_diversity",),
 }  # fmt: skip
 """Name of a column -> its metrics. Diversity by the judge stands only where LPIPS is missing."""
-DROPPED = ("KID", "diversity", "LPIPS", "train s", "FID")
+DROPPED = ("KID", "diversity", "LPIPS", "train s", "SWD", "FID")
 """Columns that a narrow terminal goes without, the first to go first."""
 GAP = "  "
 LONGEST_NAME = 24
@@ -78,9 +79,11 @@ def _lines(root: Path, task: str, records: SettingRecords, others: Sequence[Sett
         yield from _table(direction, chosen, width)
     yield ""
     yield _about(records.setting)
+    yield from records.left_out
+    yield from (f"left out: {complaint}" for complaint in records.columns.complaints)
     yield from _about_marks(directions, columns)
     yield from _missing(directions)
-    if events := list(board_events(records, rows)):
+    if events := [event for event in board_events(records, rows) if not event.startswith("left out: ")]:
         more = f" (and {len(events) - 1} more)" if len(events) > 1 else ""
         room = max(width - len(more), 20)
         yield (events[0] if len(events[0]) <= room else f"{events[0][: room - 1]}…") + more

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from bench.core.errors import BenchError
 from bench.core.files import write_text
 from bench.reporting.leaderboard.board import Board, render_boards
 from bench.reporting.leaderboard.build import build_board
@@ -15,9 +16,18 @@ __all__ = ["Board", "all_leaderboards", "leaderboards", "render_boards", "write_
 
 
 def all_leaderboards(root: Path, task: str, wanted: Callable[[Setting], bool] = lambda setting: True) -> list[Board]:
-    """One board per setting (data, size, preset, budget) that `task` was run in and that is `wanted`."""
+    """One board per setting (data, size, preset, budget) that `task` was run in and that is `wanted`.
+
+    Raises BenchError if there is none, and cells that cannot be read.
+    """
     records = read_index(root, task)
-    return [build_board(task, group) for group in query_settings(records, wanted)]
+    boards = [build_board(task, group) for group in query_settings(records, wanted)]
+    if records.complaints and not boards:
+        raise BenchError(
+            f"nothing of {task} in {root} can be shown; left out: {'; '.join(records.complaints)}",
+            "restore these files, or remove their cells' folders and run again",
+        )
+    return boards
 
 
 def leaderboards(root: Path, task: str) -> list[str]:

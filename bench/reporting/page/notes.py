@@ -111,6 +111,7 @@ def _about_methods(results: PageResults) -> Iterator[str]:
 
 
 def _not_measured(results: PageResults) -> Iterator[str]:
+    yield from (f"{text[0].upper()}{text[1:]}." for text in results.records.left_out)
     missing: dict[str, dict[str, None]] = {}
     for _, protocol, _, measurement in results.measurements():
         for why in measurement.reasons:

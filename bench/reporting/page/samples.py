@@ -17,6 +17,7 @@ from bench.data.fetch import locate
 from bench.data.types import Split
 from bench.evaluation.translate import first_to_translate
 from bench.reporting.page.collect import PageResults, StoredCell, read_table_for_page
+from bench.spec.presets import AS_CLASSES
 from bench.spec.protocols import ALL
 from bench.store.cell import cell_direction_file
 
@@ -96,14 +97,14 @@ def sample_tiles(results: PageResults, direction: str) -> SampleSheet:
             f"the test images of data version {results.setting.data_version} are not prepared on this machine, so the "
             "sources of these translations are not shown; any run or evaluation of this task prepares them"
         )
-        rows = np.arange(min(count, SOURCES_PER_CLASS * 5))
+        rows = np.arange(min(count, SOURCES_PER_CLASS * AS_CLASSES))
         labels = [f"test image {row + 1}" for row in rows]
         sources: tuple[PagePicture, ...] = ()
     else:
         rows, labels, images = known
         source = direction.partition("->")[0]
         sources = tuple(
-            sample_strip(image[None], f"{source} test image of class {label}")
+            sample_strip(image[None], f"{source} test {_described(label)}")
             for image, label in zip(images, labels, strict=True)
         )
         if len(results.classes) > MOST_CLASSES:
@@ -158,16 +159,24 @@ def _sources(results: PageResults, direction: str, stored: _Stored) -> tuple[np.
         splits = store.find_prepared(results.setting.data_version, results.setting.image_size, locate.locate_cache())
     except BenchError:
         return None
-    if splits is None or direction not in names or not results.classes:
+    if splits is None or direction not in names:
         return None
     split = splits[names.index(direction), "test"]
     index = _index(split, stored)
+    if index is not None and not results.classes:  # none to tell apart
+        rows = np.arange(min(len(index), SOURCES_PER_CLASS * AS_CLASSES))
+        return rows, [f"test image {row + 1}" for row in rows], split.images[index[rows]]
     if index is None or int(split.labels.max()) >= len(results.classes):
         return None
     labels = split.labels[index]
     chosen = [np.flatnonzero(labels == label)[:SOURCES_PER_CLASS] for label in range(len(results.classes))]
     rows = np.concatenate(chosen[:MOST_CLASSES])
     return rows, [results.classes[label] for label in labels[rows]], split.images[index[rows]]
+
+
+def _described(label: str) -> str:
+    """The label of a source in words: where there are no classes, it is a number already."""
+    return label.removeprefix("test ") if label.startswith("test image ") else f"image of class {label}"
 
 
 def _index(split: Split, stored: _Stored) -> np.ndarray | None:
@@ -191,7 +200,7 @@ def _strips(stored: _Stored, rows: np.ndarray, labels: Sequence[str], direction:
     pictures = tuple(
         sample_strip(
             np.asarray(stored.images[row]),
-            f"{source} image of class {label} as {target} by {stored.cell.name}{styles}",
+            f"{source} {_described(label)} as {target} by {stored.cell.name}{styles}",
         )
         for row, label in zip(rows, labels, strict=True)
     )

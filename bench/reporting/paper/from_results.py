@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bench.core.errors import BenchError, error_remedy
+from bench.core.progress import say
 from bench.reporting.paper.lookup import JUDGED, StoredLookup, TaskRecords
 from bench.reporting.paper.shapes import JUDGE, SHAPES, STAGES
 from bench.reporting.paper.table import paper_table
@@ -71,7 +72,10 @@ def tables_from_results(root: Path, name: str, wanted: Callable[[Setting], bool]
 def _of_task(root: Path, task: Task, wanted: Callable[[Setting], bool], by_budget: bool) -> Combination:
     """What is stored of `task` in each setting. Not `by_budget`: settings that differ in it are one."""
     stored: Combination = {}
-    for records in query_settings(read_index(root, task.name), wanted):
+    stored_cells = read_index(root, task.name)
+    for complaint in stored_cells.complaints:
+        say(f"left out: {complaint}")
+    for records in query_settings(stored_cells, wanted):
         setting = records.setting if by_budget else records.setting._replace(budget=ANY_BUDGET)
         stored.setdefault(setting, TaskInSetting(task, [], [])).records.append(records)
     for aligned in [] if by_budget else read_alignments(root, task.name):

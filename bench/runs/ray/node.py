@@ -123,7 +123,7 @@ def _open(order: NodeOrder) -> tuple[Path, Session]:
     os.environ["OMP_NUM_THREADS"] = str(order.threads)  # this process does nothing else, see `driver.OPTIONS`
     request = order.request
     task = get_task(request.task)
-    data = load_data(task, request.data, task.sizes[request.preset], request.domains)
+    data = load_data(task, request.data, task.sizes[request.preset], request.domains, request.val)
     session = open_request(request, data)
     if [job.spec.identity() for job in session.jobs] != [order.identity]:
         raise BenchError(

@@ -78,7 +78,8 @@ def run_sweep(request: SweepRequest) -> RunOutcome:
     """
     task, sessions, broken = _checked(request)
     warn_if_doctor_fails()
-    return RunOutcome(task, _run(sessions, request), broken)
+    identities = frozenset(job.spec.identity() for _, session in sessions for job in session.jobs)
+    return RunOutcome(task, _run(sessions, request), broken, identities)
 
 
 def plan_sweep(request: SweepRequest) -> tuple[str, Mapping[str, str]]:
@@ -175,7 +176,7 @@ def _check_common(request: Request, path: Path) -> None:
 
 def _load(request: Request) -> TaskData:
     task = get_task(request.task)
-    data = load_data(task, request.data, task.sizes[request.preset], request.domains)
+    data = load_data(task, request.data, task.sizes[request.preset], request.domains, request.val)
     say(data.note)
     return data
 

@@ -28,7 +28,6 @@ from metrics.accuracy import accuracy, per_class_accuracy
 from metrics.encoders import JudgeEncoder
 from metrics.encoders.wide_resnet import WideResNet
 
-DIRECTIONS = ((0, 1), (1, 0))
 JUDGED = ("accuracy-judge-v1", "fid-judge-v1", "kid-judge-v1", "diversity-judge-v1")
 """Protocols that are compared for every method: those that rounding moves little. The others: of the sources alone."""
 JUDGE = JudgeSettings(10, 1, 0.0, steps=3, batch_size=8, learning_rate=0.05, augment=True, tolerance=0.4)
@@ -79,7 +78,7 @@ def translating_judge_values(judge: Judge, data: TaskData, folder: Path) -> Valu
 def translating_scoring_values(judge: Judge, data: TaskData, folder: Path) -> Values:
     """Values of the subject `scoring`: every protocol that needs no weights, of shifted test images as translations."""
     values = Values("scoring")
-    names = tuple(name for name, protocol in PROTOCOLS.items() if protocol.encoder in FREE)
+    names = tuple(name for name, protocol in PROTOCOLS.items() if protocol.encoder in FREE and not protocol.on_request)
     test = data.splits[0, "test"]
     images = np.stack([np.roll(test.images, shift, axis=-1) for shift in (0, 1, 2)], axis=1)
     shifted = Translations(0, 1, np.arange(len(test)), test.labels, images)
@@ -98,8 +97,9 @@ def measure_translating(run: TinyRun, stored: Mapping[str, Tensor], judge: Judge
     store_weights(method, cell)
     method = load_trained_weights(job.build, cell, run.runtime)
     style = style_name_to_translate(method)
-    records = evaluate_cell(method, data, DIRECTIONS, cell, make_translating_encoders(judge, run.folder, JUDGED), style)
-    for source, target in DIRECTIONS:
+    encoders = make_translating_encoders(judge, run.folder, JUDGED)
+    records = evaluate_cell(method, data, method.directions, cell, encoders, style)
+    for source, target in method.directions:
         direction = f"{data.domains[source]}->{data.domains[target]}"
         images = np.load(cell.translations(direction, style), allow_pickle=False)
         _add_images(values, f"{direction}, {style}", images)
