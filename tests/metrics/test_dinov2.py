@@ -160,7 +160,7 @@ def test_structure_distance_equals_one_computed_here(weights: Path) -> None:
         assert ours[0] == pytest.approx(of_source, abs=1e-4 * np.abs(of_source).max())
         matrices = [k / np.linalg.norm(k, axis=1, keepdims=True) for k in (of_source, of_translation)]
         whole = matrices[0] @ matrices[0].T - matrices[1] @ matrices[1].T
-        assert whole[:, ::8].ravel() == pytest.approx(difference, abs=1e-12)
+        assert whole[:, ::8].ravel() == pytest.approx(np.array(difference).ravel(), abs=1e-12)
         assert distances[row] == pytest.approx(np.mean(whole**2), rel=1e-4, abs=1e-9)
     assert distances[:2].min() > 1e-4
     assert distances == pytest.approx(encoder.structure_distances(x, y), rel=1e-4, abs=1e-9)
