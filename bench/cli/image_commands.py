@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from bench.cli import completion
 from bench.cli.options import (
     DEFAULT_RESULTS,
     DataOption,
@@ -49,6 +50,9 @@ def score(
         Path | None,
         typer.Option("--against", help="A folder of real images: no task, FID and the like of two folders."),
     ] = None,
+    sources: Annotated[
+        Path | None, typer.Option("--sources", help="With --against: the folder of what IMAGES were made of.")
+    ] = None,
     form: Annotated[str, typer.Option("--format", help="With --against: md, json or csv.")] = "md",
     direction: Annotated[str, typer.Option(help="Such as sketch->real; default: those that there are images of.")] = "",
     identity: Annotated[bool, typer.Option("--identity", help="Score the sources themselves.")] = False,
@@ -58,19 +62,27 @@ def score(
     domains: DomainsOption = "",
     val: ValOption = "",
     protocols: ProtocolsOption = "",
+    only: Annotated[
+        str,
+        typer.Option(
+            help="With --against, joined by commas: these protocols and no others.",
+            autocompletion=completion.complete_joined(completion.complete_protocols),
+        ),
+    ] = "",
     device: DeviceOption = "auto",
     results: ResultsOption = DEFAULT_RESULTS,
 ) -> None:
     """Score images that another program made.
 
-    With --task: a row of its leaderboard, with all its metrics. With --against: FID, KID, precision, recall, density
-    and coverage of two folders.
+    With --task: a row of its leaderboard, with all its metrics. With --against: FID, KID, precision, recall, density,
+    coverage and LPIPS of two folders.
     """
     if against is not None:
-        _score_against(
-            images, against, form, task or name or direction or identity or replace, protocols, device, results
-        )
+        of_task = bool(task or name or direction or identity or replace)
+        _score_against(images, against, sources, form, of_task, protocols, only, device, results)
         return
+    if sources is not None or only:
+        raise BenchError("--sources and --only go with --against", "score IMAGES --against REAL --sources SOURCES")
     if not task:
         raise BenchError("--task is needed", "score IMAGES --task TASK, or: score IMAGES --against REAL")
     from bench.cli.outcome import show_outcome_leaderboards
@@ -86,10 +98,19 @@ def score(
 
 
 def _score_against(
-    images: Path | None, real: Path, form: str, of_task: object, protocols: str, device: str, results: Path
+    images: Path | None,
+    real: Path,
+    sources: Path | None,
+    form: str,
+    of_task: bool,
+    protocols: str,
+    only: str,
+    device: str,
+    results: Path,
 ) -> None:
     from bench.core.terminal import show_on_terminal
     from bench.reporting.two_folders import FORMS, folders_text
+    from bench.runs.folders_request import FoldersRequest
     from bench.runs.two_folders import score_against
 
     if of_task:
@@ -99,7 +120,13 @@ def _score_against(
         )
     if images is None:
         raise BenchError("which images are compared?", "name their folder: score IMAGES --against REAL")
+    if protocols and only:
+        raise BenchError("--protocols adds to the usual ones, and --only replaces them", "give one of the two")
     one_of_options("--format", form, FORMS)
-    records, by_class = score_against(images, real, split_option(protocols), device, results)
+    request = FoldersRequest(
+        images=images, real=real, sources=sources, protocols=split_option(protocols), only=split_option(only),
+        device=device, results=results,
+    )  # fmt: skip
+    records, by_class = score_against(request)
     text = folders_text(records, form, f"{images} against {real}", by_class)
     show_on_terminal(text) if form == "md" else print(text, end="")

@@ -140,12 +140,16 @@ def _score_against(
     import pandas as pd
 
     from bench.reporting.two_folders import folders_rows
+    from bench.runs.folders_request import FoldersRequest
     from bench.runs.two_folders import score_against
 
     if images is None:
         raise BenchError("no images are given", "bench.score(images, reference)")
     first, second = (Path(one) if isinstance(one, str | PathLike) else _array(one) for one in (images, reference))
-    records, by_class = score_against(first, second, protocols, device, results)
+    request = FoldersRequest(
+        images=first, real=second, sources=None, protocols=protocols, only=(), device=device, results=results
+    )
+    records, by_class = score_against(request)
     frame = pd.DataFrame(folders_rows(records, by_class)).rename(columns={"label": "class"})
     return frame.astype(dict.fromkeys(("value", "deviation", "low", "high", "floor", "floor_deviation"), float))
 

@@ -14,7 +14,7 @@ import torch
 
 from bench.data.types import SplitName, TaskData
 from bench.evaluation.encoders import Encoders
-from bench.evaluation.score import Record
+from bench.evaluation.record import Record
 from bench.evaluation.translate import first_to_translate
 from bench.spec.protocols import ALIGNMENT_REFERENCE_IMAGES, ALL, NO_CATEGORIES
 from methods.base import Translator

@@ -13,8 +13,9 @@ from bench.core.files import write_json
 from bench.data.types import TaskData
 from bench.evaluation.alignment import alignment_records
 from bench.evaluation.encoders import Encoders, MissingEncoder
+from bench.evaluation.record import Record
 from bench.evaluation.sample_grid import sample_grid
-from bench.evaluation.score import Record, score_direction, unrounded_score_key
+from bench.evaluation.score import score_direction, unrounded_score_key
 from bench.evaluation.self_test.doctor import doctor_record
 from bench.evaluation.translate import (
     Translations,

@@ -19,6 +19,7 @@ from bench.evaluation.encoders import Encoders, MissingEncoder
 from bench.evaluation.judge import Judge
 from bench.evaluation.outside_metrics import outside_distribution, outside_image_values
 from bench.evaluation.probe import Probe
+from bench.evaluation.record import Record
 from bench.evaluation.translate import Translations, first_to_translate
 from bench.spec.protocols import ACROSS_GROUP, ALL, OUTSIDE, Protocol, SplitName
 from metrics.lpips_diversity import cosine_diversities, within_source_diversities
@@ -28,38 +29,6 @@ from metrics.statistics.intervals import mean_interval
 
 PUBLISHED_SOURCES, PUBLISHED_BATCH = 128, 512
 """Sources per batch, and images per Inception batch, of the paper's code when it computes its FID."""
-
-
-@dataclass(frozen=True)
-class Record:
-    """One value, or why there is none."""
-
-    metric: str
-    protocol: str
-    direction: str
-    label: str
-    """Class of the sources, or `all`."""
-    value: float | None
-    n: int
-    """Number of translated images (accuracy, distributions) or of sources (diversity)."""
-    n_reference: int
-    """Number of real images on the other side; 0 where there is none."""
-    encoder: str
-    """First 12 digits of the encoder's identity; empty if it is missing, `pixels` if there is none."""
-    missing: str = ""
-    """Reason why there is no value; empty if there is one."""
-    on_real: float | None = None
-    """The same measure on the target domain's own test images, where it has one (accuracy: the judge's)."""
-    deviation: float | None = None
-    """Standard deviation of the value because its images are a sample, by half-samples; None where not known."""
-    floor: float | None = None
-    """The same measure between real images of the target domain and others of them; distributions only."""
-    floor_deviation: float | None = None
-    """Sample standard deviation of the floor between random splits of the real images."""
-    floor_n: int = 0
-    """Real images that took the translations' place: n where there are enough."""
-    floor_reference: int = 0
-    """Real images on the other side: all that are left."""
 
 
 def score_direction(
@@ -201,10 +170,33 @@ def _judge_diversity(scoring: Scoring) -> np.ndarray:
     return cosine_diversities(features.reshape(sources, styles, -1))
 
 
+def _lpips_source(scoring: Scoring) -> np.ndarray:
+    return _distances_to_source(scoring, scoring.encoder.distances)
+
+
+def _structure(scoring: Scoring) -> np.ndarray:
+    return _distances_to_source(scoring, scoring.encoder.structure_distances)
+
+
+def _distances_to_source(scoring: Scoring, measure: Callable[..., np.ndarray]) -> np.ndarray:
+    """float32 (S,): `measure` of each source and its translation in the first style."""
+    translations, encoder = scoring.translations, scoring.encoder
+    sources = scoring.data.splits[translations.source, "test"].images[translations.index]
+    pairs = np.stack([sources, translations.images[:, 0]], axis=1)  # (S, 2, 3, H, W)
+
+    def compute() -> np.ndarray:
+        with progress(f"comparing with sources ({encoder.name})", len(pairs), "pairs") as advance:
+            return measure(pairs[:, 0], pairs[:, 1], progress=advance)
+
+    return scoring.encoders.cache.get(pairs, encoder.identity, f"{encoder.name}-to-source", compute)
+
+
 PER_SOURCE: dict[str, Callable[[Scoring], np.ndarray]] = {
     "accuracy": _right,
     "lpips": _lpips_within,
     "judge_diversity": _judge_diversity,
+    "lpips_source": _lpips_source,
+    "structure": _structure,
 }
 """Metrics that are a mean over sources -> the value of each source, float64 (S,)."""
 
@@ -380,10 +372,9 @@ def count_scored_as_published(count: int) -> int:
 
 
 MEASURES: dict[str, MetricFunction] = {
+    **dict.fromkeys(PER_SOURCE, _per_source),
     "accuracy": _accuracy,
-    "lpips": _per_source,
     "lpips_across": _lpips_across,
-    "judge_diversity": _per_source,
     **dict.fromkeys(DISTRIBUTIONS, _distribution),
 }
 """Metric -> the measurement that gives it."""

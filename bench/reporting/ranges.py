@@ -14,7 +14,7 @@ RANGES = {
     "precision": _SHARE, "recall": _SHARE, "coverage": _SHARE,
     "nmi": Range(0.0, 1.0), "ari": Range(-0.5, 1.0), "jsd": Range(0.0, math.log(2)), "ndb": Range(0.0, float(NDB_BINS)),
     "fid": _DISTANCE, "lpips": _DISTANCE, "lpips_across": _DISTANCE, "judge_diversity": _DISTANCE,
-    "density": _DISTANCE, "swd": _DISTANCE, "kid": ANY,
+    "lpips_source": _DISTANCE, "structure": Range(0.0, 4.0), "density": _DISTANCE, "swd": _DISTANCE, "kid": ANY,
 }  # fmt: skip
 """Metric -> range. KID is an unbiased estimate, which can be negative."""
 WITHIN_SOURCE = ("lpips", "judge_diversity")

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from bench.evaluation.score import Record
+from bench.evaluation.record import Record
 from bench.reporting.tables.as_markdown import markdown_table
 from bench.reporting.tables.table import Column, RowGroup, Table, TableCell
 from bench.spec.protocols import ALL, PROTOCOLS
@@ -59,7 +59,7 @@ def _cells(record: Record) -> tuple[TableCell, ...]:
     low, high = _interval(record)
     value = TableCell(value=record.value, low=low, high=high, missing=record.missing, role="ours")
     floor = TableCell(value=record.floor, deviation=record.floor_deviation, role="ours")
-    counts = TableCell(f"{record.n:,} / {record.n_reference:,}")
+    counts = TableCell(f"{record.n:,} / {record.n_reference:,}" if record.n_reference else f"{record.n:,}")
     return TableCell(f"{record.protocol} {better}"), TableCell(record.label), value, counts, floor
 
 

@@ -130,7 +130,7 @@ def _read(request: ScoreRequest, task: Task, data: TaskData, per_class: int | No
             domain: np.array(data.splits[domain, "test"].images[rows])[:, None] for domain, rows in sources.items()
         }
     elif request.images.is_dir():
-        images = _read_folder(request.images, data, sources, bool(request.direction))
+        images = read_given_folder(request.images, data, sources, bool(request.direction))
     else:
         images = _read_array(request.images, data, sources)
     return [
@@ -190,7 +190,9 @@ def _directions(request: ScoreRequest, task: Task, data: TaskData) -> list[tuple
 # --------------------------------------------------------------------------------------------------------- folders
 
 
-def _read_folder(folder: Path, data: TaskData, sources: dict[int, np.ndarray], chosen: bool) -> dict[int, np.ndarray]:
+def read_given_folder(
+    folder: Path, data: TaskData, sources: dict[int, np.ndarray], chosen: bool
+) -> dict[int, np.ndarray]:
     """Source domain -> uint8 (S, K, 3, H, W), for the domains that the folder holds images of.
 
     A file belongs to the source whose id its stem begins with, in whatever folder it lies. Where images of several

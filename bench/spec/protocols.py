@@ -107,6 +107,7 @@ _POOL3 = "Inception-v3 2015-12-05, pool3, 2048 wide"
 _INCEPTION = f"uint8, TF1 bilinear to 299 px (torch-fidelity's), {_POOL3}"
 _JUDGE = "uint8 / 255, last features of the target domain's judge"
 _ALEXNET = "uint8 / 127.5 - 1; below 64 px enlarged to 64 px, bilinear; LPIPS 0.1 AlexNet"
+_DINOV2 = "uint8, bicubic with antialias to 224 px, DINOv2 ViT-L/14"
 _PIXELS = "uint8, flattened"
 _MANIFOLD = {
     "precision": "share of translations inside at least one real 3-nearest-neighbour ball",
@@ -201,6 +202,25 @@ _LPIPS_ACROSS = replace(
     formula=f"mean LPIPS over the pairs of translations of different sources, within random groups of {ACROSS_GROUP}",
     headline=False,
 )
+_LPIPS_SOURCE = replace(
+    _LPIPS,
+    name="lpips-source-alexnet-v1",
+    metric="lpips_source",
+    styles=1,
+    formula="mean over sources of the LPIPS between the source and its translation; 0: nothing was changed",
+    higher_is_better=False,
+    headline=False,
+)
+_STRUCTURE = replace(
+    _LPIPS_SOURCE,
+    name="structure-dinov2-v1",
+    metric="structure",
+    encoder="dinov2",
+    preparation=f"{_DINOV2}, keys of the last block's attention, class token and 256 patches, 1024 wide",
+    formula="mean over sources of the mean squared difference of two matrices, the cosine similarities between all "
+    "tokens of the source and those of its translation (Splice); 0: the structure is kept",
+    on_request=True,
+)
 _DIVERSITY = replace(
     _LPIPS,
     name="diversity-judge-v1",
@@ -286,10 +306,7 @@ PROTOCOLS: dict[str, Protocol] = {
         _distribution("kid-inception-v1", "kid", "inception", _INCEPTION, _KERNEL),
         *_inception_variants(),
         replace(
-            _distribution(
-                "fd-dinov2-v1", "fid", "dinov2",
-                "uint8, bicubic with antialias to 224 px, DINOv2 ViT-L/14, class token, 1024 wide", _FRECHET,
-            ),
+            _distribution("fd-dinov2-v1", "fid", "dinov2", f"{_DINOV2}, class token, 1024 wide", _FRECHET),
             on_request=True,
         ),
         _distribution("fid-judge-v1", "fid", "judge", _JUDGE, _FRECHET),
@@ -302,6 +319,8 @@ PROTOCOLS: dict[str, Protocol] = {
         _JSD,
         _SWD,
         _LPIPS_ACROSS,
+        _LPIPS_SOURCE,
+        _STRUCTURE,
         *_alignments(),
     )
 }  # fmt: skip

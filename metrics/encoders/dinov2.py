@@ -1,5 +1,7 @@
 """DINOv2's features, for FD-DINOv2 (Stein et al. 2023, "Exposing flaws of generative model evaluation metrics").
 
+And its keys, for the structure that a translation keeps (metrics/self_similarity.py).
+
 The network is timm's; the checkpoint, Meta's. What is done here: the position table as Meta's own code resamples it for
 224 px, and the preparation of the common implementations.
 """
@@ -23,8 +25,11 @@ from metrics.encoders.base import (
     check_encoder_images,
     encode_in_batches,
     encoder_identity,
+    exact_encoder_inference,
     read_encoder_tensors,
+    to_device,
 )
+from metrics.self_similarity import structure_distances
 
 SIDE, PATCH, HEAD = 224, 14, 64
 """Pixels of the input and of a patch; channels of an attention head."""
@@ -51,7 +56,7 @@ VIT_L = Architecture("vitl14", 1024, 24)
 
 
 class Dinov2Encoder(ImageEncoder):
-    """DINOv2's class token after the last norm; with `VIT_L` the features of FD-DINOv2.
+    """DINOv2's class token after the last norm; with `VIT_L` the features of FD-DINOv2. And the last block's keys.
 
     Preparation: bicubic with antialias to 224 px in float32 (not clipped, not rounded), / 255, ImageNet's mean and
     deviation. That is EDM2's; the first implementation rounds to uint8 after PIL's filter of the same shape.
@@ -92,6 +97,43 @@ class Dinov2Encoder(ImageEncoder):
         if batch_size is None:
             batch_size = 4 if self.device.type == "cpu" else 64
         return encode_in_batches(self._features, images, self.width, batch_size, self.device, progress)
+
+    def structure_distances(
+        self, x: Images, y: Images, batch_size: int | None = None, progress: Advance | None = None
+    ) -> np.ndarray:
+        """uint8 (N, 3, H, W) twice -> float32 (N,): `metrics.self_similarity` of x[i] and y[i].
+
+        ValueError for other shapes or dtypes. `batch_size` pairs at once; by default 4 on a CPU, 64 elsewhere.
+        """
+        if x.shape != y.shape:
+            raise ValueError(f"x and y: images of the same shape wanted, got {tuple(x.shape)} and {tuple(y.shape)}")
+        check_encoder_images(x)
+        check_encoder_images(y)
+        step = batch_size or (4 if self.device.type == "cpu" else 64)
+        distances = np.empty(len(x), np.float32)
+        for start in range(0, len(x), step):
+            part = slice(start, start + step)
+            distances[part] = structure_distances(self.keys(x[part]), self.keys(y[part]))
+            if progress is not None:
+                progress(len(distances[part]))
+        return distances
+
+    def keys(self, images: Images) -> np.ndarray:
+        """uint8 (N, 3, H, W) -> float32 (N, 257, width): the keys of the last block's attention, all images at once.
+
+        Of each token (the class token first, then 16 x 16 patches in row order) the heads' keys stand one after the
+        other, as the product of the block's first norm with the key third of `attn.qkv` gives them, bias included.
+        """
+        check_encoder_images(images)
+        kept: list[Tensor] = []
+        queries_keys_values = self._model.blocks[-1].attn.qkv
+        hook = queries_keys_values.register_forward_hook(lambda module, inputs, output: kept.append(output))
+        try:
+            with exact_encoder_inference():
+                self._features(to_device(images, self.device))
+        finally:
+            hook.remove()
+        return kept[0][:, :, self.width : 2 * self.width].cpu().numpy()  # (N, 257, 3 width): q, k, v
 
     def _features(self, images: Tensor) -> Tensor:
         x = F.interpolate(images.float(), (SIDE, SIDE), mode="bicubic", align_corners=False, antialias=True)

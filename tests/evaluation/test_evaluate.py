@@ -17,7 +17,7 @@ from toys import Toy, ToyConfig
 from bench.data.types import TaskData
 from bench.evaluation.encoders import Encoders
 from bench.evaluation.evaluate import evaluate_cell
-from bench.evaluation.score import Record
+from bench.evaluation.record import Record
 from bench.spec.presets import EvaluationSize
 from bench.store.cell import Cell
 from metrics.frechet import frechet_distance

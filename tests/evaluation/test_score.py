@@ -13,8 +13,8 @@ from toys import Toy, ToyConfig
 from bench.data.types import Split, TaskData
 from bench.evaluation.encoders import Encoders
 from bench.evaluation.feature_cache import FeatureCache
+from bench.evaluation.record import Record
 from bench.evaluation.score import (
-    Record,
     count_scored_as_published,
     grouped_for_scoring,
     groups_scored_across,
@@ -104,6 +104,25 @@ def test_means_over_sources_equal_those_computed_by_hand(
     across = [np.abs(group[i] - group[j]).mean() for group in chosen for i in range(5) for j in range(i)]
     assert records["lpips-across-v1", "all"].value == pytest.approx(np.mean(across), rel=1e-5)
     assert np.mean(across) > 1.5 * np.mean(pairs)  # so that one is not mistaken for the other
+
+
+def test_translations_are_compared_with_their_own_sources(tmp_path: Path, data: TaskData) -> None:
+    """Rows of the test split that `index` names; the first style; per class; 0 for the sources themselves."""
+    pairs = PairEncoder()
+    encoders = make_encoders(tmp_path, ("structure-dinov2-v1",), alexnet=pairs, dinov2=pairs)
+    test = data.splits[0, "test"]
+    rows, rng = np.arange(1, 40, 2), np.random.default_rng(3)
+    images = rng.integers(0, 256, (20, 5, *test.images.shape[1:]), dtype=np.uint8)
+    records = scored(data, Translations(0, 1, rows, test.labels[rows], images), encoders)
+    apart = np.array([np.abs(test.images[row] / 255 - images[i, 0] / 255).mean() for i, row in enumerate(rows)])
+    for protocol in ("lpips-source-alexnet-v1", "structure-dinov2-v1"):
+        whole, own = records[protocol, "all"], records[protocol, "b"]
+        assert (whole.value, whole.n) == (pytest.approx(apart.mean(), rel=1e-6), 20)
+        assert whole.deviation == pytest.approx(apart.std(ddof=1) / np.sqrt(20), rel=1e-5)
+        assert own.value == pytest.approx(apart[test.labels[rows] == 1].mean(), rel=1e-6)
+        assert (whole.encoder, whole.floor, whole.n_reference) == (pairs.identity[:12], None, 0)
+    same = Translations(0, 1, rows, test.labels[rows], np.array(test.images[rows])[:, None])
+    assert scored(data, same, encoders)["structure-dinov2-v1", "all"].value == 0
 
 
 def test_every_protocol_that_is_always_measured_has_a_record(
@@ -204,6 +223,7 @@ def test_nothing_is_encoded_twice(
 
     monkeypatch.setattr(JudgeEncoder, "__call__", refuse)
     monkeypatch.setattr(PairEncoder, "grouped_distances", refuse)
+    monkeypatch.setattr(PairEncoder, "distances", refuse)
     monkeypatch.setattr("bench.evaluation.distributions.real_floors", refuse)
     assert scored(data, translations, encoders) == first
 

@@ -89,6 +89,11 @@ class PairEncoder:
         across = [_distances(flat[group, 0]) for group in groups]
         return np.array(within, np.float32), np.array(across, np.float32)
 
+    def distances(self, x: np.ndarray, y: np.ndarray, batch_size: int = 32, progress: Any = None) -> np.ndarray:
+        return np.abs(x / 255 - y / 255).mean(axis=(1, 2, 3)).astype(np.float32)
+
+    structure_distances = distances
+
 
 def _distances(rows: np.ndarray) -> np.ndarray:
     first, second = np.triu_indices(len(rows), 1)

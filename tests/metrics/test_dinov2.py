@@ -101,11 +101,11 @@ def linear(x: Tensor, state: dict[str, Tensor], name: str) -> Tensor:
     return x @ state[f"{name}.weight"].T + state[f"{name}.bias"]
 
 
-def forward(state: dict[str, Tensor], images: np.ndarray, heads: int = 2) -> np.ndarray:
-    """The class token after the last norm, in float64: (N, width)."""
+def forward(state: dict[str, Tensor], images: np.ndarray, heads: int = 2) -> tuple[np.ndarray, np.ndarray]:
+    """In float64 the class token after the last norm, (N, width), and the last block's keys (N, heads, 257, 64)."""
     positions = torch.from_numpy(position_table(state["pos_embed"]))
     state = {name: tensor.double() for name, tensor in state.items()}
-    results = []
+    results, keys = [], []
     for image in images:
         patches = prepared(image).reshape(3, 16, 14, 16, 14).permute(1, 3, 0, 2, 4).reshape(256, -1)
         tokens = patches @ state["patch_embed.proj.weight"].reshape(len(state["cls_token"][0, 0]), -1).T
@@ -120,7 +120,8 @@ def forward(state: dict[str, Tensor], images: np.ndarray, heads: int = 2) -> np.
             hidden = hidden * (1 + torch.erf(hidden / 2**0.5)) / 2
             x = x + state[f"{block}.ls2.gamma"] * linear(hidden, state, f"{block}.mlp.fc2")
         results.append(layer_norm(x, state, "norm")[0].numpy())
-    return np.stack(results)
+        keys.append(k.numpy())
+    return np.stack(results), np.stack(keys)
 
 
 # -------------------------------------------------------------------------------------------------------- the tests
@@ -130,11 +131,47 @@ def forward(state: dict[str, Tensor], images: np.ndarray, heads: int = 2) -> np.
 def test_equals_a_forward_pass_written_here(weights: Path, size: int) -> None:
     images = random_images(0, 2, size)
     encoder = Dinov2Encoder(weights, architecture=TINY)
-    features, expected = encoder(images), forward(made_up_state(), images)
+    features, (expected, _) = encoder(images), forward(made_up_state(), images)
     assert features.shape == (2, 128)
     assert features.dtype == np.float32
     assert np.abs(expected[0] - expected[1]).max() > 1e-2 * np.abs(expected).max()  # images are told apart
     assert np.abs(features - expected).max() <= 1e-5 * np.abs(expected).max()
+
+
+def test_structure_distance_equals_one_computed_here(weights: Path) -> None:
+    """From the keys of the forward pass written here, token by token; whatever the batch, and 0 of an image itself."""
+    x, y = random_images(3, 3, 40), random_images(4, 3, 40)
+    y[2] = x[2]
+    encoder, seen = Dinov2Encoder(weights, architecture=TINY), list[int]()
+    distances = encoder.structure_distances(x, y, batch_size=2, progress=seen.append)
+    assert seen == [2, 1]
+    for row, (_, keys) in enumerate(forward(made_up_state(), np.stack(pair)) for pair in zip(x, y, strict=True)):
+        of_source, of_translation = (image.transpose(1, 0, 2).reshape(257, 128) for image in keys)  # heads in order
+        difference = np.array(
+            [
+                [
+                    cosine(of_source[i], of_source[j]) - cosine(of_translation[i], of_translation[j])
+                    for j in range(0, 257, 8)
+                ]
+                for i in range(257)
+            ]
+        )  # every eighth column: 33 of 257
+        ours = encoder.keys(np.stack([x[row], y[row]]))
+        assert ours[0] == pytest.approx(of_source, abs=1e-4 * np.abs(of_source).max())
+        matrices = [k / np.linalg.norm(k, axis=1, keepdims=True) for k in (of_source, of_translation)]
+        whole = matrices[0] @ matrices[0].T - matrices[1] @ matrices[1].T
+        assert whole[:, ::8].ravel() == pytest.approx(np.array(difference).ravel(), abs=1e-12)
+        assert distances[row] == pytest.approx(np.mean(whole**2), rel=1e-4, abs=1e-9)
+    assert distances[:2].min() > 1e-4
+    assert distances == pytest.approx(encoder.structure_distances(x, y), rel=1e-4, abs=1e-9)
+    with pytest.raises(ValueError, match="images of the same shape wanted"):
+        encoder.structure_distances(x, y[:2])
+    with pytest.raises(ValueError, match="uint8 in 0"):
+        encoder.structure_distances(x / 255, y / 255)
+
+
+def cosine(a: np.ndarray, b: np.ndarray) -> float:
+    return float(np.dot(a, b) / np.sqrt(np.dot(a, a) * np.dot(b, b)))
 
 
 def test_position_table_is_resampled_as_the_publisher_does() -> None:

@@ -22,7 +22,7 @@ from bench.evaluation.self_test.case import Case, CaseResult, run_case
 
 GROUPS = {
     "bench.evaluation.self_test.distances": ("frechet", "kid", "prdc", "ndb"),
-    "bench.evaluation.self_test.scores": ("diversity", "accuracy", "alignment", "intervals"),
+    "bench.evaluation.self_test.scores": ("diversity", "structure", "accuracy", "alignment", "intervals"),
     "bench.evaluation.self_test.images": ("rounding", "resize", "lpips", "judge"),
 }
 """Module -> its groups; `frechet_distance_cases` yields the cases of `frechet` in distances.py."""

@@ -31,6 +31,17 @@ def diversity_score_cases() -> Iterator[Case]:
     yield case("no number of pairs", lambda: within_source_diversity(np.ones((1, 5))), CaseRefused("number of pairs"))
 
 
+def structure_score_cases() -> Iterator[Case]:
+    """Keys of two tokens, whose one angle is what counts."""
+    from metrics.self_similarity import structure_distance
+
+    case = partial(Case, "structure")
+    right, sixty = np.array([[[1.0, 0.0], [0.0, 2.0]]]), np.array([[[3.0, 0.0], [0.5, sqrt(0.75)]]])
+    yield case("an angle of 90 and one of 60 degrees", lambda: structure_distance(right, sixty), 2 * 0.5**2 / 4)
+    yield case("turned and longer keys", lambda: structure_distance(right, -3 * right), 0)
+    yield case("a key of zeros", lambda: structure_distance(right, 0 * right), CaseRefused("all zero"))
+
+
 def accuracy_score_cases() -> Iterator[Case]:
     """Counted by hand."""
     from metrics.accuracy import accuracy as share

@@ -17,7 +17,8 @@ from bench.evaluation.encoders import Encoders, MissingEncoder
 from bench.evaluation.evaluate import evaluate_cell
 from bench.evaluation.feature_cache import FeatureCache
 from bench.evaluation.judge import Judge, get_judge
-from bench.evaluation.score import Record, score_direction
+from bench.evaluation.record import Record
+from bench.evaluation.score import score_direction
 from bench.evaluation.translate import Translations, style_name_to_translate, translate_test_images
 from bench.spec.presets import EvaluationSize, JudgeSettings
 from bench.spec.protocols import ALL, FREE, PROTOCOLS
