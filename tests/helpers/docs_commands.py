@@ -33,7 +33,7 @@ OTHERS = (
     "cosmic-ray ", "cr-report ",
 )  # fmt: skip
 """Beginnings of lines that are no command of ours. They are not tested here."""
-THEIRS = ("my_package.", "my_sweep.yaml", "my_images", "pacs_folder")
+THEIRS = ("my_package.", "my_sweep.yaml", "my_images", "my_model", "pacs_folder")
 """What a reader puts in place of their own."""
 
 
@@ -122,9 +122,10 @@ def _check_names(command: str, values: Mapping[str, Any]) -> None:
         Budget.parse(values["budget"])
     asked = (values.get("protocols") or "").split(",")
     select_protocols(tuple(name for name in asked if name and not name.startswith(THEIRS)))
+    overrides = tuple(values.get("overrides") or ())  # they may be of any of the six methods
     request = Request(
-        task=task or "sketch2real", methods=names or ("cyclegan",), preset=preset or "quick", data="embedded",
-        seeds=(0,), overrides=tuple(values.get("overrides") or ()), device="cpu", results=Path("results"),
+        task=task or "sketch2real", methods=names or (() if overrides else ("cyclegan",)), preset=preset or "quick",
+        data="embedded", seeds=(0,), overrides=overrides, device="cpu", results=Path("results"),
     )  # fmt: skip
     if command not in ("report", "list", "fetch", "doctor"):
         assert not request_settings(request)[1], "a method cannot be imported"
