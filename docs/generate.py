@@ -137,13 +137,15 @@ def preset_values(method: str, key: str) -> str:
 
     texts = []
     for preset, kinds in PRESETS.items():
+        found = {}
         for kind, settings in kinds.items():
-            named = {f"{preset}, {kind}": settings.methods, f"{preset}, real {kind}": settings.real}
-            texts += [
-                f"{name}: `{value_text(values[method][key])}`"
-                for name, values in named.items()
-                if key in values.get(method, {})
-            ]
+            for name, values in ((kind, settings.methods), (f"real {kind}", settings.real)):
+                if key in values.get(method, {}):
+                    found[name] = value_text(values[method][key])
+        if set(found) >= set(kinds) and len(set(found.values())) == 1:
+            texts.append(f"{preset}: `{found[kind]}`")
+        else:
+            texts += [f"{preset}, {name}: `{value}`" for name, value in found.items()]
     return "<br>".join(texts)
 
 

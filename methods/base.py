@@ -19,6 +19,9 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 StyleSource = Literal["noise", "exemplar"]
+Direction = tuple[int, int]
+"""(source, target), the numbers of two domains."""
+BOTH: tuple[Direction, ...] = ((0, 1), (1, 0))
 S = TypeVar("S", bound="Stage")
 
 
@@ -148,6 +151,9 @@ class Translator(nn.Module):
 
     Networks are attributes (plain `nn.Module`s), and `optimizers` maps the name of each trained one to its optimiser.
     All state lives in `state_dict()` (networks, EMA copies, buffers such as image pools) and in `optimizers`.
+
+    The constructor is called with (config, image_size), and if it has a parameter of that name with `directions=` those
+    that the task scores. It is also called on the meta device, to ask what the method supports, if it works there.
     """
 
     Config: ClassVar[type]
@@ -161,6 +167,8 @@ class Translator(nn.Module):
     quick: ClassVar[Mapping[str, Any]] = {}
     """Config values of the `quick` preset, for methods outside this project (ours are in bench/spec/presets.py)."""
 
+    directions: tuple[Direction, ...] = BOTH
+    """Those that `translate` serves; set by the constructor where they depend on what it is told."""
     noise_dim: int = 0
     """Width of `Noise.z`."""
     ema_decay: float = 0.999

@@ -52,7 +52,8 @@ from methods.parts.augment import random_flip, random_resized_crop
 from methods.parts.checks import is_power_of_two, load_checked, require, without_prefix
 from methods.parts.layers import he_init_layer, layer_widths
 from methods.parts.losses import l1_loss, logistic_loss, r1_penalty
-from methods.semantics.categories import CATEGORIES, SemanticsConfig, build_categories
+from methods.semantics.categories import CATEGORIES, build_categories
+from methods.semantics.config import SemanticsConfig
 from methods.stargan_v2 import Translated
 
 

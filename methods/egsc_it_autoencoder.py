@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -26,6 +26,7 @@ from methods.parts.augment import random_flip, random_resized_crop
 from methods.parts.kernels import InstanceNorm
 from methods.parts.layers import SLOPE, truncated_normal_
 from methods.parts.losses import l1_loss, least_squares_loss, wide
+from methods.parts.settings import stored_settings
 
 RESIDUAL_BLOCKS = 3
 """Residual blocks in an encoder, and in a generator."""
@@ -266,7 +267,7 @@ class Autoencoders(Stage):
 
     def identity(self) -> dict[str, Any]:
         """The settings; both domains' training images are used."""
-        return {**asdict(self.config), "betas": list(self.config.betas)}
+        return stored_settings(self.config)
 
     def training_step(self, batch: torch.Generator) -> Iterator[Phase]:
         """Both discriminators, then both autoencoders, on images of their own."""

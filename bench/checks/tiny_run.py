@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
@@ -16,7 +17,7 @@ from bench.checks.method_state import state_attributes, state_fingerprint
 from bench.core.device import Runtime
 from bench.core.randomness import seeded
 from bench.data.types import TaskData
-from bench.runs.request import Job, request_job
+from bench.runs.request import Job, method_to_ask, request_job
 from bench.spec.methods import method_config_with_clusters, method_settings
 from bench.spec.presets import STAND_IN, StandInSettings, get_preset
 from bench.spec.run_spec import Budget, spec_config
@@ -29,7 +30,19 @@ from bench.training.pretrained import fetched_pretrained
 from bench.training.stages import StageStore
 from bench.training.stand_in import stand_in_weights
 from bench.training.train import begin_train_step, prepared_to_train, train, training_domains
-from methods.base import Context, Domains, Phase, Progress, Stage, Trainable, Translator, run_step
+from methods.base import (
+    BOTH,
+    Context,
+    Direction,
+    Domains,
+    Phase,
+    Progress,
+    Stage,
+    StageRunner,
+    Trainable,
+    Translator,
+    run_step,
+)
 from methods.registry import load_registered
 
 S = TypeVar("S", bound=Stage)
@@ -92,15 +105,20 @@ class TinyRun:
 
     def job(self, images: int) -> Job:
         """The specification and constructor call of a training of `images` images, as a run makes them."""
-        candidate, budget = self.candidate, Budget("images", images)
-        return request_job(get_task(TASK), self.data, "quick", candidate.name, candidate.cls, self.config, budget, SEED)
+        return self._job(images, BOTH)
+
+    def _job(self, images: int, directions: tuple[Direction, ...]) -> Job:
+        """`directions`: those that the task scores."""
+        candidate, budget, task = (
+            self.candidate,
+            Budget("images", images),
+            replace(get_task(TASK), directions=directions),
+        )
+        return request_job(task, self.data, "quick", candidate.name, candidate.cls, self.config, budget, SEED)
 
     def job_of_steps(self, steps: int) -> Job:
-        """The job of `steps` iterations; for this the method is built on the meta device."""
-        build = self.shortest_job.build  # made here: a module that is imported on the meta device has no constants
-        with torch.device("meta"):
-            images = build().images_per_step
-        return self.job(steps * images)
+        """The job of `steps` iterations; for this the method is built once more, on the meta device if that works."""
+        return self.job(steps * method_to_ask(self.shortest_job).images_per_step)
 
     @cached_property
     def shortest_job(self) -> Job:
@@ -128,10 +146,20 @@ class TinyRun:
 
     def prepared(self, domains: Domains | None = None, weights: Weights | None = None, seed: int = SEED) -> Translator:
         """A new method before its first step. `weights`: in place of those of the run."""
-        stages = _Shortened(StageStore(self.cell.semantics, self.data.version, SEED, self.runtime), self.stage_steps)
+        return self._prepared(lambda: self.built(seed), domains or self.domains(), weights)
+
+    def trained_one_step(self, directions: tuple[Direction, ...]) -> Translator:
+        """A new method after its first step, on a task that scores `directions`."""
+        domains = self.domains()
+        method = self._prepared(self._job(1, directions).build, domains, None)
+        with self.runtime.threads_pinned(self.runtime.threads):
+            run_step(method, begin_train_step(method, domains, SEED, Progress(0, STEPS)), self.runtime.autocast)
+        return method
+
+    def _prepared(self, build: Callable[[], Translator], domains: Domains, weights: Weights | None) -> Translator:
+        stages = ShortStages(StageStore(self.cell.semantics, self.data.version, SEED, self.runtime), self.stage_steps)
         context = Context(weights or self.weights, stages)
-        job = self.shortest_job
-        return prepared_to_train(lambda: self.built(seed), domains or self.domains(), context, job.spec, self.runtime)
+        return prepared_to_train(build, domains, context, self.shortest_job.spec, self.runtime)
 
     def train(self, job: Job) -> tuple[Translator, Cell]:
         """Train `job` to its end by the harness's own loop."""
@@ -149,10 +177,10 @@ def tiny_run_on_cpu(size: int, threads: int | None) -> Runtime:
     return runtime
 
 
-class _Shortened:
-    """`Context.run_stage` of the harness, each stage cut to `most` steps."""
+class ShortStages:
+    """`Context.run_stage`, each stage cut to `most` steps (None: as long as it is)."""
 
-    def __init__(self, stages: StageStore, most: int | None) -> None:
+    def __init__(self, stages: StageRunner, most: int | None) -> None:
         self.stages, self.most = stages, most
 
     def __call__(self, build: Callable[[], S], attempt: int = 0) -> S:

@@ -23,7 +23,7 @@ from bench.cli.options import (
     seeds_option,
     split_option,
 )
-from bench.core.errors import Interrupted
+from bench.core.errors import BenchError, Interrupted
 from bench.core.exit_status import exit_status_of_error
 
 
@@ -65,13 +65,16 @@ def conform(
 
 def save_baseline(
     name: Annotated[str, typer.Argument(help="Name of the new baseline.")],
-    task: TaskOption,
+    task: TaskOption = "",
     methods: MethodsOption = "",
     seeds: Annotated[str, typer.Option(help="Such as 0,1,2 or 0-19; default: all that every method has.")] = "",
     preset: PresetOption = "quick",
     data: Annotated[str, typer.Option(help="As for run; default: what the results are of.")] = "",
     domains: DomainsOption = "",
     budget: Annotated[str, typer.Option(help="As for run; default: what the results are of.")] = "",
+    code_only: Annotated[
+        bool, typer.Option("--code-only", help="Only what check --code-only compares; --methods: yours, beside ours.")
+    ] = False,
     results: ResultsOption = DEFAULT_RESULTS,
 ) -> None:
     """Store the values of finished trainings. Trains nothing.
@@ -80,10 +83,12 @@ def save_baseline(
     """
     from bench.checks.gate.save import SaveBaselineRequest, save_gate_baseline
 
+    if not task and not code_only:
+        raise BenchError("--task is needed", "baseline save NAME --task TASK, or: baseline save NAME --code-only")
     chosen = seeds_option(seeds) if seeds else ()
     request = SaveBaselineRequest(
         name=name, task=task, methods=split_option(methods), seeds=chosen, preset=preset, data=data, domains=domains,
-        budget=budget, results=results,
+        budget=budget, code_only=code_only, results=results,
     )  # fmt: skip
     raise typer.Exit(save_gate_baseline(request))
 

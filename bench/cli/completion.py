@@ -37,9 +37,11 @@ def complete_joined(names: Callable[[], Iterable[str]]) -> Callable[[str], list[
 
 def complete_tasks() -> Iterable[str]:
     """Names of the tasks."""
+    from bench.spec.plugins import TASKS as PLUGINS
+    from bench.spec.plugins import installed_plugins
     from bench.spec.tasks import TASKS
 
-    return TASKS
+    return [*TASKS, *installed_plugins(PLUGINS)]
 
 
 def complete_presets() -> Iterable[str]:
@@ -58,9 +60,10 @@ def complete_methods() -> Iterable[str]:
 
 def complete_protocols() -> Iterable[str]:
     """Names of the protocols that are measured on request."""
+    from bench.spec.plugins import METRICS, installed_plugins
     from bench.spec.protocols import PROTOCOLS
 
-    return [name for name, protocol in PROTOCOLS.items() if protocol.on_request]
+    return [*(name for name, protocol in PROTOCOLS.items() if protocol.on_request), *installed_plugins(METRICS)]
 
 
 def complete_sweeps() -> Iterable[str]:

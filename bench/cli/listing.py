@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from bench.core.errors import BenchError
+from bench.spec import plugins
+from bench.spec.plugins import installed_plugins
 from bench.spec.presets import PRESETS, SUMMARIES
-from bench.spec.protocols import PROTOCOLS, TRANSLATION
-from bench.spec.tasks import TASKS
+from bench.spec.protocols import PROTOCOLS, TRANSLATION, select_protocols
+from bench.spec.tasks import OURS, TASKS, get_task
 from methods.registry import registered
 
 if TYPE_CHECKING:
@@ -22,13 +25,17 @@ def _columns(rows: Sequence[Sequence[str]]) -> str:
 
 
 def list_tasks() -> str:
-    """Tasks: name, sizes, summary."""
-    return _columns(
-        [
-            (task.name, ", ".join(f"{preset} {size} px" for preset, size in task.sizes.items()), task.summary)
-            for task in TASKS.values()
-        ]
-    )
+    """Tasks: name, sizes, summary; those that are installed, or why they cannot be used."""
+    rows = []
+    for name in dict.fromkeys([*TASKS, *installed_plugins(plugins.TASKS)]):
+        try:
+            task = get_task(name)
+        except BenchError as error:
+            rows.append((name, "plug-in", error.what))
+        else:
+            sizes = ", ".join(f"{preset} {size} px" for preset, size in task.sizes.items())
+            rows.append((name, sizes, task.summary + ("" if name in OURS else " (plug-in)")))
+    return _columns(rows)
 
 
 def list_methods() -> str:
@@ -43,7 +50,8 @@ def list_metrics() -> str:
         protocols_of.setdefault(f"{protocol.metric} {'↑' if protocol.higher_is_better else '↓'}", []).append(
             protocol.name
         )
-    return _columns([(metric, ", ".join(names)) for metric, names in protocols_of.items()])
+    outside = [(name, "plug-in: --protocols") for name in installed_plugins(plugins.METRICS)]
+    return _columns([*((metric, ", ".join(names)) for metric, names in protocols_of.items()), *outside])
 
 
 def list_presets() -> str:
@@ -57,7 +65,8 @@ def list_presets() -> str:
 
 
 def list_protocols() -> str:
-    """Every protocol in full: it is what a number means."""
+    """Every protocol in full: it is what a number means. Of installed plug-ins, too."""
+    select_protocols(installed_plugins(plugins.METRICS))
     blocks = [
         f"{TRANSLATION.name}: {TRANSLATION.sources} images of the source domain, up to {TRANSLATION.styles} styles "
         f"each, batches of {TRANSLATION.batch} (padded), one generator per (source image, style), rounded to uint8"

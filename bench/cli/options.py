@@ -25,7 +25,7 @@ PresetOption = Annotated[
     str,
     typer.Option(
         "--preset",
-        help="quick or paper; see: list presets.",
+        help="quick, small or paper; see: list presets.",
         autocompletion=completion.complete_one(completion.complete_presets),
     ),
 ]

@@ -29,6 +29,9 @@ def table(
     data: Annotated[str, typer.Option(help="Only what was trained on embedded, mnist-drawn or real data.")] = "",
     budget: Annotated[str, typer.Option(help="Only what was trained for images=N or seconds=S.")] = "",
     full: Annotated[bool, typer.Option("--full", help="Everything on a terminal, too, as in a file.")] = False,
+    tidy: Annotated[
+        Path | None, typer.Option("--tidy", help="Write every single value to this file instead: .csv or .parquet.")
+    ] = None,
     results: ResultsOption = DEFAULT_RESULTS,
 ) -> None:
     """Print what was measured on a task, or a table of the paper.
@@ -38,8 +41,9 @@ def table(
     from bench.reporting.table_command import TableRequest, run_table_command
 
     request = TableRequest(
-        task=task, paper=paper, form=form, out=out, preset=preset, data=data, budget=budget, full=full, results=results
-    )
+        task=task, paper=paper, form=form, out=out, preset=preset, data=data, budget=budget, full=full, tidy=tidy,
+        results=results,
+    )  # fmt: skip
     raise typer.Exit(run_table_command(request))
 
 

@@ -47,6 +47,10 @@ def run(
     jobs: Annotated[int, typer.Option(min=0, help="Cells at once; 0: as many as fill the machine.")] = 0,
     protocols: ProtocolsOption = "",
     profile: Annotated[bool, typer.Option("--profile", help="Also say where a training step's time goes.")] = False,
+    tensorboard: Annotated[
+        bool,
+        typer.Option("--tensorboard", help="Also write losses and samples for TensorBoard, in each cell's folder."),
+    ] = False,
     launch: LaunchOption = "local",
     address: AddressOption = "",
     results: ResultsOption = DEFAULT_RESULTS,
@@ -62,8 +66,8 @@ def run(
     request = Request(
         task=task, methods=split_option(methods), preset=preset, data=data, domains=domains, seeds=seeds_option(seeds),
         overrides=overrides or [], budget=budget, device=device, precision=precision, devices=devices, jobs=jobs,
-        protocols=split_option(protocols), profile=profile, launch=one_of_options("--launch", launch, ("local", "ray")),
-        address=address, results=results,
+        protocols=split_option(protocols), profile=profile, tensorboard=tensorboard,
+        launch=one_of_options("--launch", launch, ("local", "ray")), address=address, results=results,
     )  # fmt: skip
     if dry_run:
         from bench.core.terminal import show_on_terminal

@@ -16,10 +16,13 @@ if TYPE_CHECKING:
     from rich.progress import ProgressColumn
 
 T = TypeVar("T")
-Advance = Callable[[int], None]
-
-Message = tuple[Literal["say"], str] | tuple[Literal["begin"], str, int, str, int] | tuple[Literal["advance"], str, int]
-"""`say` text; `begin` label, total, unit, done; `advance` label, count."""
+Message = (
+    tuple[Literal["say"], str]
+    | tuple[Literal["begin"], str, int, str, int]
+    | tuple[Literal["advance"], str, int]
+    | tuple[Literal["note"], str, str]
+)
+"""`say` text; `begin` label, total, unit, done; `advance` label, count; `note` label, text."""
 Listener = Callable[[Message], None]
 
 _listener: ContextVar[Listener | None] = ContextVar("listener", default=None)
@@ -31,8 +34,21 @@ BESIDE_NAME = 62
 BESIDE_NAME_NARROW = 16
 """Columns of a percentage and a time, with the gaps."""
 SECONDS_BETWEEN_LINES = 15.0
+LONGEST_NOTE = 60
+"""Characters of a note beside a bar."""
 SHORTEST_REPORTED = 2.0
 """Seconds since the previous line below which no last line is printed."""
+
+
+class Advance:
+    """What the work calls: with the number of things that are done since the last call."""
+
+    def __init__(self, advance: Callable[[int], None], note: Callable[[str], None] = lambda text: None) -> None:
+        """`note`: takes a few words on how the work stands, which are shown beside its progress."""
+        self._advance, self.note = advance, note
+
+    def __call__(self, count: int) -> None:
+        self._advance(count)
 
 
 def say(text: str) -> None:
@@ -50,11 +66,11 @@ def progress(label: str, total: int, unit: str, done: int = 0) -> Iterator[Advan
     listener = _listener.get()
     if listener is not None:
         listener(("begin", label, total, unit, done))
-        yield lambda count: listener(("advance", label, count))
+        yield Advance(lambda count: listener(("advance", label, count)), lambda text: listener(("note", label, text)))
     elif sys.stderr.isatty():
         with shown_progress() as show:
             show(("begin", label, total, unit, done))
-            yield lambda count: show(("advance", label, count))
+            yield Advance(lambda count: show(("advance", label, count)), lambda text: show(("note", label, text)))
     else:
         yield _lines(label, total, unit, done)
 
@@ -90,7 +106,10 @@ def shown_progress() -> Iterator[Listener]:
                 _, label, total, unit, done = message
                 if label in tasks:
                     bars.remove_task(tasks[label])
-                tasks[label], units[label] = bars.add_task(label, total=total, completed=done, rate=""), unit
+                tasks[label], units[label] = bars.add_task(label, total=total, completed=done, rate="", note=""), unit
+            elif message[0] == "note":
+                _, label, text = message
+                bars.update(tasks[label], note=text[:LONGEST_NOTE])
             else:
                 _, label, count = message
                 speed = bars.tasks[bars.task_ids.index(tasks[label])].speed
@@ -106,14 +125,24 @@ def _columns(width: int) -> list[ProgressColumn]:
 
     if width >= WIDE:
         name = Column(no_wrap=True, overflow="ellipsis", max_width=width - BESIDE_NAME)
-        texts = (MofNCompleteColumn(), TextColumn("{task.fields[rate]}"), TimeRemainingColumn())
+        texts = (MofNCompleteColumn(), TextColumn("{task.fields[rate]}"), TimeRemainingColumn(), *_note_column(width))
         return [TextColumn("{task.description}", table_column=name), BarColumn(bar_width=20), *texts]
     name = Column(no_wrap=True, overflow="ellipsis", max_width=max(width - BESIDE_NAME_NARROW, 1))
     share = TextColumn("{task.percentage:3.0f} %")
     return [TextColumn("{task.description}", table_column=name), share, TimeRemainingColumn(compact=True)]
 
 
+def _note_column(width: int) -> list[ProgressColumn]:
+    """The notes, where there is room for them beside a name and all else."""
+    from rich.progress import TextColumn
+    from rich.table import Column
+
+    column = Column(no_wrap=True, overflow="ellipsis")
+    return [TextColumn("{task.fields[note]}", table_column=column)] if width >= WIDE + LONGEST_NOTE else []
+
+
 def _lines(label: str, total: int, unit: str, done: int) -> Advance:
+    noted = ""
     start = last = time.monotonic()
     first, current = done, done
 
@@ -126,6 +155,10 @@ def _lines(label: str, total: int, unit: str, done: int) -> Advance:
         last = now
         rate = (current - first) / max(now - start, 1e-9)
         left = (total - current) / rate if rate else float("inf")
-        say(f"{label}: {current}/{total} {unit}, {rate:.1f} {unit}/s, {left:.0f} s left")
+        say(f"{label}: {current}/{total} {unit}, {rate:.1f} {unit}/s, {left:.0f} s left{noted}")
 
-    return advance
+    def note(text: str) -> None:
+        nonlocal noted
+        noted = f"; {text}" if text else ""
+
+    return Advance(advance, note)

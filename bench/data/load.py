@@ -15,7 +15,7 @@ from bench.data.sources.domainnet import DomainNet
 from bench.data.sources.folder import FolderDomain, discover_folder
 from bench.data.types import Source, TaskData
 from bench.spec.data_kinds import DRAWN, REAL, data_kind_note, data_kind_of_other_files
-from bench.spec.tasks import Task
+from bench.spec.tasks import OURS, Task
 
 
 def load_data(task: Task, choice: str, size: int, domains: str = "") -> TaskData:
@@ -35,28 +35,64 @@ def loaded_data_kind(task: Task, choice: str) -> str:
     """What `load_data` takes for `choice`, see bench/spec/data_kinds.py; of files no more is read than their counts."""
     if choice in DRAWN:
         return choice
-    if task.kind == "digits" and choice != "auto":
+    if choice == "auto" and task.sources is not None:
+        return _kind_of_given(task)
+    if _is_of_digit_files(task) and choice != "auto":
         return _digit_files(task, choice)[0]
     return "embedded" if choice == "auto" and task.embedded and locate.files_not_located(task.name) else "real"
 
 
 def _choose(task: Task, choice: str, domains: Sequence[str] | None) -> tuple[str, tuple[Source, Source], str]:
     """(kind, both domains' sources, one line that says which data was chosen and why)."""
+    if task.sources is not None and choice in ("auto", *([_kind_of_given(task)] if task.drawn else [])):
+        return _kind_of_given(task), _given(task), f"made by the task {task.name}"
     if choice == "auto":
         return _automatic(task)
     if choice == "embedded":
         return "embedded", _embedded(task), f"embedded (drawn, version {DRAWN_VERSION}), as asked for"
     if choice == "mnist-drawn":
         return "mnist-drawn", _mnist_drawn(task), f"real MNIST and drawn house numbers (version {DRAWN_VERSION})"
-    if task.kind == "digits":
+    if _is_of_digit_files(task):
         kind, sources = _digit_files(task, choice)
         return kind, sources, f"real, {data_kind_note(kind) or 'the published files'}; files in {choice}"
     return "real", _folder(task, Path(choice), domains), f"images in {choice}"
 
 
+def _kind_of_given(task: Task) -> str:
+    """The kind of the data that a task from outside makes."""
+    return "embedded" if task.drawn else REAL
+
+
+def _given(task: Task) -> tuple[Source, Source]:
+    """What a task from outside makes. BenchError if it raises, or makes other domains or classes than it states."""
+    assert task.sources is not None
+    try:
+        first, second = task.sources()
+        stated = [(source.domain, tuple(source.classes)) for source in (first, second)]
+    except BenchError:
+        raise
+    except Exception as error:  # somebody's code may raise anything
+        raise BenchError(
+            f"the data of {task.name} cannot be made: {type(error).__name__}: {error}", f"see the code of {task.name}"
+        ) from error
+    if stated != [(domain, task.classes) for domain in task.domains]:
+        raise BenchError(
+            f"{task.name} states the domains {task.domains} with the classes {task.classes}, and makes {stated}",
+            f"change its code: Task(domains=...) or the sources of {task.name}",
+        )
+    return first, second
+
+
+def _is_of_digit_files(task: Task) -> bool:
+    """Whether a folder of it holds files in the publishers' formats, and no images by class."""
+    return task.kind == "digits" and set(task.domains) <= set(DIGIT_SOURCES)
+
+
 def _automatic(task: Task) -> tuple[str, tuple[Source, Source], str]:
     if task.name == "folder":
         raise BenchError("--task folder needs to know the folder", "add --data ROOT with ROOT/<domain>/<class>/<image>")
+    if task.name not in OURS:
+        raise BenchError(f"the data of {task.name} is a folder of yours", "add --data ROOT")
     missing = locate.files_not_located(task.name)
     if not missing:
         return "real", _real(task), "real, every file found"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,9 +14,10 @@ from bench.data.fetch.locate import locate_weights
 from bench.data.types import TaskData
 from bench.evaluation.feature_cache import FeatureCache
 from bench.evaluation.judge import Judge, get_judge
+from bench.evaluation.outside_metrics import OutsideEncoder
 from bench.evaluation.probe import Probe, get_probe
 from bench.spec.presets import EvaluationSize, KindPreset
-from bench.spec.protocols import FREE, Protocol, select_protocols
+from bench.spec.protocols import BROKEN, BROUGHT, FREE, OUTSIDE, Protocol, select_protocols
 from metrics.encoders import (
     CLEAN,
     PYTORCH,
@@ -26,6 +27,7 @@ from metrics.encoders import (
     InceptionNetwork,
     LpipsAlexNet,
 )
+from metrics.plugin import SetMetric
 
 T = TypeVar("T")
 
@@ -61,13 +63,16 @@ class Encoders:
             return self.judge(target).encoder
         if name == "inception-probe":
             return self.probe(target)
-        return None if name in ("pixels", "categories") else self.pretrained[name]()
+        if name in ("pixels", "categories"):
+            return None
+        absent = MissingEncoder(f"there is no encoder called {name}, which the metric asks for")
+        return self.pretrained.get(name, lambda: absent)()
 
     def measurable(self, names: Collection[str]) -> bool:
         """Whether any of the protocols called `names` has its encoder here."""
         needed = {protocol.encoder for protocol in self.protocols if protocol.name in names}
         networks = {"inception" if name == "inception-probe" else name for name in needed}
-        return any(name in FREE or not isinstance(self.pretrained[name](), MissingEncoder) for name in networks)
+        return any(name in FREE or not isinstance(self.encoder(name, 0), MissingEncoder) for name in networks)
 
 
 def make_encoders(
@@ -87,6 +92,7 @@ def make_encoders(
         encoder = inception()
         return encoder if isinstance(encoder, MissingEncoder) else get_probe(features, data, target, encoder)
 
+    chosen = select_protocols([*preset.evaluation.protocols, *protocols])
     return Encoders(
         judge=cache(lambda target: get_judge(results, data, target, preset.judge, runtime)),
         probe=probe,
@@ -99,11 +105,27 @@ def make_encoders(
             "inception-clean": cache(lambda: _over(network(), lambda shared: InceptionEncoder(shared, CLEAN))),
             "dinov2": cache(lambda: _load("dinov2", lambda path: Dinov2Encoder(path, device))),
             "alexnet": cache(lambda: _load("alexnet", lambda path: LpipsAlexNet(path, device))),
+            **{
+                protocol.encoder: cache(partial(_brought, protocol.name))
+                for protocol in chosen
+                if protocol.encoder.startswith(BROUGHT)
+            },
         },
         cache=features,
         size=preset.evaluation,
-        protocols=select_protocols([*preset.evaluation.protocols, *protocols]),
+        protocols=chosen,
     )
+
+
+def _brought(name: str) -> OutsideEncoder | MissingEncoder:
+    """The encoder that the metric `name` brings; or why there is none."""
+    metric = OUTSIDE.get(name)
+    if not isinstance(metric, SetMetric) or isinstance(metric.encoder, str):
+        return MissingEncoder(f"needs: a metric {name} that can be imported ({BROKEN.get(name, '')})")
+    try:
+        return OutsideEncoder(metric.encoder())
+    except Exception as error:  # somebody's code may raise anything
+        return MissingEncoder(f"needs: the encoder of {name} ({type(error).__name__}: {error})")
 
 
 def _load(name: str, make: Callable[[Path], T]) -> T | MissingEncoder:

@@ -25,6 +25,7 @@ from bench.evaluation.translate import (
 )
 from bench.spec.protocols import TRANSLATION
 from bench.store.cell import SCHEMA, Cell, read_cell_metrics
+from bench.store.definitions import keep_definitions
 from methods.base import Translator
 from metrics.encoders import encoder_identity
 
@@ -84,6 +85,7 @@ def _store(
         judge = encoders.judge(translations.target)
         judges[name] = {"identity": judge.encoder.identity, "accuracy": judge.accuracy, "n": judge.test_images}
         records += of_direction
+    keep_definitions(cell.root, encoders.protocols)
     written = [asdict(record) for record in records] + _still_valid(cell, style, images, judges, encoders)
     write_json(
         cell.metrics(style),

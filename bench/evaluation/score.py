@@ -17,11 +17,13 @@ from bench.data.types import TaskData
 from bench.evaluation.distributions import DISTRIBUTIONS, Distribution, distribution_floors
 from bench.evaluation.encoders import Encoders, MissingEncoder
 from bench.evaluation.judge import Judge
+from bench.evaluation.outside_metrics import outside_distribution, outside_image_values
 from bench.evaluation.probe import Probe
 from bench.evaluation.translate import Translations, first_to_translate
-from bench.spec.protocols import ACROSS_GROUP, ALL, Protocol, SplitName
+from bench.spec.protocols import ACROSS_GROUP, ALL, OUTSIDE, Protocol, SplitName
 from metrics.lpips_diversity import cosine_diversities, within_source_diversities
 from metrics.parts.input_checks import pinned_blas
+from metrics.plugin import SetMetric
 from metrics.statistics.intervals import mean_interval
 
 PUBLISHED_SOURCES, PUBLISHED_BATCH = 128, 512
@@ -79,7 +81,8 @@ def score_direction(
             records += [replace(base, missing=encoder.remedy) for base in bases]
             continue
         try:
-            records += MEASURES[first.metric](Scoring(data, translations, encoders, encoder, weights), protocols, bases)
+            measure = _outside if first.name in OUTSIDE else MEASURES[first.metric]
+            records += measure(Scoring(data, translations, encoders, encoder, weights), protocols, bases)
         except ValueError as error:
             records += [replace(base, missing=str(error)) for base in bases]
     return records
@@ -109,7 +112,7 @@ def grouped_for_scoring(protocols: Sequence[Protocol]) -> Iterator[tuple[Protoco
     """The protocols that one computation serves, in the order of their first."""
     groups: dict[tuple[Any, ...], list[Protocol]] = {}
     for p in protocols:
-        kind: Any = MEASURES[p.metric]
+        kind: Any = p.name if p.name in OUTSIDE else MEASURES.get(p.metric)  # none: it is broken, and so its encoder is
         if p.metric in DISTRIBUTIONS:
             kind = (DISTRIBUTIONS[p.metric], p.reference, p.styles, p.unrounded, p.as_published)
         groups.setdefault((kind, p.encoder), []).append(p)
@@ -206,15 +209,21 @@ PER_SOURCE: dict[str, Callable[[Scoring], np.ndarray]] = {
 
 
 def _per_source(scoring: Scoring, protocols: Sequence[Protocol], bases: Sequence[Record]) -> list[Record]:
-    records = []
+    records = list[Record]()
     for base in bases:
-        values = PER_SOURCE[base.metric](scoring)
-        for label, rows in _classes(scoring.data, scoring.translations.labels):
-            if rows.any():
-                value, deviation = _mean(values[rows])
-                records.append(replace(base, label=label, value=value, deviation=deviation, n=int(rows.sum())))
-            else:
-                records.append(replace(base, label=label, missing="no source"))
+        records += _of_sources(scoring, base, PER_SOURCE[base.metric](scoring))
+    return records
+
+
+def _of_sources(scoring: Scoring, base: Record, values: np.ndarray) -> list[Record]:
+    """The mean of `values` (S,) over all sources and over those of each class."""
+    records = []
+    for label, rows in _classes(scoring.data, scoring.translations.labels):
+        if rows.any():
+            value, deviation = _mean(values[rows])
+            records.append(replace(base, label=label, value=value, deviation=deviation, n=int(rows.sum())))
+        else:
+            records.append(replace(base, label=label, missing="no source"))
     return records
 
 
@@ -286,8 +295,20 @@ def _classes(data: TaskData, labels: np.ndarray) -> Iterator[tuple[str, np.ndarr
         yield name, labels == index
 
 
-def _distribution(scoring: Scoring, protocols: Sequence[Protocol], bases: Sequence[Record]) -> list[Record]:
-    first, how = protocols[0], DISTRIBUTIONS[protocols[0].metric]
+def _outside(scoring: Scoring, protocols: Sequence[Protocol], bases: Sequence[Record]) -> list[Record]:
+    """Of one metric from outside."""
+    name, (base,) = protocols[0].name, bases
+    metric = OUTSIDE[name]
+    if isinstance(metric, SetMetric):
+        return _distribution(scoring, protocols, bases, outside_distribution(name, metric))
+    return _of_sources(scoring, base, outside_image_values(metric, scoring.data, scoring.translations))
+
+
+def _distribution(
+    scoring: Scoring, protocols: Sequence[Protocol], bases: Sequence[Record], given: Distribution | None = None
+) -> list[Record]:
+    """`given`: in place of the computation of ours that the metric names."""
+    first, how = protocols[0], given or DISTRIBUTIONS[protocols[0].metric]
     fake, fake_labels = score_translation_features(
         scoring, first
     )  # first: another process may be encoding the real ones

@@ -81,11 +81,10 @@ def translate_test_images(
     with progress(label, len(pairs), "images") as advance:
         for start in range(0, len(pairs), step):
             block = pairs[start : start + step]
-            floats = _translate_block(method, data, source, target, style, block, TRANSLATION)
+            floats = _translate_block(method, data, source, target, style, block, TRANSLATION, advance)
             translated[start : start + len(block)] = to_uint8(floats).cpu().numpy()
             if watch is not None:
                 watch(floats, start)
-            advance(len(block))
     shape = (len(index), styles, 3, data.size, data.size)
     return Translations(source, target, index, np.array(split.labels[index]), translated.reshape(shape))
 
@@ -93,9 +92,9 @@ def translate_test_images(
 @torch.inference_mode()
 def _translate_block(
     method: Translator, data: TaskData, source: int, target: int, style: str, pairs: Sequence[tuple[int, int]],
-    protocol: TranslationProtocol,
+    protocol: TranslationProtocol, advance: Callable[[int], None],
 ) -> Tensor:  # fmt: skip
-    """(len(pairs), 3, H, W), clamped to [-1, 1]."""
+    """(len(pairs), 3, H, W), clamped to [-1, 1]. `advance` is told of each batch: a block can take long."""
     split = data.splits[source, protocol.sources]
     device = next(method.parameters()).device
     padded = list(pairs) + [pairs[-1]] * (-len(pairs) % protocol.batch)
@@ -108,6 +107,7 @@ def _translate_block(
         if not translated.isfinite().all():
             raise ValueError(f"translations {data.domains[source]}->{data.domains[target]} are not finite")
         results.append(translated.float().clamp(-1.0, 1.0))
+        advance(min(protocol.batch, len(pairs) - start))
     return torch.cat(results)[: len(pairs)]
 
 

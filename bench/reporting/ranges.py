@@ -22,7 +22,7 @@ OF_REAL_IMAGES = ("recall", "coverage")
 
 def metric_range(protocol: str) -> Range:
     """The range of the values by `protocol`; every number for an unknown one."""
-    return RANGES[PROTOCOLS[protocol].metric] if protocol in PROTOCOLS else ANY
+    return RANGES.get(PROTOCOLS[protocol].metric, ANY) if protocol in PROTOCOLS else ANY
 
 
 def ends_over_images(

@@ -29,6 +29,7 @@ DATA_WARNING = {
 }
 PRESET_WARNING = {
     "quick": "small networks, short training: not comparable with the paper",
+    "small": "a quarter of the published widths, short training: not comparable with the paper",
     "paper": "published settings",
 }
 GIVEN_WARNING = "given checkpoints or images, scored and not trained here: their training data and length are not known"

@@ -7,6 +7,7 @@ import io
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
+from typing import Any
 
 from bench.evaluation.score import Record
 from bench.reporting.tables.as_markdown import markdown_table
@@ -28,11 +29,7 @@ _FIELDS = (
 
 def folders_text(records: Sequence[Record], form: str, title: str, by_class: bool) -> str:
     """The records in one of FORMS. Without `by_class`, those over all."""
-    shown = [record for record in records if by_class or record.label == ALL]
-    rows = []
-    for record in shown:
-        known = {**asdict(record), **dict(zip(("low", "high"), _interval(record), strict=True))}
-        rows.append({name: known[name] for name in _FIELDS})
+    rows = folders_rows(records, by_class)
     if form == "json":
         return json.dumps(rows, indent=1, ensure_ascii=False) + "\n"
     if form == "csv":
@@ -43,8 +40,18 @@ def folders_text(records: Sequence[Record], form: str, title: str, by_class: boo
         return text.getvalue()
     names = ("protocol", "class", "value", "n / real", "floor")
     columns = tuple(Column(name, align="left" if name in names[:2] else "right") for name in names)
-    groups = (RowGroup(tuple(_cells(record) for record in shown)),)
+    groups = (RowGroup(tuple(_cells(record) for record in records if by_class or record.label == ALL)),)
     return markdown_table(Table(title, columns, groups, footnotes=(), notes=_NOTES, stub=2))
+
+
+def folders_rows(records: Sequence[Record], by_class: bool) -> list[dict[str, Any]]:
+    """Each record as the fields that CSV and JSON have. Without `by_class`, those over all."""
+    rows = []
+    for record in records:
+        known = {**asdict(record), **dict(zip(("low", "high"), _interval(record), strict=True))}
+        if by_class or record.label == ALL:
+            rows.append({name: known[name] for name in _FIELDS})
+    return rows
 
 
 def _cells(record: Record) -> tuple[TableCell, ...]:

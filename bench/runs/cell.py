@@ -10,7 +10,6 @@ from textwrap import shorten
 
 import torch
 
-from bench.core.device import Runtime
 from bench.core.environment import describe_environment
 from bench.core.errors import BenchError, Interrupted
 from bench.core.files import write_atomically, write_json
@@ -19,14 +18,15 @@ from bench.evaluation.encoders import Encoders
 from bench.evaluation.evaluate import evaluate_cell
 from bench.evaluation.self_test.doctor import doctor_record
 from bench.evaluation.translate import style_name_to_translate
-from bench.runs.request import Job, Request, Session, open_request
+from bench.runs.request import Job, Request, Session, method_to_ask, open_request, served_directions
+from bench.spec.tasks import Task
 from bench.store.cell import Cell, read_cell_metrics
 from bench.training.loop import TrainingFailed
 from bench.training.pretrained import pretrained_weights_for
 from bench.training.several_devices import Join, Processes, leading_devices
 from bench.training.train import follow_training, train, training_domains
 from bench.training.weights import load_trained_weights, store_weights
-from methods.base import Domains
+from methods.base import Domains, Translator
 
 
 def run_cell(job: Job, session: Session, domains: Domains, encoders: Encoders, request: Request) -> bool:
@@ -38,7 +38,7 @@ def run_cell(job: Job, session: Session, domains: Domains, encoders: Encoders, r
             return False
         try:
             if not cell.is_trained():
-                _train(job, cell, domains, request, runtime)
+                _train(job, cell, domains, request, session)
             cell.checkpoints.clear()
             method = load_trained_weights(job.build, cell, runtime)
             style = style_name_to_translate(method)
@@ -46,7 +46,8 @@ def run_cell(job: Job, session: Session, domains: Domains, encoders: Encoders, r
                 say(f"{label}: finished before, skipped ({cell.folder.name})")
                 return True
             with cell.scoring_timed():
-                evaluate_cell(method, session.data, session.task.directions, cell, encoders, style)
+                directions = served_directions(method, session.task.directions)
+                evaluate_cell(method, session.data, directions, cell, encoders, style)
             cell.set_state("done")
             return True
         except TrainingFailed as error:
@@ -70,21 +71,27 @@ def _reason(error: Exception) -> str:
     return text
 
 
-def _train(job: Job, cell: Cell, domains: Domains, request: Request, runtime: Runtime) -> None:
-    with torch.device("meta"):
-        supervision = job.build().supervision
-    cell.begin(supervision)
+def _train(job: Job, cell: Cell, domains: Domains, request: Request, session: Session) -> None:
+    runtime = session.runtime
+    cell.begin()  # before anything of the method's runs: a constructor that fails is a failed row
+    cell.begin(method_to_ask(job).supervision)
     write_json(cell.environment, {**describe_environment(runtime.device.type), "doctor": doctor_record()})
     weights = cell.recording(pretrained_weights_for(request.results, runtime))
     together: Callable[[], AbstractContextManager[Processes | None]] = nullcontext
     if request.devices > 1:
         together = lambda: leading_devices(follow_cell, request, request.devices, runtime.device)  # noqa: E731
-    method, cost = train(job.build, domains, weights, job.spec, cell, runtime, together)
-    for remark in cell.note(method.remarks):
+    method, cost = train(job.build, domains, weights, job.spec, cell, runtime, together, request.tensorboard)
+    for remark in cell.note([*method.remarks, *_unserved(method, session.task)]):
         say(f"{job.spec.method} seed {job.spec.seed}: WARNING: {remark}")
     store_weights(method, cell)
     write_json(cell.cost, asdict(cost))
     cell.set_state("trained")
+
+
+def _unserved(method: Translator, task: Task) -> list[str]:
+    """A remark for each direction of `task` that `method` does not translate in."""
+    missing = [direction for direction in task.directions if direction not in method.directions]
+    return [f"it does not translate {{{source}}} -> {{{target}}}" for source, target in missing]
 
 
 def follow_cell(request: Request, rank: int, join: Join) -> None:

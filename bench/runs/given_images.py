@@ -60,8 +60,11 @@ class ScoreRequest(Where):
     """Protocols to measure beside those that always are."""
 
 
-def score_images(request: ScoreRequest) -> None:
-    """Score images as a cell of their own. Raises BenchError, with every fault of the images, before it is made."""
+def score_images(request: ScoreRequest) -> str:
+    """Score images as a cell of their own; returns its identity.
+
+    Raises BenchError, with every fault of the images, before it is made.
+    """
     task = get_task(request.task)
     preset = get_preset(request.preset, task.kind)
     select_protocols(request.protocols)
@@ -86,13 +89,14 @@ def score_images(request: ScoreRequest) -> None:
                     "choose another --name, or add --replace",
                 )
         if all(name in digests for name in names) and is_cell_settled(cell, request.name, encoders):
-            return
+            return cell.spec.identity()
         cell.begin()
         write_json(cell.environment, {**describe_environment(runtime.device.type), "doctor": doctor_record()})
         others = [one for one in earlier if direction_of(data, one) not in names]  # one row has all directions
         every = sorted([*translations, *others], key=lambda one: one.source)
         evaluate_images(data, every, cell, encoders, STYLE)
         cell.set_state("done")
+        return cell.spec.identity()
 
 
 def _specification(request: ScoreRequest, task: Task, data: TaskData) -> RunSpec:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from inspect import signature
 from multiprocessing import parent_process
 from typing import Any
 
@@ -12,6 +13,7 @@ import torch
 from bench.core.device import DEVICES, Runtime, check_device_precision
 from bench.core.errors import BenchError, error_remedy
 from bench.core.progress import say
+from bench.core.randomness import seeded
 from bench.data.load import load_data, loaded_data_kind
 from bench.data.types import TaskData
 from bench.spec.methods import method_config_with_clusters, method_settings, resolve_methods
@@ -20,7 +22,8 @@ from bench.spec.protocols import select_protocols
 from bench.spec.run_spec import Budget, RunSpec, check_spec_overrides, spec_config, spec_overrides, spec_values
 from bench.spec.tasks import Task, get_task
 from bench.spec.where import Where
-from methods.base import Translator
+from bench.training.tensorboard import check_tensorboard
+from methods.base import Direction, Translator
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +58,8 @@ class Request(Where, Execution):
     """`method.key=value`."""
     profile: bool = False
     """Whether to profile some training steps of each cell, see bench/training/profiling.py."""
+    tensorboard: bool = False
+    """Whether trainings are also written for TensorBoard, see bench/training/tensorboard.py."""
 
 
 @dataclass(frozen=True)
@@ -118,7 +123,7 @@ def open_request(request: Request, data: TaskData | None = None, rank: int = 0) 
         for seed in request.seeds
     ]
     for job in jobs[:: len(request.seeds)]:
-        check_request(job, request.devices)
+        check_request(job, task, request.devices)
     return Session(task, data, jobs, broken, preset, runtime)
 
 
@@ -131,6 +136,10 @@ def request_runtime(request: Request, image_size: int, rank: int = 0) -> Runtime
     check_device_precision(request.precision)
     if request.launch == "ray" and request.profile:
         raise BenchError("--profile looks at the steps of this machine", "leave out --launch ray or --profile")
+    if request.tensorboard:
+        if request.launch == "ray":
+            raise BenchError("--tensorboard writes on this machine", "leave out --launch ray or --tensorboard")
+        check_tensorboard()
     if request.devices > 1 and (request.launch == "ray" or request.profile):
         other = "--profile" if request.profile else "--launch ray"
         raise BenchError(f"{other} is for trainings on one device each", f"leave out --devices or {other}")
@@ -154,20 +163,54 @@ def request_job(
         weights=weights,
     )  # fmt: skip
     constructor: Callable[..., Translator] = cls
-    return Job(spec, lambda: constructor(config, data.size))
+    told = {"directions": task.directions} if request_tells_directions(cls) else {}
+    return Job(spec, lambda: constructor(config, data.size, **told))
 
 
-def check_request(job: Job, devices: int = 1) -> None:
-    """Refuse a setting that the method's constructor refuses, or what it cannot do on so many devices, before any cell
-    is trained."""
+def request_tells_directions(cls: type[Translator]) -> bool:
+    """Whether the constructor of `cls` asks which directions the task scores."""
+    return "directions" in signature(cls.__init__).parameters
+
+
+def served_directions(method: Translator, directions: Sequence[Direction]) -> list[Direction]:
+    """Those of the task's `directions` that `method` translates in."""
+    return [direction for direction in directions if direction in method.directions]
+
+
+def method_to_ask(job: Job) -> Translator:
+    """The method of `job`, untrained, to be asked what it supports: on the meta device, which makes no weights.
+
+    On the CPU if its constructor does not work there. Raises what the constructor raises.
+    """
+    build = job.build  # made before: a module that is imported on the meta device has no constants
     try:
         with torch.device("meta"):
-            method = job.build()
+            return build()
+    except ValueError:  # a setting that it refuses, wherever it is built
+        raise
+    except Exception:  # somebody's constructor that looks at its weights, or loads a file
+        with seeded(0, "ask"):
+            return build()
+
+
+def check_request(job: Job, task: Task, devices: int = 1) -> None:
+    """Refuse a setting that the method's constructor refuses, directions that it does not serve, and what it cannot do
+    on so many devices, before any cell is trained. A constructor that fails costs its own cells, later."""
+    name = job.spec.method
+    try:
+        method = method_to_ask(job)
     except ValueError as error:
         raise BenchError(
-            f"{job.spec.method} at {job.spec.image_size} px: {error}",
-            f"change it with --set {job.spec.method}.key=value",
+            f"{name} at {job.spec.image_size} px: {error}", f"change it with --set {name}.key=value"
         ) from error
+    except Exception as error:  # other people's code may raise anything
+        say(f"warning: {name} cannot be built: {type(error).__name__}: {error}")
+        return
+    if not served_directions(method, task.directions):
+        wanted = ", ".join(
+            f"{job.spec.domains[source]}->{job.spec.domains[target]}" for source, target in task.directions
+        )
+        raise BenchError(f"{name} does not translate {wanted}", f"leave out {name}, or choose another --task")
     if devices == 1:
         return
     if job.spec.budget.kind == "seconds":

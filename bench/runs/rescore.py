@@ -21,7 +21,7 @@ from bench.runs.published_checkpoint import (
     read_published_checkpoint,
     store_published_checkpoint,
 )
-from bench.runs.request import Job, check_request, request_job
+from bench.runs.request import Job, check_request, request_job, served_directions
 from bench.spec.methods import method_config_with_clusters, method_settings, resolve_methods
 from bench.spec.presets import KindPreset, get_preset
 from bench.spec.protocols import select_protocols
@@ -97,7 +97,8 @@ def rescore(request: RescoreRequest) -> None:
             except ValueError as error:
                 say(f"{job.spec.method} seed {job.spec.seed}: passed over: {error}")
                 continue
-            evaluate_cell(method, data, cell.directions(task.directions), cell, encoders, style, request.batch_size)
+            directions = served_directions(method, cell.directions(task.directions))
+            evaluate_cell(method, data, directions, cell, encoders, style, request.batch_size)
             cell.set_state("done")
 
 
@@ -121,7 +122,7 @@ def _score_checkpoint(
     job = request_job(
         task, data, request.preset, name, cls, config, Budget("images", 0), seed=0, weights=checkpoint.identity
     )
-    check_request(job)
+    check_request(job, task)
     cell = Cell(request.results, job.spec)
     with seeded(0, "init"):
         method = job.build().to(runtime.device).eval()
@@ -130,7 +131,9 @@ def _score_checkpoint(
     except ValueError as error:
         raise BenchError(f"{name}: {error}", f"leave --style out, or: {', '.join(method.style_sources)}") from error
     with runtime.threads_pinned(runtime.threads):
-        directions = load_published_checkpoint(method, checkpoint, data, task.directions, style)
+        directions = load_published_checkpoint(
+            method, checkpoint, data, served_directions(method, task.directions), style
+        )
         with cell.locked():
             store_published_checkpoint(method, job, cell, directions)
             evaluate_cell(method, data, directions, cell, encoders, style, request.batch_size)

@@ -22,6 +22,8 @@ class RunOutcome:
     """Whether no cell failed."""
     broken: Mapping[str, str]
     """Methods that cannot be imported, and why."""
+    identities: frozenset[str]
+    """Of the cells that were asked for."""
 
 
 def run(request: Request) -> RunOutcome:
@@ -54,4 +56,4 @@ def run_together(requests: Sequence[Request]) -> RunOutcome:
     else:
         good = all_true_or_errors(list(zip(requests, sessions, strict=True)), lambda pair: run_session_locally(*pair))
     broken = {name: why for session in sessions for name, why in session.broken.items()}
-    return RunOutcome(sessions[0].task.name, good, broken)
+    return RunOutcome(sessions[0].task.name, good, broken, frozenset(job.spec.identity() for _, _, job in cells))

@@ -27,15 +27,15 @@ OF_A_TASK = ("judge", "inception-probe", "categories", "pixels")
 
 
 def score_against(
-    images: Path, real: Path, protocols: Sequence[str], device: str, results: Path
+    images: Path | np.ndarray, real: Path | np.ndarray, protocols: Sequence[str], device: str, results: Path
 ) -> tuple[list[Record], bool]:
     """Records of every protocol over all and, where both folders have the same class folders, per class; whether so.
 
-    Raises BenchError, with the names of the files, for damaged images and folders with images of several sizes, and
-    for a protocol that needs a task.
+    In place of a folder: uint8 (N, 3, H, W) or (N, H, W, 3). Raises BenchError, with the names of the files, for
+    damaged images and folders with images of several sizes, for other arrays, and for a protocol that needs a task.
     """
     chosen = _protocols(protocols)
-    (fake_images, fake_classes), (real_images, real_classes) = results_or_errors((images, real), _read)
+    (fake_images, fake_classes), (real_images, real_classes) = results_or_errors((images, real), _read_set)
     classes = tuple(sorted(set(real_classes)))
     by_class = "" not in classes and set(fake_classes) == set(classes)
     if not by_class:
@@ -55,7 +55,7 @@ def score_against(
     encoders = replace(encoders, size=EvaluationSize(None, None), protocols=chosen)
     translations = Translations(0, 1, np.arange(len(fake_labels)), fake_labels, fake_images[:, None])
     with runtime.threads_pinned(runtime.threads):
-        return score_direction(data, translations, f"{images}->{real}", encoders), by_class
+        return score_direction(data, translations, f"{_name(images)}->{_name(real)}", encoders), by_class
 
 
 def _protocols(named: Sequence[str]) -> tuple[Protocol, ...]:
@@ -70,6 +70,27 @@ def _protocols(named: Sequence[str]) -> tuple[Protocol, ...]:
         if name not in possible:
             raise BenchError(f"{name} needs a task, or several styles", f"without --task: {', '.join(possible)}")
     return tuple(possible[protocol.name] for protocol in usual if protocol.name in possible)
+
+
+def _name(images: Path | np.ndarray) -> str:
+    return f"array of {len(images):,}" if isinstance(images, np.ndarray) else str(images)
+
+
+def _read_set(images: Path | np.ndarray) -> tuple[np.ndarray, list[str]]:
+    """As `_read`; the images of an array have no class."""
+    if not isinstance(images, np.ndarray):
+        return _read(images)
+    if images.dtype != np.uint8:
+        raise BenchError(
+            f"an array of {images.dtype}, not of uint8", "give values from 0 to 255: (255 * x).round().astype('uint8')"
+        )
+    if images.ndim == 4 and images.shape[1] != 3 and images.shape[-1] == 3:
+        images = np.moveaxis(images, -1, 1)
+    if images.ndim != 4 or images.shape[1] != 3 or images.size == 0:
+        raise BenchError(
+            f"an array of shape {images.shape} holds no colour images", "wanted: (N, H, W, 3) or (N, 3, H, W)"
+        )
+    return np.ascontiguousarray(images), [""] * len(images)
 
 
 def _read(folder: Path) -> tuple[np.ndarray, list[str]]:

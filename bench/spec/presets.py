@@ -1,6 +1,7 @@
-"""The two presets, whole and in one place: image budgets, judges, evaluation sizes, and each method's settings.
+"""The presets, whole and in one place: image budgets, judges, evaluation sizes, and each method's settings.
 
-`quick` is for two CPU cores and minutes: small networks, few images. `paper` is each method's published setting.
+`quick` is for two CPU cores and minutes: small networks, few images. `small` is for an afternoon on two cores: about a
+quarter of the published widths, larger images, more steps. `paper` is each method's published setting.
 Any method value can be overridden: `--set method.key=value`.
 """
 
@@ -161,10 +162,37 @@ QUICK_EGSC_IT = {
 CYCLEGAN_DIGITS = {"flip": False, "enlarge": 1.0}
 STARGAN_V2_DIGITS = {"flip": False, "crop_probability": 0.0}
 CATS_UDT_DIGITS = STARGAN_V2_DIGITS
+# In trainings of thousands of steps on real digits; the paper's form of the style's losses, StarGAN-v2's weight.
+CATS_UDT_SHORT_DIGITS = {"style_heads": "disjoint", "style_rec_domain": "target", "lambda_ds": 1.0}
 MUNIT_DIGITS = {"flip": False}
 DRIT_DIGITS = {"flip": False, "enlarge": 1.0}
 # The authors' weight and number of resolutions for MNIST; they mirror and crop digits, too.
 EGSC_IT_DIGITS = {**STARGAN_V2_DIGITS, "stages": 1, "lambda_style": 1e3}
+
+# A quarter of the published widths. Learning rates between quick's and the published ones: four to twenty times quick's
+# steps, and a twentieth of the published.
+SMALL_CYCLEGAN = {
+    "width": 16, "blocks": 6, "discriminator_width": 16, "discriminator_layers": 2,
+    "batch_size": 4, "learning_rate": 5e-4,
+}  # fmt: skip
+SMALL_STARGAN_V2 = {
+    "base_width": 16, "max_width": 128, "content_size": 8, "style_dim": 32, "mapping_width": 128,
+    "learning_rate": 5e-4, "mapping_learning_rate": 5e-5,
+}  # fmt: skip
+SMALL_MUNIT = {
+    "width": 16, "mlp_width": 64, "discriminator_width": 16, "discriminator_layers": 3,
+    "discriminator_scales": 2, "batch_size": 4, "learning_rate": 5e-4, "halve_every": 0.2,
+}  # fmt: skip
+SMALL_DRIT = {
+    "width": 16, "discriminator_scales": 2, "discriminator_layers": 3, "content_discriminator": "small",
+    "batch_size": 4, "learning_rate": 5e-4, "content_learning_rate": 2e-4,
+}  # fmt: skip
+SMALL_EGSC_IT = {
+    "width": 16, "stages": 2, "discriminator_width": 16, "discriminator_layers": 3, "perceptual": STAND_IN,
+    "init_std": 0.06, "learning_rate": 5e-4, "batch_size": 4, "autoencoder_steps": 1_500,
+}  # fmt: skip
+SMALL_CATS_UDT = {**SMALL_STARGAN_V2, "pairing": "opposite", "bottleneck_blocks": 2}
+SMALL_JUDGE = replace(QUICK_JUDGE, steps=800)
 
 # The published semantics of sketches and reals: reals are clustered, by their features, and features are adapted.
 CATS_UDT_PICTURES = {
@@ -218,11 +246,45 @@ PRESETS: dict[str, dict[str, KindPreset]] = {
                     **QUICK_CATS_UDT,
                     **CATS_UDT_DIGITS,
                     **QUICK_SEMANTICS_DIGITS,
+                    **CATS_UDT_SHORT_DIGITS,
                     "base_width": 16,
-                    "style_heads": "disjoint",
-                    "style_rec_domain": "target",
-                    "lambda_ds": 1.0,
                     "ema_decay": 0.995,
+                },
+                **QUICK_VGG,
+            },
+        ),
+    },
+    "small": {
+        "pictures": KindPreset(
+            images=16_000,
+            judge=SMALL_JUDGE,
+            evaluation=EvaluationSize(sources_per_class=100, reference_per_class=200),
+            methods={
+                "cyclegan": SMALL_CYCLEGAN,
+                "munit": SMALL_MUNIT,
+                "drit": SMALL_DRIT,
+                "stargan_v2": SMALL_STARGAN_V2,
+                "egsc_it": SMALL_EGSC_IT,
+                "cats_udt": {**SMALL_CATS_UDT, **CATS_UDT_PICTURES, **QUICK_SEMANTICS_PICTURES},
+                **QUICK_VGG,
+            },
+            real={"cats_udt": QUICK_SEMANTICS_PHOTOGRAPHS},
+        ),
+        "digits": KindPreset(
+            images=24_000,
+            judge=replace(SMALL_JUDGE, augment=False),
+            evaluation=EvaluationSize(sources_per_class=50, reference_per_class=200),
+            methods={
+                "cyclegan": {**SMALL_CYCLEGAN, **CYCLEGAN_DIGITS},
+                "munit": {**SMALL_MUNIT, **MUNIT_DIGITS, "batch_size": 8},
+                "drit": {**SMALL_DRIT, **DRIT_DIGITS},
+                "stargan_v2": {**SMALL_STARGAN_V2, **STARGAN_V2_DIGITS},
+                "egsc_it": {**SMALL_EGSC_IT, **EGSC_IT_DIGITS},
+                "cats_udt": {
+                    **SMALL_CATS_UDT,
+                    **CATS_UDT_DIGITS,
+                    **QUICK_SEMANTICS_DIGITS,
+                    **CATS_UDT_SHORT_DIGITS,
                 },
                 **QUICK_VGG,
             },
@@ -264,6 +326,7 @@ PRESETS: dict[str, dict[str, KindPreset]] = {
 
 SUMMARIES = {
     "quick": "small networks and few images: minutes for all methods on two CPU cores; not comparable with the paper",
+    "small": "a quarter of the published widths: an afternoon on two CPU cores; not comparable with the paper",
     "paper": "the published settings at the published size; one GPU",
 }
 

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from bench.core.errors import BenchError, error_remedy
+from bench.core.progress import say
+from bench.spec.plugins import METRICS, installed_plugins, load_plugin, plugin_target
+
+if TYPE_CHECKING:
+    from metrics.plugin import Metric
 
 SplitName = Literal["train", "test"]
 EncoderName = Literal[
@@ -37,8 +42,8 @@ class Protocol:
     """Name and version, as it stands in table headers."""
     metric: str
     """Metric, a key of `MEASURES` in bench/evaluation/score.py."""
-    encoder: EncoderName
-    """Network that reads the images."""
+    encoder: str
+    """Network that reads the images: an EncoderName, or one that a plug-in brings."""
     preparation: str
     """Steps from stored uint8 images to the encoder's input."""
     styles: int
@@ -277,6 +282,15 @@ PROTOCOLS: dict[str, Protocol] = {
     )
 }  # fmt: skip
 
+OURS = frozenset(PROTOCOLS)
+"""Those of this project; a process adds to PROTOCOLS what it meets of others."""
+OUTSIDE: dict[str, Metric] = {}
+"""Metrics from outside that were loaded, by the names of their protocols."""
+BROKEN: dict[str, str] = {}
+"""Those that could not be, and why."""
+BROUGHT = "brought by "
+"""Beginning of the name of an encoder that a metric brings."""
+
 LEAST_ACCURACY = 80.0
 """Percent of real test images that a judge has to be right on; below it is weak, and nothing is decided by it."""
 
@@ -287,12 +301,47 @@ FREE = ("judge", "pixels", "categories")
 def select_protocols(wanted: Iterable[str] = ()) -> tuple[Protocol, ...]:
     """Protocols that are always measured and those named in `wanted`, in the order of `PROTOCOLS`.
 
-    Raises BenchError for a name that is no protocol's.
+    A name may also be that of an installed plug-in, or `package.module:name` of a metric. One that cannot be imported
+    is a warned line, and a protocol without values. Raises BenchError for a name that is none of these.
     """
     named = set(wanted)
-    for name in sorted(named - set(PROTOCOLS)):
-        raise BenchError(f"unknown protocol '{name}'", error_remedy(name, list(PROTOCOLS)) + "; see: list protocols")
+    for name in sorted(named - OURS):
+        target = plugin_target(METRICS, name)
+        if not target:
+            valid = [*OURS, *installed_plugins(METRICS)]
+            raise BenchError(
+                f"unknown protocol '{name}'",
+                error_remedy(name, valid) + "; see: list protocols; or package.module:name of a metric",
+            )
+        PROTOCOLS[name] = _outside_protocol(name, target)
     return tuple(protocol for protocol in PROTOCOLS.values() if not protocol.on_request or protocol.name in named)
+
+
+def _outside_protocol(name: str, target: str) -> Protocol:
+    """The protocol of the metric at `target`, which is loaded."""
+    from metrics.plugin import ImageMetric, SetMetric
+
+    known = BROKEN.pop(name, "")
+    try:
+        metric: Metric | None = load_plugin(target, (ImageMetric, SetMetric))
+    except Exception as error:  # other people's code may raise anything while it is imported
+        metric, BROKEN[name] = None, f"{type(error).__name__}: {error}"
+        if BROKEN[name] != known:  # a command selects more than once
+            say(f"warning: metric {name} ({target}) cannot be imported: {BROKEN[name]}")
+    usual = replace(
+        _LPIPS, name=name, metric=name, encoder=f"{BROUGHT}{name}", preparation="as the metric reads them", styles=1,
+        on_request=True, headline=False, formula="a metric that could not be imported", unit="",
+    )  # fmt: skip
+    if metric is None:
+        return usual
+    OUTSIDE[name] = metric
+    stated = replace(usual, formula=metric.formula, higher_is_better=metric.higher_is_better, unit=metric.unit)
+    if isinstance(metric, ImageMetric):
+        return replace(stated, encoder="pixels", preparation="uint8 translations and their sources")
+    return replace(
+        stated, reference=_BOTH, preparation=metric.preparation or stated.preparation,
+        encoder=metric.encoder if isinstance(metric.encoder, str) else stated.encoder,
+    )  # fmt: skip
 
 
 def only_one_protocol(names: Sequence[str], what: str) -> None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, get_type_hints
 
 from bench.core.errors import BenchError, error_remedy
+from methods.parts.settings import stored_settings
 
 if TYPE_CHECKING:
     from methods.base import Translator
@@ -154,9 +155,11 @@ def _make_writable(node: Any) -> None:
 
 
 def spec_values(config: Any) -> dict[str, Any]:
-    """A Config as JSON values (tuples become lists, nested settings dictionaries)."""
-    values: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(config)))
-    return values
+    """A Config as it is stored: JSON values (tuples become lists, nested settings dictionaries).
+
+    Settings that were `added_later` (methods/parts/settings.py) and have their defaults are left out.
+    """
+    return stored_settings(config)
 
 
 def spec_config_from(config: type, values: Mapping[str, Any]) -> Any:
@@ -172,7 +175,7 @@ def spec_config_from(config: type, values: Mapping[str, Any]) -> Any:
 
 
 def flat_spec_values(config: Any) -> dict[str, Any]:
-    """Dotted key -> JSON value, of a Config or of `spec_values`."""
+    """Dotted key -> JSON value, of all of a Config or of what `spec_values` gave."""
 
     def flatten(values: Mapping[str, Any], prefix: str) -> dict[str, Any]:
         flat: dict[str, Any] = {}
@@ -180,7 +183,7 @@ def flat_spec_values(config: Any) -> dict[str, Any]:
             flat.update(flatten(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value})
         return flat
 
-    return flatten(config if isinstance(config, dict) else spec_values(config), "")
+    return flatten(config if isinstance(config, dict) else json.loads(json.dumps(dataclasses.asdict(config))), "")
 
 
 def _type_name(config: type, key: str) -> str:

@@ -15,6 +15,7 @@ from bench.core.errors import BenchError
 from bench.core.files import file_lock, read_json, remove_leftover_files, write_json
 from bench.core.progress import say
 from bench.spec.run_spec import RunSpec
+from bench.store.definitions import know_definitions
 
 if TYPE_CHECKING:
     from bench.store.checkpoints import CheckpointFolder
@@ -28,7 +29,7 @@ class Cell:
     """The folder of one cell: `runs/<task>/<data>-<preset>/<method>-seed<k>-<identity>/`."""
 
     def __init__(self, root: Path, spec: RunSpec) -> None:
-        self.spec = spec
+        self.root, self.spec = root, spec
         name = f"{spec.slug.replace('.', '_')}-seed{spec.seed}-{spec.identity()}"
         self.folder = root / "runs" / spec.task / f"{spec.data_kind}-{spec.preset}" / name
         self.plan = self.folder / "plan.json"
@@ -266,6 +267,7 @@ def damaged_cell(path: Path, detail: str) -> BenchError:
 
 def read_cells(root: Path, task: str) -> Iterator[dict[str, Any]]:
     """Every cell of `task` as by `read_cell`, ordered by folder. One that cannot be read is named and left out."""
+    know_definitions(root)
     for path in sorted((root / "runs" / task).glob("*/*/spec.json")):
         try:
             yield read_cell(path.parent)

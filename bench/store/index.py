@@ -31,6 +31,7 @@ from bench.store.columns import (
     Records,
     joined_columns,
 )
+from bench.store.definitions import know_definitions
 
 SOURCES = (
     *(Path(__file__).with_name(name) for name in ("index.py", "columns.py", "cell.py")),
@@ -49,6 +50,7 @@ def read_index(root: Path, task: str) -> Records:
     Cells that cannot be read are left out and named in `complaints`. Writes the index where that is worth it and the
     folder can be written.
     """
+    know_definitions(root)
     base, path = root / "runs" / task, root / "index" / f"{task}.npz"
     known = _load(path)
     folders = sorted(_folders(base))

@@ -83,9 +83,9 @@ class Loop:
             while self.step < self.steps:
                 self.pending.append(self.one_step())
                 self.step += 1
-                advance(1)
                 if self.step % STEPS_PER_READ == 0 or self.step == self.steps:
-                    self._read_losses()
+                    advance.note(losses_in_short(self._read_losses()))
+                advance(1)
                 if stop:
                     self._read_losses()
                     self._save()
@@ -128,9 +128,9 @@ class Loop:
 
     # --------------------------------------------------------------------------------------- log, save, restore
 
-    def _read_losses(self) -> None:
+    def _read_losses(self) -> Mapping[str, float]:
         if not self.pending:
-            return
+            return {}
         names = list(self.pending[0])
         values = torch.stack([torch.stack([step[name].float() for name in names]) for step in self.pending]).cpu()
         first = self.step - len(self.pending)
@@ -142,6 +142,7 @@ class Loop:
         means = dict(zip(names, values.mean(0).tolist(), strict=True))
         self.log.append(self.step, means)
         self.check_losses(means)
+        return means
 
     def _save(self) -> None:
         self.checkpoints.save(self.step, {**self.state(), "seconds": self.seconds()})
@@ -155,6 +156,16 @@ class Loop:
             if self.step < self.steps:
                 say(f"{self.label}: resuming at step {self.step}")
         self.log.truncate(self.step)
+
+
+def losses_in_short(means: Mapping[str, float]) -> str:
+    """`discriminator 0.523, generator 1.87`: the sum of each phase's losses, under the name of its first network."""
+    sums: dict[str, float] = {}
+    for name, value in means.items():
+        phase, loss = name.rpartition(".")[::2]
+        if loss != "grad_norm":
+            sums[phase] = sums.get(phase, 0.0) + value
+    return ", ".join(f"{phase.partition(':')[2].partition('+')[0]} {value:.3g}" for phase, value in sums.items())
 
 
 def loop_state(trained: Any) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from bench.training.cost import Cost, Meter, cost_in_flops
 from bench.training.loop import Loop, LossLog, TrainingFailed, load_loop_state, loop_state
 from bench.training.several_devices import Join, Processes
 from bench.training.stages import StageStore
+from bench.training.tensorboard import TensorBoardWriter
 from methods.base import Context, Domains, Exemplar, Noise, Progress, Style, Translator, run_step, to_uint8
 
 ZERO_LOSS = 1e-4
@@ -56,10 +57,12 @@ def train(
     cell: Cell,
     runtime: Runtime,
     together: Callable[[], AbstractContextManager[Processes | None]] = nullcontext,
+    tensorboard: bool = False,
 ) -> tuple[Translator, Cost]:
     """Train the cell from wherever it stands to its end, its stages first. `weights`: see `Context.weights`.
 
     `together`: starts the other processes of a training on several devices, once `follow_training` finds its plan.
+    `tensorboard`: whether losses and samples are also written for it.
 
     Returns the trained method (on the device) and the cost. Raises TrainingFailed, Interrupted, or BenchError.
     """
@@ -69,7 +72,12 @@ def train(
     plan = _plan(cell, renew, method, domains, spec, runtime)
     with runtime.threads_pinned(plan.threads), together() as processes:
         loop = _Loop(method, domains, spec, cell, runtime, plan, processes)
-        loop.run()
+        loop.watched = tensorboard
+        try:
+            loop.run()
+        finally:
+            if loop.writer is not None:
+                loop.writer.close()
     return method, loop.cost(stages.seconds)
 
 
@@ -180,6 +188,8 @@ class _Loop(Loop):
         self.energy_before: float | None = 0.0
         self.flops_per_step: int | None = None
         self.zero_since: int | None = None
+        self.watched, self.folder = False, cell.folder
+        self.writer: TensorBoardWriter | None = None
 
     def one_step(self) -> dict[str, Tensor]:
         """Draw and train; the operations of the first step are counted."""
@@ -212,11 +222,15 @@ class _Loop(Loop):
             self.processes.check_same(parts, self.step)
 
     def begin(self) -> None:
-        """Check that all processes have the same state."""
+        """Check that all processes have the same state; begin to write for TensorBoard, if that was asked for."""
         self.check_same()
+        if self.watched:
+            self.writer = TensorBoardWriter(self.folder, self.step)
 
     def check_losses(self, means: Mapping[str, float]) -> None:
         """Raise TrainingFailed if the discriminator has long won: the generator then has no gradient."""
+        if self.writer is not None:
+            self.writer.losses(self.step, means)
         if not _discriminator_won(means):
             self.zero_since = None
             return
@@ -228,9 +242,12 @@ class _Loop(Loop):
     def check_outputs(self) -> None:
         """Raise TrainingFailed if, in the second half of a training, all outputs are the same image."""
         self.check_same()
+        if self.writer is not None:
+            with evaluating_while_training(self.method):
+                self.writer.samples(self.step, self.method, self.domains)
         if self.step < self.steps / 2:
             return
-        for source, target in ((0, 1), (1, 0)):
+        for source, target in self.method.directions:
             if spread_of_trained_outputs(self.method, self.domains, source, target) == 0.0:
                 raise TrainingFailed(f"collapsed: all outputs {source}->{target} are one and the same image", self.step)
 

@@ -27,7 +27,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -38,6 +38,7 @@ from torch.optim import Adam
 from methods.base import Phase, Stage, digest
 from methods.parts.checks import load_checked, require, without_prefix
 from methods.parts.losses import logistic_loss, wide
+from methods.parts.settings import stored_settings
 from methods.semantics.classifiers import (
     Classifier,
     Discriminator,
@@ -260,9 +261,8 @@ class Adaptation(Stage):
 
     def identity(self) -> dict[str, Any]:
         """Settings, number of clusters, and what is trained on, which tells the direction too."""
-        config = {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self.config).items()}
         return {
-            "config": config,
+            "config": stored_settings(self.config),
             "clusters": self.clusters,
             "source": digest(self.source)[:16],
             "target": digest(self.target)[:16],

@@ -14,71 +14,23 @@ be built without data, so that a stored method can be loaded.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 
 from methods.base import Domains, Stage
-from methods.parts.backbones import BACKBONES, build_backbone, load_backbone
-from methods.parts.checks import require
-from methods.parts.layers import pooled_layer
 from methods.semantics.adaptation import AdaptationConfig, FeatureAdaptation, ImageAdaptation
 from methods.semantics.classifiers import FeatureClassifier, ImageClassifier
-from methods.semantics.imsat import IMSAT, ClusterNetwork, IMSATConfig, imsat_cluster_of
-from methods.semantics.moco import MoCo, MoCoConfig, build_moco_encoder
+from methods.semantics.config import TRAINED, SemanticsConfig
+from methods.semantics.encoder import EncodedClassifier, SemanticEncoder
+from methods.semantics.imsat import IMSAT, ClusterNetwork, imsat_cluster_of
 from methods.semantics.self_training import GreyClassifier, SelfTraining, SelfTrainingConfig
-from methods.semantics.spectral import Features, Spectral, SpectralConfig
+from methods.semantics.spectral import Features, Spectral
 
 if TYPE_CHECKING:
     from methods.base import Context
-
-TRAINED = "moco"
-"""Name of the encoder that is trained here and not given."""
-LABELLED = ("vgg19", "vgg19_imagenet", "vgg19_caffe", "stand_in", "efficientnet")
-"""Encoders that were trained on labels (ImageNet's, or of drawn classes that no task has): weak supervision."""
-
-
-@dataclass(frozen=True)
-class SemanticsConfig:
-    """Settings of the stages that learn categories. The defaults are those of MNIST -> SVHN."""
-
-    space: str = "images"
-    """`images` (IMSAT, adaptation of images), `features` (an encoder, spectral clusters, adaptation of features),
-    `mixed` (IMSAT, adaptation of features; not published), or `self_training` (an encoder, spectral clusters,
-    self-training on images; not published)."""
-    clustered_domain: int = 0
-    """The domain whose images are clustered: 0 or 1 (MNIST; the real images)."""
-    encoder: str = TRAINED
-    """Encoder whose features are clustered: `moco` is trained on both domains' images; else one of given weights."""
-    transfer_encoder: str = ""
-    """Encoder whose features are adapted, and seen by h; empty: the same one (published)."""
-    imsat: IMSATConfig = field(default_factory=IMSATConfig)
-    """Clustering of images."""
-    imsat_attempts: int = 1
-    """Trainings of IMSAT, of which the one with the most stable clusters is used; 1 is published."""
-    moco: MoCoConfig = field(default_factory=MoCoConfig)
-    """The encoder that is trained on both domains' images."""
-    spectral: SpectralConfig = field(default_factory=SpectralConfig)
-    """Clustering of features."""
-    adaptation: AdaptationConfig = field(default_factory=AdaptationConfig)
-    """Adaptation to the other domain."""
-    self_training: SelfTrainingConfig = field(default_factory=SelfTrainingConfig)
-    """Adaptation in the space `self_training`."""
-
-    def __post_init__(self) -> None:
-        require(
-            "semantics",
-            {
-                "space `images`, `features`, `mixed` or `self_training`": self.space
-                in ("images", "features", "mixed", "self_training"),
-                "clustered_domain 0 or 1": self.clustered_domain in (0, 1),
-                "imsat_attempts >= 1": self.imsat_attempts >= 1,
-                f"encoder {TRAINED} or one of {', '.join(BACKBONES)}": self.encoder in (TRAINED, *BACKBONES),
-                f"transfer_encoder empty or one of {', '.join(BACKBONES)}": self.transfer_encoder in ("", *BACKBONES),
-            },
-        )
 
 
 class Categories(nn.Module):
@@ -203,51 +155,6 @@ class AdaptedImages(Categories):
 
 
 # --------------------------------------------------------------------------------------------- in feature space
-
-
-class SemanticEncoder(nn.Module):
-    """A frozen encoder of images in [0, 1]: given weights, or MoCo trained on the task's images."""
-
-    def __init__(self, config: SemanticsConfig, image_size: int) -> None:
-        super().__init__()
-        self.config, self.image_size = config, image_size
-        trained = config.encoder == TRAINED
-        self.network = build_moco_encoder(config.moco) if trained else build_backbone(config.encoder)
-
-    @property
-    def supervision(self) -> Literal["none", "weak"]:
-        """MoCo's encoders have seen no label."""
-        return "weak" if self.config.encoder in LABELLED else "none"
-
-    @property
-    def width(self) -> int:
-        """Channels of the features."""
-        return int(self.network.width)
-
-    def stages(self, domains: Domains, context: Context) -> Iterator[Stage]:
-        """MoCo on both domains' images, or nothing but the loading of the weights."""
-        if self.config.encoder != TRAINED:
-            load_backbone(self.config.encoder, self.network, context.weights)
-            return
-        moco = context.run_stage(lambda: MoCo(self.config.moco, domains.images))
-        self.network.load_state_dict(moco.encoder.state_dict())
-        yield moco
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, 3, H, W) in [0, 1] -> (B, width), or (B, width, h, w)."""
-        return self.network(x)
-
-
-class EncodedClassifier(nn.Module):
-    """A classifier of an encoder's features."""
-
-    def __init__(self, encoder: SemanticEncoder, classifier: FeatureClassifier) -> None:
-        super().__init__()
-        self.encoder, self.classifier = encoder, classifier
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, 3, H, W) in [0, 1] -> logits (B, C)."""
-        return self.classifier(pooled_layer(self.encoder(x)))
 
 
 class AdaptedFeatures(Categories):

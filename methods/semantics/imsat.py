@@ -28,7 +28,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -40,6 +40,7 @@ from methods.base import Phase, Stage, digest
 from methods.parts.checks import is_power_of_two, load_checked, require, without_prefix
 from methods.parts.layers import SLOPE
 from methods.parts.losses import wide
+from methods.parts.settings import stored_settings
 from methods.semantics.classifiers import classes_by_classifier, classifier_inputs
 
 SAMPLE = 4096
@@ -256,8 +257,7 @@ class IMSAT(Stage):
 
     def identity(self) -> dict[str, Any]:
         """Settings, number of clusters, and the images, which tell the domain too."""
-        config = {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self.config).items()}
-        return {"config": config, "clusters": self.clusters, "images": digest(self.images)[:16]}
+        return {"config": stored_settings(self.config), "clusters": self.clusters, "images": digest(self.images)[:16]}
 
     def load_official(self, state_dicts: Mapping[str, Mapping[str, Tensor]]) -> None:
         """Load official checkpoints: `classifier` (the cluster network), `contrastive` (the critic), or both.

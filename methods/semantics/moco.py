@@ -25,7 +25,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -38,6 +38,7 @@ from methods.parts.augment import random_flip, random_resized_crop
 from methods.parts.backbones import NORMS, Normalise, ResNet50
 from methods.parts.checks import require
 from methods.parts.losses import wide
+from methods.parts.settings import stored_settings
 from methods.semantics.views import random_view_blur, random_view_colours
 
 RATIO = (3 / 4, 4 / 3)
@@ -224,7 +225,7 @@ class MoCo(Stage):
 
     def identity(self) -> dict[str, Any]:
         """The settings; all domains' training images are used."""
-        return {"config": asdict(self.config), "domains": len(self.images)}
+        return {"config": stored_settings(self.config), "domains": len(self.images)}
 
     def training_step(self, batch: torch.Generator) -> Iterator[Phase]:
         """Keys by the key networks, then the query networks' loss, then the queue."""

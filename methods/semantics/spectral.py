@@ -23,7 +23,7 @@ from __future__ import annotations
 import hashlib
 import warnings
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
@@ -33,6 +33,7 @@ from torch import Tensor, nn
 
 from methods.base import Stage, digest
 from methods.parts.checks import require
+from methods.parts.settings import added_later, stored_settings
 
 LARGEST = 20_000
 """Rows that are clustered at most: the affinities then take 3.2 GB, and the solver some times that."""
@@ -55,7 +56,7 @@ class SpectralConfig:
     """Features before clustering: `none` (raw), `unit` (length 1), `centred` (less their mean, then length 1)."""
     n_init: int = 10
     """Starts of k-means; the best one counts."""
-    sample: int = 0
+    sample: int = added_later(int)
     """Images that are clustered, the first in order of content hash; 0: all. In the space `self_training` alone."""
 
     def __post_init__(self) -> None:
@@ -186,7 +187,7 @@ class Spectral(Stage):
     def identity(self) -> dict[str, Any]:
         """Settings, number of clusters, seed, and the features."""
         return {
-            "config": asdict(self.config), "clusters": self.clusters, "seed": self.seed,
+            "config": stored_settings(self.config), "clusters": self.clusters, "seed": self.seed,
             "features": digest(self.features),
         }  # fmt: skip
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from importlib import import_module
@@ -16,13 +17,15 @@ import torch
 from PIL import Image
 
 import bench.checks.gate.code.code_check as gate
-from bench.checks.conform.subject import subject_seeds
 from bench.checks.gate.code import comparing, stored
 from bench.checks.gate.code.code_check import SHIPPED, record_code_check, run_code_check
 from bench.checks.gate.code.smallest import METHODS
 from bench.checks.gate.code.values import Value, Values
 from bench.checks.gate.verdict import Finding, Verdict, decide_verdict
+from bench.cli.commands import main
+from bench.core.errors import BenchError
 from methods.base import Translator
+from methods.parts.global_draws import global_draws
 from methods.registry import BUILT_IN
 
 installed_libraries = gate._libraries
@@ -59,7 +62,7 @@ def planted(monkeypatch: pytest.MonkeyPatch, target: str, change: Callable[[Any]
 
 @pytest.mark.parametrize("subject", SUBJECTS)
 def test_the_shipped_baseline_passes_under_other_global_seeds(subject: str) -> None:
-    with subject_seeds(len(subject)):
+    with global_draws(len(subject)):
         found = run_code_check(SHIPPED, [subject])
     assert [(finding.subject, finding.verdict) for finding in found] == [(subject, Verdict.PASS)], found
 
@@ -70,7 +73,7 @@ def test_a_check_of_everything_passes_twice_and_in_any_order_of_methods(monkeypa
     assert decide_verdict(first) == Verdict.PASS, first
     assert sorted(finding.subject for finding in first) == sorted(SUBJECTS)
     monkeypatch.setattr(gate, "METHODS", dict(reversed(METHODS.items())))
-    with subject_seeds(7):
+    with global_draws(7):
         again = run_code_check(SHIPPED)
     assert sorted(map(repr, again)) == sorted(map(repr, first))
 
@@ -394,3 +397,91 @@ def test_any_changed_part_of_an_array_moves_one_of_its_values() -> None:
         old.add_array("x", "input", array)
         new.add_array("x", "input", other)
         assert compared(old.measured, new.measured)[0].verdict == Verdict.REGRESSED
+
+
+# -------------------------------------------------------------------------------------------- methods from outside
+
+
+@pytest.fixture(scope="module")
+def with_outside(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A baseline that has one method in float64, and one that can only be measured in float32."""
+    folder = tmp_path_factory.mktemp("outside")
+    patch = pytest.MonkeyPatch()
+    patch.setattr(gate, "METHODS", {})  # ours are recorded elsewhere
+    try:
+        record_code_check(folder, ["misfits:Fit", "misfits:Bridged", "misfits:OneDirection", "misfits:Single"])
+    finally:
+        patch.undo()
+    return folder
+
+
+@pytest.fixture
+def only_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gate, "METHODS", {})
+
+
+@pytest.mark.usefixtures("only_outside")
+def test_a_method_from_outside_passes_and_its_precision_is_kept(with_outside: Path) -> None:
+    known = json.loads((with_outside / "expected.json").read_text())["outside"]
+    assert known == {
+        "misfits:Fit": "float64", "misfits:Bridged": "float64", "misfits:OneDirection": "float64",
+        "misfits:Single": "float32",
+    }  # fmt: skip
+    subjects = [subject for name in known for subject in (name, f"{name}: translations")]
+    with global_draws(9):
+        found = run_code_check(with_outside, subjects)
+    assert [(one.subject, one.verdict) for one in found] == [(name, Verdict.PASS) for name in subjects], found
+    assert sum(path.stat().st_size for path in with_outside.iterdir()) < 1.5e6
+
+
+@pytest.mark.usefixtures("only_outside")
+def test_a_changed_method_from_outside_is_found(with_outside: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import misfits
+
+    monkeypatch.setattr(misfits.Fit, "ema_decay", 0.99)
+    original = misfits.Fit.render
+    monkeypatch.setattr(misfits.Fit, "render", lambda self, *given: 0.999 * original(self, *given))
+    for name in ("misfits:Fit", "misfits:Single"):
+        found = run_code_check(with_outside, [name, f"{name}: translations"])
+        assert {(finding.subject, finding.verdict) for finding in found} == {
+            (name, Verdict.REGRESSED), (f"{name}: translations", Verdict.REGRESSED)
+        }, found  # fmt: skip
+
+
+@pytest.mark.usefixtures("only_outside")
+def test_one_that_is_not_installed_here_cannot_be_decided(with_outside: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "misfits", None)
+    (found,) = run_code_check(with_outside, ["misfits:Fit"])
+    assert found.verdict == Verdict.CANNOT_DECIDE
+    assert "misfits:Fit cannot be imported here" in found.reason
+
+
+@pytest.mark.usefixtures("only_outside")
+def test_one_that_does_not_run_is_not_recorded(tmp_path: Path) -> None:
+    with pytest.raises(BenchError, match="misfits:Exploding does not run in the code check: TrainingFailed"):
+        record_code_check(tmp_path, ["misfits:Exploding"])
+    assert not (tmp_path / "expected.json").exists()
+
+
+@pytest.mark.usefixtures("only_outside")
+def test_the_command_stores_the_code_alone_and_checks_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def call(*words: str) -> int:
+        monkeypatch.setattr("sys.argv", ["bench", *words, "--results", str(tmp_path)])
+        with pytest.raises(SystemExit) as stop:
+            main()
+        return int(stop.value.code or 0)
+
+    save = ("baseline", "save", "mine")
+    assert call(*save) == 2
+    assert "--task is needed" in capsys.readouterr().err
+    assert call(*save, "--code-only", "--methods", "misfit") == 2
+    assert "unknown method 'misfit'" in capsys.readouterr().err
+    assert call(*save, "--code-only", "--seeds", "0") == 2
+    assert not (tmp_path / "baselines" / "mine").exists()
+    capsys.readouterr()
+    assert call(*save, "--code-only", "--methods", "misfits:Fit,cyclegan") == 0
+    assert capsys.readouterr().out == "the code's values, of our methods, misfits:Fit\n"
+    assert call("check", "--baseline", "mine", "--code-only") == 0
+    assert "misfits:Fit: translations" in capsys.readouterr().out

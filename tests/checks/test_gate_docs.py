@@ -70,7 +70,7 @@ def test_the_numbers_are_those_of_the_code() -> None:
         f"more than {statistics.ENUMERATED:,}",
         f"worse by {statistics.MINIMUM:g} times the scatter",
         f"chance (above {100 * statistics.FAILURES_LEVEL:g} %)",
-        f"by {family.LEAST_POINTS:g} point of accuracy, or {100 * family.LEAST_SHARE:g} % of a distance",
+        f"by {family.LEAST_POINTS:g} point of accuracy or alignment, or {100 * family.LEAST_SHARE:g} % of a distance",
         f"at {100 * statistics.IMPLAUSIBLE_LEVEL:g} %, with at least {statistics.IMPLAUSIBLE_MINIMUM:g} times",
         f"trains {statistics.FIRST} new seeds of each method first",
         f"worse by {'two thirds' if statistics.DOUBT == 2 / 3 else statistics.DOUBT} of the minimum effect",

@@ -33,7 +33,7 @@ def test_a_code_part_that_fails_leaves_no_baseline(tmp_path: Path, monkeypatch: 
     train(tmp_path, range(3))
     store_judge(tmp_path)
 
-    def torn(folder: Path) -> None:
+    def torn(folder: Path, outside: object) -> None:
         folder.mkdir()
         (folder / "inputs.npz").write_bytes(b"half of it")
         raise KeyboardInterrupt

@@ -20,6 +20,7 @@ from bench.checks.gate.trainings import TrainingMeasure
 from bench.checks.gate.verdict import Finding, Verdict, decide_verdict
 from bench.core.errors import BenchError
 from bench.spec import protocols as protocol
+from bench.spec.protocols import NO_CATEGORIES
 from bench.spec.run_spec import Budget
 from metrics.statistics.permutation import MINIMUM
 
@@ -220,6 +221,32 @@ def test_without_any_scatter_a_point_is_still_no_regression_and_two_are(tmp_path
         found = verdicts(baseline, tmp_path, seeds=range(first, first + 4))
         assert found["cyclegan accuracy"].verdict is expected
         assert found["cyclegan fid"].verdict is Verdict.PASS
+
+
+def test_categories_that_no_longer_name_the_classes_are_found(tmp_path: Path) -> None:
+    """The alignment of a method that has categories is watched; that of the other, a dash, is not."""
+
+    def train_both(seeds: range, alignment: float) -> None:
+        for seed in seeds:
+            rng = np.random.default_rng(seed)
+            for method, share in (("cats_udt", alignment + rng.normal()), ("cyclegan", None)):
+                aligned = fid(
+                    share, metric="alignment", protocol="alignment-v1", n_reference=0, encoder="categories",
+                    missing="" if share is not None else NO_CATEGORIES,
+                )  # fmt: skip
+                store(tmp_path, method, [judged(90 + rng.normal()), fid(10 + rng.normal()), aligned], seed=seed)
+
+    train_both(range(STORED), 90.0)
+    save_baseline(tmp_path)
+    baseline = load_baseline(tmp_path, "main")
+    watched = [(of.method, of.measure.protocol) for of in family_of_baseline(baseline)]
+    assert watched.count(("cats_udt", "alignment-v1")) == 1
+    assert ("cyclegan", "alignment-v1") not in watched
+    for first, alignment, expected in ((20, 90.0, Verdict.PASS), (30, 80.0, Verdict.REGRESSED)):
+        train_both(range(first, first + 4), alignment)
+        found = verdicts(baseline, tmp_path, seeds=range(first, first + 4))
+        assert found["cats_udt alignment"].verdict is expected
+        assert found["cats_udt accuracy"].verdict is found["cyclegan fid"].verdict is Verdict.PASS
 
 
 def test_few_seeds_pass_where_they_look_well_and_are_in_doubt_where_not(root: Path, baseline: Baseline) -> None:

@@ -114,11 +114,14 @@ def _check_names(command: str, values: Mapping[str, Any]) -> None:
         methods = f"{values['first']},{values['second']}"
     names = tuple(name for name in methods.split(",") if name and not name.startswith(THEIRS))
     names = tuple(name for name in names if not name.startswith("colour_transfer"))  # test_outside_method.py runs it
-    if task:
+    if task.startswith(THEIRS):
+        task = ""
+    elif task:
         get_task(task)
     if values.get("budget"):
         Budget.parse(values["budget"])
-    select_protocols(tuple(name for name in (values.get("protocols") or "").split(",") if name))
+    asked = (values.get("protocols") or "").split(",")
+    select_protocols(tuple(name for name in asked if name and not name.startswith(THEIRS)))
     request = Request(
         task=task or "sketch2real", methods=names or ("cyclegan",), preset=preset or "quick", data="embedded",
         seeds=(0,), overrides=tuple(values.get("overrides") or ()), device="cpu", results=Path("results"),

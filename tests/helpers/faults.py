@@ -47,7 +47,7 @@ def begin(words: Sequence[object], folder: Path, fault: str = "", number: int = 
 
 
 def _server() -> ForkServerContext:
-    """The context of a server that imports the package that is tested, installed or not, whatever the current folder."""
+    """The context of a server that imports the package that is tested, wherever it is started."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(
         ["faults", "tiny", "toys", "bench.runs.run", "bench.runs.semantics", "bench.cli.commands", "pandas"]

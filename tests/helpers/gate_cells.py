@@ -32,7 +32,7 @@ def stand_in_code_check(monkeypatch: pytest.MonkeyPatch, verdict: Verdict = Verd
 
     module = ModuleType("bench.checks.gate.code.code_check")
 
-    def record(folder: Path) -> None:
+    def record(folder: Path, outside: Sequence[str] = ()) -> None:
         folder.mkdir()
         (folder / RECORDED).write_text("1.5")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import random
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
@@ -10,7 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from methods.base import Context, Domains, Noise, Phase, Progress, Style, Translator
+from methods.base import BOTH, Context, Direction, Domains, Noise, Phase, Progress, Style, Translator
+from methods.parts.global_draws import draw_seed, global_draws
 
 
 @dataclass(frozen=True)
@@ -115,6 +117,14 @@ class Silent(Fit):
     Config = SilentConfig
 
 
+class Looking(Fit):
+    """Keeps the contract, but its constructor looks at a number, which the meta device does not have."""
+
+    def __init__(self, config: FitConfig, image_size: int) -> None:
+        super().__init__(config, image_size)
+        self.scale = float(self.mapping.weight.detach().abs().max().clamp(max=0.0))
+
+
 class Misquoted(Fit):
     quick: Mapping[str, object] = {"batchsize": 2}
 
@@ -127,7 +137,82 @@ class Halved(Fit):
         return 2 * self.config.batch_size
 
 
+class Single(Fit):
+    """Keeps the contract, and computes in float32 whatever its weights are."""
+
+    def render(self, generator: nn.Module, mapping: nn.Module, x: Tensor, target: int, z: Tensor) -> Tensor:
+        return super().render(generator, mapping, x.float(), target, z.float())
+
+
+# ----------------------------------------------------------------------------------------------------- directions
+
+
+class OneDirection(Fit):
+    """Keeps the contract: it has a colour for each direction that the task scores, and for no other."""
+
+    def __init__(self, config: FitConfig, image_size: int, directions: tuple[Direction, ...] = BOTH) -> None:
+        super().__init__(config, image_size)
+        self.directions = directions
+
+    def translate(self, x: Tensor, source: int, target: int, style: Style) -> Tensor:
+        if (source, target) not in self.directions:
+            raise KeyError((source, target))
+        return super().translate(x, source, target, style)
+
+
+class Forth(Fit):
+    """Keeps the contract: it translates 0 -> 1 alone, whatever the task scores."""
+
+    directions = ((0, 1),)
+
+    def translate(self, x: Tensor, source: int, target: int, style: Style) -> Tensor:
+        assert (source, target) == (0, 1)
+        return super().translate(x, source, target, style)
+
+
+class Unbuilt(Fit):
+    """Cannot be built anywhere."""
+
+    def __init__(self, config: FitConfig, image_size: int) -> None:
+        raise RuntimeError("no driver")
+
+
+class Sideways(Fit):
+    """Translates a domain into itself."""
+
+    directions = ((0, 0),)
+
+
+class Stubborn(OneDirection):
+    """Says that it serves what it is told, and has nothing for 1 -> 0."""
+
+    def translate(self, x: Tensor, source: int, target: int, style: Style) -> Tensor:
+        y = super().translate(x, source, target, style)
+        return torch.zeros_like(y) if self.directions == ((1, 0),) else y
+
+
 # ------------------------------------------------------------------------------------------------- inputs of a step
+
+
+@dataclass(frozen=True)
+class SeededBatch(FitBatch):
+    """Inputs, with the seed of what somebody's code draws in the step."""
+
+    seed: Tensor
+
+
+class Bridged(Fit):
+    """Keeps the contract, though its step draws from numpy's and torch's global generators, led by `global_draws`."""
+
+    def draw(self, domains: Domains, rng: torch.Generator, progress: Progress) -> SeededBatch:
+        with global_draws(rng):
+            z = torch.randn(self.config.batch_size, 2) * random.random()
+        return SeededBatch(*(domains.sample(d, self.config.batch_size, rng) for d in (0, 1)), z, draw_seed(rng))
+
+    def training_step(self, batch: SeededBatch) -> Iterator[Phase]:
+        with global_draws(batch.seed):
+            x = torch.dropout(batch.x, 0.5, True) * float(np.random.uniform(0.5, 1))  # noqa: NPY002
+        yield from super().training_step(replace(batch, x=x))
 
 
 class GlobalDraw(Fit):

@@ -15,12 +15,13 @@ from torch import Tensor, nn
 from bench.spec.methods import method_config_with_clusters, method_settings
 from bench.spec.presets import PRESETS
 from bench.spec.run_spec import flat_spec_values, spec_config
+from bench.spec.tasks import TASKS
 from methods.base import Code, Context, Exemplar, Noise, Progress
 from methods.category_tables import CategoryTables
 from methods.cats_udt import Batch, CatsUDT, CatsUDTConfig
 from methods.registry import VARIANTS, registered
 from methods.semantics.adaptation import FEATURE_SPACE, AdaptationConfig
-from methods.semantics.categories import SemanticsConfig
+from methods.semantics.config import SemanticsConfig
 from methods.semantics.imsat import IMSATConfig
 
 SIZE = 16
@@ -384,20 +385,20 @@ def test_one_cluster_with_nearly_everything_is_remarked_upon(in_first: int, said
 
 @pytest.mark.parametrize("data_kind", ["embedded", "real"])
 @pytest.mark.parametrize("kind", ["digits", "pictures"])
-@pytest.mark.parametrize("preset", ["quick", "paper"])
+@pytest.mark.parametrize("preset", ["quick", "small", "paper"])
 @pytest.mark.parametrize("name", ["cats_udt", *(name for name in VARIANTS if name.startswith("cats_udt:"))])
 def test_every_variant_can_be_built_from_every_preset(name: str, preset: str, kind: str, data_kind: str) -> None:
     """And differs from the method itself in what it is named for."""
-    known, size = registered(), {"quick": {"digits": 16, "pictures": 32}, "paper": {"digits": 32, "pictures": 256}}
+    known, size = registered(), {task.kind: task.sizes[preset] for task in TASKS.values()}
 
     def config(item: str) -> CatsUDTConfig:
         base = PRESETS[preset][kind]
         return spec_config(CatsUDT, item, *method_settings(CatsUDT, item, base, {}, data_kind), {"clusters": 5})
 
     with torch.device("meta"):
-        built = CatsUDT(config(name), size[preset][kind])
+        built = CatsUDT(config(name), size[kind])
     assert built.parameter_counts()["generator"] > 0
-    photographs = (preset, kind, data_kind) == ("quick", "pictures", "real") and name != "cats_udt:moco"
+    photographs = preset != "paper" and (kind, data_kind) == ("pictures", "real") and name != "cats_udt:moco"
     weak = photographs or name in ("cats_udt:vgg", "cats_udt:content_vgg")
     assert built.supervision == ("weak" if weak else "none")
     plain, own = (flat_spec_values(config(item)) for item in ("cats_udt", name))

@@ -53,7 +53,7 @@ def test_parameter_counts(size: int, clusters: int, settings: dict[str, object],
 )
 def test_parameter_counts_with_continuous_semantics(size: int, counts: tuple[int, ...]) -> None:
     """VGG-19's 512 channels."""
-    from methods.semantics.categories import SemanticsConfig
+    from methods.semantics.config import SemanticsConfig
 
     built = published(size, 5, conditioning="style_features", semantics=SemanticsConfig(encoder="vgg19"), **FEATURES)
     assert built.parameter_counts() == dict(zip(NETWORKS, counts, strict=True))

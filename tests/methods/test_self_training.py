@@ -8,7 +8,8 @@ from torch import Tensor
 
 from methods.base import Domains, run_stage
 from methods.parts.backbones import OrientedGradients, straightened_for_backbone
-from methods.semantics.categories import SelfTrained, SemanticsConfig
+from methods.semantics.categories import SelfTrained
+from methods.semantics.config import SemanticsConfig
 from methods.semantics.self_training import (
     Draw,
     GreyClassifier,

@@ -30,7 +30,8 @@ from bench.training.stages import StageStore
 from bench.training.train import training_domains
 from methods.base import Context, digest
 from methods.semantics.adaptation import AdaptationConfig
-from methods.semantics.categories import SemanticsConfig, build_categories
+from methods.semantics.categories import build_categories
+from methods.semantics.config import SemanticsConfig
 from methods.semantics.imsat import ClusterNetwork, IMSATConfig, imsat_cluster_of
 from methods.semantics.moco import MoCoConfig
 

@@ -10,10 +10,11 @@ import torch
 from bench.spec.methods import method_settings
 from bench.spec.presets import PRESETS
 from bench.spec.run_spec import spec_config
+from bench.spec.tasks import TASKS
 from methods.base import Translator
 from methods.registry import BUILT_IN, VARIANTS, load_registered, registered
 
-SIZES = {("quick", "digits"): 16, ("quick", "pictures"): 32, ("paper", "digits"): 32, ("paper", "pictures"): 256}
+SIZES = {(preset, task.kind): size for task in TASKS.values() for preset, size in task.sizes.items()}
 
 
 def built(name: str, preset: str, kind: str, data_kind: str = "real") -> Translator:

@@ -11,24 +11,15 @@ from torch import Tensor, nn
 from bench.checks.conform.check import Unmet, check_that, conform_check
 from bench.checks.conform.subject import ConformSubject
 from bench.checks.method_state import state_difference
-from methods.base import Progress
-from methods.semantics.categories import LABELLED
-
-
-@conform_check(
-    "the constructor works on the meta device, where the harness asks a method for what it supports",
-    look="__init__", needs=("quick_settings",),
-)  # fmt: skip
-def building_constructor_on_meta(subject: ConformSubject) -> str:
-    """Build the method as a run does before anything is trained."""
-    with torch.device("meta"):
-        method = subject.shortest_job.build()
-    return f"{sum(method.parameter_counts().values()):,} trained parameters"
+from bench.runs.request import request_tells_directions
+from bench.training.train import spread_of_trained_outputs
+from methods.base import BOTH, Progress
+from methods.semantics.config import LABELLED
 
 
 @conform_check(
     "the constructor makes finite weights on the CPU, the same ones from the same seed",
-    look="__init__", needs=("constructor_on_meta",),
+    look="__init__", needs=("quick_settings",),
 )  # fmt: skip
 def building_constructor(subject: ConformSubject) -> str:
     """Build it twice: a stored method is built again before its weights are read."""
@@ -42,7 +33,20 @@ def building_constructor(subject: ConformSubject) -> str:
 
 
 @conform_check(
-    "style_sources, noise_dim, supervision, ema_decay and images_per_step have values that the harness understands",
+    "the constructor works on the meta device, where the harness asks a method for what it supports without making its "
+    "weights; else it makes them, which costs time and memory",
+    look="__init__", needs=("constructor",), advice=True,
+)  # fmt: skip
+def building_constructor_on_meta(subject: ConformSubject) -> str:
+    """Build the method as a run does before anything is trained."""
+    with torch.device("meta"):
+        method = subject.shortest_job.build()
+    return f"{sum(method.parameter_counts().values()):,} trained parameters"
+
+
+@conform_check(
+    "style_sources, directions, noise_dim, supervision, ema_decay and images_per_step have values that the harness "
+    "understands",
     look="__init__", needs=("constructor",), sizes="first",
 )  # fmt: skip
 def building_declarations(subject: ConformSubject) -> str:
@@ -51,6 +55,7 @@ def building_declarations(subject: ConformSubject) -> str:
     sources = method.style_sources
     known = isinstance(sources, tuple) and set(sources) <= {"noise", "exemplar"} and len(set(sources)) == len(sources)
     check_that(known, f"style_sources is {sources!r}: a tuple of 'noise' and 'exemplar' is wanted", "style_sources")
+    check_that(_are_directions(method.directions), f"directions is {method.directions!r}", "directions")
     wide = "noise" not in sources or (isinstance(method.noise_dim, int) and method.noise_dim >= 1)
     check_that(wide, f"noise_dim is {method.noise_dim!r}, and styles come from noise", "noise_dim")
     check_that(method.supervision in ("none", "weak"), f"supervision is {method.supervision!r}", "supervision")
@@ -59,6 +64,33 @@ def building_declarations(subject: ConformSubject) -> str:
     counted = isinstance(images, int) and not isinstance(images, bool) and images >= 1
     check_that(counted, f"images_per_step is {images!r}, not a whole number from 1 on", "images_per_step")
     return f"styles: {', '.join(sources) or 'none'}; {images} images per step"
+
+
+def _are_directions(value: object) -> bool:
+    """Whether it is a tuple of one or both of (0, 1) and (1, 0)."""
+    return isinstance(value, tuple) and 1 <= len(value) == len(set(value)) and set(value) <= set(BOTH)
+
+
+@conform_check(
+    "a constructor that asks for `directions` makes a method for one of them alone, which serves it",
+    look="__init__", needs=("declarations",), sizes="first",
+)  # fmt: skip
+def building_directions(subject: ConformSubject) -> str:
+    """Tell it that the task scores one direction, train a step, and translate."""
+    if not request_tells_directions(subject.candidate.cls):
+        served = ", ".join(f"{source} -> {target}" for source, target in subject.built().directions)
+        return f"{served}, whatever the task scores"
+    served_alone = []
+    for direction in BOTH:
+        method = subject.trained_one_step((direction,))
+        told = f"told {direction[0]} -> {direction[1]} alone"
+        check_that(_are_directions(method.directions), f"{told}: directions is {method.directions!r}", "directions")
+        if direction in method.directions:
+            spread = spread_of_trained_outputs(method, subject.domains(), *direction)
+            check_that(spread > 0, f"{told}: different images become one and the same", "translate")
+            served_alone.append(told)
+    check_that(bool(served_alone), "told of either direction alone, it serves the other one", "directions")
+    return "; ".join(served_alone)
 
 
 @conform_check(

@@ -15,7 +15,7 @@ from methods.base import Translator
 from methods.parts import checks
 
 Sizes = Literal["none", "first", "all"]
-Status = Literal["passed", "failed", "skipped"]
+Status = Literal["passed", "noted", "failed", "skipped"]
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,8 @@ class ConformCheck:
     """Checks without which this one says nothing."""
     sizes: Sizes = "all"
     """Run for the class, at the first image size, or at every size."""
+    advice: bool = False
+    """Whether it is no part of the contract: what it finds is a note, and keeps no other check from running."""
 
 
 class Unmet(Exception):
@@ -54,27 +56,27 @@ class ConformOutcome:
     size: int | None
     """Side of the images in pixels; None: it is about the class."""
     status: Status
-    """`skipped`: a check that this one needs has failed."""
+    """`noted`: an advice that is not followed; `skipped`: a check that this one needs has failed."""
     expected: str
     """The sentence that must hold."""
     seen: str
     """Observation; for a skipped check, the reason."""
     look: str
-    """Place in the class to look at, for a failed check."""
+    """Place in the class to look at, for a failed check or a note."""
     alone: str
-    """Command that runs it alone, for a failed check."""
+    """Command that runs it alone, for a failed check or a note."""
     seconds: float
     """Duration."""
 
 
 def conform_check(
-    expects: str, look: str, needs: tuple[str, ...] = (), sizes: Sizes = "all"
+    expects: str, look: str, needs: tuple[str, ...] = (), sizes: Sizes = "all", advice: bool = False
 ) -> Callable[[Callable[[Any], str]], ConformCheck]:
     """Make a check of a function, under the function's name without that of its file."""
 
     def decorated(run: Callable[[Any], str]) -> ConformCheck:
         topic = run.__module__.rpartition(".")[2]
-        return ConformCheck(run.__name__.removeprefix(f"{topic}_"), expects, look, run, needs, sizes)
+        return ConformCheck(run.__name__.removeprefix(f"{topic}_"), expects, look, run, needs, sizes, advice)
 
     return decorated
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 import shlex
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextvars import copy_context
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,24 +16,35 @@ from traceback import extract_tb
 from typing import Any
 
 from bench.checks.conform import building, declaring, drawing, isolating, resuming, stepping, translating
-from bench.checks.conform.check import ConformCheck, ConformOutcome, Unmet, place_in_class, place_of_raise, source_files
-from bench.checks.conform.subject import ConformSubject, subject_seeds
+from bench.checks.conform.check import (
+    ConformCheck,
+    ConformOutcome,
+    Status,
+    Unmet,
+    place_in_class,
+    place_of_raise,
+    source_files,
+)
+from bench.checks.conform.subject import ConformSubject
 from bench.checks.tiny_run import CandidateMethod
 from bench.core.errors import BenchError, error_remedy
-from bench.core.progress import Advance, hand_progress_to
+from bench.core.progress import hand_progress_to
 from bench.spec.methods import target_of_method
 from methods import registry
+from methods.parts.global_draws import global_draws
 
 SIZES = (32, 64)
 CHECKS: tuple[ConformCheck, ...] = (
     declaring.declaring_importable,
     declaring.declaring_interface,
     declaring.declaring_config,
+    declaring.declaring_documentation,
     declaring.declaring_quick_settings,
     declaring.declaring_no_harness,
-    building.building_constructor_on_meta,
     building.building_constructor,
+    building.building_constructor_on_meta,
     building.building_declarations,
+    building.building_directions,
     building.building_optimizers,
     building.building_learning_rates,
     building.building_ema_copies,
@@ -72,19 +83,19 @@ CheckPlan = Sequence[tuple[int | None, Sequence[ConformCheck]]]
 
 def conform(
     name: str, values: Mapping[str, Any] | None = None, sizes: Sequence[int] = SIZES, only: Sequence[str] = (),
-    advance: Advance = lambda count: None,
+    advance: Callable[[int], None] = lambda count: None,
 ) -> list[ConformOutcome]:  # fmt: skip
     """Examine the method `name` (registered, a variant, or `package.module:Class`).
 
     `values`: settings over the quick preset's. `sizes`: sides of the square images. `only`: names of checks; those that
     they need run too, and are reported if they fail. Nothing is left on disk, no global random state is changed.
 
-    Raises BenchError for an unknown method, check or setting. Whatever the class raises is a failed check.
+    Raises BenchError for an unknown method, check or setting. Whatever the class raises is a failed check, or a note.
     """
     plan = _plan(sizes, only)
     candidate = CandidateMethod(name, target_of_method(name), values or {})
     _check_values(candidate)
-    with TemporaryDirectory(prefix="conform-") as folder, subject_seeds(0):
+    with TemporaryDirectory(prefix="conform-") as folder, global_draws(0):
         outcomes = copy_context().run(_examine, candidate, plan, Path(folder), advance)
     return [outcome for outcome in outcomes if not only or outcome.name in only or outcome.status == "failed"]
 
@@ -129,7 +140,9 @@ def _check_values(candidate: CandidateMethod) -> None:
         candidate.config()
 
 
-def _examine(candidate: CandidateMethod, plan: CheckPlan, folder: Path, advance: Advance) -> list[ConformOutcome]:
+def _examine(
+    candidate: CandidateMethod, plan: CheckPlan, folder: Path, advance: Callable[[int], None]
+) -> list[ConformOutcome]:
     hand_progress_to(lambda message: None)  # messages of stages while they train are of no interest here
     outcomes: list[ConformOutcome] = []
     passed: set[tuple[str, int | None]] = set()
@@ -139,7 +152,7 @@ def _examine(candidate: CandidateMethod, plan: CheckPlan, folder: Path, advance:
         for check in checks:
             lacking = [name for name in check.needs if (name, only_at.get(name, size)) not in passed]
             outcome = _skipped(check, size, lacking) if lacking else _outcome(check, size, candidate, target)
-            if outcome.status == "passed":
+            if outcome.status in ("passed", "noted"):
                 passed.add((check.name, size))
             outcomes.append(outcome)
             advance(1)
@@ -158,7 +171,7 @@ def _outcome(
     start = time.monotonic()
     look = ""
     try:
-        with subject_seeds(0):
+        with global_draws(0):
             seen = check.run(target)
         failed = False
     except Unmet as finding:
@@ -171,7 +184,8 @@ def _outcome(
     if not failed:
         return ConformOutcome(check.name, size, "passed", check.expects, seen, "", "", seconds)
     alone = _command(candidate, check, size)
-    return ConformOutcome(check.name, size, "failed", check.expects, seen, look, alone, seconds)
+    status: Status = "noted" if check.advice else "failed"
+    return ConformOutcome(check.name, size, status, check.expects, seen, look, alone, seconds)
 
 
 def _blame(candidate: CandidateMethod, check: ConformCheck, error: Exception) -> str:

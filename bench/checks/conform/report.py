@@ -18,7 +18,7 @@ from bench.core.files import write_json
 from bench.core.progress import progress
 from bench.spec.run_spec import check_spec_overrides, spec_overrides
 
-WORDS = {"passed": "ok", "failed": "FAILED", "skipped": "skipped"}
+WORDS = {"passed": "ok", "noted": "note", "failed": "FAILED", "skipped": "skipped"}
 NARROWEST, WIDEST = 40, 120
 
 
@@ -67,9 +67,11 @@ def conformance_text(name: str, outcomes: Sequence[ConformOutcome], seconds: flo
             size = outcome.size
             lines += ["", f"{name}: the class" if size is None else f"{name} at {size} px"]
         lines += _lines(outcome, longest, width)
-    failed = sum(outcome.status == "failed" for outcome in outcomes)
-    skipped = sum(outcome.status == "skipped" for outcome in outcomes)
-    last = f"{len(outcomes) - failed - skipped} of {len(outcomes)} checks passed in {seconds:.0f} s"
+    failed, skipped, noted = (
+        sum(outcome.status == status for outcome in outcomes) for status in ("failed", "skipped", "noted")
+    )
+    last = f"{len(outcomes) - failed - skipped - noted} of {len(outcomes)} checks passed in {seconds:.0f} s"
+    last += f", {noted} noted (no part of the contract)" if noted else ""
     last += f", {failed} failed" if failed else ""
     last += f", {skipped} skipped because of that" if skipped else ""
     return "\n".join([*lines[1:], "", *textwrap.wrap(last, width)])
@@ -77,7 +79,7 @@ def conformance_text(name: str, outcomes: Sequence[ConformOutcome], seconds: flo
 
 def _lines(outcome: ConformOutcome, longest: int, width: int) -> list[str]:
     head = f"{WORDS[outcome.status]:<8}"
-    if outcome.status != "failed":
+    if outcome.status not in ("failed", "noted"):
         return _wrapped(f"{head}{outcome.name:<{longest}}  ", outcome.seen, 10, width)
     return [
         f"{head}{outcome.name}",

@@ -6,9 +6,10 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from bench.checks.conform.check import check_that, conform_check
-from bench.checks.conform.subject import ConformSubject, subject_seeds
+from bench.checks.conform.subject import ConformSubject
 from bench.checks.method_state import RANDOM, state_attributes, state_difference
 from bench.checks.tiny_run import STEPS, TinyTraining
+from methods.parts.global_draws import global_draws
 
 
 def compare_resumed(subject: ConformSubject, training: TinyTraining) -> str:
@@ -36,7 +37,7 @@ def resuming_deterministic(subject: ConformSubject) -> str:
 )  # fmt: skip
 def resuming_global_random_numbers(subject: ConformSubject) -> str:
     """Repeat the reference with other global seeds. An earlier check shows that `draw` follows its own generator."""
-    with subject_seeds(1):
+    with global_draws(1):
         differing = compare_resumed(subject, TinyTraining(subject))
     check_that(not differing, f"with other global seeds, {differing}")
     return "equal with other global seeds"

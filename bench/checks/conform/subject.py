@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from bench.checks.conform.images import few_conform_images
 from bench.checks.tiny_run import STEPS, CandidateMethod, TinyRun, TinyTraining
@@ -51,23 +49,3 @@ class ConformSubject(TinyRun):
         finally:
             for array, kept in zip(labels, true, strict=True):
                 array[:] = kept
-
-
-@contextmanager
-def subject_seeds(seed: int) -> Iterator[None]:
-    """Seed the global random generators of torch, numpy and Python inside, and restore them after."""
-    python, numbers = random.getstate(), np.random.get_state()  # noqa: NPY002
-    with torch.random.fork_rng(devices=[]):
-        seed_subject(seed)
-        try:
-            yield
-        finally:
-            random.setstate(python)
-            np.random.set_state(numbers)  # noqa: NPY002
-
-
-def seed_subject(seed: int) -> None:
-    """Seed the global random generators of torch, numpy and Python."""
-    torch.manual_seed(seed)
-    np.random.seed(seed)  # noqa: NPY002
-    random.seed(seed)

@@ -13,15 +13,15 @@ import torch
 from torch import Tensor
 
 from bench.checks.conform.check import Unmet, check_that, conform_check
-from bench.checks.conform.subject import ConformSubject, seed_subject
+from bench.checks.conform.subject import ConformSubject
 from bench.checks.method_state import state_difference
 from bench.evaluation.translate import styles_to_translate
 from bench.training.loop import loop_state
 from bench.training.train import evaluating_while_training
 from bench.training.weights import load_trained_weights, store_weights
 from methods.base import Code, Exemplar, Noise, Style, Translator, to_model_range
+from methods.parts.global_draws import global_draws
 
-DIRECTIONS = ((0, 1), (1, 0))
 ROUNDING = 1e-5
 """Two batch sizes differ by this much in float32: other kernels add in another order."""
 ROUNDING_DOUBLE = 1e-8
@@ -65,7 +65,7 @@ def translate_for_check(
 def translating_cases(subject: ConformSubject) -> Iterator[tuple[str, str, int]]:
     """(what to call it, style source, source domain) of everything that the evaluator may ask for."""
     for kind in translating_kinds(subject.trained.method):
-        for source, target in DIRECTIONS:
+        for source, target in subject.trained.method.directions:
             yield f"{source} -> {target}" + ("" if kind == "none" else f", style from {kind}"), kind, source
 
 
@@ -74,7 +74,7 @@ def translating_cases(subject: ConformSubject) -> Iterator[tuple[str, str, int]]
     look="translate", needs=("training",),
 )  # fmt: skip
 def translating_output(subject: ConformSubject) -> str:
-    """Translate in both directions, with each kind of style."""
+    """Translate in each of the method's directions, with each kind of style."""
     for label, kind, source in translating_cases(subject):
         x, y = sources(subject, source), translate_for_check(subject, subject.trained.method, kind, source)
         check_that(isinstance(y, Tensor), f"{label}: a {type(y).__name__}")
@@ -86,7 +86,9 @@ def translating_output(subject: ConformSubject) -> str:
         )
         check_that(bool((y != y[:1]).any()), f"{label}: {len(x)} different images become one and the same")
         check_that(bool((y[0] != y[0, :, :1, :1]).any()), f"{label}: an image of a single colour")
-    return f"{tuple(x.shape)}, both directions, styles: {', '.join(translating_kinds(subject.trained.method))}"
+    method = subject.trained.method
+    shown = ", ".join(f"{source} -> {target}" for source, target in method.directions)
+    return f"{tuple(x.shape)}, {shown}, styles: {', '.join(translating_kinds(method))}"
 
 
 @conform_check(
@@ -178,14 +180,16 @@ def translating_style_varies(subject: ConformSubject) -> str:
     return f"by {smallest:.2g} and more" if method.style_sources else "no styles declared"
 
 
-@conform_check("the two directions differ", look="translate", needs=("output",), sizes="first")
+@conform_check("two directions differ, if there are two", look="translate", needs=("output",), sizes="first")
 def translating_directions_differ(subject: ConformSubject) -> str:
     """Translate the same image as one of domain 0 and as one of domain 1, with the same style."""
     method = subject.trained.method
+    if len(method.directions) < 2:
+        return "one direction alone"
     for kind in translating_kinds(method):
         x, given = sources(subject, 0), style_for_check(subject, kind, 0)
         with evaluating_while_training(method), torch.inference_mode(), subject.runtime.threads_pinned(1):
-            forth, back = (method.translate(x, source, target, given) for source, target in DIRECTIONS)
+            forth, back = (method.translate(x, source, target, given) for source, target in method.directions)
         check_that(
             not torch.equal(forth, back), f"style from {kind}: 0 -> 1 and 1 -> 0 are the same: is `target` used?"
         )
@@ -201,8 +205,8 @@ def translations_repeat(subject: ConformSubject) -> str:
     for label, kind, source in translating_cases(subject):
         translations = []
         for seed in (1, 2):
-            seed_subject(seed)
-            translations.append(translate_for_check(subject, subject.trained.method, kind, source))
+            with global_draws(seed):
+                translations.append(translate_for_check(subject, subject.trained.method, kind, source))
         differing = state_difference(*translations)
         check_that(not differing, f"{label}: twice, {differing}")
     return "equal"
@@ -214,7 +218,7 @@ def translations_repeat(subject: ConformSubject) -> str:
     look="translate", needs=("output",),
 )  # fmt: skip
 def translate_changes_nothing(subject: ConformSubject) -> str:
-    """Compare before and after, in both directions."""
+    """Compare before and after, in each direction."""
     method = subject.trained.method
     for label, kind, source in translating_cases(subject):
         x, given = sources(subject, source), style_for_check(subject, kind, source)
@@ -250,14 +254,16 @@ def _untouched_globals(label: str) -> Iterator[None]:
 )  # fmt: skip
 def translating_undeclared_styles(subject: ConformSubject) -> str:
     """Offer None where styles are declared, and any style where none is."""
-    method, x = subject.trained.method, sources(subject, 0)
+    method = subject.trained.method
+    source, target = method.directions[0]
+    x = sources(subject, source)
     offered: dict[str, Style] = {"noise": Noise(torch.zeros(len(x), 16)), "exemplar": Exemplar(x)}
     refused = {kind: given for kind, given in offered.items() if kind not in method.style_sources}
     refused |= {"none": None} if method.style_sources else {"a code": Code(torch.zeros(len(x), 8))}
     for kind, given in refused.items():
         try:
             with evaluating_while_training(method), torch.inference_mode():
-                method.translate(x, 0, 1, given)
+                method.translate(x, source, target, given)
         except TypeError:
             continue
         except Exception as error:  # an error of another type says that the style was used, not that it was refused

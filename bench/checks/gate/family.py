@@ -1,7 +1,8 @@
 """Which series a check compares, and with how many new seeds: decided by the baseline alone.
 
-The distance by the judge of every method in every direction; the accuracy only where the baseline's is far enough above
-chance to have something to lose. A method near chance would add series that can hardly fall, and cost the others power.
+The distance by the judge of every method in every direction; the accuracy, and the alignment of a method's categories,
+only where the baseline's is far enough above chance to have something to lose. A method near chance would add series
+that can hardly fall, and cost the others power.
 """
 
 from __future__ import annotations
@@ -18,10 +19,13 @@ from metrics.statistics import permutation as statistics
 
 DISTANCE = "fid-judge-v1"
 ACCURACY = "accuracy-judge-v1"
+ALIGNMENT = "alignment-v1"
+SHARES = (ACCURACY, ALIGNMENT)
+"""Protocols in percent of the images, of which a guess gets one class in all."""
 ABOVE_CHANCE = 30.0
 """Points."""
 LEAST_POINTS = 1.0
-"""Smallest change of an accuracy that is called one, in points, however little the seeds scatter."""
+"""Smallest change of a share that is called one, in points, however little the seeds scatter."""
 LEAST_SHARE = 0.01
 """Smallest such change of a distance, as a share of the baseline's mean."""
 
@@ -59,7 +63,7 @@ class Series:
     def least(self) -> float:
         """The smallest change that is called one, however little the seeds scatter."""
         mean = float(np.mean(self.stored[np.isfinite(self.stored)]))
-        return LEAST_POINTS if self.measure.protocol == ACCURACY else LEAST_SHARE * abs(mean)
+        return LEAST_POINTS if self.measure.protocol in SHARES else LEAST_SHARE * abs(mean)
 
     @property
     def minimum(self) -> float:
@@ -113,7 +117,7 @@ def family_of_baseline(baseline: Baseline) -> list[Series]:
     family = []
     for name, method in baseline.methods.items():
         for measure in sorted(method.made):
-            if measure.protocol not in (DISTANCE, ACCURACY):
+            if measure.protocol not in (DISTANCE, *SHARES):
                 continue
             series = series_of_family(baseline, name, measure)
             if measure.protocol == DISTANCE or family_above_chance(baseline, series) >= ABOVE_CHANCE:
@@ -131,7 +135,7 @@ def series_of_family(baseline: Baseline, method: str, measure: TrainingMeasure) 
 
 
 def family_above_chance(baseline: Baseline, series: Series) -> float:
-    """Points by which the mean accuracy exceeds that of guessing."""
+    """Points by which a mean share exceeds that of guessing."""
     ended = series.stored[np.isfinite(series.stored)]
     return float(series.sign * ended.mean()) - 100 / baseline.classes
 
@@ -149,17 +153,17 @@ class FamilyPlan:
 
 
 def plan_family(baseline: Baseline) -> FamilyPlan:
-    """The default numbers of new seeds, from the scatter of the accuracies that are watched."""
+    """The default numbers of new seeds, from the scatter of the shares that are watched."""
     family = family_of_baseline(baseline)
     m, j = len(baseline.seeds), len(family)
     watched = {
-        name: [series for series in family if series.method == name and series.measure.protocol == ACCURACY]
+        name: [series for series in family if series.method == name and series.measure.protocol in SHARES]
         for name in baseline.methods
     }
     first = max(statistics.FIRST, statistics.permutation_fewest(m, j, statistics.LEVEL) or 0)
     new = {
-        name: statistics.permutation_default(m, j, [series.stored for series in accuracies], first)
-        for name, accuracies in watched.items()
+        name: statistics.permutation_default(m, j, [series.stored for series in shares], first)
+        for name, shares in watched.items()
     }
     if statistics.permutation_bound(m, max(new.values()), j) > statistics.LEVEL:
         too_few = f"{m} seeds are too few for {j} series: every check will end with 'cannot decide'"
@@ -167,8 +171,8 @@ def plan_family(baseline: Baseline) -> FamilyPlan:
     warnings = [
         f"{series.subject}: its seeds scatter by {family_number(series.scatter)} points: a fall of "
         f"{family_number(statistics.FALL)} points is found less often than in 9 of 10 checks with {new[name]} new seeds"
-        for name, accuracies in watched.items()
-        for series in accuracies
+        for name, shares in watched.items()
+        for series in shares
         if statistics.permutation_power(series.stored, statistics.FALL, new[name], j, first) < statistics.POWER
     ]
     return FamilyPlan(first, {name: max(first, count) for name, count in new.items()}, tuple(warnings))

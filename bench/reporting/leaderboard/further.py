@@ -22,7 +22,7 @@ from bench.reporting.leaderboard.direction import (
 )
 from bench.reporting.tables.marks import Marks
 from bench.reporting.tables.table import ARROWS, TableCell
-from bench.spec.protocols import PROTOCOLS
+from bench.spec.protocols import ALL, OURS, PROTOCOLS
 from metrics.statistics.intervals import NORMAL_95
 
 PER_CLASS = ("accuracy", "fid", "kid")
@@ -47,8 +47,10 @@ def further_of_class(direction: Direction, label: str) -> list[Sheet]:
 def further_tables(direction: Direction) -> list[Sheet]:
     """A table for each protocol and encoder, with one column per class."""
     sheets = []
-    for name in (name for name, protocol in PROTOCOLS.items() if protocol.metric in PER_CLASS):
+    for name in (name for name, protocol in PROTOCOLS.items() if protocol.metric in PER_CLASS or name not in OURS):
         classes = direction.classes(name)
+        if classes == [ALL]:
+            continue
         whole = {label: measured_columns(direction.scores, [name], label) for label in classes}
         for encoder in sorted(
             {column.encoder for columns in whole.values() for column in columns if column.measurements}

@@ -26,13 +26,13 @@ class Rows:
     records: SettingRecords
 
     @cached_property
-    def names(self) -> dict[MethodRow, str]:
-        """Method names; where one method was run with several settings, those that differ stand behind it."""
+    def changes(self) -> dict[MethodRow, str]:
+        """Where one method was run with several settings, those that differ: `width=8, blocks=2`; else empty."""
         of_method: dict[str, list[MethodRow]] = {}
         for row in self.records.rows:
             of_method.setdefault(row.method, []).append(row)
-        names = {}
-        for method, rows in of_method.items():
+        changes = {}
+        for rows in of_method.values():
             configs = {row: flat_spec_values(json.loads(row.config)) for row in rows}
             keys = {key for config in configs.values() for key in config} if len(rows) > 1 else set()
             first = configs[rows[0]]
@@ -40,9 +40,13 @@ class Rows:
                 key for key in keys if any(config.get(key) != first.get(key) for config in configs.values())
             )
             for row, config in configs.items():
-                shown = ", ".join(f"{key}={config[key]}" for key in differing if key in config)
-                names[row] = f"{method} [{shown}]" if shown else method
-        return names
+                changes[row] = ", ".join(f"{key}={config[key]}" for key in differing if key in config)
+        return changes
+
+    @cached_property
+    def names(self) -> dict[MethodRow, str]:
+        """Method names, with their `changes` behind them."""
+        return {row: f"{row.method} [{shown}]" if shown else row.method for row, shown in self.changes.items()}
 
     @cached_property
     def weak(self) -> set[MethodRow]:

@@ -13,6 +13,8 @@ from bench.core.errors import BenchError
 from bench.reporting.leaderboard.rows import Rows
 from bench.reporting.setting import setting_command, setting_title
 from bench.spec.data_kinds import REAL, is_real_data_kind
+from bench.spec.plugins import TASKS as PLUGINS
+from bench.spec.plugins import installed_plugins
 from bench.spec.protocols import ALL, PROTOCOLS
 from bench.spec.tasks import TASKS, Task, get_task
 from bench.store.cell import read_cell
@@ -20,7 +22,7 @@ from bench.store.index import read_index
 from bench.store.query import Measurement, MethodRow, Setting, SettingRecords, query_settings
 
 _DATA_ORDER = (REAL, "mnist-drawn", "embedded")
-_PRESET_ORDER = ("paper", "quick")
+_PRESET_ORDER = ("paper", "small", "quick")
 
 
 @dataclass(frozen=True)
@@ -159,8 +161,9 @@ def collect_for_page(results: Path, task: str = "") -> list[PageResults]:
 
     Raises BenchError, with the command that makes some, if there is none.
     """
-    names = [get_task(task).name] if task else list(TASKS)
-    every = [one for name in names for one in _of_task(results, TASKS[name])]
+    outside = [name for name in installed_plugins(PLUGINS) if (results / "runs" / name).is_dir()]
+    tasks = [get_task(task)] if task else [get_task(name) for name in dict.fromkeys([*TASKS, *outside])]
+    every = [one for task_of_results in tasks for one in _of_task(results, task_of_results)]
     if not every:
         what = f"no results of {task}" if task else "no results"
         raise BenchError(f"{what} in {results}", setting_command("run", task=task or "sketch2real"))

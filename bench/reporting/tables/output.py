@@ -68,17 +68,26 @@ def _kind(asked: OutputRequest, setting: Setting) -> str:
 
 
 def output_form(asked: OutputRequest) -> str:
-    """The name in FORMATS. BenchError for an unknown form, preset or kind of data."""
+    """The name in FORMATS. BenchError for an unknown form, ending, preset or kind of data."""
     for option, value, valid in (("--preset", asked.preset, PRESETS), ("--data", asked.data, KINDS)):
         if value and value not in valid:
             raise BenchError(f"{option} {value!r} is not understood", error_remedy(value, list(valid)))
     if not asked.form:
-        by_suffix = {suffix: name for name, (suffix, _) in FORMATS.items()}
-        return by_suffix.get(asked.out.suffix if asked.out else "", "markdown")
+        return "markdown" if asked.out is None else _form_of_file(asked.out)
     form = SHORT.get(asked.form, asked.form)
     if form not in FORMATS:
         raise BenchError(f"--format {asked.form!r} is not understood", error_remedy(asked.form, ["md", *FORMATS]))
     return form
+
+
+def _form_of_file(path: Path) -> str:
+    by_suffix = {suffix: name for name, (suffix, _) in FORMATS.items()}
+    if path.suffix.lower() not in by_suffix:
+        raise BenchError(
+            f"--out {path}: what form is that?",
+            error_remedy(path.suffix, list(by_suffix)) + "; or say it with --format",
+        )
+    return by_suffix[path.suffix.lower()]
 
 
 def unmeasured_in_output(asked: OutputRequest) -> Commands:

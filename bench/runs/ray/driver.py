@@ -12,8 +12,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from bench.core.errors import BenchError, Interrupted
 from bench.core.installation import ROOT
 from bench.core.progress import say
@@ -23,7 +21,7 @@ from bench.evaluation.judge import judge_folder
 from bench.runs.cell import is_cell_settled
 from bench.runs.ray.node import NodeOrder, NodeOutcome, do_cell_on_node, do_judges_on_node
 from bench.runs.ray.transfer import pack_transfer, store_transfer_cell, store_unit, transfer_units
-from bench.runs.request import Job, Request, Session
+from bench.runs.request import Job, Request, Session, method_to_ask
 from bench.store.cell import Cell
 
 RETRIES = 3
@@ -307,8 +305,7 @@ def _record_lost(request: Request, job: Job, reason: str) -> None:
     cell = Cell(request.results, job.spec)
     with cell.locked():
         if cell.state() == "new":
-            with torch.device("meta"):
-                cell.begin(job.build().supervision)
+            cell.begin(method_to_ask(job).supervision)
         if cell.state() == "running":
             cell.set_state("failed", reason=f"on the cluster: {reason}")
 

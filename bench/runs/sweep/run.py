@@ -77,7 +77,8 @@ def run_sweep(request: SweepRequest) -> RunOutcome:
     """
     task, sessions, broken = _checked(request)
     warn_if_doctor_fails()
-    return RunOutcome(task, _run(sessions, request), broken)
+    identities = frozenset(job.spec.identity() for _, session in sessions for job in session.jobs)
+    return RunOutcome(task, _run(sessions, request), broken, identities)
 
 
 def plan_sweep(request: SweepRequest, rate: float = 0.0) -> tuple[str, Mapping[str, str]]:

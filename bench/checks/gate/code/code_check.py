@@ -31,6 +31,7 @@ from torch import Tensor
 
 from bench.checks.gate.code import images_case, inputs, metrics_case, steps, stored, translating
 from bench.checks.gate.code.comparing import compare_failed, compare_undecided, compare_values
+from bench.checks.gate.code.outside import OutsideUnavailable, outside_parts, record_outside
 from bench.checks.gate.code.smallest import METHODS, THREADS, smallest_run
 from bench.checks.gate.code.values import Value, Values
 from bench.checks.gate.verdict import Finding
@@ -38,7 +39,7 @@ from bench.checks.tiny_run import TASK, tiny_run_on_cpu
 from bench.core.environment import versions
 from bench.core.errors import BenchError
 from bench.core.installation import installed_results
-from bench.core.progress import hand_progress_to
+from bench.core.progress import hand_progress_to, progress
 from bench.data.types import TaskData
 from bench.evaluation.judge import Judge, get_judge
 
@@ -53,20 +54,25 @@ STAGE_STEPS = {
 JUDGE_STEPS = 60
 """Length of the training that the stored judge comes from."""
 JUDGE = "judge"
+OF_CODE = ("metrics", *(f"data of {task}" for task in inputs.TASKS), "image ranges", "lpips", JUDGE, "scoring")
+"""Subjects that are no method."""
 LIBRARIES = ("Python", "torch", "torchvision", "numpy", "scipy", "scikit-learn", "Pillow", "torch-fidelity", "lpips")
 """What is stored of the environment: where one of the libraries has another version, a difference decides nothing."""
 
+Advance = Callable[[int], None]
 MeasureSubject = Callable[[Path], Values]
 """Measures one subject in an empty folder of its own."""
 
 
-def record_code_check(folder: Path) -> None:
+def record_code_check(folder: Path, outside: Sequence[str] = ()) -> None:
     """Write the code part of a baseline into `folder`: `inputs.npz`, `weights-*.safetensors` and `expected.json`.
 
-    About 1.2 MB, nothing pickled, every file atomically, `expected.json` last. Raises BenchError if the disk
-    refuses, RuntimeError if a value is not finite.
+    `outside`: methods beside ours, see outside.py. About 1.2 MB, nothing pickled, every file atomically,
+    `expected.json` last. Raises BenchError if the disk refuses or one of `outside` does not run, RuntimeError if a
+    value is not finite.
     """
-    copy_context().run(_record, folder)
+    with _shown("recording the code's values", 2 * len(METHODS) + len(outside) + len(OF_CODE)) as advance:
+        copy_context().run(_record, folder, outside, advance)
 
 
 def run_code_check(folder: Path, subjects: Collection[str] | None = None) -> list[Finding]:
@@ -76,10 +82,19 @@ def run_code_check(folder: Path, subjects: Collection[str] | None = None) -> lis
     a stored part is missing, damaged or of another format, or where the disk refuses. Nothing is written to `folder`.
     `subjects`: only these (a method, `<method>: translations`, `metrics`, ...); None: all.
     """
-    return copy_context().run(_check, folder, subjects)
+    with _shown("checking the code's values", 2 * len(METHODS) + len(OF_CODE)) as advance:
+        return copy_context().run(_check, folder, subjects, advance)
 
 
-def _record(folder: Path) -> None:
+@contextmanager
+def _shown(label: str, subjects: int) -> Iterator[Advance]:
+    """As `progress`, for work that is done in silence: what is shown is shown from here."""
+    with progress(label, subjects, "subjects") as advance:
+        here = copy_context()
+        yield lambda count: here.run(advance, count)
+
+
+def _record(folder: Path, outside: Sequence[str], advance: Advance) -> None:
     _in_silence()
     (folder / "expected.json").unlink(missing_ok=True)
     arrays = inputs.feature_inputs()
@@ -95,23 +110,30 @@ def _record(folder: Path) -> None:
             stored.write_stored_weights(folder, name, stored.halved_as_stored(method.state_dict()))
     weights = {name: stored.read_stored_weights(folder, name) for name in (JUDGE, *METHODS)}
     measured: list[Value] = []
-    for name, part in _parts(arrays, weights).items():
+    judge = translating.make_translating_judge(weights[JUDGE], data)
+    for name, part in _parts(arrays, weights, {}).items():
+        advance(1)
         if name in METHODS:
             measured += steps.measure_steps_with_slack(partial(_noisy_steps, name, data, weights[name])).measured
             continue
         with _alone() as scratch:
             measured += part(scratch).measured
+    precisions = {}
+    for name in outside:
+        precisions[name], of_method = record_outside(name, data, judge, _alone)
+        measured += of_method
+        advance(1)
     lost = [f"{value.subject}: {value.quantity}" for value in measured if value.value in ("nan", "inf", "-inf")]
     if lost:
         raise RuntimeError(f"not finite, so no baseline: {'; '.join(lost[:5])}")
-    stored.write_stored_values(folder, measured, _libraries())
+    stored.write_stored_values(folder, measured, _libraries(), precisions)
 
 
-def _check(folder: Path, subjects: Collection[str] | None) -> list[Finding]:
+def _check(folder: Path, subjects: Collection[str] | None, advance: Advance) -> list[Finding]:
     _in_silence()
     try:
         baseline = stored.read_stored(folder, (JUDGE, *METHODS))
-        parts = _parts(baseline.arrays, baseline.weights)
+        parts = _parts(baseline.arrays, baseline.weights, baseline.outside)
     except (stored.StoredUnusable, KeyError) as error:
         reason = f"{error}" if isinstance(error, stored.StoredUnusable) else f"the stored inputs lack {error}"
         return [
@@ -122,6 +144,7 @@ def _check(folder: Path, subjects: Collection[str] | None) -> list[Finding]:
         expected.setdefault(value.subject, []).append(value)
     findings: list[Finding] = []
     for name, part in parts.items():
+        advance(1)
         if subjects is None or name in subjects:
             findings += _findings(name, part, expected.get(name, []), baseline.recorded_with)
     gone = [name for name in expected if name not in parts and (subjects is None or name in subjects)]
@@ -140,15 +163,20 @@ def _findings(
     try:
         with _alone() as scratch:
             return compare_values(expected, part(scratch).measured, recorded_with, _libraries())
-    except OSError as error:
+    except (OSError, OutsideUnavailable) as error:
         return [compare_undecided(name, "runs", str(error))]
     except Exception as error:  # whatever the code under check raises is what the check is for; the other parts go on
         environment = isinstance(error, BenchError) and isinstance(error.__cause__, OSError)
         return [compare_undecided(name, "runs", str(error)) if environment else compare_failed(name, error)]
 
 
-def _parts(arrays: Mapping[str, np.ndarray], weights: Mapping[str, Mapping[str, Tensor]]) -> dict[str, MeasureSubject]:
-    """Subject -> what measures it, the causes before what follows from them. KeyError if `arrays` lack any."""
+def _parts(
+    arrays: Mapping[str, np.ndarray], weights: Mapping[str, Mapping[str, Tensor]], outside: Mapping[str, str]
+) -> dict[str, MeasureSubject]:
+    """Subject -> what measures it, the causes before what follows from them. KeyError if `arrays` lack any.
+
+    `outside`: methods from outside and their precisions.
+    """
     data = {task: inputs.task_inputs(arrays, task) for task in inputs.TASKS}
     images = data[TASK]
     judge = cache(lambda: translating.make_translating_judge(weights[JUDGE], images))
@@ -162,7 +190,7 @@ def _parts(arrays: Mapping[str, np.ndarray], weights: Mapping[str, Mapping[str, 
     for name in METHODS:
         parts[name] = partial(_steps, name, images, weights[name])
         parts[f"{name}: translations"] = partial(_translations, name, images, weights[name], judge)
-    return parts
+    return {**parts, **dict(outside_parts(outside, images, judge))}
 
 
 def _steps(name: str, data: TaskData, state: Mapping[str, Tensor], scratch: Path) -> Values:

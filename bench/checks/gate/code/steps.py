@@ -18,10 +18,10 @@ import torch
 from torch import Tensor, nn
 
 from bench.checks.gate.code.values import Values
-from bench.checks.tiny_run import TinyRun, tiny_gradients, tiny_networks, tiny_norm, tiny_parameters
+from bench.checks.tiny_run import ShortStages, TinyRun, tiny_gradients, tiny_networks, tiny_norm, tiny_parameters
 from bench.core.randomness import randomness
 from bench.runs.request import Job
-from methods.base import Phase, Style, Translator
+from methods.base import Context, Domains, Phase, Style, Translator
 
 STEPS = 3
 ROUNDING = 1e-6
@@ -42,17 +42,20 @@ def measure_steps_with_slack(train: Callable[[int | None], Values]) -> Values:
     return exact
 
 
-def measure_steps(run: TinyRun, stored: Mapping[str, Tensor], noise: int | None = None) -> Values:
+def measure_steps(
+    run: TinyRun, stored: Mapping[str, Tensor] | None, noise: int | None = None, double: bool = True
+) -> Values:
     """Values of the subject that is called as the method: its semantic stages and first weights, then every step.
 
-    `noise`: number of the noise that is put on the drawn numbers; None: none.
+    `stored`: the weights to begin with; None: those that the method has. `noise`: number of the noise that is put on
+    the drawn numbers; None: none. `double`: in float64, else as the method is.
     """
     values = Values(run.candidate.name)
     job = run.job_of_steps(STEPS)
     seen: list[_Seen] = []
 
     def build() -> Translator:
-        seen.append(_Seen(job.build(), stored, values, noise))
+        seen.append(_Seen(job.build(), stored, values, noise, double, run.stage_steps))
         return seen[-1].method
 
     method, cell = run.train(Job(job.spec, build))
@@ -67,28 +70,37 @@ def measure_steps(run: TinyRun, stored: Mapping[str, Tensor], noise: int | None 
 class _Seen:
     """A method whose `prepare`, `draw` and `training_step` report what passes through them."""
 
-    def __init__(self, method: Translator, stored: Mapping[str, Tensor], values: Values, noise: int | None) -> None:
+    def __init__(
+        self, method: Translator, stored: Mapping[str, Tensor] | None, values: Values, noise: int | None, double: bool,
+        stage_steps: int | None,
+    ) -> None:  # fmt: skip
         self.method, self.stored, self.values, self.noise, self.step = method, stored, values, noise, 0
+        self.double, self.stage_steps = double, stage_steps
         self.before: dict[str, list[Tensor]] = {}
         self.originals = {name: getattr(method, name) for name in ("prepare", "draw", "training_step", "translate")}
         for name in self.originals:  # on this one object, in front of the methods of its class
             vars(method)[name] = getattr(self, name)
 
-    def prepare(self, *given: Any) -> None:
+    def prepare(self, domains: Domains, context: Context) -> None:
         """Call the method's, with its stages; then load the stored weights in place of what came out."""
         self.values.add("parameters", "exact", sum(self.method.parameter_counts().values()))
         for name, network in tiny_networks(self.method).items():
             self.values.add(f"length of {name} as constructed", "step 0", tiny_norm(network.parameters()))
-        self.originals["prepare"](*given)
+        self.originals["prepare"](domains, replace(context, run_stage=ShortStages(context.run_stage, self.stage_steps)))
         for text in self.method.remarks:
             self.values.add(f"remark: {text}", "exact", "made")
-        self.method.load_state_dict(self.stored)
+        if self.stored is not None:
+            self.method.load_state_dict(self.stored)
+        if self.double:
+            self._to_double()
+        self.before = self._parameters()
+
+    def _to_double(self) -> None:
         self.method.double()
         for held in vars(self.method).values():  # a frozen network may stand outside the state, inside another object
             for part in vars(held).values() if hasattr(held, "__dict__") else ():
                 if isinstance(part, nn.Module):
                     part.double()
-        self.before = self._parameters()
 
     def draw(self, *given: Any) -> Any:
         """Call the method's; note its tensors, and the learning rates that were set before."""
@@ -98,11 +110,13 @@ class _Seen:
                 self.values.add(f"learning rate of {name}, step {self.step}", "metric", group["lr"])
         for field in fields(batch):
             self.values.add_array(f"batch {field.name}, step {self.step}", "input", getattr(batch, field.name))
-        batch = _in_double(batch)
+        batch = _in_double(batch) if self.double else batch
         return batch if self.noise is None else _disturbed(batch, randomness("gate", "noise", self.noise, self.step))
 
     def translate(self, x: Tensor, source: int, target: int, style: Style) -> Tensor:
-        """Call the method's in float64: the loop looks at a few outputs."""
+        """Call the method's, in float64 where its weights are: the loop looks at a few outputs."""
+        if not self.double:
+            return self.originals["translate"](x, source, target, style)
         return self.originals["translate"](x.double(), source, target, None if style is None else _in_double(style))
 
     def training_step(self, batch: Any) -> Iterator[Phase]:
@@ -142,12 +156,12 @@ def _in_double(batch: Any) -> Any:
 
 
 def _disturbed(batch: Any, rng: torch.Generator) -> Any:
-    """`batch` with every float64 number multiplied by 1 + noise."""
+    """`batch` with every float64 or float32 number multiplied by 1 + noise."""
     tensors = {field.name: getattr(batch, field.name) for field in fields(batch)}
-    doubles = {name: tensor for name, tensor in tensors.items() if tensor.dtype == torch.float64}
+    floats = {name: tensor for name, tensor in tensors.items() if tensor.is_floating_point()}
     noisy = {
         name: tensor * (1 + ROUNDING * torch.randn(tensor.shape, generator=rng, dtype=tensor.dtype))
-        for name, tensor in doubles.items()
+        for name, tensor in floats.items()
     }
     return replace(batch, **noisy)
 

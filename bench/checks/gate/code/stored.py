@@ -41,6 +41,8 @@ class CodeBaseline:
     """Values that the code gave when the baseline was recorded."""
     recorded_with: Mapping[str, str]
     """Versions of the libraries, for the reader of a difference."""
+    outside: Mapping[str, str]
+    """Method from outside this project -> the precision that it was measured in."""
 
 
 def write_stored_inputs(folder: Path, arrays: Mapping[str, np.ndarray]) -> None:
@@ -54,13 +56,16 @@ def write_stored_weights(folder: Path, name: str, state: Mapping[str, Tensor]) -
     write_atomically(folder / f"weights-{name}.safetensors", lambda file: file.write(payload))
 
 
-def write_stored_values(folder: Path, values: Sequence[Value], recorded_with: Mapping[str, str]) -> None:
+def write_stored_values(
+    folder: Path, values: Sequence[Value], recorded_with: Mapping[str, str], outside: Mapping[str, str]
+) -> None:
     """`expected.json`, which is written last and names the other files by content: without it there is no baseline."""
     weights = sorted(folder.glob("weights-*.safetensors"))
     head = {
         "format": FORMAT,
         "recorded_with": dict(recorded_with),
         "files": {path.name: _digest(path) for path in [*weights, folder / "inputs.npz"]},
+        **({"outside": dict(outside)} if outside else {}),
     }
     rows = [json.dumps(_row(value), allow_nan=False) for value in values]
     text = json.dumps(head, indent=1)[:-2] + ',\n "values": [\n' + ",\n".join(rows) + "\n]}\n"
@@ -95,6 +100,7 @@ def read_stored(folder: Path, names: Sequence[str]) -> CodeBaseline:
     try:
         values = [Value(*row) for row in expected["values"]]
         recorded_with, files = dict(expected["recorded_with"]), dict(expected["files"])
+        outside = dict(expected.get("outside", {}))
     except (KeyError, TypeError, ValueError) as error:
         raise StoredUnusable(f"{folder / 'expected.json'} is damaged: {error!r}") from error
     unknown = sorted({value.kind for value in values} - set(LIMITS))
@@ -105,7 +111,7 @@ def read_stored(folder: Path, names: Sequence[str]) -> CodeBaseline:
     for name in ("inputs.npz", *(f"weights-{name}.safetensors" for name in names)):
         _check_content(folder / name, files.get(name))
     weights = {name: read_stored_weights(folder, name) for name in names}
-    return CodeBaseline(_arrays(folder / "inputs.npz"), weights, values, recorded_with)
+    return CodeBaseline(_arrays(folder / "inputs.npz"), weights, values, recorded_with, outside)
 
 
 def read_stored_weights(folder: Path, name: str) -> dict[str, Tensor]:

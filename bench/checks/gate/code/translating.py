@@ -27,7 +27,6 @@ from metrics.accuracy import accuracy, per_class_accuracy
 from metrics.encoders import JudgeEncoder
 from metrics.encoders.wide_resnet import WideResNet
 
-DIRECTIONS = ((0, 1), (1, 0))
 JUDGED = ("accuracy-judge-v1", "fid-judge-v1", "kid-judge-v1", "diversity-judge-v1")
 """Protocols that are compared for every method: those that rounding moves little. The others: of the sources alone."""
 JUDGE = JudgeSettings(10, 1, 0.0, steps=3, batch_size=8, learning_rate=0.05, augment=True, tolerance=0.4)
@@ -97,8 +96,9 @@ def measure_translating(run: TinyRun, stored: Mapping[str, Tensor], judge: Judge
     store_weights(method, cell)
     method = load_trained_weights(job.build, cell, run.runtime)
     style = style_name_to_translate(method)
-    records = evaluate_cell(method, data, DIRECTIONS, cell, make_translating_encoders(judge, run.folder, JUDGED), style)
-    for source, target in DIRECTIONS:
+    encoders = make_translating_encoders(judge, run.folder, JUDGED)
+    records = evaluate_cell(method, data, method.directions, cell, encoders, style)
+    for source, target in method.directions:
         direction = f"{data.domains[source]}->{data.domains[target]}"
         images = np.load(cell.translations(direction, style), allow_pickle=False)
         _add_images(values, f"{direction}, {style}", images)
