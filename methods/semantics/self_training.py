@@ -239,10 +239,12 @@ class SelfTraining(Stage):
         group["lr"] = c.learning_rate * min(1.0, (step + 1) / 50) * 0.5 * (1 + math.cos(math.pi * step / self.steps))
         rows = torch.randint(len(self.source), size, generator=batch).to(self.source.device)
         others = torch.randint(len(self.target), size, generator=batch).to(self.source.device)
-        source, target = grey(classifier_inputs(self.source[rows])), grey(classifier_inputs(self.target[others]))
-        kept = (torch.rand(size, generator=batch) < c.unaltered).to(source.device)[:, None, None, None]
-        shown = torch.where(kept, source, as_on_a_house(source, c, batch))
-        on_source, on_target = self.student.of_grey(torch.cat([shown, altered(target, c, batch)])).chunk(2)
+        with torch.autocast(self.source.device.type, enabled=False):  # images stay as precise as they came
+            source, target = grey(classifier_inputs(self.source[rows])), grey(classifier_inputs(self.target[others]))
+            kept = (torch.rand(size, generator=batch) < c.unaltered).to(source.device)[:, None, None, None]
+            shown = torch.where(kept, source, as_on_a_house(source, c, batch))
+            shown_and_altered = torch.cat([shown, altered(target, c, batch)])
+        on_source, on_target = self.student.of_grey(shown_and_altered).chunk(2)
         losses = {"source": F.cross_entropy(wide(on_source), self.source_clusters[rows])}
         if step >= c.warm_up * self.steps:
             self.classifier.eval()

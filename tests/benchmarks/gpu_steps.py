@@ -1,10 +1,14 @@
-"""Measures training steps on a GPU: `PYTHONPATH=. python tests/benchmarks/gpu_steps.py [FILE.json]`, under 10 minutes.
+"""Tries and measures training on a GPU in 10 minutes: `PYTHONPATH=. python tests/benchmarks/gpu_steps.py FILE.json`.
 
-Prints a table and JSON: CatS-UDT and StarGAN-v2 at 32 px in the published settings (batch 8, full width), ours against
+First whether everything works there (gpu_checks.py): each method's steps in both precisions, and what they wait for,
+translations, a resumed training, the semantic stages, the judge. Each result is written to the file as soon as it is
+known; the same command goes on where an earlier one ended, and tries again what failed. The last line is the verdict.
+
+Then a table and JSON: CatS-UDT and StarGAN-v2 at 32 px in the published settings (batch 8, full width), ours against
 the plain reference step, which runs with `torch.backends.cudnn.allow_tf32 = False` and with PyTorch's defaults; the
 arithmetic that ours achieves against a measured matrix product; and each method at 256 px and batch 8: seconds a step,
-peak memory, and what 100,000 iterations would take. Needs torch and numpy alone, no file and no network. Runs on a CPU
-too, with `--small`, to see that it works.
+peak memory with the one that was predicted, and what 100,000 iterations would take. Needs torch and numpy alone, no
+file and no network. Runs on a CPU too, with `--small`, to see that it works.
 """
 
 from __future__ import annotations
@@ -19,12 +23,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import gpu_checks
 import torch
 from made_up_training import Training, make
 from paired import Timings, take_turns
 from plain_reference import plain_trainer
 
+from bench.core.files import write_atomically
 from bench.training.cost import cost_in_flops
+from bench.training.step_cost import count_step
 from methods.base import run_step
 from methods.registry import BUILT_IN
 
@@ -52,6 +59,10 @@ class Size:
     """No further measurement is begun after this time."""
     settings: dict[str, dict[str, Any]]
     """Method -> settings over the published ones."""
+    check_sides: tuple[int, ...] = (32, 256)
+    """Sides of the images with which it is tried whether everything works."""
+    is_small: bool = False
+    """Whether stages and the judge are narrow, too."""
 
 
 FULL = Size(7, 20, 32, 256, 8192, minutes=8.0, settings={name: {"batch_size": 8} for name in BUILT_IN})
@@ -74,7 +85,7 @@ def small() -> Size:
             "generator_updates": 1, "batch_size": 1,
         },
     }  # fmt: skip
-    return Size(1, 1, 16, 32, 64, minutes=5.0, settings=settings)
+    return Size(1, 1, 16, 32, 64, minutes=5.0, settings=settings, check_sides=(32,), is_small=True)
 
 
 class Device:
@@ -199,22 +210,44 @@ def large(name: str, size: Size, device: Device) -> dict[str, Any]:
     )
     peak, seconds = device.peak_memory(), timings.median("ours")
     flops, _ = cost_in_flops(lambda: our_steps(training, nullcontext, 1))
+    cls, config = type(training.method), training.method.config
+    bf16 = not isinstance(device.autocast(), nullcontext)
+    predicted = count_step(lambda: cls(config, size.large_side), size.large_side, bf16)
     return {
         "side": size.large_side,
         "batch": size.settings[name]["batch_size"],
         "images_per_step": training.method.images_per_step,
         "ms": 1e3 * seconds,
         "peak_memory_gib": None if peak is None else peak / 2**30,
+        "predicted_memory_gib": predicted.peak_bytes / 2**30,
         "tflop/s": flops / seconds / 1e12,
         "hours of 100,000 iterations": seconds * LENGTH / 3600,
     }
 
 
-def measure(size: Size, device: Device) -> dict[str, Any]:
-    """Everything, in the order of its importance; what there was no time for, or what failed, is named."""
-    start = time.perf_counter()
-    found: dict[str, Any] = {**device.describe(), "skipped": []}
-    tasks: list[tuple[str, str, Callable[[], Any]]] = [
+Task = tuple[str, str, Callable[[], Any]]
+"""Group, name, and what gives the figures."""
+
+
+def check_tasks(size: Size, device: Device) -> list[Task]:
+    """Whether everything works, see gpu_checks.py."""
+    tasks: list[Task] = []
+    for name in BUILT_IN:
+        own = size.settings.get(name, {})
+        for side in size.check_sides:
+            tasks.append(("step", f"{name} {side}", lambda name=name, side=side, own=own: gpu_checks.check_step(
+                name, side, device.name, device.autocast, own)))  # fmt: skip
+        tasks.append(("resume", name, lambda name=name, own=own: gpu_checks.check_resume(
+            name, size.check_sides[0], device.name, device.autocast, own)))  # fmt: skip
+    for stage in gpu_checks.STAGES:
+        tasks.append(("stage", stage, lambda stage=stage: gpu_checks.check_stage(
+            stage, 32, device.name, device.autocast, size.is_small)))  # fmt: skip
+    return [*tasks, ("scoring", "judge", lambda: gpu_checks.check_scoring(device.name, size.is_small))]
+
+
+def measuring_tasks(size: Size, device: Device) -> list[Task]:
+    """Rates and memory, in the order of their importance."""
+    return [
         ("steps", "cats_udt", lambda: compare("cats_udt", size, device)),
         *(
             ("matrix tflop/s", str(dtype).removeprefix("torch."), lambda of=dtype: matrix_rate(size.matrix, device, of))
@@ -227,7 +260,19 @@ def measure(size: Size, device: Device) -> dict[str, Any]:
             for name in ("munit", "cyclegan", "drit", "egsc_it")
         ),
     ]
+
+
+def measure(tasks: list[Task], size: Size, device: Device, file: Path | None = None) -> dict[str, Any]:
+    """Every task that `file` has no figures of; what there was no time for, or what failed, is named."""
+    start = time.perf_counter()
+    found: dict[str, Any] = json.loads(file.read_text()) if file and file.exists() else {}
+    if found and found["device"] != device.describe()["device"]:
+        raise SystemExit(f"{file} is of {found['device']}: name another file")
+    before = found.get("seconds", 0.0)
+    found |= {**device.describe(), "skipped": []}
     for group, name, task in tasks:
+        if name in found.get(group, {}):
+            continue
         if time.perf_counter() - start > 60 * size.minutes:
             found["skipped"].append(f"{group} {name}: no time left")
             continue
@@ -236,8 +281,24 @@ def measure(size: Size, device: Device) -> dict[str, Any]:
         except Exception as error:  # minutes on a GPU are few: what fails costs its own row
             found["skipped"].append(f"{group} {name}: {type(error).__name__}: {error}")
         device.forget()
-    found["seconds"] = time.perf_counter() - start
+        found["seconds"] = before + time.perf_counter() - start
+        if file:
+            text = json.dumps(found, indent=2) + "\n"
+            write_atomically(file, lambda out, text=text: out.write(text.encode()))
     return found
+
+
+def verdict(found: dict[str, Any], tasks: list[Task]) -> str:
+    """One line: whether all was done, and nothing failed."""
+    done = sum(name in found.get(group, {}) for group, name, _ in tasks)
+    failed = [text for text in found["skipped"] if not text.endswith(": no time left")]
+    if failed:
+        return (
+            f"verdict: FAILED: {len(failed)} of {len(tasks)}: {'; '.join(text.partition(': ')[0] for text in failed)}"
+        )
+    if done < len(tasks):
+        return f"verdict: not finished: {done} of {len(tasks)} done, none failed; the same command goes on"
+    return f"verdict: passed: all {len(tasks)}"
 
 
 def table(found: dict[str, Any]) -> str:
@@ -254,7 +315,8 @@ def table(found: dict[str, Any]) -> str:
             if key.startswith("ratio"):
                 lines.append(f"  {key}: {ratio['median']:.2f} ({ratio['lowest']:.2f} to {ratio['highest']:.2f})")
     for name, row in found.get("large", {}).items():
-        memory = "" if row["peak_memory_gib"] is None else f", {row['peak_memory_gib']:.1f} GiB"
+        predicted = f"{row['predicted_memory_gib']:.1f} GiB predicted"
+        memory = f", {predicted}" if row["peak_memory_gib"] is None else f", {row['peak_memory_gib']:.1f} ({predicted})"
         lines.append(f"{name} {row['side']} px batch {row['batch']}: {row['ms']:.0f} ms{memory}, {row['tflop/s']:.2f} "
                      f"TFLOP/s, 100,000 in {row['hours of 100,000 iterations']:.1f} h")  # fmt: skip
     return "\n".join([*lines, *found["skipped"]])
@@ -263,15 +325,16 @@ def table(found: dict[str, Any]) -> str:
 def main() -> None:
     """Measure, print, and write the JSON to the file that was named."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("file", nargs="?", type=Path, help="where the JSON goes; it is printed, too")
+    parser.add_argument(
+        "file", nargs="?", type=Path, help="where the JSON goes, and what it has of an earlier call; it is printed, too"
+    )
     parser.add_argument("--small", action="store_true", help="tiny settings: does it work?")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     chosen = parser.parse_args()
-    found = measure(small() if chosen.small else FULL, Device(chosen.device))
-    text = json.dumps(found, indent=2)
-    if chosen.file:
-        chosen.file.write_text(text + "\n")
-    print(text, table(found), sep="\n\n")
+    size, device = small() if chosen.small else FULL, Device(chosen.device)
+    tasks = [*check_tasks(size, device), *measuring_tasks(size, device)]
+    found = measure(tasks, size, device, chosen.file)
+    print(json.dumps(found, indent=2), table(found), verdict(found, tasks), sep="\n\n")
 
 
 if __name__ == "__main__":

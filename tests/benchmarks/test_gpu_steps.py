@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import subprocess
 import sys
 import tomllib
 from pathlib import Path
 
+import gpu_checks
 import gpu_steps
 import torch
 
@@ -52,7 +54,11 @@ def test_it_measures_everything_with_torch_and_numpy_alone(tmp_path: Path) -> No
     assert done.returncode == 0, done.stderr
     found = json.loads(out.read_text())
     assert found["skipped"] == []
-    assert set(found["large"]) == set(BUILT_IN)
+    assert set(found["large"]) == set(found["resume"]) == set(BUILT_IN)
+    assert set(found["step"]) == {f"{name} 32" for name in BUILT_IN}
+    assert set(found["stage"]) == set(gpu_checks.STAGES)
+    assert set(found["scoring"]) == {"judge"}
+    assert {row["difference"] for row in found["resume"].values()} == {0.0}
     assert set(found["steps"]) == {"cats_udt", "stargan_v2"}
     for row in found["steps"].values():
         assert row["gflop"] < row["reference gflop"]
@@ -61,6 +67,37 @@ def test_it_measures_everything_with_torch_and_numpy_alone(tmp_path: Path) -> No
         assert abs(row["hours of 100,000 iterations"] / (row["ms"]["ours"] / 36) - 1) < 1e-9
     assert "cats_udt 16 px" in done.stdout
     assert json.loads(done.stdout.partition("\n\n")[0]) == found
+    assert done.stdout.splitlines()[-1].startswith("verdict: passed: all ")
+
+
+def test_it_goes_on_where_it_ended_and_says_what_failed(tmp_path: Path) -> None:
+    out, device, size = tmp_path / "found.json", gpu_steps.Device("cpu"), gpu_steps.small()
+    calls: list[str] = []
+
+    def given(name: str, fails: bool = False) -> gpu_steps.Task:
+        def call() -> dict[str, int]:
+            calls.append(name)
+            assert json.loads(out.read_text())["g"] == {"a": {"n": 1}} if calls[-2:] == ["a", "b"] else True
+            if fails:
+                raise ValueError("no such kernel")
+            return {"n": 1}
+
+        return "g", name, call
+
+    tasks = [given("a"), given("b", fails=True)]
+    found = gpu_steps.measure(tasks, size, device, out)
+    assert found["skipped"] == ["g b: ValueError: no such kernel"]
+    assert gpu_steps.verdict(found, tasks) == "verdict: FAILED: 1 of 2: g b"
+    hurried = dataclasses.replace(size, minutes=0.0)
+    late = gpu_steps.measure(tasks, hurried, device, out)
+    assert gpu_steps.verdict(late, tasks) == (
+        "verdict: not finished: 1 of 2 done, none failed; the same command goes on"
+    )
+    tasks[1] = given("b")
+    found = gpu_steps.measure(tasks, size, device, out)
+    assert calls == ["a", "b", "b"]
+    assert json.loads(out.read_text())["g"] == found["g"] == {"a": {"n": 1}, "b": {"n": 1}}
+    assert gpu_steps.verdict(found, tasks) == "verdict: passed: all 2"
 
 
 def test_tf32_is_off_inside_alone() -> None:

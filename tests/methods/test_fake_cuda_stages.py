@@ -1,6 +1,7 @@
-"""Semantic stages on a GPU that is not there (see tests/helpers/fake_cuda.py).
+"""Semantic stages, the judge and an encoder on a GPU that is not there (see tests/helpers/fake_cuda.py).
 
-Not here: backward passes, and the clustering itself (scikit-learn on the CPU).
+Not here: backward passes, the judge's shifts (their numbers are read, and here the CPU's are fake, too), the
+clustering itself (scikit-learn on the CPU), and the evaluator's check that outputs are finite, which waits for them.
 """
 
 from __future__ import annotations
@@ -8,15 +9,21 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
-from fake_cuda import CUDA, PRECISIONS, fake_gpu, forward_phases, on_gpu
+from fake_cuda import CUDA, PRECISIONS, HostCopies, fake_gpu, forward_phases, on_gpu, precision_of
 from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensor
 
+from bench.evaluation.judge import _relevel
 from methods.base import Stage
 from methods.semantics.adaptation import AdaptationConfig, FeatureAdaptation, ImageAdaptation
 from methods.semantics.imsat import IMSAT, IMSATConfig
 from methods.semantics.moco import MoCo, MoCoConfig
+from methods.semantics.self_training import SelfTraining, SelfTrainingConfig
+from metrics.encoders.judge import JudgeEncoder
+from metrics.encoders.wide_resnet import WideResNet
 
 CLUSTERS, SIZE = 3, 32
 LABELS = torch.arange(12) % CLUSTERS
@@ -42,6 +49,7 @@ STAGES: dict[str, Callable[[], Stage]] = {
     "adaptation of features": lambda: FeatureAdaptation(
         AdaptationConfig(width=8, discriminator_width=8), features(12), features(13), LABELS, CLUSTERS
     ),
+    "self-training": lambda: SelfTraining(SelfTrainingConfig(), images(12), images(13), LABELS, CLUSTERS),
 }
 """With the published layers, narrower; EGSC-IT's autoencoders are prepared in test_fake_cuda.py."""
 
@@ -65,3 +73,23 @@ def test_a_stage_is_ready_for_a_gpu(name: str) -> None:
         on_gpu(stage)
         for precision in PRECISIONS:
             assert forward_phases(stage, torch.Generator().manual_seed(0), precision) >= 1
+
+
+def test_the_judge_is_ready_for_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Levels, a training's forward pass and loss, and as an encoder: one copy to the CPU for each batch."""
+    network = WideResNet(depth=10, widen=1, classes=CLUSTERS, dropout=0.4)
+    monkeypatch.setattr(FakeTensor, "numpy", lambda tensor: np.zeros(tuple(tensor.shape), np.float32), raising=False)
+    with fake_gpu():
+        network.to(CUDA).train()
+        x = torch.empty(8, 3, SIZE, SIZE, device=CUDA)
+        labels = torch.zeros(8, dtype=torch.int64, device=CUDA)
+        with HostCopies() as watch, precision_of("float32"):
+            x = _relevel(x, 0.4, torch.Generator().manual_seed(0))
+            loss = torch.nn.functional.cross_entropy(network(x), labels)
+        assert (loss.device, loss.shape, watch.seen) == (CUDA, (), [])
+        encoder = JudgeEncoder.__new__(JudgeEncoder)
+        encoder._network, encoder.width, encoder.device = network.eval(), network.width, CUDA
+        with HostCopies() as watch:
+            found = encoder(torch.empty(128, 3, SIZE, SIZE, dtype=torch.uint8, device=CUDA))
+        assert found.shape == (128, network.width)
+        assert watch.seen == ["aten._to_copy.default"] * 2
