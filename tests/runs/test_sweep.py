@@ -374,7 +374,7 @@ def test_states_of_unfinished_cells(sweep: Run, tmp_path: Path, capsys: pytest.C
     output = capsys.readouterr().out
     assert [row[2:6] for row in table_rows(output)[1:]] == [
         ["trained", "", "", "7"],
-        ["running", "60", "", "7"],
+        ["interrupted", "60", "", "7"],
         ["failed", "", "", "7"],
         ["done", "", "", ""],
     ]
