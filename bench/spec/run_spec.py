@@ -162,6 +162,12 @@ def spec_values(config: Any) -> dict[str, Any]:
     return stored_settings(config)
 
 
+def later_defaults(config: type) -> dict[str, Any]:
+    """Dotted key -> default of each setting that was `added_later`: what stored values without it stand for."""
+    stored = flat_spec_values(spec_values(config()))
+    return {key: value for key, value in flat_spec_values(config()).items() if key not in stored}
+
+
 def spec_config_from(config: type, values: Mapping[str, Any]) -> Any:
     """The inverse of `spec_values`. Raises what the Config raises."""
     hints = get_type_hints(config)

@@ -20,7 +20,7 @@ from bench.core.errors import BenchError
 from bench.core.files import write_json
 from bench.spec.presets import get_preset
 from bench.spec.protocols import ALL
-from bench.spec.run_spec import flat_spec_values, spec_config, spec_values
+from bench.spec.run_spec import flat_spec_values, later_defaults, spec_config, spec_values
 from bench.spec.tasks import Task
 from bench.store.query import CellScore, MethodRow, RowScores, SettingRecords
 
@@ -41,6 +41,8 @@ class PresetMethod(NamedTuple):
     """The method's."""
     style: str
     """Where its styles come from unless something else is asked for."""
+    later: Mapping[str, Any] = {}
+    """Dotted key -> what a setting that was added later is where a stored config lacks it."""
 
 
 def preset_methods(
@@ -83,7 +85,8 @@ def preset_method(
     cls = classes_by_name[name]
     preset_layers = method_settings(cls, name, get_preset(preset, task.kind), {name: changes or {}}, data_kind)
     config = method_config_with_clusters(spec_config(cls, name, *preset_layers), len(task.classes) or classes)
-    return PresetMethod(spec_values(config), cls.version, cls.style_sources[0] if cls.style_sources else "none")
+    style = cls.style_sources[0] if cls.style_sources else "none"
+    return PresetMethod(spec_values(config), cls.version, style, later_defaults(cls.Config))
 
 
 def _code_digest() -> str:
@@ -107,9 +110,12 @@ def _python_files(folder: Any) -> list[Any]:
 # ------------------------------------------------------------------------------------------------- what differs
 
 
-def preset_mismatches(stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
-    """Dotted key -> (stored, wanted) of each setting in which two configs differ; None where one lacks it."""
-    one, other = flat_spec_values(dict(stored)), flat_spec_values(dict(wanted))
+def preset_mismatches(
+    stored: Mapping[str, Any], wanted: Mapping[str, Any], later: Mapping[str, Any]
+) -> dict[str, tuple[Any, Any]]:
+    """Dotted key -> (stored, wanted) of each setting in which two configs differ; where one lacks it, as in `later`,
+    else None."""
+    one, other = ({**later, **flat_spec_values(dict(config))} for config in (stored, wanted))
     return {key: (one.get(key), other.get(key)) for key in sorted({*one, *other}) if one.get(key) != other.get(key)}
 
 
@@ -137,7 +143,7 @@ def preset_mismatch(settings: Mapping[str, Any], version: int, wanted: PresetMet
     expected = {**flat_spec_values(dict(wanted.config)), **dict(changes)}
     if expected.get("clusters") == OPEN:
         expected["clusters"] = settings.get("clusters")
-    differing = preset_mismatches(settings, expected)
+    differing = preset_mismatches(settings, expected, wanted.later)
     return Mismatch((version, wanted.version) if version != wanted.version else None, differing)
 
 

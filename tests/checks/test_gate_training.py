@@ -366,7 +366,7 @@ def test_a_missing_seed_of_one_method_leaves_the_others_compared(root: Path, bas
     store(root, "munit", [], seed=NEW[-1], state="running")
     found = verdicts(baseline, root)
     assert found["munit fid"].verdict is Verdict.CANNOT_DECIDE
-    assert "seed 15: not finished (running)" in found["munit fid"].reason
+    assert "seed 15: not finished (interrupted)" in found["munit fid"].reason
     assert found["cyclegan fid"].verdict is Verdict.REGRESSED
 
 

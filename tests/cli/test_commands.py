@@ -46,7 +46,7 @@ def test_help_answers_within_a_third_of_a_second(level: list[str]) -> None:
 @pytest.mark.parametrize(
     ("what", "expected"),
     [
-        ("tasks", "sketch2real  quick 32 px, paper 256 px"),
+        ("tasks", "sketch2real    quick 32 px, small 64 px, paper 256 px"),
         ("methods", "stargan_v2"),
         ("metrics", "fid ↓"),
         ("presets", "quick"),

@@ -19,7 +19,7 @@ from bench.reporting.setting import FOLDER
 from bench.runs.request import Request, open_request
 from bench.spec.methods import method_settings, resolve_methods
 from bench.spec.presets import get_preset
-from bench.spec.run_spec import Budget, flat_spec_values, spec_config, spec_overrides, spec_values
+from bench.spec.run_spec import Budget, flat_spec_values, later_defaults, spec_config, spec_overrides, spec_values
 from bench.store.cell import Cell
 from methods.registry import BUILT_IN, VARIANTS
 
@@ -106,9 +106,8 @@ def test_every_setting_of_every_method_can_be_typed(method: str, tmp_path: Path)
     again = _with_ten_clusters(spec_values(spec_config(cls, method, *quick, own)))
     assert replace(stored, config=again).identity() == stored.identity()
     usual = _with_ten_clusters(spec_values(spec_config(cls, method, *quick)))
-    assert len(texts) == sum(
-        flat_spec_values(usual)[key] != value for key, value in flat_spec_values(dict(stored.config)).items()
-    )
+    one, other = ({**later_defaults(cls.Config), **flat_spec_values(config)} for config in (stored.config, usual))
+    assert len(texts) == sum(other[key] != value for key, value in one.items())
 
 
 def _with_ten_clusters(config: dict[str, Any]) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from bench.checks.gate.family import plan_family
 from bench.checks.gate.training import differing_training, training_in_doubt, unlike_training_setting
 from bench.core.files import write_json
 from bench.core.progress import say
-from bench.spec.run_spec import flat_spec_values, spec_values
+from bench.spec.run_spec import flat_spec_values, later_defaults
 from bench.store.cell import read_cells
 from bench.store.query import Setting
 from methods.registry import registered
@@ -101,8 +101,7 @@ def rerun_requests(
             domains=baseline.domains, val=baseline.val,
             seeds=seeds, overrides=[], budget=budget, device=device, results=root, jobs=jobs,
         )  # fmt: skip
-        configs = {name: spec_values(config) for name, config in request_settings(request)[2].items()}
-        requests.append(replace(request, overrides=_overrides(baseline, configs)))
+        requests.append(replace(request, overrides=_overrides(baseline, request_settings(request)[2])))
         for job in open_request(requests[-1]).jobs:
             spec = job.spec
             setting = Setting(spec.data_kind, spec.data_version, spec.image_size, spec.preset, str(spec.budget))
@@ -153,11 +152,12 @@ def _unused(baseline: Baseline, root: Path, count: int) -> list[int]:
     return unused
 
 
-def _overrides(baseline: Baseline, configs: Mapping[str, Mapping[str, Any]]) -> list[str]:
+def _overrides(baseline: Baseline, configs: Mapping[str, Any]) -> list[str]:
     """`method.key=value` for every setting that is no longer as in the baseline, if it still exists."""
     texts = []
     for name, config in configs.items():
-        was, now = flat_spec_values(dict(baseline.methods[name].config)), flat_spec_values(dict(config))
+        was = {**later_defaults(type(config)), **flat_spec_values(dict(baseline.methods[name].config))}
+        now = flat_spec_values(config)
         for key in was:
             left_open = key == "clusters" and now.get(key) == 0  # the data decides their number
             if key in now and now[key] != was[key] and not left_open:

@@ -143,7 +143,7 @@ def differing_training(baseline: Baseline, method: str, config: Mapping[str, Any
     """The settings of the baseline that `config` has otherwise, or not at all, as they are shown."""
     was = baseline.methods[method].config
     known = flat_spec_values(dict(was))
-    pairs = preset_mismatches(config, was)
+    pairs = preset_mismatches(config, was, {})
     return [f"{key}={now} (the baseline: {stored})" for key, (now, stored) in pairs.items() if key in known]
 
 

@@ -109,8 +109,9 @@ def _overrides(results: PageResults, spec: RunSpec) -> tuple[list[str], list[str
     classes = len(results.classes)
     try:
         usual = preset_method(*where, classes=classes)
-        differing = preset_mismatches(spec.config, usual.config)
-        texts = [f"{spec.method}.{key}={as_typed(value)}" for key, (value, _) in differing.items() if key in stored]
+        differing = preset_mismatches(spec.config, usual.config, usual.later)
+        known = {*stored, *usual.later}
+        texts = [f"{spec.method}.{key}={as_typed(value)}" for key, (value, _) in differing.items() if key in known]
         changes = spec_overrides(texts).get(spec.method, {})
         again = preset_method(*where, changes, classes)
     except BenchError as error:
@@ -130,7 +131,7 @@ def _difference(stored: RunSpec, again: PresetMethod) -> str:
             f"made by version {stored.method_version} of {stored.method}; installed here is version "
             f"{again.version}, so the command makes another cell"
         )
-    keys = ", ".join(preset_mismatches(stored.config, again.config))
+    keys = ", ".join(preset_mismatches(stored.config, again.config, again.later))
     return f"this version has other settings ({keys}), so the command makes another cell"
 
 
