@@ -94,10 +94,10 @@ def test_settings_by_name_and_a_method_that_fails(
 def test_two_sets_are_the_same_as_arrays_and_as_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from eval_toys import PixelEncoder, make_encoders, smooth_images
 
-    from bench.runs import two_folders
+    from bench.runs import folder_scores
 
     stand_in = make_encoders(tmp_path / "features", inception=PixelEncoder())
-    monkeypatch.setattr(two_folders, "make_encoders", lambda *arguments: stand_in)
+    monkeypatch.setattr(folder_scores, "make_encoders", lambda *arguments: stand_in)
     sets = {name: smooth_images(30, 16, seed) for seed, name in enumerate(("fake", "real"))}
     for name, images in sets.items():
         (tmp_path / name).mkdir()

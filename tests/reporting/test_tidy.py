@@ -90,8 +90,7 @@ def test_the_file_holds_the_frame(suffix: str, results: Path, monkeypatch: pytes
         (["--tidy", "values.csv", "--paper", "2"], "does not go with"),
         (["--tidy", "values.csv", "--preset", "qick"], "did you mean 'quick'?"),
         (["--tidy", "values.csv", "--budget", "images=1"], "no results in"),
-        (["--task", "folder", "--out", "t.txt"], "valid: .md, .tex, .csv, .html; or say it with --format"),
-        (["--task", "folder", "--out", "t"], "what form is that?"),
+        (["--task", "folder", "--out", "t.txt"], "a file that ends in .txt is not written here"),
     ],
 )
 def test_what_cannot_be_written_is_an_error(
