@@ -312,18 +312,18 @@ def exit_status() -> str:
 def baseline(name: str) -> str:
     """The trainings of a shipped baseline, and with how many new ones a check compares them."""
     from bench.checks.gate.baseline import load_baseline
-    from bench.checks.gate.family import ACCURACY, DISTANCES, family_of_baseline, plan_family, series_of_family
+    from bench.checks.gate.family import ACCURACY, DISTANCES, baseline_series, plan_family, watched_series
     from bench.checks.gate.trainings import TrainingMeasure
 
     stored = load_baseline(DOCS / "none", name)
-    watched, default = {(series.method, series.measure) for series in family_of_baseline(stored)}, plan_family(stored)
+    watched, default = {(series.method, series.measure) for series in watched_series(stored)}, plan_family(stored)
     directions = list(dict.fromkeys(measure.direction for entry in stored.methods.values() for measure in entry.made))
     columns = [
         TrainingMeasure(direction, protocol) for protocol in (ACCURACY, DISTANCES[0]) for direction in directions
     ]
     rows = []
     for method, entry in stored.methods.items():
-        series = {at: series_of_family(stored, method, at) for at in columns}
+        series = {at: baseline_series(stored, method, at) for at in columns}
         texts = [
             number.stored_text().partition(" (")[0] + ("" if (method, at) in watched else " (not compared)")
             for at, number in series.items()

@@ -108,7 +108,7 @@ class UpBlock(nn.Module):
         return self.model(x)
 
 
-def with_attribute_in_drit_networks(x: Tensor, z: Tensor) -> Tensor:
+def concatenate_attribute(x: Tensor, z: Tensor) -> Tensor:
     """Features (B, C, H, W), and z (B, d) at every place after them: (B, C + d, H, W)."""
     return torch.cat([x, z[:, :, None, None].expand(-1, -1, *x.shape[2:])], dim=1)
 
@@ -278,7 +278,7 @@ class ConcatGenerator(Generator):
         of_a = (self.decA1, self.decA2, self.decA3, self.decA4)
         of_b = (self.decB1, self.decB2, self.decB3, self.decB4)
         for stage in (of_a, of_b)[domain]:
-            shared = stage(with_attribute_in_drit_networks(shared, z))
+            shared = stage(concatenate_attribute(shared, z))
         return shared
 
 

@@ -26,10 +26,10 @@ from bench.store.cell import Cell
 from bench.store.checkpoints import CheckpointFolder
 from bench.training.cost import cost_in_flops
 from bench.training.loop import load_loop_state, loop_state
-from bench.training.pretrained import fetched_pretrained
+from bench.training.pretrained import fetched_weights
 from bench.training.stages import StageStore
 from bench.training.stand_in import stand_in_weights
-from bench.training.train import begin_train_step, prepared_to_train, train, training_domains
+from bench.training.train import begin_train_step, prepare_method, train, training_domains
 from methods.base import (
     BOTH,
     Context,
@@ -137,7 +137,7 @@ class TinyRun:
     def _weights(self, name: str) -> Mapping[str, Tensor]:
         if name == STAND_IN:
             return stand_in_weights(self.folder, STAND_IN_SETTINGS, self.runtime)
-        return fetched_pretrained(name)
+        return fetched_weights(name)
 
     def built(self, seed: int = SEED) -> Translator:
         """A new method as the constructor leaves it; its weights follow from `seed`."""
@@ -159,7 +159,7 @@ class TinyRun:
     def _prepared(self, build: Callable[[], Translator], domains: Domains, weights: Weights | None) -> Translator:
         stages = ShortStages(StageStore(self.cell.semantics, self.data.version, SEED, self.runtime), self.stage_steps)
         context = Context(weights or self.weights, stages)
-        return prepared_to_train(build, domains, context, self.shortest_job.spec, self.runtime)
+        return prepare_method(build, domains, context, self.shortest_job.spec, self.runtime)
 
     def train(self, job: Job) -> tuple[Translator, Cell]:
         """Train `job` to its end by the harness's own loop."""

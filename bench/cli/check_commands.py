@@ -25,7 +25,7 @@ from bench.cli.options import (
     split_option,
 )
 from bench.core.errors import BenchError, Interrupted
-from bench.core.exit_status import exit_status_of_error
+from bench.core.exit_status import error_exit_status
 from bench.core.files import check_file_ending
 
 
@@ -154,5 +154,5 @@ class DecidingCommand(TyperCommand):
         except (typer.Exit, typer.Abort, Interrupted):
             raise
         except Exception as error:
-            print(exit_status_of_error(error)[1], file=sys.stderr)
+            print(error_exit_status(error)[1], file=sys.stderr)
         raise typer.Exit(int(Verdict.CANNOT_DECIDE))

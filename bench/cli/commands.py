@@ -18,9 +18,9 @@ app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, pretty_exceptions
 
 def _version(wanted: bool) -> None:
     if wanted:
-        from bench.core.environment import environment_version_text
+        from bench.core.environment import version_text
 
-        print(environment_version_text())
+        print(version_text())
         raise typer.Exit
 
 
@@ -70,7 +70,7 @@ def fetch(
 
     if listing or missing:
         show_on_terminal(
-            list_files(fetching.list_missing_to_fetch(names or []) if missing else fetching.list_fetchable(names or []))
+            list_files(fetching.list_missing_files(names or []) if missing else fetching.list_fetchable(names or []))
         )
     elif not names:
         raise BenchError("nothing named to fetch", "name groups, tasks or files: fetch inception; see fetch --list")

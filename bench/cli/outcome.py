@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def show_outcome(results: Path, outcome: RunOutcome, wanted: Callable[[Setting], bool] = lambda setting: True) -> int:
     """Print the leaderboards and what failed. Returns the exit status: 0, or 1 if anything failed."""
     show_outcome_leaderboards(results, outcome.task, wanted)
-    return max(show_outcome_broken(outcome.broken), 0 if outcome.good else 1)
+    return max(show_broken_methods(outcome.broken), 0 if outcome.good else 1)
 
 
 def show_outcome_leaderboards(
@@ -35,7 +35,7 @@ def show_outcome_leaderboards(
     say(f"leaderboard: {path}")
 
 
-def show_outcome_broken(broken: Mapping[str, str]) -> int:
+def show_broken_methods(broken: Mapping[str, str]) -> int:
     """Print the methods that cannot be imported, and why. Returns the exit status: 0, or 1 if there are any."""
     for name, reason in broken.items():
         print(f"\nfailed: {name}: {reason}")

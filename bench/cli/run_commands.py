@@ -61,7 +61,7 @@ def run(
     rehearse: RehearseOption = False,
 ) -> None:
     """Train and score methods on a task, and print the leaderboard. Finished cells are skipped, others resume."""
-    from bench.cli.outcome import show_outcome, show_outcome_broken
+    from bench.cli.outcome import show_broken_methods, show_outcome
     from bench.runs.request import Request
     from bench.runs.run import run
 
@@ -78,7 +78,7 @@ def run(
 
         text, broken = plan_run(request, rate)
         show_on_terminal(text)
-        raise typer.Exit(show_outcome_broken(broken))
+        raise typer.Exit(show_broken_methods(broken))
     if rehearse:
         from bench.cli.rehearsal import show_rehearsal
         from bench.runs.rehearse import rehearse_run
@@ -198,7 +198,7 @@ def sweep(
         return
     if not name:
         raise BenchError("no sweep is named", "name a shipped one (see sweep --list) or a .yaml file: sweep 3a")
-    from bench.cli.outcome import show_outcome, show_outcome_broken
+    from bench.cli.outcome import show_broken_methods, show_outcome
     from bench.runs.sweep.run import SweepRequest, plan_sweep, rehearse_sweep, run_sweep
 
     request = SweepRequest(
@@ -209,7 +209,7 @@ def sweep(
     if dry_run:
         text, broken = plan_sweep(request, rate)
         show_on_terminal(text)
-        raise typer.Exit(show_outcome_broken(broken))
+        raise typer.Exit(show_broken_methods(broken))
     if rehearse:
         from bench.cli.rehearsal import show_rehearsal
 

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from lightning_fabric import Fabric
 
-from bench.core.environment import cores_in_environment, threads_in_environment
+from bench.core.environment import available_cores, omp_num_threads
 from bench.core.errors import BenchError, error_remedy
 from bench.core.memory import keep_memory_blocks
 
@@ -56,7 +56,7 @@ class Runtime:
     @property
     def cells_at_once(self) -> int:
         """Number of cells that fill the machine: one on GPUs; on the CPU, cores over threads of a cell."""
-        return 1 if self.device.type != "cpu" else max(1, cores_in_environment() // (self.threads * self.devices))
+        return 1 if self.device.type != "cpu" else max(1, available_cores() // (self.threads * self.devices))
 
     def autocast(self) -> AbstractContextManager[Any]:
         """The context in which a method's forward pass is computed."""
@@ -119,7 +119,7 @@ def _threads(image_size: int, devices: int) -> int:
     At 32 px a second thread gains 4 to 20 % on a quiet machine and loses a factor of 10 on a busy one; a second cell
     on the second core gains 100 %. A rule and not a measurement, because the number decides the order of sums.
     """
-    return threads_in_environment() or (1 if image_size <= SMALL_IMAGE else max(1, cores_in_environment() // devices))
+    return omp_num_threads() or (1 if image_size <= SMALL_IMAGE else max(1, available_cores() // devices))
 
 
 def _available() -> list[str]:

@@ -33,7 +33,7 @@ def describe_environment(device: str) -> dict[str, Any]:
     }
 
 
-def environment_version_text() -> str:
+def version_text() -> str:
     """Text of `--version`: the version, and the environment for bug reports. Imports no torch."""
     installed = versions()
     lines = [
@@ -86,12 +86,12 @@ def _revision(folder: Path) -> dict[str, Any] | None:
     return {"revision": git("rev-parse", "HEAD"), "changed": bool(git("status", "--porcelain", "--untracked-files=no"))}
 
 
-def cores_in_environment() -> int:
+def available_cores() -> int:
     """Number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def threads_in_environment() -> int | None:
+def omp_num_threads() -> int | None:
     """$OMP_NUM_THREADS; None if it is unset or not a positive number."""
     text = os.environ.get("OMP_NUM_THREADS", "")
     return int(text) if text.isdecimal() and int(text) > 0 else None

@@ -60,7 +60,7 @@ def run_and_exit(command: Callable[[], object], wish: Wish) -> NoReturn:
             print("interrupted", file=sys.stderr)
         raise
     except Exception as error:
-        status, text = exit_status_of_error(error, keep=not wish.debug)
+        status, text = error_exit_status(error, keep=not wish.debug)
         if wish.debug:
             traceback.print_exc()
         print(text, file=sys.stderr)
@@ -68,7 +68,7 @@ def run_and_exit(command: Callable[[], object], wish: Wish) -> NoReturn:
     raise SystemExit(0)
 
 
-def exit_status_of_error(error: Exception, keep: bool = True) -> tuple[int, str]:
+def error_exit_status(error: Exception, keep: bool = True) -> tuple[int, str]:
     """(exit status, text) of an error. With `keep`, the traceback of a bug is written to a file."""
     if isinstance(error, BenchError):
         return REFUSED, f"error: {error}"

@@ -131,7 +131,7 @@ def refused_file(path: Path, error: OSError, elsewhere: str = "choose another --
 # -------------------------------------------------------------------------------------------------------- reading
 
 
-def damaged_files_in_folder(folder: Path, error: Exception) -> BenchError:
+def damaged_folder_error(folder: Path, error: Exception) -> BenchError:
     """The BenchError for a damaged `folder` of results, which the command creates anew once it is removed."""
     return BenchError(f"{folder} is damaged: {error}", f"remove it (rm -r {folder}) and run the same command again")
 

@@ -62,11 +62,11 @@ def writable_text(text: str) -> str:
 def show_on_terminal(text: str) -> None:
     """Print `text` to standard output, fitted to the terminal if that is one."""
     if sys.stdout.isatty():
-        text = fitted_to_terminal(writable_text(text), shutil.get_terminal_size().columns)
+        text = fit_to_terminal(writable_text(text), shutil.get_terminal_size().columns)
     print(text)
 
 
-def fitted_to_terminal(text: str, width: int) -> str:
+def fit_to_terminal(text: str, width: int) -> str:
     """`text` with every Markdown table wider than `width` columns as a list of rows, and longer lines wrapped.
 
     A line that has a command in it (in backticks) is not broken: it could not be copied.

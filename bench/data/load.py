@@ -34,7 +34,7 @@ def load_data(task: Task, choice: str, size: int, domains: str = "", val: str = 
     return prepare_data(sources, size, locate.locate_cache(), kind, f"data: {note}", progress=track_progress)
 
 
-def loaded_data_kind(task: Task, choice: str) -> str:
+def data_kind_of_choice(task: Task, choice: str) -> str:
     """What `load_data` takes for `choice`, see bench/spec/data_kinds.py; of files no more is read than their counts."""
     if choice in DRAWN:
         return choice
@@ -42,7 +42,7 @@ def loaded_data_kind(task: Task, choice: str) -> str:
         return _kind_of_given(task)
     if _is_of_digit_files(task) and choice != "auto":
         return _digit_files(task, choice)[0]
-    return "embedded" if choice == "auto" and task.embedded and locate.files_not_located(task.name) else "real"
+    return "embedded" if choice == "auto" and task.embedded and locate.missing_files(task.name) else "real"
 
 
 def _choose(
@@ -99,7 +99,7 @@ def _automatic(task: Task, domains: Sequence[str] | None, val: str) -> tuple[str
         raise BenchError("--task folder needs to know the folder", f"add --data ROOT: {LAYOUTS}")
     if task.name not in OURS:
         raise BenchError(f"the data of {task.name} is a folder of yours", "add --data ROOT")
-    missing = locate.files_not_located(task.name)
+    missing = locate.missing_files(task.name)
     if not missing:
         sources, layout = _real(task, domains, val)
         return "real", sources, "; ".join(["real, every file found", *layout])
@@ -153,7 +153,7 @@ def _digit_files(task: Task, choice: str) -> tuple[str, tuple[Source, Source]]:
     found = {domain: locate.locate_in_folder(folder, domain) for domain in task.domains}
     if not any(found.values()):
         names = sorted(
-            {Path(form.path).name for entry in locate.entries_to_locate(list(task.domains)) for form in entry.forms}
+            {Path(form.path).name for entry in locate.manifest_entries(list(task.domains)) for form in entry.forms}
         )
         raise BenchError(
             f"{folder} holds no file of {task.name}", f"it takes: {', '.join(names)}; other images: --task folder"
@@ -161,7 +161,7 @@ def _digit_files(task: Task, choice: str) -> tuple[str, tuple[Source, Source]]:
     sources: list[Source] = []
     others: dict[str, tuple[int, int]] = {}
     for domain, places in found.items():
-        wanted = [entry.name for entry in locate.entries_to_locate([domain])]
+        wanted = [entry.name for entry in locate.manifest_entries([domain])]
         if places and (absent := [name for name in wanted if name not in places]):
             raise BenchError(f"{folder} holds a part of {domain} only", f"put there, too: {', '.join(absent)}")
         source = (
@@ -169,7 +169,7 @@ def _digit_files(task: Task, choice: str) -> tuple[str, tuple[Source, Source]]:
             if places
             else DIGIT_SOURCES[domain].locate()
         )
-        if not all(locate.is_located_as_published(*place) for place in places.values()):
+        if not all(locate.is_published_file(*place) for place in places.values()):
             others[domain] = source.counts()
         sources.append(source)
     return data_kind_of_other_files(others) if others else REAL, (sources[0], sources[1])

@@ -22,7 +22,7 @@ import numpy as np
 from filelock import FileLock
 from PIL import Image
 
-from bench.core.environment import cores_in_environment, threads_in_environment
+from bench.core.environment import available_cores, omp_num_threads
 from bench.core.errors import BenchError, merged_errors
 from bench.core.files import refused_file, write_atomically, write_json
 from bench.data.fetch import locate
@@ -31,7 +31,7 @@ from bench.data.types import SPLITS, Item, Source, Split, SplitName, TaskData, T
 T = TypeVar("T")
 R = TypeVar("R")
 PREPARATION = 1
-"""Raised when `resize_to_prepare` or the order of the rows changes: part of the data's version. Decoding has a
+"""Raised when `resize_image` or the order of the rows changes: part of the data's version. Decoding has a
 version of its own (bench/data/sources/decode.py): drawn data and digits do not depend on it."""
 
 SAME_IMAGES = "a method can learn nothing of one image: look at these files, and write them anew"
@@ -63,7 +63,7 @@ def prepare_data(
     version = prepared_data_version(sources, size)
     folder = cache / "prepared" / version
     if not folder.is_dir():
-        locate.make_located_folder(folder.parent)
+        locate.create_folder(folder.parent)
         with FileLock(folder.with_name(f".{version}.lock")):
             if not folder.is_dir():
                 _build(sources, size, folder, progress or _plain)
@@ -98,7 +98,7 @@ def prepared_data_version(sources: tuple[Source, Source], size: int) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def resize_to_prepare(pixels: np.ndarray, size: int, resample: Literal["lanczos", "nearest"]) -> np.ndarray:
+def resize_image(pixels: np.ndarray, size: int, resample: Literal["lanczos", "nearest"]) -> np.ndarray:
     """uint8 (h, w, 3) -> uint8 (3, size, size) by Pillow; the aspect ratio is not kept, as in the paper's code.
 
     An image that has the size already is not touched. `nearest` holds for enlarging only (MNIST 28 -> 32): shrinking
@@ -136,7 +136,7 @@ class _Rows:
 def _build(sources: tuple[Source, Source], size: int, folder: Path, progress: Tracker) -> None:
     counts = [source.count() for source in sources]
     row_bytes = 3 * size * size
-    locate.check_located_space(folder.parent, (sum(counts) + max(counts)) * row_bytes)  # one domain also lies unsorted
+    locate.check_disk_space(folder.parent, (sum(counts) + max(counts)) * row_bytes)  # one domain also lies unsorted
     temporary = folder.with_name(f".{folder.name}.part")
     shutil.rmtree(temporary, ignore_errors=True)  # left by a killed process: this one holds the lock
     try:
@@ -170,14 +170,14 @@ def _decode(source: Source, count: int, size: int, unsorted: Path, progress: Tra
 
     def prepared_one(item: Item) -> tuple[bytes, bytes, int, SplitName] | BenchError:
         try:
-            content = resize_to_prepare(item.pixels, size, source.resample).tobytes()
+            content = resize_image(item.pixels, size, source.resample).tobytes()
         except BenchError as error:
             return error
         return content, hashlib.sha256(content).digest(), item.label, item.split
 
     items = progress(source.items(), count, f"preparing {source.domain}")
     with unsorted.open("wb") as file:
-        for result in prepare_in_order(prepared_one, items, threads_in_environment() or cores_in_environment()):
+        for result in map_in_order(prepared_one, items, omp_num_threads() or available_cores()):
             if isinstance(result, BenchError):
                 failures.append(result)
                 continue
@@ -278,7 +278,7 @@ def _open(folder: Path, size: int) -> dict[tuple[int, SplitName], Split]:
     return splits
 
 
-def prepare_in_order(work: Callable[[T], R], items: Iterable[T], threads: int) -> Iterator[R]:
+def map_in_order(work: Callable[[T], R], items: Iterable[T], threads: int) -> Iterator[R]:
     """Yield `work(item)` of every item, in order, `threads` at once; at most twice as many items are held.
 
     `items` are taken one after the other by the caller's thread. What `work` raises, is raised where its result would

@@ -15,7 +15,7 @@ import torch
 from bench.data.types import SplitName, TaskData
 from bench.evaluation.encoders import Encoders
 from bench.evaluation.record import Record
-from bench.evaluation.translate import first_to_translate
+from bench.evaluation.translate import first_rows_of_each_class
 from bench.spec.protocols import ALIGNMENT_REFERENCE_IMAGES, ALL, NO_CATEGORIES
 from methods.base import Translator
 from metrics.alignment import (
@@ -59,7 +59,7 @@ def alignment_records(
 def _clusters(method: Translator, data: TaskData, domain: int, split: SplitName, per_class: int | None) -> Clusters:
     """Of the first `per_class` images of each class."""
     images = data.splits[domain, split]
-    rows = first_to_translate(np.asarray(images.labels), per_class)
+    rows = first_rows_of_each_class(np.asarray(images.labels), per_class)
     pixels = torch.from_numpy(np.array(images.images[rows])).to(next(method.parameters()).device)
     return method.clusters_of(pixels).cpu().numpy(), np.array(images.labels[rows])
 

@@ -15,7 +15,7 @@ from bench.evaluation.alignment import alignment_records
 from bench.evaluation.encoders import Encoders, MissingEncoder
 from bench.evaluation.record import Record
 from bench.evaluation.sample_grid import sample_grid
-from bench.evaluation.score import score_direction, unrounded_score_key
+from bench.evaluation.score import score_direction, unrounded_feature_key
 from bench.evaluation.self_test.doctor import doctor_record
 from bench.evaluation.translate import (
     Translations,
@@ -145,7 +145,7 @@ class _Unrounded:
 
     def known(self, translations: Translations, weights: str) -> bool:
         """Whether the features of `translations` are in the cache in every number of styles that is wanted."""
-        keys = [unrounded_score_key(translations, self.encoder, styles, weights) for styles in self.wanted]
+        keys = [unrounded_feature_key(translations, self.encoder, styles, weights) for styles in self.wanted]
         return all(self.encoders.cache.find(*key) is not None for key in keys)
 
     def see(self, images: Tensor, first: int) -> None:
@@ -160,7 +160,7 @@ class _Unrounded:
         for styles in self.wanted:
             by_source = np.concatenate(self.parts).reshape(len(translations.labels), self.wanted[-1], -1)
             features = by_source[:, :styles].reshape(len(translations.labels) * styles, -1)
-            self.encoders.cache.put(*unrounded_score_key(translations, self.encoder, styles, weights), features)
+            self.encoders.cache.put(*unrounded_feature_key(translations, self.encoder, styles, weights), features)
 
 
 def _still_valid(

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from bench.core.device import Runtime
 from bench.core.files import (
-    damaged_files_in_folder,
+    damaged_folder_error,
     file_lock,
     read_json,
     read_weights_file,
@@ -74,7 +74,7 @@ def get_judge(root: Path, data: TaskData, domain: int, settings: JudgeSettings, 
             raise ValueError("the weights are not those that were stored with it")
         return Judge(encoder, record["accuracy"], record["per_class"], record["test_images"])
     except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
-        raise damaged_files_in_folder(folder, error) from error
+        raise damaged_folder_error(folder, error) from error
 
 
 def judge_folder(root: Path, data: TaskData, domain: int, settings: JudgeSettings) -> Path:

@@ -9,7 +9,7 @@ import numpy as np
 
 from bench.data.types import Split, TaskData
 from bench.evaluation.feature_cache import FeatureCache
-from bench.evaluation.translate import first_to_translate
+from bench.evaluation.translate import first_rows_of_each_class
 from bench.spec.protocols import PROBE_TEST_IMAGES, PROBE_TRAINING_IMAGES
 from metrics.accuracy import accuracy
 from metrics.encoders.base import ImageEncoder
@@ -67,5 +67,5 @@ def get_probe(cache: FeatureCache, data: TaskData, domain: int, encoder: ImageEn
 
 def _first(split: Split, per_class: int) -> tuple[np.ndarray, np.ndarray]:
     """uint8 images and int64 labels of the first `per_class` of each class."""
-    rows = first_to_translate(np.asarray(split.labels), per_class)
+    rows = first_rows_of_each_class(np.asarray(split.labels), per_class)
     return np.array(split.images[rows]), np.array(split.labels[rows], np.int64)

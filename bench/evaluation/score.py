@@ -20,7 +20,7 @@ from bench.evaluation.judge import Judge
 from bench.evaluation.outside_metrics import outside_distribution, outside_image_values
 from bench.evaluation.probe import Probe
 from bench.evaluation.record import Record
-from bench.evaluation.translate import Translations, first_to_translate
+from bench.evaluation.translate import Translations, first_rows_of_each_class
 from bench.spec.protocols import ACROSS_GROUP, ALL, OUTSIDE, Protocol, SplitName
 from metrics.lpips_diversity import cosine_diversities, within_source_diversities
 from metrics.parts.input_checks import pinned_blas
@@ -39,9 +39,7 @@ def score_direction(
     `weights`: see `Scoring`.
     """
     records: list[Record] = []
-    for protocols in grouped_for_scoring(
-        [protocol for protocol in encoders.protocols if protocol.encoder != "categories"]
-    ):
+    for protocols in group_protocols([protocol for protocol in encoders.protocols if protocol.encoder != "categories"]):
         first = protocols[0]
         encoder = encoders.encoder(first.encoder, translations.target)
         identity = "pixels" if encoder is None else getattr(encoder, "identity", "")[:12]
@@ -78,7 +76,7 @@ class Scoring:
 MetricFunction = Callable[[Scoring, Sequence[Protocol], Sequence[Record]], list[Record]]
 
 
-def grouped_for_scoring(protocols: Sequence[Protocol]) -> Iterator[tuple[Protocol, ...]]:
+def group_protocols(protocols: Sequence[Protocol]) -> Iterator[tuple[Protocol, ...]]:
     """The protocols that one computation serves, in the order of their first."""
     groups: dict[tuple[Any, ...], list[Protocol]] = {}
     for p in protocols:
@@ -92,14 +90,14 @@ def grouped_for_scoring(protocols: Sequence[Protocol]) -> Iterator[tuple[Protoco
 # -------------------------------------------------------------------------------------------------------- features
 
 
-def reference_to_score(
+def reference_images(
     data: TaskData, domain: int, splits: Sequence[SplitName], per_class: int | None
 ) -> tuple[np.ndarray, np.ndarray]:
     """uint8 images and labels of `splits` of `domain`, the first `per_class` of each class by content hash."""
     parts = [data.splits[domain, name] for name in splits]
     order = np.argsort(np.array([identifier for part in parts for identifier in part.ids]), kind="stable")
     labels = np.concatenate([part.labels for part in parts])[order]
-    rows = first_to_translate(labels, per_class)
+    rows = first_rows_of_each_class(labels, per_class)
     images = np.empty((len(rows), *parts[0].images.shape[1:]), np.uint8)
     start = 0
     for part in parts:  # only what is wanted leaves the disk, once: all of them together can be gigabytes
@@ -110,15 +108,15 @@ def reference_to_score(
     return images, labels[rows]
 
 
-def score_reference_features(scoring: Scoring, protocol: Protocol) -> tuple[np.ndarray, np.ndarray]:
+def reference_features(scoring: Scoring, protocol: Protocol) -> tuple[np.ndarray, np.ndarray]:
     """Features (or pixels) of the real images, (M, ...), and their labels (M,)."""
     per_class = scoring.encoders.size.reference_per_class
-    images, labels = reference_to_score(scoring.data, scoring.translations.target, protocol.reference, per_class)
+    images, labels = reference_images(scoring.data, scoring.translations.target, protocol.reference, per_class)
     features = images.reshape(len(images), -1) if scoring.encoder is None else scoring.encode(images)
     return features, labels
 
 
-def score_translation_features(scoring: Scoring, protocol: Protocol) -> tuple[np.ndarray, np.ndarray]:
+def translation_features(scoring: Scoring, protocol: Protocol) -> tuple[np.ndarray, np.ndarray]:
     """Features (or pixels) of the translations, (N, ...), and the labels of their sources (N,)."""
     translations, styles = scoring.translations, min(protocol.styles, scoring.translations.images.shape[1])
     labels = np.repeat(scoring.translations.labels, styles)
@@ -128,7 +126,7 @@ def score_translation_features(scoring: Scoring, protocol: Protocol) -> tuple[np
         if not scoring.weights:
             raise ValueError("needs translations before rounding, and these images are rounded")
         features = scoring.encoders.cache.find(
-            *unrounded_score_key(translations, scoring.encoder, styles, scoring.weights)
+            *unrounded_feature_key(translations, scoring.encoder, styles, scoring.weights)
         )
         if features is None:
             raise ValueError("the translations before rounding were not encoded: evaluate again")
@@ -136,7 +134,7 @@ def score_translation_features(scoring: Scoring, protocol: Protocol) -> tuple[np
     return scoring.encode(translations.images[:, :styles].reshape(-1, *translations.images.shape[2:])), labels
 
 
-def unrounded_score_key(
+def unrounded_feature_key(
     translations: Translations, encoder: Any, styles: int, weights: str
 ) -> tuple[np.ndarray, str, str]:
     """Arguments of `FeatureCache.find` for translations that `encoder` saw before they were rounded."""
@@ -249,7 +247,7 @@ def _lpips_distances(scoring: Scoring) -> tuple[np.ndarray, np.ndarray]:
         scoring.encoder,
         scoring.translations.images.shape[:2],
     )
-    groups = groups_scored_across(sources)
+    groups = group_across_sources(sources)
 
     def measure() -> np.ndarray:
         with progress(f"measuring ({encoder.name})", groups.size * styles, "images") as advance:
@@ -262,7 +260,7 @@ def _lpips_distances(scoring: Scoring) -> tuple[np.ndarray, np.ndarray]:
     return flat[:pairs].reshape(sources, -1), flat[pairs:].reshape(len(groups), -1)
 
 
-def groups_scored_across(sources: int, size: int = ACROSS_GROUP) -> np.ndarray:
+def group_across_sources(sources: int, size: int = ACROSS_GROUP) -> np.ndarray:
     """int64 (G, size): every one of `sources` in a random group; the last is filled up with those of the first.
 
     One group of all if they are fewer than `size`. The order follows from the number of sources alone, which stand in
@@ -302,10 +300,8 @@ def _distribution(
 ) -> list[Record]:
     """`given`: in place of the computation of ours that the metric names."""
     first, how = protocols[0], given or DISTRIBUTIONS[protocols[0].metric]
-    fake, fake_labels = score_translation_features(
-        scoring, first
-    )  # first: another process may be encoding the real ones
-    real, real_labels = score_reference_features(scoring, first)
+    fake, fake_labels = translation_features(scoring, first)  # first: another process may be encoding the real ones
+    real, real_labels = reference_features(scoring, first)
     styles = len(fake) // len(scoring.translations.labels)
     records: list[Record] = []
     with pinned_blas():
@@ -313,7 +309,7 @@ def _distribution(
         for label, rows in _classes(scoring.data, fake_labels) if how.per_class else [(ALL, np.ones(len(fake), bool))]:
             x, y = fake[rows], real[real_classes[label]]
             if first.as_published:
-                x, y = x[rows_scored_as_published(len(x), styles)], y[: count_scored_as_published(len(y))]
+                x, y = x[rows_of_whole_batches(len(x), styles)], y[: count_in_whole_batches(len(y))]
             records += _compared(scoring, how, bases, label, x, y, independent=styles == 1)
     return records
 
@@ -355,7 +351,7 @@ def _compared(
     return records
 
 
-def rows_scored_as_published(count: int, styles: int) -> np.ndarray:
+def rows_of_whole_batches(count: int, styles: int) -> np.ndarray:
     """int64: which of `count` translations the paper's code uses, those of a source standing together.
 
     For each 128 sources it takes the first style of all, then the second, and so on; what does not fill a batch of 512
@@ -363,10 +359,10 @@ def rows_scored_as_published(count: int, styles: int) -> np.ndarray:
     """
     by_source = np.arange(count).reshape(-1, styles)
     order = [by_source[i : i + PUBLISHED_SOURCES].T.ravel() for i in range(0, len(by_source), PUBLISHED_SOURCES)]
-    return np.concatenate(order)[: count_scored_as_published(count)] if order else np.arange(0)
+    return np.concatenate(order)[: count_in_whole_batches(count)] if order else np.arange(0)
 
 
-def count_scored_as_published(count: int) -> int:
+def count_in_whole_batches(count: int) -> int:
     """Number of images in the whole batches of 512 of `count`; all where there are fewer than one batch."""
     return count if count < PUBLISHED_BATCH else count - count % PUBLISHED_BATCH
 

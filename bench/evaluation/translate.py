@@ -43,7 +43,7 @@ class Translations:
         return hashlib.sha256(np.ascontiguousarray(self.images).data).hexdigest()
 
 
-def style_name_to_translate(method: Translator, wanted: str | None = None) -> str:
+def chosen_style_source(method: Translator, wanted: str | None = None) -> str:
     """The style source to score with: `wanted`, else the method's default; `none` for a deterministic one."""
     if wanted is None:
         return method.style_sources[0] if method.style_sources else "none"
@@ -52,7 +52,7 @@ def style_name_to_translate(method: Translator, wanted: str | None = None) -> st
     return wanted
 
 
-def first_to_translate(labels: np.ndarray, limit: int | None) -> np.ndarray:
+def first_rows_of_each_class(labels: np.ndarray, limit: int | None) -> np.ndarray:
     """Rows of the first `limit` images of each class (all if None), ascending. The order is that of content hashes."""
     if limit is None:
         return np.arange(len(labels))
@@ -71,7 +71,7 @@ def translate_test_images(
     translations before they are rounded, in order: source after source, each in all its styles.
     """
     split = data.splits[source, TRANSLATION.sources]
-    index = first_to_translate(split.labels, per_class)
+    index = first_rows_of_each_class(split.labels, per_class)
     styles = 1 if style == "none" else TRANSLATION.styles
     pairs = [(row, k) for row in index for k in range(styles)]
     translated = np.empty((len(pairs), 3, data.size, data.size), np.uint8)
@@ -102,7 +102,7 @@ def _translate_block(
     for start in range(0, len(padded), protocol.batch):
         part = padded[start : start + protocol.batch]
         x = to_model_range(torch.from_numpy(split.images[[row for row, _ in part]]).to(device))  # (B, 3, H, W) [-1, 1]
-        styles = styles_to_translate(method, data, target, style, [(split.ids[row], k) for row, k in part], device)
+        styles = draw_styles(method, data, target, style, [(split.ids[row], k) for row, k in part], device)
         translated = method.translate(x, source, target, styles)
         if not translated.isfinite().all():
             raise ValueError(f"translations {data.domains[source]}->{data.domains[target]} are not finite")
@@ -111,7 +111,7 @@ def _translate_block(
     return torch.cat(results)[: len(pairs)]
 
 
-def styles_to_translate(
+def draw_styles(
     method: Translator, data: TaskData, target: int, style: str, keys: Sequence[tuple[str, int]], device: torch.device
 ) -> Style:
     """The style of each (source id, style index), from a generator of its own: the same for all methods and batches."""
@@ -122,11 +122,11 @@ def styles_to_translate(
             torch.stack([torch.randn(method.noise_dim, generator=randomness("z", *key)) for key in keys]).to(device)
         )
     exemplars = data.splits[target, "train"]
-    rows = [exemplar_to_translate(identifier, k, len(exemplars)) for identifier, k in keys]
+    rows = [exemplar_row(identifier, k, len(exemplars)) for identifier, k in keys]
     return Exemplar(to_model_range(torch.from_numpy(exemplars.images[rows]).to(device)))
 
 
-def exemplar_to_translate(identifier: str, k: int, count: int) -> int:
+def exemplar_row(identifier: str, k: int, count: int) -> int:
     """Row, of `count` training images, of exemplar `k` of a source: another one for every k below `count`."""
     rng = randomness("exemplar", identifier)
     drawn: list[int] = []
@@ -145,7 +145,7 @@ def translation_provenance(
 ) -> dict[str, Any]:
     """JSON record of everything that determines a method's translations; `weights` is the identity of its state."""
     split = data.splits[source, TRANSLATION.sources]
-    ids = [split.ids[row] for row in first_to_translate(split.labels, per_class)]
+    ids = [split.ids[row] for row in first_rows_of_each_class(split.labels, per_class)]
     return {
         "translation": asdict(TRANSLATION),
         "data_version": data.version,
@@ -178,7 +178,7 @@ def kept_translations(
     except (OSError, ValueError):
         return None  # absent, cut off or damaged: translated again
     split = data.splits[source, TRANSLATION.sources]
-    index = first_to_translate(split.labels, per_class)
+    index = first_rows_of_each_class(split.labels, per_class)
     translations = Translations(source, target, index, np.array(split.labels[index]), images)
     return translations if record == {**origin, "images": translations.digest} else None
 
@@ -195,6 +195,6 @@ def scored_translations(
     except (OSError, ValueError):
         return None
     split = data.splits[direction[0], TRANSLATION.sources]
-    index = first_to_translate(split.labels, per_class)
+    index = first_rows_of_each_class(split.labels, per_class)
     translations = Translations(*direction, index, np.array(split.labels[index]), images)
     return translations if translations.digest == digest and len(images) == len(index) else None

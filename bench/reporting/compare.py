@@ -15,7 +15,7 @@ from bench.data.load import load_data
 from bench.data.types import TaskData
 from bench.evaluation.distributions import DISTRIBUTIONS
 from bench.evaluation.encoders import Encoders, MissingEncoder, make_encoders
-from bench.evaluation.score import PER_SOURCE, Scoring, score_reference_features, score_translation_features
+from bench.evaluation.score import PER_SOURCE, Scoring, reference_features, translation_features
 from bench.evaluation.translate import Translations, scored_translations
 from bench.reporting.ranges import metric_range
 from bench.reporting.tables.table import table_number
@@ -167,8 +167,8 @@ def _paired(protocol: Protocol, first: Scoring, second: Scoring) -> tuple[float,
         return float(a.mean()), float(b.mean()), difference.low, difference.high
     how = DISTRIBUTIONS[protocol.metric]
     assert how.paired is not None
-    x, y = score_translation_features(first, protocol)[0], score_translation_features(second, protocol)[0]
-    real = score_reference_features(first, protocol)[0]
+    x, y = translation_features(first, protocol)[0], translation_features(second, protocol)[0]
+    real = reference_features(first, protocol)[0]
     values = [how.values(features, real)[protocol.metric] for features in (x, y)]
     interval = how.paired(x, y, real)
     return values[0], values[1], interval.low, interval.high

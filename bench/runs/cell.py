@@ -17,12 +17,12 @@ from bench.core.progress import say
 from bench.evaluation.encoders import Encoders
 from bench.evaluation.evaluate import evaluate_cell
 from bench.evaluation.self_test.doctor import doctor_record
-from bench.evaluation.translate import style_name_to_translate
+from bench.evaluation.translate import chosen_style_source
 from bench.runs.request import Job, Request, Session, method_to_ask, open_request, served_directions
 from bench.spec.tasks import Task
 from bench.store.cell import Cell, read_cell_metrics
 from bench.training.loop import TrainingFailed
-from bench.training.pretrained import pretrained_weights_for
+from bench.training.pretrained import weights_loader
 from bench.training.several_devices import Join, Processes, leading_devices
 from bench.training.train import follow_training, train, training_domains
 from bench.training.weights import load_trained_weights, store_weights
@@ -46,7 +46,7 @@ def run_cell(job: Job, session: Session, domains: Domains, encoders: Encoders, r
                 _train(job, cell, domains, request, session)
             cell.checkpoints.clear()
             method = load_trained_weights(job.build, cell, runtime)
-            style = style_name_to_translate(method)
+            style = chosen_style_source(method)
             if cell.state() == "done" and not _scorable(cell, style, encoders):
                 say(f"{label}: finished before, skipped ({cell.folder.name})")
                 return True
@@ -81,7 +81,7 @@ def _train(job: Job, cell: Cell, domains: Domains, request: Request, session: Se
     cell.begin()  # before anything of the method's runs: a constructor that fails is a failed row
     cell.begin(method_to_ask(job).supervision)
     write_json(cell.environment, {**describe_environment(runtime.device.type), "doctor": doctor_record()})
-    weights = cell.recording(pretrained_weights_for(request.results, runtime))
+    weights = cell.recording(weights_loader(request.results, runtime))
     together: Callable[[], AbstractContextManager[Processes | None]] = nullcontext
     if request.devices > 1:
         together = lambda: leading_devices(follow_cell, request, request.devices, runtime.device)  # noqa: E731
@@ -103,7 +103,7 @@ def follow_cell(request: Request, rank: int, join: Join) -> None:
     """Take part in the training of a cell on several devices, as one of the other processes."""
     session = open_request(request, rank=rank)
     (job,), runtime = session.jobs, session.runtime
-    domains, weights = training_domains(session.data, runtime), pretrained_weights_for(request.results, runtime)
+    domains, weights = training_domains(session.data, runtime), weights_loader(request.results, runtime)
     follow_training(job.build, domains, weights, job.spec, Cell(request.results, job.spec), runtime, join)
 
 

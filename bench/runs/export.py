@@ -18,7 +18,7 @@ from bench.core.errors import BenchError
 from bench.core.progress import progress, say
 from bench.data.load import load_data
 from bench.data.types import TaskData
-from bench.evaluation.translate import first_to_translate
+from bench.evaluation.translate import first_rows_of_each_class
 from bench.spec.presets import get_preset
 from bench.spec.tasks import Task, get_task
 
@@ -48,7 +48,7 @@ Then type:
 def scored_sources(data: TaskData, task: Task, per_class: int | None) -> dict[int, np.ndarray]:
     """Source domain -> rows of its test split that are scored, in order: those of `sources.csv`."""
     domains = dict.fromkeys(source for source, _ in task.directions)
-    return {domain: first_to_translate(data.splits[domain, "test"].labels, per_class) for domain in domains}
+    return {domain: first_rows_of_each_class(data.splits[domain, "test"].labels, per_class) for domain in domains}
 
 
 def source_file(data: TaskData, domain: int, row: int) -> str:

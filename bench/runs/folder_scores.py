@@ -14,7 +14,7 @@ from bench.core.device import Runtime
 from bench.core.errors import BenchError, merged_errors, results_or_errors
 from bench.core.progress import progress, say
 from bench.data.sources.decode import decode_rgb
-from bench.data.sources.folder import read_image_in_folder
+from bench.data.sources.folder import read_image_bytes
 from bench.data.types import Split, TaskData
 from bench.evaluation.distributions import DISTRIBUTIONS
 from bench.evaluation.encoders import make_encoders
@@ -135,7 +135,7 @@ def _read(folder: Path, paths: Sequence[Path]) -> Folder:
 
         def read(path: Path) -> np.ndarray:
             advance(1)
-            return decode_rgb(read_image_in_folder(path), str(path))
+            return decode_rgb(read_image_bytes(path), str(path))
 
         pixels = results_or_errors(paths, read)
     usual, _ = Counter(one.shape for one in pixels).most_common(1)[0]

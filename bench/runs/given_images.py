@@ -17,7 +17,7 @@ from bench.core.files import write_json
 from bench.core.progress import progress, say
 from bench.data.load import load_data
 from bench.data.sources.decode import decode_rgb
-from bench.data.sources.folder import read_image_in_folder
+from bench.data.sources.folder import read_image_bytes
 from bench.data.sources.walk import IGNORED, SUFFIXES
 from bench.data.types import TaskData
 from bench.evaluation.encoders import make_encoders
@@ -228,7 +228,7 @@ def _decode(paths: Sequence[Path], size: int) -> np.ndarray:
 
         def read(path: Path) -> np.ndarray:
             advance(1)
-            pixels = decode_rgb(read_image_in_folder(path), str(path))
+            pixels = decode_rgb(read_image_bytes(path), str(path))
             if pixels.shape != (size, size, 3):
                 raise _problem(f"{path} is {pixels.shape[1]} x {pixels.shape[0]} pixels, not {size} x {size}")
             return pixels.transpose(2, 0, 1)

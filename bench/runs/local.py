@@ -10,9 +10,9 @@ from bench.evaluation.encoders import make_encoders
 from bench.runs.cell import run_cell
 from bench.runs.request import Job, Request, Session, open_request
 from bench.store.cell import Cell
-from bench.training.pretrained import pretrained_weights_for
+from bench.training.pretrained import weights_loader
 from bench.training.stages import StageStore
-from bench.training.train import prepared_to_train, training_domains
+from bench.training.train import prepare_method, training_domains
 from methods.base import Context, Domains
 
 
@@ -52,9 +52,7 @@ def profile_cell_locally(job: Job, session: Session, domains: Domains, results: 
 
     cell, spec, runtime = Cell(results, job.spec), job.spec, session.runtime
     stages = StageStore(cell.semantics, spec.data_version, spec.seed, runtime)
-    method = prepared_to_train(
-        job.build, domains, Context(pretrained_weights_for(results, runtime), stages), spec, runtime
-    )
+    method = prepare_method(job.build, domains, Context(weights_loader(results, runtime), stages), spec, runtime)
     profile = profile_steps(method, domains, spec.seed, runtime, cell.folder / "profile")
     print(f"\n{spec.method} seed {spec.seed}: where a training step's time goes ({cell.folder / 'profile'})\n")
     print(profile.text())

@@ -14,7 +14,7 @@ from multiprocessing.context import SpawnContext, SpawnProcess
 from typing import TypeVar
 
 from bench.core.errors import Interrupted
-from bench.core.exit_status import exit_status_of_error
+from bench.core.exit_status import error_exit_status
 from bench.core.progress import Listener, Message, hand_progress_to, say, shown_progress
 from bench.core.signals import stop_signals
 
@@ -110,7 +110,7 @@ def _child(work: Callable[[Order], bool], order: Order, sender: Connection | Non
     try:
         sys.exit(0 if work(order) else 1)
     except Exception as error:
-        status, text = exit_status_of_error(error)
+        status, text = error_exit_status(error)
         say(text)
         sys.exit(status)
 

@@ -21,7 +21,7 @@ from bench.data.fetch.locate import SPARE
 from bench.data.fetch.unpack import MAX_GROWTH
 from bench.data.types import TaskData
 from bench.evaluation.self_test.doctor import doctor_record
-from bench.evaluation.translate import styles_to_translate
+from bench.evaluation.translate import draw_styles
 from bench.runs.request import Job
 from bench.store.cell import Cell
 from bench.training.cost import Cost
@@ -172,7 +172,7 @@ def _is_finite(method: Translator, data: TaskData, direction: tuple[int, int], s
     source, target = direction
     device = next(method.parameters()).device
     x = to_model_range(torch.from_numpy(np.array(data.splits[source, "test"].images[:1])).to(device))
-    given = styles_to_translate(method, data, target, style, [(data.splits[source, "test"].ids[0], 0)], device)
+    given = draw_styles(method, data, target, style, [(data.splits[source, "test"].ids[0], 0)], device)
     return bool(method.translate(x, source, target, given).isfinite().all())
 
 

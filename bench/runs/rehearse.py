@@ -166,13 +166,13 @@ def _few_images(data: TaskData) -> TaskData:
 @contextmanager
 def _untrained_networks_allowed() -> Iterator[None]:
     """What stands in for VGG-19 makes two steps, too, and outputs that are one and the same image are no failure."""
-    settings, spread = presets.STAND_IN_SETTINGS, training.spread_of_trained_outputs
+    settings, spread = presets.STAND_IN_SETTINGS, training.output_spread
     presets.STAND_IN_SETTINGS = replace(settings, steps=STEPS, train_per_class=1, test_per_class=1)
-    training.spread_of_trained_outputs = lambda *given, **named: max(1.0, spread(*given, **named))
+    training.output_spread = lambda *given, **named: max(1.0, spread(*given, **named))
     try:
         yield
     finally:
-        presets.STAND_IN_SETTINGS, training.spread_of_trained_outputs = settings, spread
+        presets.STAND_IN_SETTINGS, training.output_spread = settings, spread
 
 
 def _shortened(job: Job, clock: Clock) -> Job:

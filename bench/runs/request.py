@@ -14,7 +14,7 @@ from bench.core.device import DEVICES, Runtime, check_device_precision
 from bench.core.errors import BenchError, error_remedy
 from bench.core.progress import say
 from bench.core.randomness import seeded
-from bench.data.load import load_data, loaded_data_kind
+from bench.data.load import data_kind_of_choice, load_data
 from bench.data.types import TaskData
 from bench.spec.methods import method_config_with_clusters, method_settings, resolve_methods
 from bench.spec.presets import KindPreset, get_preset
@@ -99,7 +99,7 @@ def request_settings(request: Request) -> tuple[dict[str, type[Translator]], dic
     classes, broken = resolve_methods(request.methods)
     overrides = spec_overrides(request.overrides)
     check_spec_overrides(overrides, list(classes))
-    kind = loaded_data_kind(task, request.data)
+    kind = data_kind_of_choice(task, request.data)
     configs = {
         name: spec_config(cls, name, *method_settings(cls, name, preset, overrides, kind))
         for name, cls in classes.items()

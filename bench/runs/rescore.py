@@ -16,7 +16,7 @@ from bench.data.types import TaskData
 from bench.evaluation.encoders import Encoders, make_encoders
 from bench.evaluation.evaluate import evaluate_cell
 from bench.evaluation.self_test.doctor import warn_if_doctor_fails
-from bench.evaluation.translate import style_name_to_translate
+from bench.evaluation.translate import chosen_style_source
 from bench.runs.published_checkpoint import (
     load_published_checkpoint,
     read_published_checkpoint,
@@ -102,7 +102,7 @@ def rescore(request: RescoreRequest) -> None:
         with cell.locked(), runtime.threads_pinned(runtime.threads):
             method = load_trained_weights(job.build, cell, runtime)
             try:
-                style = style_name_to_translate(method, request.style or None)
+                style = chosen_style_source(method, request.style or None)
             except ValueError as error:
                 say(f"{job.spec.method} seed {job.spec.seed}: passed over: {error}")
                 continue
@@ -145,7 +145,7 @@ def _score_checkpoint(
     with seeded(0, "init"):
         method = job.build().to(runtime.device).eval()
     try:
-        style = style_name_to_translate(method, request.style or None)
+        style = chosen_style_source(method, request.style or None)
     except ValueError as error:
         raise BenchError(f"{name}: {error}", f"leave --style out, or: {', '.join(method.style_sources)}") from error
     with runtime.threads_pinned(runtime.threads):

@@ -15,7 +15,7 @@ from bench.core.device import Runtime
 from bench.core.errors import BenchError, error_remedy
 from bench.core.files import write_json
 from bench.core.progress import say
-from bench.data.load import load_data, loaded_data_kind
+from bench.data.load import data_kind_of_choice, load_data
 from bench.data.types import SPLITS, SplitName, TaskData
 from bench.spec.methods import method_config_with_clusters, method_settings
 from bench.spec.presets import KindPreset, get_preset
@@ -24,14 +24,14 @@ from bench.spec.tasks import get_task
 from bench.spec.where import Where
 from bench.store.cell import ALIGNMENT
 from bench.training.loop import TrainingFailed
-from bench.training.pretrained import pretrained_weights_for
+from bench.training.pretrained import weights_loader
 from bench.training.stages import StageStore
 from bench.training.train import training_domains
 from methods.base import Context, Stage
 from methods.registry import load_registered, registered
 from methods.semantics.categories import Categories, build_categories
 from methods.semantics.imsat import IMSAT, imsat_cluster_of
-from methods.semantics.spectral import Spectral, encode_for_spectral
+from methods.semantics.spectral import Spectral, encode_images
 from metrics.alignment import (
     adjusted_rand_index,
     alignment_accuracy,
@@ -101,7 +101,7 @@ def run_semantics(request: SemanticsRequest) -> tuple[list[Alignment], bool]:
     runtime = Runtime(request.device, task.sizes[request.preset])
     overrides = spec_overrides(request.overrides)
     check_spec_overrides(overrides, [request.method])
-    config = _config(request, preset, overrides, loaded_data_kind(task, request.data))
+    config = _config(request, preset, overrides, data_kind_of_choice(task, request.data))
     data = load_data(task, request.data, task.sizes[request.preset], request.domains, request.val)
     say(data.note)
     if not data.labelled:
@@ -146,7 +146,7 @@ def _one_seed(
     categories.to(runtime.device)
     domains = training_domains(data, runtime)
     passed: list[Stage] = []
-    for stage in categories.stages(domains, Context(pretrained_weights_for(request.results, runtime), store)):
+    for stage in categories.stages(domains, Context(weights_loader(request.results, runtime), store)):
         passed.append(stage)
         if stage.name == wanted:
             break
@@ -224,11 +224,11 @@ def _answer(
         return lambda images: imsat_cluster_of(last.encoder, images)
     source = categories.config.clustered_domain
     encoder = categories.encoder()
-    features = encode_for_spectral(encoder, torch.from_numpy(np.array(data.splits[source, "train"].images)).to(device))
+    features = encode_images(encoder, torch.from_numpy(np.array(data.splits[source, "train"].images)).to(device))
     features = features[: len(last.labels)] if isinstance(last, Spectral) else features  # clustered: the first of them
     labels = last.labels if isinstance(last, Spectral) else _k_means(features, categories.clusters)
     centres = torch.stack([_unit(features[labels == k]).mean(0) for k in range(categories.clusters)])
-    return lambda images: (_unit(encode_for_spectral(encoder, images)) @ _unit(centres).T).argmax(1)
+    return lambda images: (_unit(encode_images(encoder, images)) @ _unit(centres).T).argmax(1)
 
 
 def _unit(vectors: Tensor) -> Tensor:

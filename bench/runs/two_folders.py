@@ -18,7 +18,7 @@ from bench.core.errors import BenchError, results_or_errors
 from bench.core.files import read_json, write_json
 from bench.data.fetch.locate import locate_weights
 from bench.data.sources.decode import DECODING_VERSION
-from bench.data.sources.folder import read_image_in_folder
+from bench.data.sources.folder import read_image_bytes
 from bench.data.sources.walk import IGNORED, SUFFIXES
 from bench.evaluation.record import Record
 from bench.runs.folders_request import FoldersRequest, protocols_for_folders
@@ -86,7 +86,7 @@ def _digests(folder: Path, paths: Sequence[Path]) -> Iterator[str]:
 
 
 def _digest(path: Path) -> str:
-    return hashlib.sha256(read_image_in_folder(path)).hexdigest()
+    return hashlib.sha256(read_image_bytes(path)).hexdigest()
 
 
 def _status(path: Path | None) -> Any:

@@ -17,20 +17,18 @@ Weights = Callable[[str], Mapping[str, torch.Tensor]]
 """Name of a network -> its state dict, see `Context.weights`."""
 
 
-def pretrained_weights_for(results: Path, runtime: Runtime) -> Weights:
+def weights_loader(results: Path, runtime: Runtime) -> Weights:
     """The function `Context.weights`: gives the stand-in, trained at its first use, and fetched networks."""
 
     def weights(name: str) -> Mapping[str, torch.Tensor]:
         return (
-            stand_in_weights(results, presets.STAND_IN_SETTINGS, runtime)
-            if name == STAND_IN
-            else fetched_pretrained(name)
+            stand_in_weights(results, presets.STAND_IN_SETTINGS, runtime) if name == STAND_IN else fetched_weights(name)
         )
 
     return weights
 
 
-def fetched_pretrained(name: str) -> Mapping[str, torch.Tensor]:
+def fetched_weights(name: str) -> Mapping[str, torch.Tensor]:
     """The state dict of a fetched network; raises LookupError with the remedy if it is absent."""
     path = locate_weights(name)
     if path is None:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from bench.core.device import Runtime
 from bench.core.files import (
-    damaged_files_in_folder,
+    damaged_folder_error,
     file_lock,
     read_json,
     read_weights_file,
@@ -60,7 +60,7 @@ class StageStore:
             stage.load_state_dict(read_weights_file(folder / "weights.safetensors"))
             self.seconds[_label(stage)] = float(read_json(folder / "stage.json")["seconds"])
         except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
-            raise damaged_files_in_folder(folder, error) from error
+            raise damaged_folder_error(folder, error) from error
         return stage.eval()
 
     def folder(self, stage: Stage) -> Path:

@@ -21,7 +21,7 @@ from torch.nn import functional as F
 
 from bench.core.device import Runtime
 from bench.core.files import (
-    damaged_files_in_folder,
+    damaged_folder_error,
     file_lock,
     read_json,
     read_weights_file,
@@ -62,7 +62,7 @@ def stand_in_weights(root: Path, settings: StandInSettings, runtime: Runtime) ->
         if encoder_identity(weights) != read_json(folder / "stand_in.json")["identity"]:
             raise ValueError("the weights are not those that were stored with it")
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise damaged_files_in_folder(folder, error) from error
+        raise damaged_folder_error(folder, error) from error
     return weights
 
 

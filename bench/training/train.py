@@ -67,7 +67,7 @@ def train(
     Returns the trained method (on the device) and the cost. Raises TrainingFailed, Interrupted, or BenchError.
     """
     stages = StageStore(cell.semantics, spec.data_version, spec.seed, runtime)
-    renew = lambda: prepared_to_train(build, domains, Context(weights, stages), spec, runtime)  # noqa: E731
+    renew = lambda: prepare_method(build, domains, Context(weights, stages), spec, runtime)  # noqa: E731
     method = renew()
     plan = _plan(cell, renew, method, domains, spec, runtime)
     with runtime.threads_pinned(plan.threads), together() as processes:
@@ -95,7 +95,7 @@ def follow_training(
     The stages are finished by then, and the plan is written.
     """
     stages = StageStore(cell.semantics, spec.data_version, spec.seed, runtime)
-    method = prepared_to_train(build, domains, Context(weights, stages), spec, runtime)
+    method = prepare_method(build, domains, Context(weights, stages), spec, runtime)
     plan = _stored_plan(cell.plan)
     with runtime.threads_pinned(plan.threads):
         loop = _Loop(method, domains, spec, cell, runtime, plan)
@@ -107,7 +107,7 @@ def follow_training(
         loop.follow()
 
 
-def prepared_to_train(
+def prepare_method(
     build: Callable[[], Translator], domains: Domains, context: Context, spec: RunSpec, runtime: Runtime
 ) -> Translator:
     """A new method before its first step, its stages done (or taken from the store)."""
@@ -248,7 +248,7 @@ class _Loop(Loop):
         if self.step < self.steps / 2:
             return
         for source, target in self.method.directions:
-            if spread_of_trained_outputs(self.method, self.domains, source, target) == 0.0:
+            if output_spread(self.method, self.domains, source, target) == 0.0:
                 raise TrainingFailed(f"collapsed: all outputs {source}->{target} are one and the same image", self.step)
 
     def state(self) -> dict[str, Any]:
@@ -302,7 +302,7 @@ def _discriminator_won(means: Mapping[str, float]) -> bool:
 
 
 @torch.no_grad()
-def spread_of_trained_outputs(method: Translator, domains: Domains, source: int, target: int, count: int = 8) -> float:
+def output_spread(method: Translator, domains: Domains, source: int, target: int, count: int = 8) -> float:
     """Mean over pixels of the standard deviation between the uint8 translations of `count` different images.
 
     One style for all, so that what varies is the content. 0.0 means: one and the same image whatever the input.

@@ -16,7 +16,7 @@ TRIES = 10
 """Candidates that `random_resized_crop` draws per image, as torchvision's does, before it takes the whole image."""
 
 
-def uniform_for_augment(low: float, high: float, shape: tuple[int, ...], rng: torch.Generator) -> Tensor:
+def draw_uniform(low: float, high: float, shape: tuple[int, ...], rng: torch.Generator) -> Tensor:
     """float64 on the CPU, uniform in [low, high)."""
     return low + (high - low) * torch.rand(shape, generator=rng, dtype=torch.float64)
 
@@ -61,16 +61,16 @@ def crop_boxes(
     `TRIES` candidates that fits, else the whole image (the image's own ratio is taken to lie inside `ratio`).
     """
     height, width = size
-    area = uniform_for_augment(*scale, (count, TRIES), rng) * height * width
-    aspect = uniform_for_augment(math.log(ratio[0]), math.log(ratio[1]), (count, TRIES), rng).exp()
+    area = draw_uniform(*scale, (count, TRIES), rng) * height * width
+    aspect = draw_uniform(math.log(ratio[0]), math.log(ratio[1]), (count, TRIES), rng).exp()
     h, w = (area / aspect).sqrt().round(), (area * aspect).sqrt().round()
     fits = (h >= 1) & (h <= height) & (w >= 1) & (w <= width)
     first = fits.int().argmax(dim=1, keepdim=True)  # argmax gives the first of equal values
     any_fits = fits.any(dim=1)
     h = torch.where(any_fits, h.gather(1, first)[:, 0], height)
     w = torch.where(any_fits, w.gather(1, first)[:, 0], width)
-    top = (uniform_for_augment(0, 1, (count,), rng) * (height - h + 1)).floor()
-    left = (uniform_for_augment(0, 1, (count,), rng) * (width - w + 1)).floor()
+    top = (draw_uniform(0, 1, (count,), rng) * (height - h + 1)).floor()
+    left = (draw_uniform(0, 1, (count,), rng) * (width - w + 1)).floor()
     return torch.stack([top, left, h, w], dim=1).long()
 
 

@@ -353,7 +353,7 @@ class OrientedGradients(Backbone):
     sobel: Tensor
 
     def __init__(self, cells: int = 4, upright: bool = False) -> None:
-        """`cells`: in each row and column of the image. `upright`: of the image `straightened_for_backbone`."""
+        """`cells`: in each row and column of the image. `upright`: of the image `deskew_images`."""
         super().__init__()
         self.upright = upright
         self.cells, self.width = cells, cells**2 * self.directions
@@ -364,7 +364,7 @@ class OrientedGradients(Backbone):
         """(B, 3, H, W) in [0, 1] -> (B, 8 cells^2), not negative; 0 for an image without edges."""
         luma = torch.einsum("j,bjhw->bhw", x.new_tensor((0.299, 0.587, 0.114)), x)[:, None]
         if self.upright:
-            luma = straightened_for_backbone(luma)
+            luma = deskew_images(luma)
         dx, dy = F.conv2d(F.pad(luma, (1, 1, 1, 1), mode="replicate"), self.sobel.to(x)).unbind(1)  # (B, H, W) each
         strength = (dx.square() + dy.square() + 1e-12).sqrt()  # with a finite slope at 0
         turn = torch.atan2(dy, dx + 1e-12) / math.pi * self.directions  # one turn of a line is `directions`
@@ -379,7 +379,7 @@ class OrientedGradients(Backbone):
         return f"cells={self.cells}{', upright' if self.upright else ''}"
 
 
-def straightened_for_backbone(images: Tensor) -> Tensor:
+def deskew_images(images: Tensor) -> Tensor:
     """(B, 1, S, S), a sign on even ground -> its centre of mass in the middle and its slant undone, by its moments.
 
     The mass of a pixel is its distance from the image's median; the slant is the regression of x on y, which a shear

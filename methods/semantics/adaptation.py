@@ -59,7 +59,7 @@ MixedTarget = Callable[[Tensor, Tensor, Tensor], Tensor]
 # ------------------------------------------------------------------------------------------------ loss terms
 
 
-def adaptation_sxe(prediction: Tensor, target: Tensor) -> Tensor:
+def soft_cross_entropy(prediction: Tensor, target: Tensor) -> Tensor:
     """Cross-entropy of logits with logits: -sum_k softmax(target)_k log softmax(prediction)_k, (B, K) twice -> (B,).
 
     Differentiable in both.
@@ -67,9 +67,9 @@ def adaptation_sxe(prediction: Tensor, target: Tensor) -> Tensor:
     return -(wide(target).softmax(dim=1) * wide(prediction).log_softmax(dim=1)).sum(dim=1)
 
 
-def adaptation_entropy(logits: Tensor) -> Tensor:
+def conditional_entropy(logits: Tensor) -> Tensor:
     """Mean conditional entropy of (B, K), with a gradient through both factors (VADA)."""
-    return adaptation_sxe(logits, logits).mean()
+    return soft_cross_entropy(logits, logits).mean()
 
 
 def domain_loss(source: Tensor, target: Tensor, source_label: bool) -> Tensor:
@@ -96,53 +96,55 @@ def adversarial(
     r = xi * unit(noise), of the divergence of the logits at x + r from `clean`.
     """
     r = (xi * unit(noise)).requires_grad_()
-    (gradient,) = torch.autograd.grad(adaptation_sxe(network(x + r), clean).mean(), r)
+    (gradient,) = torch.autograd.grad(soft_cross_entropy(network(x + r), clean).mean(), r)
     return x + radius * unit(gradient)
 
 
-def vat_for_adaptation(network: Network, x: Tensor, noise: Tensor, radius: float, xi: float, unit: Unit) -> Tensor:
+def virtual_adversarial_loss(
+    network: Network, x: Tensor, noise: Tensor, radius: float, xi: float, unit: Unit
+) -> Tensor:
     """Virtual adversarial loss (VAT, VADA): mean divergence of the logits at x' from those at x, which are detached.
 
     Three forward passes, in this order: at x, for the direction, at x'.
     """
     with torch.no_grad():
         clean = network(x)
-    return adaptation_sxe(network(adversarial(network, x, clean, noise, radius, xi, unit)), clean).mean()
+    return soft_cross_entropy(network(adversarial(network, x, clean, noise, radius, xi, unit)), clean).mean()
 
 
-def mix_for_adaptation(a: Tensor, b: Tensor, alpha: Tensor) -> Tensor:
+def mix_pairs(a: Tensor, b: Tensor, alpha: Tensor) -> Tensor:
     """alpha * a + (1 - alpha) * b: (B, ...) twice, (B,) -> (B, ...)."""
     alpha = alpha.reshape(-1, *[1] * (a.ndim - 1))
     return alpha * a + (1 - alpha) * b
 
 
-def adaptation_mixed_logits(a: Tensor, b: Tensor, alpha: Tensor) -> Tensor:
+def mixed_by_logits(a: Tensor, b: Tensor, alpha: Tensor) -> Tensor:
     """Probabilities (B, K) of mixed logits: what the code does."""
-    return mix_for_adaptation(a, b, alpha).softmax(dim=1)
+    return mix_pairs(a, b, alpha).softmax(dim=1)
 
 
-def adaptation_mixed_probabilities(a: Tensor, b: Tensor, alpha: Tensor) -> Tensor:
+def mixed_by_probabilities(a: Tensor, b: Tensor, alpha: Tensor) -> Tensor:
     """Mixed probabilities (B, K) of two batches of logits: what the paper says."""
-    return mix_for_adaptation(a.softmax(dim=1), b.softmax(dim=1), alpha)
+    return mix_pairs(a.softmax(dim=1), b.softmax(dim=1), alpha)
 
 
-def mixup_for_adaptation(network: Network, x: Tensor, alpha: Tensor, partner: Tensor, target: MixedTarget) -> Tensor:
+def virtual_mixup_loss(network: Network, x: Tensor, alpha: Tensor, partner: Tensor, target: MixedTarget) -> Tensor:
     """Virtual mixup (VMT): cross-entropy of the logits at mixed inputs with mixed, detached outputs.
 
     Item i of `x` (B, ...) is mixed with item `partner[i]` (int64 (B,)), with weight `alpha[i]` for item i itself.
-    `target`: `adaptation_mixed_logits` or `adaptation_mixed_probabilities`. Two forward passes: at `x`, then mixed.
+    `target`: `mixed_by_logits` or `mixed_by_probabilities`. Two forward passes: at `x`, then mixed.
     """
     with torch.no_grad():
         logits = wide(network(x))
         wanted = target(logits, logits[partner], alpha)
-    predicted = wide(network(mix_for_adaptation(x, x[partner], alpha)))
+    predicted = wide(network(mix_pairs(x, x[partner], alpha)))
     return -(wanted * predicted.log_softmax(dim=1)).sum(dim=1).mean()
 
 
 # -------------------------------------------------------------------------------------------------- settings
 
 UNITS: Mapping[str, Unit] = {"pixel": unit_per_pixel, "sample": unit_per_sample}
-MIXED_TARGETS: Mapping[str, MixedTarget] = {"logits": adaptation_mixed_logits, "prob": adaptation_mixed_probabilities}
+MIXED_TARGETS: Mapping[str, MixedTarget] = {"logits": mixed_by_logits, "prob": mixed_by_probabilities}
 
 
 @dataclass(frozen=True)
@@ -328,7 +330,7 @@ class Adaptation(Stage):
         c, source, target = self.config, pair.source, pair.target
         terms: dict[str, tuple[float, Callable[[], Tensor]]] = {
             "source": (c.lambda_source, lambda: F.cross_entropy(wide(self.classifier(source)), pair.clusters)),
-            "entropy": (c.lambda_entropy, lambda: adaptation_entropy(self.classifier(target))),
+            "entropy": (c.lambda_entropy, lambda: conditional_entropy(self.classifier(target))),
             "confusion": (c.lambda_confusion, lambda: self._confusion(pair)),
             "vat_source": (c.lambda_vat_source, lambda: self._vat(source, rng)),
             "vat_target": (c.lambda_vat_target, lambda: self._vat(target, rng)),
@@ -356,13 +358,13 @@ class Adaptation(Stage):
         """VAT at `x`, the start of the power iteration drawn."""
         c = self.config
         noise = torch.randn(x.shape, generator=rng).to(x)
-        return vat_for_adaptation(self.classifier, x, noise, c.vat_radius, c.vat_xi, self._unit)
+        return virtual_adversarial_loss(self.classifier, x, noise, c.vat_radius, c.vat_xi, self._unit)
 
     def _mixup(self, x: Tensor, rng: torch.Generator) -> Tensor:
         """Mixup of `x` with a random permutation of it, the weights uniform in [0, 1)."""
         alpha = torch.rand(len(x), generator=rng).to(x)
         partner = torch.randperm(len(x), generator=rng).to(x.device)
-        return mixup_for_adaptation(self.classifier, x, alpha, partner, self._mixed_target)
+        return virtual_mixup_loss(self.classifier, x, alpha, partner, self._mixed_target)
 
 
 class ImageAdaptation(Adaptation):

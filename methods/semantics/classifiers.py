@@ -168,7 +168,7 @@ def classifier_inputs(stack: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def classes_by_classifier(classifier: nn.Module, inputs: Tensor, batch: int = 512) -> Tensor:
+def predict_classes(classifier: nn.Module, inputs: Tensor, batch: int = 512) -> Tensor:
     """Cluster of each row: uint8 images (N, 3, H, W) or float features (N, D) -> int64 (N,), on the inputs' device.
 
     In eval mode, so that row i depends on row i alone; the classifier's own mode is put back.

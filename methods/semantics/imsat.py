@@ -41,7 +41,7 @@ from methods.parts.checks import is_power_of_two, load_checked, require, without
 from methods.parts.layers import SLOPE
 from methods.parts.losses import wide
 from methods.parts.settings import stored_settings
-from methods.semantics.classifiers import classes_by_classifier, classifier_inputs
+from methods.semantics.classifiers import classifier_inputs, predict_classes
 
 SAMPLE = 4096
 """Number of images, at most, by which a finished run is judged."""
@@ -166,7 +166,7 @@ def imsat_cluster_of(network: nn.Module, images: Tensor, batch: int = 512) -> Te
 
     In eval mode, `batch` images at a time; row i depends on row i alone, and the network's own mode is put back.
     """
-    return classes_by_classifier(network, images, batch)
+    return predict_classes(network, images, batch)
 
 
 # ------------------------------------------------------------------------------------------------ loss terms

@@ -102,7 +102,7 @@ def grey(x: Tensor) -> Tensor:
     return torch.einsum("j,bjhw->bhw", x.new_tensor((0.299, 0.587, 0.114)), x)[:, None]
 
 
-def standardised_for_self_training(x: Tensor) -> Tensor:
+def standardise_images(x: Tensor) -> Tensor:
     """Each image with mean 0 and deviation 1."""
     return (x - x.mean((2, 3), keepdim=True)) / (x.std((2, 3), keepdim=True) + 1e-2)
 
@@ -122,7 +122,7 @@ class GreyClassifier(nn.Module):
 
     def of_grey(self, x: Tensor) -> Tensor:
         """(B, 1, H, W) of any range -> (B, K)."""
-        return self.logits(self.features(standardised_for_self_training(x)).mean((2, 3)))
+        return self.logits(self.features(standardise_images(x)).mean((2, 3)))
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, 3, H, W) in [0, 1] -> (B, K)."""
@@ -162,7 +162,7 @@ class Draw:
         return torch.stack(rows, dim=1).reshape(-1, 2, 3)
 
 
-def warped_for_self_training(x: Tensor, affine: Tensor, padding: str) -> Tensor:
+def warp_images(x: Tensor, affine: Tensor, padding: str) -> Tensor:
     """`x` (B, C, H, W) read bilinearly at `affine` (B, 2, 3)."""
     grid = F.affine_grid(affine, list(x.shape), align_corners=False)
     return F.grid_sample(x, grid, padding_mode=padding, align_corners=False)
@@ -172,11 +172,11 @@ def as_on_a_house(x: Tensor, c: SelfTrainingConfig, rng: torch.Generator) -> Ten
     """Light digits on dark ground (B, 1, S, S) in [0, 1] -> as they might look on a house; of any range."""
     draw = Draw(x, rng)
     affine = draw.affine(Warp(10.0, c.scale, 0.3, 15.0, (0.15, 0.1)))
-    seen = warped_for_self_training(x, affine, "zeros")
+    seen = warp_images(x, affine, "zeros")
     for side in (-1, 1):
         beside = affine.clone()
         beside[:, 0, 2] -= side * draw(*c.distance)
-        other = warped_for_self_training(x[torch.randperm(len(x), generator=rng).to(x.device)], beside, "zeros")
+        other = warp_images(x[torch.randperm(len(x), generator=rng).to(x.device)], beside, "zeros")
         seen = torch.maximum(seen, other * (draw.column(0, 1) < c.neighbours))
     kernel = x.new_tensor((0.25, 0.5, 0.25))
     blurred = F.conv2d(F.pad(seen, (1, 1, 1, 1), mode="replicate"), (kernel[:, None] * kernel)[None, None])
@@ -191,14 +191,14 @@ def as_on_a_house(x: Tensor, c: SelfTrainingConfig, rng: torch.Generator) -> Ten
 def altered(x: Tensor, c: SelfTrainingConfig, rng: torch.Generator) -> Tensor:
     """Target images (B, 1, S, S): moved, partly blanked, with noise, light and dark exchanged; of any range."""
     draw = Draw(x, rng)
-    seen = warped_for_self_training(x, draw.affine(Warp(10.0, (0.85, 1.15), 0.15, 10.0, (0.1, 0.06))), "reflection")
+    seen = warp_images(x, draw.affine(Warp(10.0, (0.85, 1.15), 0.15, 10.0, (0.1, 0.06))), "reflection")
     side = x.shape[-1]
     if c.erase > 0:
         place = torch.arange(side, device=x.device)
         row, column = (torch.randint(side, (len(x), 1), generator=rng).to(x.device) for _ in range(2))
         hidden = ((place - row).abs() <= c.erase)[:, :, None] & ((place - column).abs() <= c.erase)[:, None]
         seen = torch.where(hidden[:, None], seen.mean((2, 3), keepdim=True), seen)
-    return (standardised_for_self_training(seen) + draw.noise() * draw.column(0, 0.3)) * draw.sign(c.invert)
+    return (standardise_images(seen) + draw.noise() * draw.column(0, 0.3)) * draw.sign(c.invert)
 
 
 class SelfTraining(Stage):

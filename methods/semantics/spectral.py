@@ -199,7 +199,7 @@ class Spectral(Stage):
 
 
 @torch.no_grad()
-def encode_for_spectral(encoder: nn.Module, images: Tensor, batch: int = 128) -> Tensor:
+def encode_images(encoder: nn.Module, images: Tensor, batch: int = 128) -> Tensor:
     """Features of uint8 (N, 3, H, W) images: float32 (N, D), on the images' device.
 
     The encoder gets (B, 3, H, W) in [0, 1], in eval mode (and is left in the mode it was in); maps are averaged.
@@ -229,7 +229,7 @@ class Features(Stage):
         super().__init__()
         self.images = images
         self._encoder = (encoder,)  # in a tuple: not a part of this stage's state
-        width = encode_for_spectral(encoder, images[0][:1]).shape[1]
+        width = encode_images(encoder, images[0][:1]).shape[1]
         for domain, stack in enumerate(images):
             self.register_buffer(f"features_{domain}", torch.zeros(len(stack), width, device=stack.device))
 
@@ -248,4 +248,4 @@ class Features(Stage):
         """Encodes every image."""
         (encoder,) = self._encoder
         for domain, images in enumerate(self.images):
-            self.of(domain).copy_(encode_for_spectral(encoder, images))
+            self.of(domain).copy_(encode_images(encoder, images))

@@ -15,7 +15,7 @@ import math
 import torch
 from torch import Tensor
 
-from methods.parts.augment import uniform_for_augment
+from methods.parts.augment import draw_uniform
 
 LUMA = (0.299, 0.587, 0.114)
 RGB_TO_YIQ = torch.tensor([LUMA, (0.596, -0.274, -0.322), (0.211, -0.523, 0.312)], dtype=torch.float64)
@@ -25,7 +25,7 @@ BLUR_REFERENCE = 224
 
 def _around_one(spread: float, count: int, rng: torch.Generator) -> Tensor:
     """Factors uniform in [max(0, 1 - spread), 1 + spread), as torchvision's ColorJitter draws them."""
-    return uniform_for_augment(max(0.0, 1 - spread), 1 + spread, (count,), rng)
+    return draw_uniform(max(0.0, 1 - spread), 1 + spread, (count,), rng)
 
 
 def _hue_turn(angle: Tensor) -> Tensor:
@@ -52,7 +52,7 @@ def random_view_colours(
     count = len(images)
     jittered = torch.rand(count, generator=rng) < probability
     brightness, contrast, saturation = (_around_one(spread, count, rng) for spread in strengths[:3])
-    hue = uniform_for_augment(-strengths[3], strengths[3], (count,), rng) * 2 * math.pi
+    hue = draw_uniform(-strengths[3], strengths[3], (count,), rng) * 2 * math.pi
     grey = torch.rand(count, generator=rng) < grey_probability
     one = torch.ones(count, dtype=torch.float64)
     brightness, contrast = (torch.where(jittered, value, one) for value in (brightness, contrast))
@@ -79,7 +79,7 @@ def random_view_blur(images: Tensor, rng: torch.Generator, probability: float, s
     """
     count, _, height, _ = images.shape
     blurred = torch.rand(count, generator=rng) < probability
-    widths = uniform_for_augment(*sigma, (count,), rng) * height / BLUR_REFERENCE
+    widths = draw_uniform(*sigma, (count,), rng) * height / BLUR_REFERENCE
     radius = max(1, math.ceil(3 * sigma[1] * height / BLUR_REFERENCE))
     offsets = torch.arange(-radius, radius + 1, dtype=torch.float64)
     kernel = torch.exp(-0.5 * (offsets / widths.clamp_min(1e-3)[:, None]) ** 2)

@@ -16,7 +16,7 @@ from bench.checks.conform.report import conformance_text
 from bench.checks.conform.subject import ConformSubject
 from bench.checks.tiny_run import CandidateMethod
 from bench.cli.commands import main
-from bench.training.train import spread_of_trained_outputs
+from bench.training.train import output_spread
 from methods.registry import BUILT_IN, VARIANTS
 
 
@@ -86,7 +86,7 @@ def test_the_probe_of_a_training_leaves_running_statistics_alone(tmp_path: Path)
     method = subject.trained.method
     method.discriminator.eval()
     before = {name: value.clone() for name, value in method.state_dict().items()}
-    assert spread_of_trained_outputs(method, subject.domains(), 0, 1) > 0
+    assert output_spread(method, subject.domains(), 0, 1) > 0
     assert all(torch.equal(before[name], value) for name, value in method.state_dict().items())
     assert (method.generator.training, method.discriminator.training) == (True, False)
 

@@ -149,7 +149,7 @@ def test_a_wrong_resize_of_the_data(used: Image.Resampling, monkeypatch: pytest.
     def resized(pixels: np.ndarray, size: int, resample: str) -> np.ndarray:
         return np.asarray(Image.fromarray(pixels).resize((size, size), used)).transpose(2, 0, 1)
 
-    monkeypatch.setattr("bench.data.prepare.resize_to_prepare", resized)
+    monkeypatch.setattr("bench.data.prepare.resize_image", resized)
     quantities = [finding.quantity for finding in regressed("data of sketch2real", "data of mnist2svhn")]
     assert "sketch train: mean difference from the stored image, worst image" in quantities
     assert "svhn train: mean difference from the stored image, worst image" in quantities

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from scipy.stats import fisher_exact, mannwhitneyu, norm, rankdata
 
 from bench.checks.gate.family import Series
-from bench.checks.gate.training import decide_training
+from bench.checks.gate.training import decide_series
 from bench.checks.gate.trainings import TrainingMeasure
 from bench.checks.gate.verdict import Verdict
 from metrics.statistics import permutation as statistics
@@ -301,7 +301,7 @@ def check(stored: np.ndarray, found: np.ndarray) -> np.ndarray:
     early = found[: statistics.FIRST]
     doubtful = {of.method for j, of in enumerate(family) if of.in_doubt(early[:, j])}
     values = {j: (found if of.method in doubtful else early)[:, j] for j, of in enumerate(family)}
-    verdicts = decide_training(family, values)
+    verdicts = decide_series(family, values)
     return np.array([verdicts[j].verdict is Verdict.REGRESSED for j in range(SERIES)])
 
 

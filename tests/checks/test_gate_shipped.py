@@ -22,14 +22,14 @@ from bench.checks.gate.family import (
     DISTANCES,
     FamilyPlan,
     Series,
-    family_above_chance,
-    family_of_baseline,
+    baseline_series,
     plan_family,
-    series_of_family,
+    points_above_chance,
+    watched_series,
 )
 from bench.checks.gate.rerun import rerun_requests
 from bench.checks.gate.save import list_saved_baselines
-from bench.checks.gate.training import decide_training
+from bench.checks.gate.training import decide_series
 from bench.checks.gate.trainings import TrainingMeasure
 from bench.checks.gate.verdict import Verdict
 from metrics.statistics import permutation as statistics
@@ -62,12 +62,12 @@ def test_it_holds_twenty_seeds_of_all_six_methods(baseline: Baseline) -> None:
 
 
 def test_every_method_is_watched_in_both_directions(baseline: Baseline) -> None:
-    family = [(of.method, of.measure) for of in family_of_baseline(baseline)]
+    family = [(of.method, of.measure) for of in watched_series(baseline)]
     for name in METHODS:
         for direction in DIRECTIONS:
             assert (name, (direction, DISTANCES[0])) in family
             accuracy = TrainingMeasure(direction, ACCURACY)
-            watched = family_above_chance(baseline, series_of_family(baseline, name, accuracy)) >= ABOVE_CHANCE
+            watched = points_above_chance(baseline, baseline_series(baseline, name, accuracy)) >= ABOVE_CHANCE
             assert ((name, accuracy) in family) == watched
     assert plan_family(baseline).warnings == ()
 
@@ -138,7 +138,7 @@ class Pool:
             family = [replace(of, stored=stored[:, own.index(i)]) if i in own else of for i, of in enumerate(family)]
             doubtful = any(family[i].in_doubt(first[:, column]) for column, i in enumerate(own))
             found |= {i: (new if doubtful else first)[:, column] for column, i in enumerate(own)}
-        return {i: of.verdict for i, of in decide_training(family, found).items() if of.verdict is not Verdict.PASS}
+        return {i: of.verdict for i, of in decide_series(family, found).items() if of.verdict is not Verdict.PASS}
 
     def alarms(self, draw: Callable[[np.random.Generator], Sides], checks: int) -> tuple[int, int]:
         """Of checks of unchanged code those that call something regressed or implausibly better, and the undecided."""
@@ -155,7 +155,7 @@ class Pool:
 
 @pytest.fixture(scope="module")
 def pool(baseline: Baseline) -> Pool:
-    family, later = family_of_baseline(baseline), json.loads(FRESH.read_text())
+    family, later = watched_series(baseline), json.loads(FRESH.read_text())
     stored, fresh = {}, {}
     for name in METHODS:
         assert not set(map(int, later[name])) & set(baseline.seeds)

@@ -13,9 +13,9 @@ from gate_cells import METHODS, NEW, RECORDED, STORED, save_baseline, stand_in_c
 from stored_cells import JUDGE, fid, judged, store
 
 from bench.checks.gate.baseline import Baseline, baseline_folder, find_baselines, load_baseline
-from bench.checks.gate.family import family_of_baseline, plan_family
+from bench.checks.gate.family import plan_family, watched_series
 from bench.checks.gate.save import list_saved_baselines
-from bench.checks.gate.training import compare_training, training_in_doubt
+from bench.checks.gate.training import compare_training, methods_in_doubt
 from bench.checks.gate.trainings import TrainingMeasure
 from bench.checks.gate.verdict import Finding, Verdict, decide_verdict
 from bench.core.errors import BenchError
@@ -84,7 +84,7 @@ def test_a_baseline_keeps_raw_values_and_all_that_they_depend_on(root: Path, bas
 
 
 def test_accuracy_is_watched_only_where_there_is_something_to_lose(baseline: Baseline) -> None:
-    family = [(of.method, of.measure.protocol) for of in family_of_baseline(baseline)]
+    family = [(of.method, of.measure.protocol) for of in watched_series(baseline)]
     assert family == [
         ("cyclegan", "accuracy-judge-v1"), ("cyclegan", "fid-judge-v1"), ("munit", "fid-judge-v1"),
     ]  # fmt: skip
@@ -105,7 +105,7 @@ def test_without_classes_the_distance_of_patches_is_compared(tmp_path: Path) -> 
     save_baseline(tmp_path, val="train")
     baseline = load_baseline(tmp_path, "main")
     assert baseline.val == "train"
-    assert [(of.method, of.measure.protocol) for of in family_of_baseline(baseline)] == [
+    assert [(of.method, of.measure.protocol) for of in watched_series(baseline)] == [
         ("cyclegan", protocol.WEIGHTLESS)
     ]
     run_seeds(NEW, worse=0.2)
@@ -212,7 +212,7 @@ def test_a_rise_of_a_distance_is_found_and_a_fall_is_implausible(root: Path, bas
 
 
 def test_a_change_below_the_minimum_effect_passes_and_says_so(root: Path, baseline: Baseline) -> None:
-    series = family_of_baseline(baseline)[0]
+    series = watched_series(baseline)[0]
     assert series.minimum == MINIMUM * series.scatter
     best = min(of.values[ACCURACY] for of in baseline.of("cyclegan").values())
     middle = -float(np.median(series.stored))
@@ -258,7 +258,7 @@ def test_categories_that_no_longer_name_the_classes_are_found(tmp_path: Path) ->
     train_both(range(STORED), 90.0)
     save_baseline(tmp_path)
     baseline = load_baseline(tmp_path, "main")
-    watched = [(of.method, of.measure.protocol) for of in family_of_baseline(baseline)]
+    watched = [(of.method, of.measure.protocol) for of in watched_series(baseline)]
     assert watched.count(("cats_udt", "alignment-v1")) == 1
     assert ("cyclegan", "alignment-v1") not in watched
     for first, alignment, expected in ((20, 90.0, Verdict.PASS), (30, 80.0, Verdict.REGRESSED)):
@@ -272,16 +272,16 @@ def test_few_seeds_pass_where_they_look_well_and_are_in_doubt_where_not(root: Pa
     """Methods have their own numbers of seeds, and what is said of one does not follow from the other's."""
     good = range(30, 34)
     train(root, good)
-    assert training_in_doubt(baseline, root, good[:3]) == []
+    assert methods_in_doubt(baseline, root, good[:3]) == []
     found = verdicts(baseline, root, seeds={"cyclegan": good, "munit": good[:3]})
     assert found["munit fid"].verdict is Verdict.PASS
     assert "(3 seeds)" in found["munit fid"].found
     assert "a rise of 2.22 is found in 9 of 10 checks" in found["munit fid"].reason  # as the other 3 would be trained
     train(root, NEW, ("cyclegan",), accuracy=-2.5)
     train(root, NEW, ("munit",))
-    assert training_in_doubt(baseline, root, NEW[:3]) == ["cyclegan"]
+    assert methods_in_doubt(baseline, root, NEW[:3]) == ["cyclegan"]
     train(root, range(40, 43), distance=-3.0)
-    assert training_in_doubt(baseline, root, range(40, 43)) == list(METHODS)  # far better is looked at, too
+    assert methods_in_doubt(baseline, root, range(40, 43)) == list(METHODS)  # far better is looked at, too
     comparison = compare_training(baseline, root, {"cyclegan": NEW[:3], "munit": NEW})
     assert decide_verdict(comparison.findings) is Verdict.PASS
     assert comparison.notes[0].endswith("new seeds: 12, 13, 14 (cyclegan); 12, 13, 14, 15 (munit)")
@@ -292,8 +292,8 @@ def test_a_failure_among_the_first_seeds_calls_for_more_of_them(root: Path, base
     train(root, range(30, 33), ("munit",))
     train(root, range(30, 32), ("cyclegan",))
     store(root, "cyclegan", [], seed=32, failed="loss is not finite")
-    assert training_in_doubt(baseline, root, range(30, 33)) == ["cyclegan"]
-    assert training_in_doubt(baseline, root, range(30, 34)) == []  # what is not there is no reason to train more
+    assert methods_in_doubt(baseline, root, range(30, 33)) == ["cyclegan"]
+    assert methods_in_doubt(baseline, root, range(30, 34)) == []  # what is not there is no reason to train more
 
 
 # ------------------------------------------------------------------------------------------------------ cannot decide

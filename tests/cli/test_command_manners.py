@@ -22,7 +22,7 @@ from bench.cli.commands import main
 from bench.cli.options import seeds_option
 from bench.core.environment import PACKAGES
 from bench.core.errors import BenchError, Interrupted
-from bench.core.terminal import fitted_to_terminal
+from bench.core.terminal import fit_to_terminal
 from bench.reporting.tables.render import render_tables
 from bench.spec.tasks import TASKS
 
@@ -256,7 +256,7 @@ def test_no_color_is_heeded() -> None:
 
 def test_a_wide_table_becomes_rows_on_a_narrow_terminal() -> None:
     table = render_tables(LEADERBOARD, "markdown")
-    narrow = fitted_to_terminal(table, 40)
+    narrow = fit_to_terminal(table, 40)
     lines = narrow.split("\n")
     assert all(len(line) <= 40 or "`" in line or len(line.split()) == 1 for line in lines)
     at = lines.index("method: cats_udt:no_sem")
@@ -268,7 +268,7 @@ def test_a_wide_table_becomes_rows_on_a_narrow_terminal() -> None:
 
 def test_text_that_fits_and_text_for_a_pipe_stay_as_they_are() -> None:
     table = render_tables(LEADERBOARD, "markdown")
-    assert fitted_to_terminal(table, 10_000) == table
+    assert fit_to_terminal(table, 10_000) == table
     printed = "import bench.core.terminal as t\nt.show_on_terminal('| a | b |\\n|---|---|\\n| ' + 'x ' * 60 + '| 1 |')"
     environment = {**os.environ, "COLUMNS": "40"}
     piped = subprocess.run(
@@ -280,7 +280,7 @@ def test_text_that_fits_and_text_for_a_pipe_stay_as_they_are() -> None:
 
 def test_rows_that_leave_a_repeated_name_empty_show_it() -> None:
     table = "| class | method with a long heading | value |\n|--|--|--|\n| dog | a | 1 |\n|  | b | 2 |"
-    assert fitted_to_terminal(table, 30).split("\n\n")[1].split("\n") == [
+    assert fit_to_terminal(table, 30).split("\n\n")[1].split("\n") == [
         "class: dog",
         "  method with a long heading:",
         "    b",
@@ -290,7 +290,7 @@ def test_rows_that_leave_a_repeated_name_empty_show_it() -> None:
 
 def test_a_command_is_never_broken() -> None:
     line = "- What is missing: `python -m bench sweep table3a --preset paper --seeds 0,1,2`"
-    assert fitted_to_terminal(line, 40) == line
+    assert fit_to_terminal(line, 40) == line
 
 
 def test_every_command_is_in_the_tests_of_help() -> None:

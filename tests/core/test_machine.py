@@ -42,7 +42,7 @@ def test_auto_takes_the_fastest_that_is_there(
 
 
 def test_threads_follow_from_the_environment_or_the_image_size(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(device, "cores_in_environment", lambda: 6)
+    monkeypatch.setattr(device, "available_cores", lambda: 6)
     for given in ("", "0", "two", "-1"):  # no number of threads
         monkeypatch.setenv("OMP_NUM_THREADS", given)
         assert (Runtime("cpu", SMALL_IMAGE).threads, Runtime("cpu", SMALL_IMAGE + 1).threads) == (1, 6)

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from tiny import SOURCES
 
 from bench.core import terminal
-from bench.core.terminal import PLAIN, fitted_to_terminal, speak_any_encoding, writable_text
+from bench.core.terminal import PLAIN, fit_to_terminal, speak_any_encoding, writable_text
 from bench.reporting import setting
 from bench.reporting.leaderboard.first_screen import first_screen
 
@@ -55,7 +55,7 @@ COMMAND = "python -m bench run --task sketch2real --preset quick --methods cycle
 
 @pytest.mark.parametrize("width", [40, 60, 80])
 def test_a_command_that_is_broken_can_be_copied(width: int) -> None:
-    lines = fitted_to_terminal(f"interrupted: some cells: to resume: {COMMAND}", width).split("\n")
+    lines = fit_to_terminal(f"interrupted: some cells: to resume: {COMMAND}", width).split("\n")
     assert len(lines) > 1
     assert max(map(len, lines)) <= width
     typed = "\n".join(lines).partition("resume:")[2]
@@ -66,7 +66,7 @@ def test_a_command_that_is_broken_can_be_copied(width: int) -> None:
 
 def test_prose_after_a_command_is_not_part_of_it() -> None:
     text = f"add them: {COMMAND}, then the same run again, or evaluate with more words than there is room for here"
-    lines = fitted_to_terminal(text, 60).split("\n")
+    lines = fit_to_terminal(text, 60).split("\n")
     after = [line for line in lines if "again" in line or "words" in line]
     assert after
     assert not any(line.endswith("\\") for line in after)
@@ -74,7 +74,7 @@ def test_prose_after_a_command_is_not_part_of_it() -> None:
 
 @given(st.text(alphabet="ab cd-e;, ", max_size=200), st.integers(20, 60))
 def test_wrapping_loses_no_word(text: str, width: int) -> None:
-    lines = fitted_to_terminal(text, width).split("\n")
+    lines = fit_to_terminal(text, width).split("\n")
     assert " ".join(lines).split() == text.split()
     assert all(len(line) <= width or len(line.split()) == 1 for line in lines)
 

@@ -13,7 +13,7 @@ from real_files import real_file
 from scipy.io import savemat
 
 from bench.core.errors import BenchError
-from bench.data.load import load_data, loaded_data_kind
+from bench.data.load import data_kind_of_choice, load_data
 from bench.data.sources.digits import Mnist, Svhn, Usps, read_digits_idx
 from bench.spec.data_kinds import data_kind_note, data_kind_of_other_files, is_real_data_kind
 from bench.spec.tasks import get_task
@@ -201,7 +201,7 @@ def test_files_that_are_not_the_published_ones_are_data_of_their_own(
     monkeypatch.setenv("UDT_BENCH_FILES", str(tmp_path / "root"))
     task = get_task("mnist2svhn")
     data = load_data(task, "datasets/few", 16)
-    assert data.kind == loaded_data_kind(task, "datasets/few") == "real-mnist-12-10-svhn-20-10"
+    assert data.kind == data_kind_of_choice(task, "datasets/few") == "real-mnist-12-10-svhn-20-10"
     wording = "MNIST: 12 / 10 images; SVHN: 20 / 10 images, not the published files"
     assert data_kind_note(data.kind) == wording
     assert wording in data.note
@@ -210,7 +210,7 @@ def test_files_that_are_not_the_published_ones_are_data_of_their_own(
     noise = np.random.default_rng(2).integers(0, 256, (10, 32, 32, 3), np.uint8)
     write_svhn(other / "test_32x32.mat", noise, np.arange(10))
     assert load_data(task, str(other), 16).version != data.version
-    assert loaded_data_kind(task, "auto") == "embedded", (
+    assert data_kind_of_choice(task, "auto") == "embedded", (
         "a folder of another name is never taken for the published files"
     )
 
@@ -231,7 +231,7 @@ def test_a_part_of_the_files_is_refused_or_taken_from_the_published_ones(
 
 def test_published_files_are_recognised_wherever_they_lie() -> None:
     folder = real_file("datasets/mnist")
-    assert loaded_data_kind(get_task("mnist2usps"), str(folder)) == "real"
+    assert data_kind_of_choice(get_task("mnist2usps"), str(folder)) == "real"
 
 
 def test_the_kind_of_other_files_says_what_they_are() -> None:

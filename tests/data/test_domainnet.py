@@ -78,9 +78,9 @@ def test_too_few_or_no_images_of_a_class(tmp_path: Path) -> None:
         source.count()
     none = {name: content for name, content in few.items() if "tiger" not in name}
     path = write_archive(tmp_path / "sketch.zip", none)
-    form = locate.entries_to_locate(["domainnet/sketch"])[0].forms[0]
+    form = locate.manifest_entries(["domainnet/sketch"])[0].forms[0]
     with pytest.raises(BenchError, match="nothing in sketch/tiger"):
-        locate.check_located_file(form, path)
+        locate.check_published_file(form, path)
 
 
 def test_damaged_member_and_archive(tmp_path: Path) -> None:
@@ -114,6 +114,6 @@ def test_located_and_checked_against_the_record(tmp_path: Path, monkeypatch: pyt
     folder.mkdir(parents=True)
     path = write_archive(folder / "sketch.zip", pictures("sketch"))
     assert DomainNet.locate("sketch").path == path
-    locate.located_record_path(path).write_text('{"sha256": "00", "size": 1, "mtime_ns": 1}')
+    locate.digest_record_path(path).write_text('{"sha256": "00", "size": 1, "mtime_ns": 1}')
     with pytest.raises(BenchError, match="recorded at the first download: expected 00"):
         DomainNet.locate("sketch")

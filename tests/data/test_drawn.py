@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bench.data.drawn.datasets import DrawnDigits, DrawnPictures, _item_seed, originals_in_dataset
+from bench.data.drawn.datasets import DrawnDigits, DrawnPictures, _item_seed, original_digit_rows
 from bench.data.drawn.digits import FACES, digit_handwriting, draw_house_digit, handwritten_digit
 from bench.data.drawn.pictures import DETAIL, FIGURES, PICTURE_CLASSES, draw_picture
 from bench.data.drawn.scenes import STYLES
@@ -105,7 +105,7 @@ def test_no_image_is_in_both_splits_or_twice(pictures: dict[str, list[Item]]) ->
 
 @pytest.mark.parametrize("label", range(10))
 def test_no_handwritten_original_is_in_both_splits(label: int) -> None:
-    train, test = originals_in_dataset(label, "train"), originals_in_dataset(label, "test")
+    train, test = original_digit_rows(label, "train"), original_digit_rows(label, "test")
     assert len(train) == 130
     assert len(test) == 40
     assert not set(train) & set(test)
@@ -127,7 +127,7 @@ def test_handwriting_is_enlarged_where_it_stood() -> None:
 
 def test_mnist_items_repeat_the_originals_with_jitter_only_when_they_run_out() -> None:
     items = list(islice(DrawnDigits("mnist", 131, 1).items(), 131))
-    first = digit_handwriting()[0][originals_in_dataset(0, "train")[0]]
+    first = digit_handwriting()[0][original_digit_rows(0, "train")[0]]
     assert np.array_equal(items[0].pixels, handwritten_digit(first, None))
     assert not np.array_equal(items[130].pixels, items[0].pixels)
     # Still the same digit: most of its ink lies where the original's does.

@@ -26,7 +26,7 @@ import pytest
 from bench.core.errors import BenchError
 from bench.data.fetch import fetch as fetch_module
 from bench.data.fetch import locate
-from bench.data.fetch.fetch import fetch, list_fetchable, list_missing_to_fetch
+from bench.data.fetch.fetch import fetch, list_fetchable, list_missing_files
 from bench.data.fetch.manifest import DOMAINNET_CLASSES, ManifestEntry, ManifestForm
 from bench.data.fetch.unpack import unpack_archive
 
@@ -125,13 +125,13 @@ def test_full_download(server: Server, cache: Path, manifest: Callable[..., None
     manifest(toy(f"{server.address}/toy.bin"))
     server.offered["/toy.bin"] = CONTENT
     lines: list[str] = []
-    assert [row.name for row in list_missing_to_fetch()] == ["toy/toy"]
+    assert [row.name for row in list_missing_files()] == ["toy/toy"]
     (result,) = fetch(["toy"], show=lines.append)
     assert (result.action, result.check, result.path) == ("downloaded", "verified", cache / PATH)
     assert result.path.read_bytes() == CONTENT
     assert left_in(cache) == [PATH]
     assert "checksum verified" in lines[0]
-    assert list_missing_to_fetch() == []
+    assert list_missing_files() == []
     assert list_fetchable()[0].path == result.path
     (again,) = fetch(["toy/toy"], show=lines.append)
     assert again.action == "present"
@@ -273,7 +273,7 @@ def test_unpublished_checksum_is_recorded(server: Server, cache: Path, manifest:
     (result,) = fetch(["toy"], show=lines.append)
     assert result.check == "unverified"
     assert "could NOT be verified" in lines[0]
-    record = json.loads(locate.located_record_path(result.path).read_text())
+    record = json.loads(locate.digest_record_path(result.path).read_text())
     assert record["sha256"] == hashlib.sha256(buffer.getvalue()).hexdigest()
     assert fetch(["toy"], show=lines.append)[0].check == "recorded"
 
@@ -348,7 +348,7 @@ def test_from_folder_unpacks_an_archive(cache: Path, tmp_path: Path) -> None:
     (result,) = fetch(["pacs"], tmp_path / "stick", lambda line: None)
     assert (result.action, result.path) == ("unpacked", cache / "datasets/pacs")
     assert (cache / "datasets/pacs/photo/dog/1.png").read_bytes() == b"image"
-    assert locate.files_not_located("pacs") == []
+    assert locate.missing_files("pacs") == []
 
 
 # ---------------------------------------------------------------------------------------------------- extraction

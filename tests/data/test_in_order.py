@@ -15,9 +15,9 @@ import pytest
 from folder_trees import folder_sources
 from PIL import Image
 
-from bench.core.environment import cores_in_environment, threads_in_environment
+from bench.core.environment import available_cores, omp_num_threads
 from bench.core.errors import BenchError
-from bench.data.prepare import prepare_data, prepare_in_order
+from bench.data.prepare import map_in_order, prepare_data
 from bench.data.sources.decode import decode_rgb
 from bench.data.sources.folder import FolderDomain
 
@@ -37,7 +37,7 @@ def test_results_stand_in_order_and_few_items_are_held(threads: int) -> None:
         return 10 * item
 
     results = []
-    for result in prepare_in_order(slow_first, items(), threads):
+    for result in map_in_order(slow_first, items(), threads):
         results.append(result)
         most = max(most, taken - len(results) + 1)
     assert results == [10 * k for k in range(1, 41)]
@@ -47,7 +47,7 @@ def test_results_stand_in_order_and_few_items_are_held(threads: int) -> None:
 def test_that_many_at_once() -> None:
     """Three meet at a barrier that fewer would wait at for ever."""
     barrier = threading.Barrier(3, timeout=30)
-    assert sorted(prepare_in_order(lambda _: barrier.wait(), range(6), 3)) == [0, 0, 1, 1, 2, 2]
+    assert sorted(map_in_order(lambda _: barrier.wait(), range(6), 3)) == [0, 0, 1, 1, 2, 2]
 
 
 def test_an_error_stands_where_its_result_would() -> None:
@@ -61,18 +61,18 @@ def test_an_error_stands_where_its_result_would() -> None:
 
     results: list[int] = []
     with pytest.raises(BenchError, match="3 is damaged"):
-        results.extend(prepare_in_order(work, range(100), 2))
+        results.extend(map_in_order(work, range(100), 2))
     assert results == [0, 1, 2]
     assert max(begun) < 3 + 2 * 2
 
 
 def test_the_number_of_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
-    assert threads_in_environment() == 3
+    assert omp_num_threads() == 3
     for no_number in ("0", "", "two", "-1"):
         monkeypatch.setenv("OMP_NUM_THREADS", no_number)
-        assert threads_in_environment() is None
-    assert 1 <= cores_in_environment() <= (os.cpu_count() or 1)
+        assert omp_num_threads() is None
+    assert 1 <= available_cores() <= (os.cpu_count() or 1)
 
 
 def photographs(root: Path, per_class: int = 12) -> tuple[FolderDomain, FolderDomain]:
@@ -122,7 +122,7 @@ def test_filters_of_warnings_are_as_they_were(tmp_path: Path) -> None:
     """Threads that decode overlap in every way; each of them ignores warnings while it does."""
     (file, *_) = [Path(item.name) for item in photographs(tmp_path, 4)[0].items()]
     data, before = file.read_bytes(), list(warnings.filters)
-    for _ in prepare_in_order(lambda _: decode_rgb(data, "x"), range(400), 8):
+    for _ in map_in_order(lambda _: decode_rgb(data, "x"), range(400), 8):
         pass
     assert warnings.filters == before
     with pytest.warns(UserWarning, match="heard"):

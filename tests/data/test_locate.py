@@ -50,7 +50,7 @@ def test_manifest_is_consistent() -> None:
 
 
 def test_search_order_and_default_cache(roots: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    assert locate.locate_search_paths() == roots
+    assert locate.search_folders() == roots
     put(roots[2], "weights/some")
     assert locate.locate_file("weights/some") == roots[2] / "weights/some"
     put(roots[1], "weights/some")
@@ -59,7 +59,7 @@ def test_search_order_and_default_cache(roots: list[Path], monkeypatch: pytest.M
     assert locate.locate_file("weights/some") == roots[0] / "weights/some"
     monkeypatch.delenv("UDT_BENCH_FILES")
     monkeypatch.delenv("UDT_BENCH_CACHE")
-    assert locate.locate_search_paths() == [locate.locate_cache()]
+    assert locate.search_folders() == [locate.locate_cache()]
     assert locate.locate_cache().name == "udt-bench"
 
 
@@ -76,35 +76,35 @@ def test_weights_without_a_published_checksum(roots: list[Path]) -> None:
     assert "udt-bench fetch dinov2" in caught.value.remedy
     path = put(roots[0], "weights/dinov2_vitl14_pretrain.pth")
     assert locate.locate_weights("dinov2") == path
-    assert locate.check_located_file(locate.entries_to_locate(["dinov2"])[0].forms[0], path) == "unverified"
+    assert locate.check_published_file(locate.manifest_entries(["dinov2"])[0].forms[0], path) == "unverified"
 
 
 def test_missing_files_of_a_task_and_remedy(roots: list[Path]) -> None:
     put(roots[0], "datasets/svhn/train_32x32.mat")
-    missing = locate.files_not_located("mnist2svhn")
+    missing = locate.missing_files("mnist2svhn")
     assert len(missing) == 5
     assert "datasets/svhn/test_32x32.mat" in missing
     with pytest.raises(BenchError, match=r"test_32x32\.mat") as caught:
         locate.locate_required("svhn", verify=False)
     assert "udt-bench fetch svhn" in caught.value.remedy
     put(roots[1], "datasets/svhn/test_32x32.mat")
-    assert locate.files_not_located("svhn") == []
+    assert locate.missing_files("svhn") == []
     assert set(locate.locate_required("svhn", verify=False)) == {"svhn/train", "svhn/test"}
 
 
 def test_usps_is_complete_with_the_one_matlab_file(roots: list[Path]) -> None:
     path = put(roots[0], "datasets/usps/usps_all.mat")
-    assert locate.files_not_located("usps") == []
+    assert locate.missing_files("usps") == []
     assert locate.locate_required("usps") == {"usps/train": path, "usps/test": path}
 
 
 def test_pacs_needs_both_domains(roots: list[Path]) -> None:
     (roots[0] / "datasets/pacs/sketch").mkdir(parents=True)
-    assert locate.files_not_located("pacs") == ["datasets/pacs"]
+    assert locate.missing_files("pacs") == ["datasets/pacs"]
     with pytest.raises(BenchError, match="missing: datasets/pacs"):
         locate.locate_required("pacs")
     (roots[0] / "datasets/pacs/photo").mkdir()
-    assert locate.files_not_located("pacs") == []
+    assert locate.missing_files("pacs") == []
 
 
 def test_require_refuses_a_damaged_file(roots: list[Path]) -> None:
@@ -116,7 +116,7 @@ def test_require_refuses_a_damaged_file(roots: list[Path]) -> None:
 
 def test_unknown_name_lists_the_nearest() -> None:
     with pytest.raises(BenchError, match="mnits") as caught:
-        locate.entries_to_locate(["mnits"])
+        locate.manifest_entries(["mnits"])
     assert "'mnist'" in caught.value.remedy
 
 
@@ -125,34 +125,34 @@ def test_gz_is_judged_by_its_content(tmp_path: Path) -> None:
     form = ManifestForm("x.gz", size=len(content), sha256=hashlib.sha256(content).hexdigest(), unpacked=True)
     for level in (1, 9):  # two compressions, one content
         path = put(tmp_path, f"{level}.gz", gzip.compress(content, level))
-        assert locate.check_located_file(form, path) == "verified"
+        assert locate.check_published_file(form, path) == "verified"
     with pytest.raises(BenchError, match=r"short\.gz is damaged"):
-        locate.check_located_file(form, put(tmp_path, "short.gz", gzip.compress(content)[:-12]))
+        locate.check_published_file(form, put(tmp_path, "short.gz", gzip.compress(content)[:-12]))
     with pytest.raises(BenchError, match=r"unpacked sha256: expected .* got"):
-        locate.check_located_file(form, put(tmp_path, "other.gz", gzip.compress(b"digitz" * 100)))
+        locate.check_published_file(form, put(tmp_path, "other.gz", gzip.compress(b"digitz" * 100)))
 
 
 def test_prefix_and_md5_are_checked(tmp_path: Path) -> None:
     path = put(tmp_path, "weights.pth", b"weights")
     sha256, md5 = hashlib.sha256(b"weights").hexdigest(), hashlib.md5(b"weights").hexdigest()
-    assert locate.check_located_file(ManifestForm("w", sha256_prefix=sha256[:8]), path) == "verified"
-    assert locate.check_located_file(ManifestForm("w", md5=md5), path) == "verified"
+    assert locate.check_published_file(ManifestForm("w", sha256_prefix=sha256[:8]), path) == "verified"
+    assert locate.check_published_file(ManifestForm("w", md5=md5), path) == "verified"
     with pytest.raises(BenchError, match=f"start of the sha256: expected 00000000, got {sha256[:8]}"):
-        locate.check_located_file(ManifestForm("w", sha256_prefix="00000000"), path)
+        locate.check_published_file(ManifestForm("w", sha256_prefix="00000000"), path)
     with pytest.raises(BenchError, match="md5: expected"):
-        locate.check_located_file(ManifestForm("w", md5="0" * 32), path)
+        locate.check_published_file(ManifestForm("w", md5="0" * 32), path)
 
 
 def test_recorded_digest_recognises_a_change(tmp_path: Path) -> None:
     path = put(tmp_path, "real.zip", b"first download")
-    assert not locate.matches_located_record(path)
-    locate.located_record_path(path).write_text(json.dumps(locate.make_located_record(path)))
-    assert locate.matches_located_record(path)
+    assert not locate.matches_digest_record(path)
+    locate.digest_record_path(path).write_text(json.dumps(locate.make_digest_record(path)))
+    assert locate.matches_digest_record(path)
     os.utime(path, ns=(1, 1))  # another time, equal bytes: read again, and still right
-    assert locate.matches_located_record(path)
+    assert locate.matches_digest_record(path)
     path.write_bytes(b"later, damaged")
     with pytest.raises(BenchError, match=r"recorded at the first download"):
-        locate.matches_located_record(path)
+        locate.matches_digest_record(path)
 
 
 def test_real_files_are_verified(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -161,6 +161,6 @@ def test_real_files_are_verified(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     monkeypatch.setenv("UDT_BENCH_CACHE", str(tmp_path))
     assert len(locate.locate_required("mnist2usps")) == 6
     for name in ("inception", "alexnet", "efficientnet"):
-        entry = locate.entries_to_locate([f"weights/{name}"])[0]
+        entry = locate.manifest_entries([f"weights/{name}"])[0]
         place = locate.locate_entry(entry)
-        assert place is None or locate.check_located_file(*place) == "verified"
+        assert place is None or locate.check_published_file(*place) == "verified"

@@ -55,7 +55,7 @@ def roots(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def pretend(task: str, content: bytes, root: Path, monkeypatch: pytest.MonkeyPatch) -> ManifestEntry:
     """The task's entry, but for what its address delivers (a file here), and with that file's checksum."""
-    (entry,) = locate.entries_to_locate([task])
+    (entry,) = locate.manifest_entries([task])
     assert entry.archive is not None
     (root / "served.zip").write_bytes(content)
     known = entry.archive.verifiable

@@ -22,7 +22,7 @@ from real_files import real_file
 
 from bench.core.errors import BenchError
 from bench.data.fetch import locate
-from bench.data.prepare import PREPARATION, prepare_data, prepared_data_version, resize_to_prepare
+from bench.data.prepare import PREPARATION, prepare_data, prepared_data_version, resize_image
 from bench.data.types import Item
 
 
@@ -135,7 +135,7 @@ def test_version_depends_on_everything_that_changes_the_images(monkeypatch: pyte
 @pytest.mark.parametrize("resample", ["nearest", "lanczos"])
 def test_resize(side: int, size: int, resample: Literal["nearest", "lanczos"]) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (side, side, 3), dtype=np.uint8)
-    out = resize_to_prepare(pixels, size, resample)
+    out = resize_image(pixels, size, resample)
     if side == size:
         assert (out == pixels.transpose(2, 0, 1)).all()
     elif resample == "nearest" and side < size:
@@ -149,7 +149,7 @@ def test_resize(side: int, size: int, resample: Literal["nearest", "lanczos"]) -
 def test_aspect_ratio_is_not_kept() -> None:
     pixels = np.zeros((10, 40, 3), np.uint8)
     pixels[:, :20] = 255
-    out = resize_to_prepare(pixels, 8, "lanczos")
+    out = resize_image(pixels, 8, "lanczos")
     assert out.shape == (3, 8, 8)
     # the left half stays the left half; Lanczos rings by a few grey levels beside the edge
     assert (out[:, :, :2] >= 250).all()

@@ -23,7 +23,7 @@ from bench.data.fetch import locate
 from bench.data.fetch.manifest import ManifestForm
 from bench.data.fetch.unpack import unpack_archive
 from bench.data.sources.digits import Svhn, read_digits_mat
-from bench.data.sources.folder import read_image_in_folder
+from bench.data.sources.folder import read_image_bytes
 from bench.evaluation.feature_cache import FeatureCache
 from bench.evaluation.judge import get_judge
 from bench.store import checkpoints
@@ -116,26 +116,26 @@ def test_a_log_that_cannot_be_written_says_so(tmp_path: Path) -> None:
 
 def test_images_and_folders_that_the_system_refuses(tmp_path: Path) -> None:
     with pytest.raises(BenchError, match=r"gone\.png cannot be read: No such file"):
-        read_image_in_folder(tmp_path / "gone.png")
+        read_image_bytes(tmp_path / "gone.png")
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(BenchError, match=r"cannot write to .*\n  set UDT_BENCH_CACHE to another folder"):
-        locate.make_located_folder(tmp_path / "file" / "datasets")
+        locate.create_folder(tmp_path / "file" / "datasets")
 
 
 def test_a_record_of_a_digest_that_is_none(tmp_path: Path) -> None:
     path = tmp_path / "weights.pth"
     path.write_bytes(b"x")
     for content in ("{", "[]", '{"sha256": "0"}'):
-        locate.located_record_path(path).write_text(content)
+        locate.digest_record_path(path).write_text(content)
         with pytest.raises(BenchError, match="not a record of a digest"):
-            locate.matches_located_record(path)
+            locate.matches_digest_record(path)
 
 
 def test_a_folder_and_an_archive_that_lack_a_part(tmp_path: Path) -> None:
     (tmp_path / "pacs" / "photo").mkdir(parents=True)
     form = ManifestForm("pacs", folder=True, holds=("photo", "sketch"))
     with pytest.raises(BenchError, match="the folder 'sketch' is missing"):
-        locate.check_located_file(form, tmp_path / "pacs")
+        locate.check_published_file(form, tmp_path / "pacs")
     with zipfile.ZipFile(tmp_path / "some.zip", "w") as archive:
         archive.writestr("top/photo/dog/1.jpg", b"x")
     with pytest.raises(BenchError, match="no folder in it holds photo, sketch"):

@@ -55,7 +55,7 @@ def only(monkeypatch: pytest.MonkeyPatch, *groups: str) -> None:
 
 
 def failures() -> set[str]:
-    return {outcome.name.partition(": ")[2] for outcome in doctor.examine_by_doctor() if not outcome.passed}
+    return {outcome.name.partition(": ")[2] for outcome in doctor.run_self_test() if not outcome.passed}
 
 
 # --------------------------------------------------------------------------------------------------- nothing broken
@@ -67,7 +67,7 @@ def test_every_check_passes_with_what_is_installed(monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr(socket, "socket", refuse)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    outcomes = doctor.examine_by_doctor()
+    outcomes = doctor.run_self_test()
     assert [outcome for outcome in outcomes if not outcome.passed] == []
     assert len({outcome.name for outcome in outcomes}) == len(outcomes) >= 80
     assert list(tmp_path.iterdir()) == []
@@ -78,7 +78,7 @@ def test_it_is_deterministic_and_leaves_the_process_as_it_was() -> None:
     torch.manual_seed(3)
     np.random.seed(3)  # noqa: NPY002  # the global generator is what must not move
     before = torch.random.get_rng_state(), np.random.get_state()[1].tobytes()  # noqa: NPY002
-    first, second = doctor.examine_by_doctor(), doctor.examine_by_doctor()
+    first, second = doctor.run_self_test(), doctor.run_self_test()
     assert first == second
     assert torch.equal(torch.random.get_rng_state(), before[0])
     assert np.random.get_state()[1].tobytes() == before[1]  # noqa: NPY002
@@ -90,7 +90,7 @@ def test_it_takes_less_than_a_second_and_a_half() -> None:
     seconds = []
     for _ in range(3):
         start = time.monotonic()
-        doctor.examine_by_doctor()
+        doctor.run_self_test()
         seconds.append(time.monotonic() - start)
     assert min(seconds) < 1.5
 
@@ -228,7 +228,7 @@ def test_a_broken_library_hides_no_other_check(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(ndb, "KMeans", changed)
     monkeypatch.setitem(sys.modules, "metrics.kernel", None)  # importing it raises
     monkeypatch.setattr(lpips_alexnet, "LPIPS", changed)
-    whole = doctor.examine_by_doctor()
+    whole = doctor.run_self_test()
     failed = {outcome.name: outcome.got for outcome in whole if not outcome.passed}
     assert failed["ndb: reference with itself"] == "TypeError: __init__() got an unexpected keyword argument 'n_init'"
     assert failed["kid: set-up"].startswith("ModuleNotFoundError")
@@ -307,7 +307,7 @@ def test_the_command_fails_with_a_check(
 
 def test_the_record_is_computed_once_and_is_nobodys_to_change(monkeypatch: pytest.MonkeyPatch) -> None:
     calls = []
-    monkeypatch.setattr(doctor, "examine_by_doctor", lambda: calls.append(1) or [WRONG, RIGHT])  # type: ignore[func-returns-value]
+    monkeypatch.setattr(doctor, "run_self_test", lambda: calls.append(1) or [WRONG, RIGHT])  # type: ignore[func-returns-value]
     doctor.doctor_record()["failed"].clear()
     assert doctor.doctor_record()["failed"]
     assert len(calls) == 1

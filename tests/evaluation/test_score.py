@@ -15,11 +15,11 @@ from bench.evaluation.encoders import Encoders
 from bench.evaluation.feature_cache import FeatureCache
 from bench.evaluation.record import Record
 from bench.evaluation.score import (
-    count_scored_as_published,
-    grouped_for_scoring,
-    groups_scored_across,
-    reference_to_score,
-    rows_scored_as_published,
+    count_in_whole_batches,
+    group_across_sources,
+    group_protocols,
+    reference_images,
+    rows_of_whole_batches,
     score_direction,
 )
 from bench.evaluation.translate import Translations, translate_test_images
@@ -62,7 +62,7 @@ def test_distributions_equal_the_metrics_computed_by_hand(
     records = scored(data, translations, encoders)
     encoder = encoders.judge(1).encoder
     fake = encoder(translations.images[:, 0])
-    images, labels = reference_to_score(data, 1, BOTH, None)
+    images, labels = reference_images(data, 1, BOTH, None)
     real = encoder(images)
     for metric, distance in (("fid", frechet_distance), ("kid", kernel_distance)):
         whole = records[f"{metric}-judge-v1", "all"]
@@ -100,7 +100,7 @@ def test_means_over_sources_equal_those_computed_by_hand(
     flat = translations.images.reshape(40, TRANSLATION.styles, -1) / 255
     pairs = [np.mean([np.abs(flat[s, i] - flat[s, j]).mean() for i in range(5) for j in range(i)]) for s in range(40)]
     assert records["lpips-alexnet-v1", "all"].value == pytest.approx(np.mean(pairs), rel=1e-5)
-    chosen = [flat[group, 0] for group in groups_scored_across(40)]
+    chosen = [flat[group, 0] for group in group_across_sources(40)]
     across = [np.abs(group[i] - group[j]).mean() for group in chosen for i in range(5) for j in range(i)]
     assert records["lpips-across-v1", "all"].value == pytest.approx(np.mean(across), rel=1e-5)
     assert np.mean(across) > 1.5 * np.mean(pairs)  # so that one is not mistaken for the other
@@ -230,31 +230,31 @@ def test_nothing_is_encoded_twice(
 
 def test_reference_is_of_the_named_splits_in_order_of_content() -> None:
     data = make_data(3)
-    images, labels = reference_to_score(data, 1, BOTH, None)
+    images, labels = reference_images(data, 1, BOTH, None)
     ids = np.array(data.splits[1, "train"].ids + data.splits[1, "test"].ids)
     both = np.concatenate([data.splits[1, "train"].images, data.splits[1, "test"].images])
     np.testing.assert_array_equal(images, both[np.argsort(ids)])
     assert np.bincount(labels).tolist() == [6, 6]
-    assert np.bincount(reference_to_score(data, 1, BOTH, 2)[1]).tolist() == [2, 2]
-    np.testing.assert_array_equal(reference_to_score(data, 1, ("test",), None)[0], data.splits[1, "test"].images)
+    assert np.bincount(reference_images(data, 1, BOTH, 2)[1]).tolist() == [2, 2]
+    np.testing.assert_array_equal(reference_images(data, 1, ("test",), None)[0], data.splits[1, "test"].images)
 
 
 def test_groups_across_sources_hold_every_source_and_none_twice_in_one() -> None:
     for sources in (1, 2, 4, 5, 7, 40, 251):
-        groups = groups_scored_across(sources)
+        groups = group_across_sources(sources)
         assert set(groups.ravel()) == set(range(sources))
         assert all(len(set(group)) == groups.shape[1] for group in groups)
         assert groups.size - sources < 5
-    np.testing.assert_array_equal(groups_scored_across(40), groups_scored_across(40))
+    np.testing.assert_array_equal(group_across_sources(40), group_across_sources(40))
 
 
 def test_the_papers_habits() -> None:
-    assert [count_scored_as_published(n) for n in (3, 511, 512, 1000, 1024, 10_000)] == [3, 511, 512, 512, 1024, 9_728]
-    rows = rows_scored_as_published(200 * 2, 2)  # 200 sources of 2 styles: no batch of 512, nothing dropped
+    assert [count_in_whole_batches(n) for n in (3, 511, 512, 1000, 1024, 10_000)] == [3, 511, 512, 512, 1024, 9_728]
+    rows = rows_of_whole_batches(200 * 2, 2)  # 200 sources of 2 styles: no batch of 512, nothing dropped
     assert rows[:128].tolist() == [2 * i for i in range(128)]
     assert rows[128:256].tolist() == [2 * i + 1 for i in range(128)]
     assert sorted(rows) == list(range(400))
-    rows = rows_scored_as_published(300 * 2, 2)
+    rows = rows_of_whole_batches(300 * 2, 2)
     assert len(rows) == 512
     assert rows[256] == 256  # the first style of source 128
     assert rows[-1] == 2 * 255 + 1
@@ -262,7 +262,7 @@ def test_the_papers_habits() -> None:
 
 def test_protocols_of_one_computation_are_measured_together_and_others_apart() -> None:
     read = [protocol for protocol in select_protocols(PROTOCOLS) if protocol.encoder != "categories"]
-    groups = {p.name: [q.name for q in group] for group in grouped_for_scoring(read) for p in group}
+    groups = {p.name: [q.name for q in group] for group in group_protocols(read) for p in group}
     assert groups["recall-judge-v1"] == [f"{m}-judge-v1" for m in ("precision", "recall", "density", "coverage")]
     assert groups["jsd-pixels-v1"] == ["ndb-pixels-v1", "jsd-pixels-v1"]
     for alone in ("fid-judge-v1", "fid-pytorch-v1", "fid-pytorch-paper-v1", "fid-pytorch-test-v1", "accuracy-judge-v1"):

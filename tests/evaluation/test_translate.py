@@ -13,11 +13,11 @@ from eval_toys import make_data
 from toys import Toy, ToyConfig
 
 from bench.evaluation.translate import (
-    first_to_translate,
+    chosen_style_source,
+    draw_styles,
+    first_rows_of_each_class,
     keep_translations,
     kept_translations,
-    style_name_to_translate,
-    styles_to_translate,
     translate_test_images,
     translation_provenance,
 )
@@ -76,13 +76,13 @@ def test_a_watcher_sees_every_translation_once_before_it_is_rounded(toy: Toy) ->
 def test_styles_belong_to_the_source_and_not_to_its_place(toy: Toy) -> None:
     data, cpu = make_data(), torch.device("cpu")
     keys = [("a", 0), ("a", 1), ("b", 0)]
-    forward = styles_to_translate(toy, data, 1, "noise", keys, cpu)
-    backward = styles_to_translate(toy, data, 1, "noise", keys[::-1], cpu)
+    forward = draw_styles(toy, data, 1, "noise", keys, cpu)
+    backward = draw_styles(toy, data, 1, "noise", keys[::-1], cpu)
     assert isinstance(forward, Noise)
     assert isinstance(backward, Noise)
     torch.testing.assert_close(forward.z, backward.z.flip(0), rtol=0, atol=0)
     assert len(torch.unique(forward.z, dim=0)) == 3
-    exemplars = styles_to_translate(toy, data, 1, "exemplar", keys, cpu)
+    exemplars = draw_styles(toy, data, 1, "exemplar", keys, cpu)
     assert isinstance(exemplars, Exemplar)
     training = torch.from_numpy(data.splits[1, "train"].images).float() / 127.5 - 1
     for image in exemplars.image:  # training images of the target domain, never test images
@@ -91,16 +91,16 @@ def test_styles_belong_to_the_source_and_not_to_its_place(toy: Toy) -> None:
 
 def test_first_per_class() -> None:
     labels = np.array([1, 0, 0, 1, 1, 0])
-    assert first_to_translate(labels, 2).tolist() == [0, 1, 2, 3]
-    assert first_to_translate(labels, None).tolist() == list(range(6))
-    assert first_to_translate(labels, 9).tolist() == list(range(6))
+    assert first_rows_of_each_class(labels, 2).tolist() == [0, 1, 2, 3]
+    assert first_rows_of_each_class(labels, None).tolist() == list(range(6))
+    assert first_rows_of_each_class(labels, 9).tolist() == list(range(6))
 
 
 def test_style_name(toy: Toy) -> None:
-    assert style_name_to_translate(toy) == "noise"
-    assert style_name_to_translate(toy, "exemplar") == "exemplar"
+    assert chosen_style_source(toy) == "noise"
+    assert chosen_style_source(toy, "exemplar") == "exemplar"
     with pytest.raises(ValueError, match="not from 'code'"):
-        style_name_to_translate(toy, "code")
+        chosen_style_source(toy, "code")
 
 
 def test_kept_translations_are_found_again_only_if_nothing_changed(toy: Toy, tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bench.cli.outcome import show_outcome, show_outcome_broken, show_outcome_leaderboards
+from bench.cli.outcome import show_broken_methods, show_outcome, show_outcome_leaderboards
 from bench.core.terminal import show_on_terminal
 from bench.runs import rescore as rescoring
 from bench.runs import run as running
@@ -55,5 +55,5 @@ def run_sweep(request: SweepRequest, dry_run: bool = False) -> int:
     if dry_run:
         text, broken = sweeping.plan_sweep(request)
         show_on_terminal(text)
-        return show_outcome_broken(broken)
+        return show_broken_methods(broken)
     return show_outcome(request.results, sweeping.run_sweep(request))

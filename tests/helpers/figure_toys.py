@@ -13,7 +13,7 @@ import numpy as np
 
 from bench.core.files import write_array, write_json
 from bench.data.types import Split, TaskData
-from bench.evaluation.translate import first_to_translate
+from bench.evaluation.translate import first_rows_of_each_class
 from bench.spec.presets import get_preset
 from bench.spec.run_spec import Budget, RunSpec, flat_spec_values
 from bench.spec.tasks import TASKS
@@ -106,7 +106,7 @@ def add_translations(
     made, digests = {}, {}
     for source, target in TASKS[cell.spec.task].directions:
         name = f"{data.domains[source]}->{data.domains[target]}"
-        count = len(first_to_translate(data.splits[source, "test"].labels, None))
+        count = len(first_rows_of_each_class(data.splits[source, "test"].labels, None))
         rng = np.random.default_rng(int(cell.spec.identity(), 16) % 2**32 + source)
         images = rng.integers(0, 256, (count, styles, 3, data.size, data.size), dtype=np.uint8)
         write_array(cell.translations(name, style), images)

@@ -19,7 +19,7 @@ def do_cell(order: NodeOrder) -> NodeOutcome:
     """The cell, with the tiny settings."""
     tiny.install()
     journal("begin", order)
-    outcome = node.do_cell_on_node(order)
+    outcome = node.run_cell_on_node(order)
     journal("end", order)
     return outcome
 
@@ -28,7 +28,7 @@ def do_judges(order: NodeOrder) -> NodeOutcome:
     """The judges, with the tiny settings."""
     tiny.install()
     journal("judges", order)
-    return node.do_judges_on_node(order)
+    return node.train_judges_on_node(order)
 
 
 def journal(event: str, order: NodeOrder) -> None:
@@ -41,5 +41,5 @@ if __name__ == "__main__":
     from bench.cli.commands import main
 
     tiny.install()
-    driver.do_cell_on_node, driver.do_judges_on_node = do_cell, do_judges
+    driver.run_cell_on_node, driver.train_judges_on_node = do_cell, do_judges
     main()

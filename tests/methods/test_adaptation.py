@@ -26,16 +26,16 @@ from methods.semantics.adaptation import (
     AdaptationConfig,
     FeatureAdaptation,
     ImageAdaptation,
-    adaptation_entropy,
-    adaptation_mixed_logits,
-    adaptation_mixed_probabilities,
-    adaptation_sxe,
     adversarial,
+    conditional_entropy,
     domain_loss,
-    mixup_for_adaptation,
+    mixed_by_logits,
+    mixed_by_probabilities,
+    soft_cross_entropy,
     unit_per_pixel,
     unit_per_sample,
-    vat_for_adaptation,
+    virtual_adversarial_loss,
+    virtual_mixup_loss,
 )
 from methods.semantics.classifiers import (
     FeatureClassifier,
@@ -43,8 +43,8 @@ from methods.semantics.classifiers import (
     GaussianNoise,
     ImageClassifier,
     ImageDiscriminator,
-    classes_by_classifier,
     classifier_inputs,
+    predict_classes,
 )
 
 SMALL = AdaptationConfig(
@@ -263,7 +263,7 @@ def test_vat_has_the_stated_value(official: tuple[ImageClassifier, ImageDiscrimi
     classifier, x, noise = official[0], unit_images(7), numbers(14, 4, 3, 32, 32)
     inputs: list[Tensor] = []
     handle = classifier.register_forward_pre_hook(lambda _, args: inputs.append(args[0].detach()))
-    loss = vat_for_adaptation(classifier, x, noise, 3.5, 1e-6, unit_per_pixel)
+    loss = virtual_adversarial_loss(classifier, x, noise, 3.5, 1e-6, unit_per_pixel)
     handle.remove()
     assert loss.item() == pytest.approx(1.725771, abs=5e-7)
     assert len(inputs) == 3  # clean, for the direction, x'
@@ -275,7 +275,7 @@ def test_vat_has_the_stated_value(official: tuple[ImageClassifier, ImageDiscrimi
 
 def test_mixup_has_the_stated_value(official: tuple[ImageClassifier, ImageDiscriminator]) -> None:
     alpha, reversed_order = torch.tensor([0.2, 0.7, 0.5, 0.9], dtype=torch.float64), torch.tensor([3, 2, 1, 0])
-    loss = mixup_for_adaptation(official[0], unit_images(7), alpha, reversed_order, adaptation_mixed_logits)
+    loss = virtual_mixup_loss(official[0], unit_images(7), alpha, reversed_order, mixed_by_logits)
     assert loss.item() == pytest.approx(1.710969, abs=5e-7)
 
 
@@ -295,15 +295,15 @@ def test_sxe_is_the_sum_that_defines_it() -> None:
         p = [math.exp(v) for v in b[row].tolist()]
         q = [math.exp(v) for v in a[row].tolist()]
         expected = -sum(pk / sum(p) * math.log(qk / sum(q)) for pk, qk in zip(p, q, strict=True))
-        assert adaptation_sxe(a, b)[row].item() == pytest.approx(expected, rel=1e-12)
+        assert soft_cross_entropy(a, b)[row].item() == pytest.approx(expected, rel=1e-12)
     uniform_logits = torch.zeros(2, 10)
-    assert adaptation_entropy(uniform_logits).item() == pytest.approx(math.log(10), rel=1e-6)
+    assert conditional_entropy(uniform_logits).item() == pytest.approx(math.log(10), rel=1e-6)
 
 
 def test_entropy_has_a_gradient_through_both_factors() -> None:
     """d H / d z_k = -p_k (log p_k + H); half of it, the prediction's, would be 0."""
     logits = (3 * numbers(8, 4, 10)).requires_grad_()
-    (gradient,) = torch.autograd.grad(adaptation_entropy(logits), logits)
+    (gradient,) = torch.autograd.grad(conditional_entropy(logits), logits)
     p = logits.detach().softmax(dim=1)
     h = -(p * p.log()).sum(dim=1, keepdim=True)
     torch.testing.assert_close(gradient, -p * (p.log() + h) / 4, rtol=0, atol=1e-14)
@@ -334,7 +334,7 @@ def test_the_perturbation_follows_the_divergence() -> None:
         p = clean[row].softmax(dim=0)
         g = weight.T @ (torch.diag(p) - torch.outer(p, p)) @ weight @ noise[row]
         torch.testing.assert_close(moved[row], 2.0 * g / g.norm(), rtol=0, atol=1e-5)
-        assert adaptation_sxe(network(x + moved), clean)[row] > adaptation_sxe(clean, clean)[row]
+        assert soft_cross_entropy(network(x + moved), clean)[row] > soft_cross_entropy(clean, clean)[row]
 
 
 def test_vat_and_mixup_targets_are_detached() -> None:
@@ -344,20 +344,21 @@ def test_vat_and_mixup_targets_are_detached() -> None:
     network = lambda inputs: scale * (inputs @ weight.T)  # noqa: E731
     plain = lambda inputs: 1.3 * (inputs @ weight.T)  # noqa: E731
     moved = adversarial(plain, x, plain(x), numbers(3, 3, 6), 2.0, 1e-6, unit_per_sample)
-    (expected,) = torch.autograd.grad(adaptation_sxe(network(moved), plain(x)).mean(), scale)
-    (found,) = torch.autograd.grad(vat_for_adaptation(network, x, numbers(3, 3, 6), 2.0, 1e-6, unit_per_sample), scale)
+    (expected,) = torch.autograd.grad(soft_cross_entropy(network(moved), plain(x)).mean(), scale)
+    loss = virtual_adversarial_loss(network, x, numbers(3, 3, 6), 2.0, 1e-6, unit_per_sample)
+    (found,) = torch.autograd.grad(loss, scale)
     torch.testing.assert_close(found, expected, rtol=1e-9, atol=0)
     alpha, partner = torch.tensor([0.2, 0.7, 0.5], dtype=torch.float64), torch.tensor([2, 0, 1])
     inputs = alpha[:, None] * x + (1 - alpha[:, None]) * x[partner]
     targets = alpha[:, None] * plain(x) + (1 - alpha[:, None]) * plain(x)[partner]
-    (expected,) = torch.autograd.grad(adaptation_sxe(network(inputs), targets).mean(), scale)
-    (found,) = torch.autograd.grad(mixup_for_adaptation(network, x, alpha, partner, adaptation_mixed_logits), scale)
+    (expected,) = torch.autograd.grad(soft_cross_entropy(network(inputs), targets).mean(), scale)
+    (found,) = torch.autograd.grad(virtual_mixup_loss(network, x, alpha, partner, mixed_by_logits), scale)
     torch.testing.assert_close(found, expected, rtol=1e-9, atol=0)
 
 
 def test_mixup_mixes_logits_or_probabilities() -> None:
     a, b, alpha = 3 * numbers(8, 2, 4), 3 * numbers(13, 2, 4), torch.tensor([0.25, 1.0], dtype=torch.float64)
-    logits, probabilities = adaptation_mixed_logits(a, b, alpha), adaptation_mixed_probabilities(a, b, alpha)
+    logits, probabilities = mixed_by_logits(a, b, alpha), mixed_by_probabilities(a, b, alpha)
     torch.testing.assert_close(logits[0], (0.25 * a[0] + 0.75 * b[0]).softmax(dim=0))
     torch.testing.assert_close(probabilities[0], 0.25 * a[0].softmax(dim=0) + 0.75 * b[0].softmax(dim=0))
     assert (logits[0] - probabilities[0]).abs().max() > 0.01
@@ -666,7 +667,7 @@ def test_classes_are_those_of_eval_mode_and_do_not_depend_on_the_batch() -> None
     stage = image_stage()
     advance(stage, 0, 2)
     state = {key: value.clone() for key, value in stage.state_dict().items()}
-    found = classes_by_classifier(stage.classifier, stage.source, batch=5)
+    found = predict_classes(stage.classifier, stage.source, batch=5)
     assert stage.classifier.training
     assert all(torch.equal(value, state[key]) for key, value in stage.state_dict().items())
     stage.eval()
@@ -675,7 +676,7 @@ def test_classes_are_those_of_eval_mode_and_do_not_depend_on_the_batch() -> None
     assert torch.equal(found, expected)
     assert found.dtype == torch.int64
     features = feature_stage()
-    assert classes_by_classifier(features.classifier, features.source).shape == (12,)
+    assert predict_classes(features.classifier, features.source).shape == (12,)
 
 
 # --------------------------------------------------------------------------------------------------- it adapts
@@ -697,7 +698,7 @@ def accuracies(config: AdaptationConfig, seed: int, turn: float) -> tuple[float,
     stage = FeatureAdaptation(config, source, target, classes, 5)
     run_stage(stage, seed)
     tests = (blobs(3, 0.0), blobs(4, turn))
-    found = [(classes_by_classifier(stage.classifier, x) == wanted).double().mean().item() for x, wanted in tests]
+    found = [(predict_classes(stage.classifier, x) == wanted).double().mean().item() for x, wanted in tests]
     return found[0], found[1]
 
 
@@ -735,7 +736,7 @@ def accuracy_on_digits(data: TaskData, config: AdaptationConfig, seed: int) -> f
     stage = ImageAdaptation(config, images[0], images[1], clusters, 10)
     run_stage(stage, seed)
     test = data.splits[1, "test"]
-    found = classes_by_classifier(stage.classifier, torch.from_numpy(test.images.copy()))
+    found = predict_classes(stage.classifier, torch.from_numpy(test.images.copy()))
     return (found == torch.from_numpy(test.labels.copy())).double().mean().item()
 
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from methods.base import Domains, run_stage
-from methods.parts.backbones import OrientedGradients, straightened_for_backbone
+from methods.parts.backbones import OrientedGradients, deskew_images
 from methods.semantics.categories import SelfTrained
 from methods.semantics.config import SemanticsConfig
 from methods.semantics.self_training import (
@@ -18,7 +18,7 @@ from methods.semantics.self_training import (
     Warp,
     altered,
     as_on_a_house,
-    warped_for_self_training,
+    warp_images,
 )
 from methods.semantics.spectral import SpectralConfig
 
@@ -97,17 +97,17 @@ def test_a_warp_of_nothing_changes_nothing() -> None:
     x = torch.rand(3, 1, 16, 16)
     identity = Draw(x, torch.Generator().manual_seed(0)).affine(Warp(0.0, (1.0, 1.0), 0.0, 0.0, (0.0, 0.0)))
     assert torch.allclose(identity, torch.eye(2, 3).expand(3, 2, 3), atol=1e-6)
-    assert torch.allclose(warped_for_self_training(x, identity, "zeros"), x, atol=1e-5)
+    assert torch.allclose(warp_images(x, identity, "zeros"), x, atol=1e-5)
 
 
 @pytest.mark.parametrize("slant", [-0.4, 0.4])
 def test_slant_is_undone_whatever_the_polarity(slant: float) -> None:
     upright = torch.zeros(1, 1, 32, 32)
     upright[..., 6:26, 14:18] = 1.0
-    leaning = warped_for_self_training(upright, torch.tensor([[[1.0, slant, 0.1], [0.0, 1.0, 0.0]]]), "zeros")
-    wanted, seen = straightened_for_backbone(upright), straightened_for_backbone(leaning)
+    leaning = warp_images(upright, torch.tensor([[[1.0, slant, 0.1], [0.0, 1.0, 0.0]]]), "zeros")
+    wanted, seen = deskew_images(upright), deskew_images(leaning)
     assert (wanted - seen).abs().mean() < 0.2 * (upright - leaning).abs().mean()
-    assert torch.allclose(straightened_for_backbone(1 - leaning), -seen, atol=1e-4)
+    assert torch.allclose(deskew_images(1 - leaning), -seen, atol=1e-4)
     gradients = OrientedGradients(4, upright=True)
     apart = (gradients(leaning.repeat(1, 3, 1, 1)) - gradients(upright.repeat(1, 3, 1, 1))).norm()
     plain = OrientedGradients(4)

@@ -17,7 +17,7 @@ from methods.semantics.spectral import (
     Features,
     Spectral,
     SpectralConfig,
-    encode_for_spectral,
+    encode_images,
     spectral_cluster,
     spectral_clusters_in_order,
     spectral_saturation,
@@ -215,7 +215,7 @@ def pictures(count: int) -> Tensor:
 @pytest.mark.parametrize("as_map", [False, True])
 def test_encode_gives_pooled_float32_features_in_eval_mode(as_map: bool) -> None:
     encoder, images = Mean(as_map).train(), pictures(7)
-    found = encode_for_spectral(encoder, images, batch=3)
+    found = encode_images(encoder, images, batch=3)
     expected = 2 * images.double().mean(dim=(2, 3)) / 255
     assert found.dtype == torch.float32
     torch.testing.assert_close(found.double(), expected, rtol=0, atol=1e-6)
@@ -231,7 +231,7 @@ def test_features_of_both_domains_are_stored_without_the_encoder() -> None:
     assert set(stage.state_dict()) == {"features_0", "features_1"}
     run_stage(stage, 0)
     for domain in (0, 1):
-        assert torch.equal(stage.of(domain), encode_for_spectral(encoder, images[domain]))
+        assert torch.equal(stage.of(domain), encode_images(encoder, images[domain]))
     other = Features(Mean(), images)
     other.load_state_dict(stage.state_dict())
     assert torch.equal(other.of(1), stage.of(1))

@@ -19,7 +19,7 @@ import tiny
 from bench.cli.commands import main
 from bench.cli.listing import list_metrics, list_protocols, list_tasks
 from bench.core.errors import BenchError
-from bench.evaluation.translate import first_to_translate
+from bench.evaluation.translate import first_rows_of_each_class
 from bench.reporting.tidy import tidy_results
 from bench.spec import plugins, protocols
 from bench.spec.protocols import PROTOCOLS, select_protocols
@@ -87,7 +87,7 @@ def test_the_example_is_listed_run_and_scored(
     data = _data(tmp_path)
     from colour_bench.metrics import MeanColour, kept_edges  # type: ignore[import-not-found]
 
-    rows = first_to_translate(data.splits[0, "test"].labels, tiny.TINY.evaluation.sources_per_class)
+    rows = first_rows_of_each_class(data.splits[0, "test"].labels, tiny.TINY.evaluation.sources_per_class)
     edges = kept_edges(translations, np.array(data.splits[0, "test"].images[rows]))
     kept = records["kept-edges-v1", "all"]
     assert kept["value"] == pytest.approx(edges.mean())

@@ -17,8 +17,8 @@ from bench.core.errors import BenchError
 from bench.runs import cell as cell_module
 from bench.runs.cell import is_cell_settled
 from bench.runs.ray import driver, node
-from bench.runs.ray.node import NodeOrder, NodeOutcome, do_cell_on_node, do_judges_on_node
-from bench.runs.ray.transfer import pack_transfer, store_transfer_cell, store_unit, transfer_units
+from bench.runs.ray.node import NodeOrder, NodeOutcome, run_cell_on_node, train_judges_on_node
+from bench.runs.ray.transfer import pack_transfer, store_gathered_cell, store_unit, transfer_units
 from bench.runs.request import Request, open_request
 from bench.store.cell import Cell
 
@@ -53,7 +53,7 @@ def cell_of(order: NodeOrder, root: Path | None = None) -> Cell:
 def test_a_cell_made_elsewhere_is_the_cell_made_in_place(
     order: NodeOrder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    away = do_cell_on_node(order)
+    away = run_cell_on_node(order)
     assert away.good
     assert away.cell is not None
     assert not order.request.results.exists()
@@ -62,7 +62,7 @@ def test_a_cell_made_elsewhere_is_the_cell_made_in_place(
     here = replace(order, request=replace(order.request, results=tmp_path / "other"))
     here.request.results.mkdir()
     (here.request.results / TOKEN).touch()
-    outcome = do_cell_on_node(here)
+    outcome = run_cell_on_node(here)
     assert (outcome.good, outcome.cell, outcome.units) == (True, None, {})
     first, second = pack_transfer(cell_of(order).folder), pack_transfer(cell_of(here).folder)
     assert first.keys() == second.keys()
@@ -72,18 +72,18 @@ def test_a_cell_made_elsewhere_is_the_cell_made_in_place(
     assert units[0].keys() == units[1].keys()
     # With a scratch folder a node gathers, although it reaches the results.
     monkeypatch.setenv(node.SCRATCH, str(tmp_path / "scratch"))
-    assert do_cell_on_node(here).cell is not None
+    assert run_cell_on_node(here).cell is not None
 
 
 def gather(outcome: NodeOutcome, order: NodeOrder) -> None:
     assert outcome.cell is not None
     for unit, files in outcome.units.items():
         assert store_unit(unit, files, order.request.results)
-    assert store_transfer_cell(outcome.cell, cell_of(order))
+    assert store_gathered_cell(outcome.cell, cell_of(order))
 
 
 def test_a_node_that_would_make_another_cell_makes_none(order: NodeOrder, tmp_path: Path) -> None:
-    outcome = do_cell_on_node(replace(order, identity="another"))
+    outcome = run_cell_on_node(replace(order, identity="another"))
     assert not outcome.good
     assert outcome.cell is None
     assert outcome.problem is not None
@@ -94,11 +94,11 @@ def test_a_node_that_would_make_another_cell_makes_none(order: NodeOrder, tmp_pa
 def test_judges_of_the_results_folder_are_used_and_not_trained_again(
     order: NodeOrder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = do_judges_on_node(order)
+    made = train_judges_on_node(order)
     assert sorted(unit.split("/")[0] for unit in made.units) == ["judges", "judges"]
     monkeypatch.setenv(node.SCRATCH, str(order.request.results.parent / "second node"))
     monkeypatch.setattr("bench.evaluation.judge._train_and_store", fail)
-    outcome = do_cell_on_node(replace(order, units=made.units))
+    outcome = run_cell_on_node(replace(order, units=made.units))
     assert outcome.good
     assert not [unit for unit in outcome.units if unit.startswith("judges")]  # they do not travel back
 
@@ -110,12 +110,12 @@ def fail(*arguments: Any) -> None:
 def test_a_trained_cell_that_was_begun_here_is_only_scored_there(
     order: NodeOrder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    gather(do_cell_on_node(order), order)
+    gather(run_cell_on_node(order), order)
     cell = cell_of(order)
     cell.metrics("noise").unlink()
     cell.set_state("trained")
     monkeypatch.setattr(cell_module, "train", fail)
-    outcome = do_cell_on_node(replace(order, begun=pack_transfer(cell.folder)))
+    outcome = run_cell_on_node(replace(order, begun=pack_transfer(cell.folder)))
     assert outcome.good
     gather(outcome, order)
     assert cell.state() == "done"
@@ -123,18 +123,18 @@ def test_a_trained_cell_that_was_begun_here_is_only_scored_there(
 
 
 def test_a_finished_cell_is_not_overwritten_by_another_training(order: NodeOrder) -> None:
-    outcome = do_cell_on_node(order)
+    outcome = run_cell_on_node(order)
     gather(outcome, order)
     cell = cell_of(order)
     before = pack_transfer(cell.folder)
     assert outcome.cell is not None
     other = {**outcome.cell, "weights.safetensors": b"other", "metrics-noise.json": b"{}"}
-    assert not store_transfer_cell(other, cell)
+    assert not store_gathered_cell(other, cell)
     assert pack_transfer(cell.folder) == before
-    assert store_transfer_cell({**outcome.cell, "scoring.json": b"{}"}, cell)  # the same training, scored anew
+    assert store_gathered_cell({**outcome.cell, "scoring.json": b"{}"}, cell)  # the same training, scored anew
     assert pack_transfer(cell.folder)["scoring.json"] == b"{}"
     with cell.locked(), pytest.raises(BenchError, match="is being worked on"):
-        store_transfer_cell(outcome.cell, cell)
+        store_gathered_cell(outcome.cell, cell)
 
 
 def test_of_two_nodes_judges_the_first_is_kept_whole(tmp_path: Path) -> None:
@@ -155,7 +155,7 @@ def test_settled_cells_are_not_sent(order: NodeOrder, capsys: pytest.CaptureFixt
     session = open_request(order.request)
     wanted = [(order.request, session, session.jobs[0])]
     assert driver._unsettled(wanted) == (wanted, True)
-    gather(do_cell_on_node(order), order)
+    gather(run_cell_on_node(order), order)
     assert driver._unsettled(wanted) == ([], True)
     assert "finished before, skipped" in capsys.readouterr().err
     cell = cell_of(order)

@@ -25,7 +25,7 @@ from bench.data.load import load_data
 from bench.data.types import Split, TaskData
 from bench.spec.tasks import get_task
 from bench.training.loop import TrainingFailed
-from bench.training.pretrained import fetched_pretrained
+from bench.training.pretrained import fetched_weights
 from bench.training.stages import StageStore
 from bench.training.train import training_domains
 from methods.base import Context, digest
@@ -59,7 +59,7 @@ def learn(config: SemanticsConfig, data: TaskData, root: Path, seed: int = 0) ->
     torch.manual_seed(99)
     categories = build_categories("adapted", config, data.size, 2)
     store = StageStore(root, data.version, seed, runtime)
-    categories.learn(training_domains(data, runtime), Context(fetched_pretrained, store))
+    categories.learn(training_domains(data, runtime), Context(fetched_weights, store))
     return categories.state_dict()
 
 

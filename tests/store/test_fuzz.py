@@ -182,7 +182,7 @@ def pictures(path: Path) -> None:
     source.fingerprint()
     for item, _ in zip(source.items(), range(3), strict=False):
         assert item.pixels.dtype == np.uint8
-    locate.check_located_file(ManifestForm("x.zip", holds=("sketch/dog",)), path)
+    locate.check_published_file(ManifestForm("x.zip", holds=("sketch/dog",)), path)
 
 
 def load_training(path: Path) -> None:
@@ -496,7 +496,7 @@ def test_small_files_that_hold_gigabytes(tmp_path: Path, monkeypatch: pytest.Mon
     (tmp_path / "idx.gz").write_bytes(gzip.compress(head) + 4096 * gzip.compress(zeros))
     refused(lambda path: read_digits_idx(path, 1), tmp_path / "idx.gz", "18 bytes expected for shape .10,., got more")
     form = ManifestForm("idx.gz", size=18, sha256="0" * 64, unpacked=True)
-    refused(lambda path: locate.check_located_file(form, path), tmp_path / "idx.gz", "unpacked size: expected 18")
+    refused(lambda path: locate.check_published_file(form, path), tmp_path / "idx.gz", "unpacked size: expected 18")
     refused(unpack, tmp_path / "idx.gz", "neither a zip nor a tar")
     (tmp_path / "usps.bz2").write_bytes(4096 * bz2.compress(zeros))
     refused(read_digits_libsvm, tmp_path / "usps.bz2", "it holds more than 67,108,864 bytes")

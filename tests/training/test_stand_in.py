@@ -22,7 +22,7 @@ from bench.spec.methods import method_settings
 from bench.spec.presets import StandInSettings, get_preset
 from bench.spec.run_spec import spec_config
 from bench.store.cell import read_cells
-from bench.training.pretrained import pretrained_weights_for
+from bench.training.pretrained import weights_loader
 from bench.training.stand_in import _shifted, stand_in_weights
 from methods.cats_udt import CatsUDT
 from methods.parts.backbones import StandInVGG
@@ -153,7 +153,7 @@ def test_shifts_are_each_images_own_and_within_the_margin() -> None:
 
 @pytest.mark.usefixtures("no_real_files", "tiny_stand_in")
 def test_weights_are_the_stand_in_or_fetched_ones(tmp_path: Path, runtime: Runtime) -> None:
-    weights = pretrained_weights_for(tmp_path, runtime)
+    weights = weights_loader(tmp_path, runtime)
     for name in ("vgg19", "stand_on"):
         with pytest.raises(LookupError, match=f"no weights called '{name}': bench fetch {name}"):
             weights(name)

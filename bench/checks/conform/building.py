@@ -12,7 +12,7 @@ from bench.checks.conform.check import Unmet, check_that, conform_check
 from bench.checks.conform.subject import ConformSubject
 from bench.checks.method_state import state_difference
 from bench.runs.request import request_tells_directions
-from bench.training.train import spread_of_trained_outputs
+from bench.training.train import output_spread
 from methods.base import BOTH, Progress
 from methods.semantics.config import LABELLED
 
@@ -86,7 +86,7 @@ def building_directions(subject: ConformSubject) -> str:
         told = f"told {direction[0]} -> {direction[1]} alone"
         check_that(_are_directions(method.directions), f"{told}: directions is {method.directions!r}", "directions")
         if direction in method.directions:
-            spread = spread_of_trained_outputs(method, subject.domains(), *direction)
+            spread = output_spread(method, subject.domains(), *direction)
             check_that(spread > 0, f"{told}: different images become one and the same", "translate")
             served_alone.append(told)
     check_that(bool(served_alone), "told of either direction alone, it serves the other one", "directions")

@@ -9,7 +9,7 @@ import numpy as np
 
 from bench.core.randomness import derived_seed
 from bench.data.drawn.pictures import PICTURE_CLASSES, PictureDomain, draw_picture
-from bench.data.prepare import resize_to_prepare
+from bench.data.prepare import resize_image
 from bench.data.types import SPLITS, Split, SplitName, TaskData
 
 PER_CLASS: dict[SplitName, int] = {"train": 3, "test": 1}
@@ -29,7 +29,7 @@ def _split(domain: int, split: SplitName, size: int) -> Split:
     rows = []
     for label in range(len(PICTURE_CLASSES)):
         for index in range(PER_CLASS[split]):
-            image = resize_to_prepare(_picture(DOMAINS[domain], label, split, index), size, "lanczos")
+            image = resize_image(_picture(DOMAINS[domain], label, split, index), size, "lanczos")
             rows.append((hashlib.sha256(image.tobytes()).hexdigest(), label, image))
     rows.sort(key=lambda row: row[0])
     ids, labels, images = zip(*rows, strict=True)

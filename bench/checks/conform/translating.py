@@ -15,7 +15,7 @@ from torch import Tensor
 from bench.checks.conform.check import Unmet, check_that, conform_check
 from bench.checks.conform.subject import ConformSubject
 from bench.checks.method_state import state_difference
-from bench.evaluation.translate import styles_to_translate
+from bench.evaluation.translate import draw_styles
 from bench.training.loop import loop_state
 from bench.training.train import evaluating_while_training
 from bench.training.weights import load_trained_weights, store_weights
@@ -45,7 +45,7 @@ def style_for_check(
     """Style `number` of those images, as the evaluator draws it."""
     ids = subject.data.splits[source, "test"].ids
     keys = [(ids[row], number) for row in (range(len(ids)) if rows is None else rows)]
-    return styles_to_translate(subject.trained.method, subject.data, 1 - source, kind, keys, torch.device("cpu"))
+    return draw_styles(subject.trained.method, subject.data, 1 - source, kind, keys, torch.device("cpu"))
 
 
 def translate_for_check(

@@ -66,12 +66,12 @@ def gate_command_findings(request: CheckRequest) -> GateReport:
         )
     findings = list(check_code(code))
     from bench.checks.gate.rerun import last_rerun_seeds, rerun_baseline
-    from bench.checks.gate.training import compare_training, undecided_training
+    from bench.checks.gate.training import compare_training, undecided_findings
 
     if request.rerun:
         trained = rerun_baseline(baseline, request.results, request.seeds, request.data, request.device, request.jobs)
         if trained.obstacle:
-            nothing = undecided_training(baseline, trained.obstacle)
+            nothing = undecided_findings(baseline, trained.obstacle)
             return GateReport(request.baseline, [*findings, *nothing.findings], nothing.notes)
         compared = compare_training(baseline, request.results, trained.seeds)
     else:

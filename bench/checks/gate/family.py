@@ -87,8 +87,8 @@ class Series:
         failed = f", {len(values) - len(ended)} failed" if len(ended) < len(values) else ""
         if not len(ended):
             return f"{len(values)} failed"
-        scatter = f" ± {family_number(statistics.permutation_deviation(ended))}" if len(ended) > 1 else ""
-        return f"{family_number(float(ended.mean()))}{scatter} ({count_in_family(len(ended), 'seed')}{failed})"
+        scatter = f" ± {three_digits(statistics.permutation_deviation(ended))}" if len(ended) > 1 else ""
+        return f"{three_digits(float(ended.mean()))}{scatter} ({count_text(len(ended), 'seed')}{failed})"
 
     def stored_text(self) -> str:
         """`stored` as it is shown."""
@@ -100,20 +100,20 @@ class Series:
         if not np.isfinite(least):
             return "no change is found reliably"
         way = "fall" if self.sign < 0 else "rise"
-        return f"a {way} of {family_number(least)} is found in 9 of 10 checks"
+        return f"a {way} of {three_digits(least)} is found in 9 of 10 checks"
 
 
-def family_number(value: float) -> str:
+def three_digits(value: float) -> str:
     """Three significant digits, no exponent for what occurs."""
     return f"{value:.3g}" if abs(value) < 100 else f"{value:.0f}"
 
 
-def count_in_family(count: int, noun: str) -> str:
+def count_text(count: int, noun: str) -> str:
     """`1 seed`, `2 seeds`."""
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
-def family_of_baseline(baseline: Baseline) -> list[Series]:
+def watched_series(baseline: Baseline) -> list[Series]:
     """Every series that is compared, in the order of methods and directions."""
     family = []
     measured = {measure.protocol for method in baseline.methods.values() for measure in method.made}
@@ -122,13 +122,13 @@ def family_of_baseline(baseline: Baseline) -> list[Series]:
         for measure in sorted(method.made):
             if measure.protocol not in (distance, *SHARES):
                 continue
-            series = series_of_family(baseline, name, measure)
-            if measure.protocol == distance or family_above_chance(baseline, series) >= ABOVE_CHANCE:
+            series = baseline_series(baseline, name, measure)
+            if measure.protocol == distance or points_above_chance(baseline, series) >= ABOVE_CHANCE:
                 family.append(series)
     return family
 
 
-def series_of_family(baseline: Baseline, method: str, measure: TrainingMeasure) -> Series:
+def baseline_series(baseline: Baseline, method: str, measure: TrainingMeasure) -> Series:
     """The baseline's values of one measure of one method."""
     sign = -1 if PROTOCOLS[measure.protocol].higher_is_better else 1
     trainings = baseline.of(method)
@@ -137,7 +137,7 @@ def series_of_family(baseline: Baseline, method: str, measure: TrainingMeasure) 
     return Series(method, measure, np.array(values))
 
 
-def family_above_chance(baseline: Baseline, series: Series) -> float:
+def points_above_chance(baseline: Baseline, series: Series) -> float:
     """Points by which a mean share exceeds that of guessing."""
     ended = series.stored[np.isfinite(series.stored)]
     return float(series.sign * ended.mean()) - 100 / baseline.classes
@@ -157,7 +157,7 @@ class FamilyPlan:
 
 def plan_family(baseline: Baseline) -> FamilyPlan:
     """The default numbers of new seeds, from the scatter of the shares that are watched."""
-    family = family_of_baseline(baseline)
+    family = watched_series(baseline)
     m, j = len(baseline.seeds), len(family)
     watched = {
         name: [series for series in family if series.method == name and series.measure.protocol in SHARES]
@@ -172,8 +172,8 @@ def plan_family(baseline: Baseline) -> FamilyPlan:
         too_few = f"{m} seeds are too few for {j} series: every check will end with 'cannot decide'"
         return FamilyPlan(first, new, (too_few,))
     warnings = [
-        f"{series.subject}: its seeds scatter by {family_number(series.scatter)} points: a fall of "
-        f"{family_number(statistics.FALL)} points is found less often than in 9 of 10 checks with {new[name]} new seeds"
+        f"{series.subject}: its seeds scatter by {three_digits(series.scatter)} points: a fall of "
+        f"{three_digits(statistics.FALL)} points is found less often than in 9 of 10 checks with {new[name]} new seeds"
         for name, shares in watched.items()
         for series in shares
         if statistics.permutation_power(series.stored, statistics.FALL, new[name], j, first) < statistics.POWER

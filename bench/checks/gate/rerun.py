@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.checks.gate.baseline import Baseline, baseline_folder, install_baseline_judges
 from bench.checks.gate.family import plan_family
-from bench.checks.gate.training import differing_training, training_in_doubt, unlike_training_setting
+from bench.checks.gate.training import differing_fields, differing_settings, methods_in_doubt
 from bench.core.files import write_json
 from bench.core.progress import say
 from bench.spec.run_spec import flat_spec_values, later_defaults
@@ -70,7 +70,7 @@ def rerun_baseline(
     if obstacle := train(wanted):
         return Rerun(wanted, obstacle)
     more = (
-        {name: drawn[: default.new[name]] for name in training_in_doubt(baseline, root, drawn[: default.first])}
+        {name: drawn[: default.new[name]] for name in methods_in_doubt(baseline, root, drawn[: default.first])}
         if drawn
         else {}
     )
@@ -105,9 +105,9 @@ def rerun_requests(
         for job in open_request(requests[-1]).jobs:
             spec = job.spec
             setting = Setting(spec.data_kind, spec.data_version, spec.image_size, spec.preset, str(spec.budget))
-            if why := unlike_training_setting(setting, baseline.setting(spec.method)):
+            if why := differing_fields(setting, baseline.setting(spec.method)):
                 return requests, why
-            if changed := differing_training(baseline, spec.method, spec.config):
+            if changed := differing_settings(baseline, spec.method, spec.config):
                 return requests, f"{spec.method} with {', '.join(changed[:3])}"
     return requests, ""
 

@@ -19,7 +19,7 @@ from bench.checks.gate.baseline import (
     publish_baseline,
     write_baseline,
 )
-from bench.checks.gate.family import family_of_baseline, plan_family
+from bench.checks.gate.family import plan_family, watched_series
 from bench.checks.gate.trainings import (
     FAILED,
     StoredTraining,
@@ -239,7 +239,7 @@ def _is_preset(request: SaveBaselineRequest, training: StoredTraining) -> bool:
 
 def _told(baseline: Baseline) -> list[str]:
     """What was stored and what a check with it can find."""
-    family, planned, shared = family_of_baseline(baseline), plan_family(baseline), baseline.shared
+    family, planned, shared = watched_series(baseline), plan_family(baseline), baseline.shared
     lines = [
         f"{baseline.task}, {shared.preset}, {shared.data_kind} data {shared.data_version}: {len(baseline.methods)} "
         f"methods, {len(baseline.seeds)} seeds each",

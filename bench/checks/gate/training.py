@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from bench.checks.gate.baseline import Baseline, baseline_protocols
-from bench.checks.gate.family import FamilyPlan, Series, count_in_family, family_number, family_of_baseline, plan_family
+from bench.checks.gate.family import FamilyPlan, Series, count_text, plan_family, three_digits, watched_series
 from bench.checks.gate.trainings import FAILED, StoredTraining, read_trainings
 from bench.checks.gate.verdict import Finding, Verdict
 from bench.core.errors import BenchError
@@ -43,7 +43,7 @@ def compare_training(
     stored = read_trainings(root, baseline.task, lambda method: _style(baseline, method))
     like = _like(baseline, stored)
     wanted = _wanted(baseline, like, seeds)
-    family = family_of_baseline(baseline)
+    family = watched_series(baseline)
     findings: dict[int, Finding] = {}
     values: dict[int, np.ndarray] = {}
     for i, series in enumerate(family):
@@ -54,7 +54,7 @@ def compare_training(
             values[i] = _values(series, [trainings[seed] for seed in chosen])
     default = plan_family(baseline)
     doubtful = {family[i].method for i, new in values.items() if family[i].in_doubt(new)}
-    for i, finding in decide_training(family, values).items():
+    for i, finding in decide_series(family, values).items():
         method, series = family[i].method, family[i]
         if finding.verdict is Verdict.PASS:
             early = len(values[i]) >= default.first and method not in doubtful  # or else there would be more
@@ -65,7 +65,7 @@ def compare_training(
     if values:
         notes += _tell(baseline, default, len(values), len(family))
         notes += [
-            f"{name} looks worse or far better after {count_in_family(len(wanted[name]), 'seed')}: more is found with "
+            f"{name} looks worse or far better after {count_text(len(wanted[name]), 'seed')}: more is found with "
             f"{default.new[name]}"
             for name in default.new
             if name in doubtful and len(wanted[name]) < default.new[name]
@@ -73,7 +73,7 @@ def compare_training(
     return TrainingComparison([findings[i] for i in range(len(family))], notes)
 
 
-def training_in_doubt(baseline: Baseline, root: Path, seeds: Sequence[int]) -> list[str]:
+def methods_in_doubt(baseline: Baseline, root: Path, seeds: Sequence[int]) -> list[str]:
     """Methods of which more than the first new `seeds` are needed: a series of theirs looks worse, or far better.
 
     What cannot be compared is not in doubt: more seeds would change nothing.
@@ -86,7 +86,7 @@ def training_in_doubt(baseline: Baseline, root: Path, seeds: Sequence[int]) -> l
         comparable = not _why_not(baseline, series, trainings, seeds, stored)
         return comparable and series.in_doubt(_values(series, [trainings[seed] for seed in seeds]))
 
-    return list(dict.fromkeys(series.method for series in family_of_baseline(baseline) if doubtful(series)))
+    return list(dict.fromkeys(series.method for series in watched_series(baseline) if doubtful(series)))
 
 
 def _wanted(
@@ -125,7 +125,7 @@ def _like(baseline: Baseline, stored: Sequence[StoredTraining]) -> dict[str, dic
             or training.setting != baseline.setting(training.method)
         ):
             continue
-        if differing_training(baseline, training.method, training.config):
+        if differing_settings(baseline, training.method, training.config):
             continue
         other = by_method[training.method].get(training.seed)
         if other is not None and other.version == training.version:
@@ -139,7 +139,7 @@ def _like(baseline: Baseline, stored: Sequence[StoredTraining]) -> dict[str, dic
     return by_method
 
 
-def differing_training(baseline: Baseline, method: str, config: Mapping[str, Any]) -> list[str]:
+def differing_settings(baseline: Baseline, method: str, config: Mapping[str, Any]) -> list[str]:
     """The settings of the baseline that `config` has otherwise, or not at all, as they are shown."""
     was = baseline.methods[method].config
     known = flat_spec_values(dict(was))
@@ -193,14 +193,14 @@ def _why_none(baseline: Baseline, method: str, stored: Sequence[StoredTraining])
     reasons: set[str] = set()
     for training in others:
         if training.setting != setting:
-            reasons.add(unlike_training_setting(training.setting, setting))
+            reasons.add(differing_fields(training.setting, setting))
         else:
-            reasons.add(", ".join(differing_training(baseline, method, training.config)[:3]))
+            reasons.add(", ".join(differing_settings(baseline, method, training.config)[:3]))
     instead = f"; there are some with {'; or '.join(sorted(reasons))}" if reasons else ""
     return f"no new training in the baseline's setting{instead}"
 
 
-def unlike_training_setting(now: Setting, was: Setting) -> str:
+def differing_fields(now: Setting, was: Setting) -> str:
     """The fields in which two settings differ, as they are shown."""
     names = {"data_kind": "data", "data_version": "data version", "image_size": "image size"}
     pairs = [(names.get(name, name), getattr(now, name), getattr(was, name)) for name in Setting._fields]
@@ -217,16 +217,16 @@ def _values(series: Series, trainings: Sequence[StoredTraining]) -> np.ndarray:
     )
 
 
-def undecided_training(baseline: Baseline, reason: str) -> TrainingComparison:
+def undecided_findings(baseline: Baseline, reason: str) -> TrainingComparison:
     """Nothing was compared, for a `reason` that holds for every series."""
-    family = family_of_baseline(baseline)
+    family = watched_series(baseline)
     return TrainingComparison([_finding(series, Verdict.CANNOT_DECIDE, "", reason) for series in family], [])
 
 
 # ----------------------------------------------------------------------------------------------------------- the tests
 
 
-def decide_training(family: Sequence[Series], values: Mapping[int, np.ndarray]) -> dict[int, Finding]:
+def decide_series(family: Sequence[Series], values: Mapping[int, np.ndarray]) -> dict[int, Finding]:
     """Number in `family` -> finding, for each series of which there are new `values`: (k,), as its `stored` is."""
     findings: dict[int, Finding] = {}
     for method in dict.fromkeys(series.method for series in family):
@@ -261,7 +261,7 @@ def _too_few(m: int, k: int, series: int) -> str:
     least = 100 * statistics.permutation_bound(m, k, series)
     what = f"at least {needed} new seeds are needed" if needed else "a baseline of more seeds is needed"
     return (
-        f"{count_in_family(k, 'new seed')} against {m} stored: the corrected p-value of {series} series cannot be "
+        f"{count_text(k, 'new seed')} against {m} stored: the corrected p-value of {series} series cannot be "
         f"relied on to get below {least:.3g} %, and the level is {100 * LEVEL:.2g} %: {what}"
     )
 
@@ -271,16 +271,16 @@ def _verdict(series: Series, new: np.ndarray, p: float, good: float) -> Finding:
     change = statistics.permutation_worsening(series.stored, new)
     text = series.text(new)
     if p <= LEVEL and change > series.minimum:
-        by = "more trainings failed" if math.isinf(change) else f"worse by {family_number(change)}"
-        least = f"(smallest counted: {family_number(series.minimum)})"
+        by = "more trainings failed" if math.isinf(change) else f"worse by {three_digits(change)}"
+        least = f"(smallest counted: {three_digits(series.minimum)})"
         return _finding(series, Verdict.REGRESSED, text, f"{by} {least}, corrected p = {p:.2g}")
     if good <= IMPLAUSIBLE_LEVEL and -change > series.implausible:
-        more = family_number(series.implausible)
-        why = f"better by {family_number(-change)} (more than {more}), corrected p = {good:.2g}"
+        more = three_digits(series.implausible)
+        why = f"better by {three_digits(-change)} (more than {more}), corrected p = {good:.2g}"
         return _finding(series, Verdict.IMPLAUSIBLE, text, f"{why}: is it still measured rightly?")
     if p <= LEVEL:
-        least = family_number(series.minimum)
-        why = f"worse by {family_number(change)}, less than the smallest change that counts ({least})"
+        least = three_digits(series.minimum)
+        why = f"worse by {three_digits(change)}, less than the smallest change that counts ({least})"
         return _finding(series, Verdict.PASS, text, f"{why}, corrected p = {p:.2g}")
     return _finding(series, Verdict.PASS, text, f"corrected p = {p:.2g}")
 

@@ -103,13 +103,13 @@ class DrawnDigits:
             if self.domain == "svhn":
                 yield Item(draw_house_digit(label, seed).pixels, label, split, name)
             else:
-                originals = originals_in_dataset(label, split)
+                originals = original_digit_rows(label, split)
                 rng = None if index < len(originals) else np.random.default_rng(seed)
                 image = digit_handwriting()[0][originals[index % len(originals)]]
                 yield Item(handwritten_digit(image, rng), label, split, name)
 
 
-def originals_in_dataset(label: int, split: SplitName) -> np.ndarray:
+def original_digit_rows(label: int, split: SplitName) -> np.ndarray:
     """Indices (int64) into scikit-learn's digits of the originals of one class and split."""
     rows = np.flatnonzero(digit_handwriting()[1] == label)
     return rows[:MNIST_TRAIN_ORIGINALS] if split == "train" else rows[-MNIST_TEST_ORIGINALS:]

@@ -28,14 +28,14 @@ SKELETONS: dict[str, tuple[Points, ...]] = {
 LETTERS = tuple(SKELETONS)
 
 
-def letter_on_wall(rng: np.random.Generator, letter: str) -> np.ndarray:
+def painted_letter(rng: np.random.Generator, letter: str) -> np.ndarray:
     """Drawn as the house numbers are, between other letters: uint8 (32, 32, 3)."""
     face = FACES[int(rng.integers(len(FACES)))]
     sides = [LETTERS[int(rng.integers(len(LETTERS)))] if rng.random() < 0.55 else None for _ in range(2)]
     return house_digit_sign(rng, face, letter, sides, SKELETONS)
 
 
-def letter_by_hand(rng: np.random.Generator, letter: str) -> np.ndarray:
+def pen_letter(rng: np.random.Generator, letter: str) -> np.ndarray:
     """White pen strokes on black, each letter a little different: uint8 (32, 32, 3)."""
     strokes = tuple(jittered(rng, np.array(stroke), 0.04) for stroke in SKELETONS[letter])
     written = placed_digit(rng, digit_lettering(rng, "round", letter, (None, None), {letter: strokes}))

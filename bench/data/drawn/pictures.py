@@ -10,8 +10,8 @@ import numpy as np
 from PIL import Image
 
 from bench.data.drawn.animals import bird, dog, tiger
-from bench.data.drawn.raster import Mask, blurred_raster, noise, raster_area_mask, raster_blend, raster_part_mask
-from bench.data.drawn.scenes import STYLES, Style, scene_glow
+from bench.data.drawn.raster import Mask, blend_colour, blurred_raster, noise, outline_coverage, part_coverage
+from bench.data.drawn.scenes import STYLES, Style, soft_spot
 from bench.data.drawn.shapes import SIDE, Figure, Part, Pose, draw_shape_pose, posed_shape
 from bench.data.drawn.sketch import sketch
 from bench.data.drawn.things import flower, speedboat
@@ -62,15 +62,15 @@ def paint_picture(rng: np.random.Generator, figure: Figure, style: Style) -> np.
         _ground_shadow(canvas, figure, light)
     named: dict[str, np.ndarray] = {}
     for part in figure.parts:
-        mask = raster_part_mask(part, named)
+        mask = part_coverage(part, named)
         if mask is not None:
             _paint(canvas, part, mask, style, light)
     if style.foreground is not None:
         blades, colour = style.foreground
-        mask = raster_area_mask(blades)
+        mask = outline_coverage(blades)
         if mask is not None:
             tone = (1.0 + 0.5 * noise(rng, 6, 64))[mask.rows, mask.columns]
-            raster_blend(canvas[:, mask.rows, mask.columns], colour[:, None, None] * tone, mask.alpha * np.float32(0.9))
+            blend_colour(canvas[:, mask.rows, mask.columns], colour[:, None, None] * tone, mask.alpha * np.float32(0.9))
     return _photographed(rng, canvas)
 
 
@@ -78,7 +78,7 @@ def _ground_shadow(canvas: np.ndarray, figure: Figure, light: np.ndarray) -> Non
     points = np.concatenate([line for part in figure.parts for line in part.outlines])
     low, high = points.min(axis=0), points.max(axis=0)
     middle = (low[0] + high[0]) / 2 - 12.0 * float(light[0])
-    canvas *= 1.0 - 0.55 * scene_glow(middle, high[1] - 3.0, 0.42 * (high[0] - low[0]), 9.0)
+    canvas *= 1.0 - 0.55 * soft_spot(middle, high[1] - 3.0, 0.42 * (high[0] - low[0]), 9.0)
 
 
 def _paint(canvas: np.ndarray, part: Part, mask: Mask, style: Style, light: np.ndarray) -> None:
@@ -98,7 +98,7 @@ def _paint(canvas: np.ndarray, part: Part, mask: Mask, style: Style, light: np.n
         painted = colour[:, None, None] * tone + style.gloss * np.clip(slope - 0.25, 0.0, 1.0)
     else:
         painted = colour[:, None, None] * tone
-    raster_blend(canvas[:, mask.rows, mask.columns], painted, mask.alpha)
+    blend_colour(canvas[:, mask.rows, mask.columns], painted, mask.alpha)
 
 
 DETAIL: dict[str, np.ndarray] = {

@@ -29,7 +29,7 @@ class Mask(NamedTuple):
         return canvas
 
 
-def raster_window(outlines: Sequence[np.ndarray], margin: float) -> tuple[slice, slice]:
+def outline_window(outlines: Sequence[np.ndarray], margin: float) -> tuple[slice, slice]:
     """Rows and columns of the canvas that the outlines touch, widened by `margin` pixels; empty off the canvas."""
     points = np.concatenate(outlines)
     low = np.floor(points.min(axis=0) - margin).clip(0, SIDE)
@@ -37,9 +37,9 @@ def raster_window(outlines: Sequence[np.ndarray], margin: float) -> tuple[slice,
     return slice(int(low[1]), int(high[1])), slice(int(low[0]), int(high[0]))
 
 
-def raster_area_mask(outlines: Sequence[np.ndarray], width: float = 0.0) -> Mask | None:
+def outline_coverage(outlines: Sequence[np.ndarray], width: float = 0.0) -> Mask | None:
     """Coverage of closed outlines (canvas pixels), or of open lines `width` pixels thick; None off the canvas."""
-    rows, columns = raster_window(outlines, width + 1)
+    rows, columns = outline_window(outlines, width + 1)
     height, breadth = rows.stop - rows.start, columns.stop - columns.start
     if min(height, breadth) <= 0:
         return None
@@ -64,9 +64,9 @@ def _round_ends(pen: ImageDraw.ImageDraw, flat: list[float], radius: float) -> N
         pen.ellipse((x - radius, y - radius, x + radius, y + radius), fill=255)
 
 
-def raster_part_mask(part: Part, named: dict[str, np.ndarray]) -> Mask | None:
+def part_coverage(part: Part, named: dict[str, np.ndarray]) -> Mask | None:
     """Coverage of a posed part, clipped to the part it lies on; `named` keeps the masks that others refer to."""
-    mask = raster_area_mask(part.outlines, part.width)
+    mask = outline_coverage(part.outlines, part.width)
     if mask is None:
         return None
     if part.inside in named:
@@ -105,14 +105,14 @@ def blurred_raster(values: np.ndarray, radius: int) -> np.ndarray:
     return out
 
 
-def raster_ramp(stops: Sequence[tuple[float, np.ndarray]]) -> np.ndarray:
+def vertical_gradient(stops: Sequence[tuple[float, np.ndarray]]) -> np.ndarray:
     """A vertical colour gradient (3, SIDE, 1) through (height in [0, 1], colour in [0, 1]) stops."""
     at = (np.arange(SIDE) + 0.5) / SIDE
     heights = [height for height, _ in stops]
     return np.stack([np.interp(at, heights, [c[i] for _, c in stops]) for i in range(3)])[..., None].astype(np.float32)
 
 
-def raster_blend(canvas: np.ndarray, colour: np.ndarray, alpha: np.ndarray) -> None:
+def blend_colour(canvas: np.ndarray, colour: np.ndarray, alpha: np.ndarray) -> None:
     """Paint `colour` ((3,) or (3, h, w)) over `canvas` (3, h, w), in place, with coverage `alpha` (h, w)."""
     paint = colour[:, None, None] if colour.ndim == 1 else colour
     step = paint - canvas

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bench.data.drawn.raster import enlarged_raster, hsv, noise, raster_area_mask, raster_blend, raster_ramp
+from bench.data.drawn.raster import blend_colour, enlarged_raster, hsv, noise, outline_coverage, vertical_gradient
 from bench.data.drawn.shapes import SIDE, Figure, Pose
 
 Colour = np.ndarray  # float32 (3,) in [0, 1]
@@ -40,21 +40,21 @@ def pick(rng: np.random.Generator, colours: Sequence[Colour], spread: float = 0.
     return np.clip(chosen + rng.uniform(-spread, spread, 3), 0.02, 1.0).astype(np.float32)
 
 
-def scene_glow(x: float, y: float, rx: float, ry: float) -> np.ndarray:
+def soft_spot(x: float, y: float, rx: float, ry: float) -> np.ndarray:
     """A soft spot (SIDE, SIDE) of height 1 at pixel (x, y) with radii rx, ry."""
     at = np.arange(SIDE, dtype=np.float32) + 0.5
     across, down = np.exp(-(((at - x) / rx) ** 2)), np.exp(-(((at - y) / ry) ** 2))
     return (down[:, None] * across[None, :]).astype(np.float32)
 
 
-def below_in_scene(y: float, softness: float) -> np.ndarray:
+def below_row(y: float, softness: float) -> np.ndarray:
     """0 above row `y` and 1 below it, (SIDE, 1), with an edge `softness` pixels wide."""
     at = np.arange(SIDE, dtype=np.float32) + 0.5
     return np.clip((at - y) / softness + 0.5, 0.0, 1.0)[:, None].astype(np.float32)
 
 
 def _flat(top: Colour, bottom: Colour) -> np.ndarray:
-    return np.repeat(raster_ramp([(0.0, top), (1.0, bottom)]), SIDE, axis=2)
+    return np.repeat(vertical_gradient([(0.0, top), (1.0, bottom)]), SIDE, axis=2)
 
 
 def sky(rng: np.random.Generator) -> np.ndarray:
@@ -65,19 +65,19 @@ def sky(rng: np.random.Generator) -> np.ndarray:
         hue, depth = rng.uniform(0.54, 0.61), rng.uniform(0.35, 0.75)
         canvas = _flat(hsv(hue, depth, rng.uniform(0.75, 0.95)), hsv(hue, 0.4 * depth, 0.96))
     clouds = noise(rng, 3, 2, octaves=4) + rng.uniform(-0.5, 0.3)
-    raster_blend(canvas, rgb(0.97, 0.97, 0.98), np.clip(clouds, 0.0, 1.0) * 0.85)
+    blend_colour(canvas, rgb(0.97, 0.97, 0.98), np.clip(clouds, 0.0, 1.0) * 0.85)
     return canvas
 
 
 def bokeh(rng: np.random.Generator, base: Colour, light: Colour) -> np.ndarray:
     """A background far out of focus: broad patches and discs of light."""
     canvas = _flat(base * rng.uniform(0.8, 1.25), base * rng.uniform(0.5, 0.95))
-    raster_blend(canvas, light, np.clip(noise(rng, 4, 4, octaves=2) * 0.6, 0.0, 0.7))
-    raster_blend(canvas, base * 0.35, np.clip(noise(rng, 3, 3) * 0.8, 0.0, 0.7))
+    blend_colour(canvas, light, np.clip(noise(rng, 4, 4, octaves=2) * 0.6, 0.0, 0.7))
+    blend_colour(canvas, base * 0.35, np.clip(noise(rng, 3, 3) * 0.8, 0.0, 0.7))
     for _ in range(int(rng.integers(2, 7))):
         radius, strength = rng.uniform(10, 30), rng.uniform(0.12, 0.35)
-        spot = scene_glow(rng.uniform(0, SIDE), rng.uniform(0, SIDE), radius, radius)
-        raster_blend(canvas, np.minimum(light * 1.3, 1.0), np.clip((spot - 0.4) * 6, 0.0, 1.0) * np.float32(strength))
+        spot = soft_spot(rng.uniform(0, SIDE), rng.uniform(0, SIDE), radius, radius)
+        blend_colour(canvas, np.minimum(light * 1.3, 1.0), np.clip((spot - 0.4) * 6, 0.0, 1.0) * np.float32(strength))
     return canvas
 
 
@@ -142,9 +142,9 @@ def lawn(rng: np.random.Generator, figure: Figure, pose: Pose) -> np.ndarray:
         ground = pick(rng, (rgb(0.80, 0.72, 0.55), rgb(0.88, 0.90, 0.94)))
     behind = sky(rng) if rng.random() < 0.4 else bokeh(rng, hsv(rng.uniform(0.24, 0.36), 0.4, 0.5), rgb(0.7, 0.8, 0.6))
     row = _ground_row(rng, figure, pose, 80.0)
-    depth = raster_ramp([(row / SIDE - 0.01, ground * 0.8), (1.0, ground * 1.05)])
+    depth = vertical_gradient([(row / SIDE - 0.01, ground * 0.8), (1.0, ground * 1.05)])
     field = depth * (1.0 + 0.20 * noise(rng, 72, 40) + 0.15 * noise(rng, 10, 4))
-    raster_blend(behind, field, below_in_scene(row, 6.0))
+    blend_colour(behind, field, below_row(row, 6.0))
     return behind
 
 
@@ -152,13 +152,13 @@ def room(rng: np.random.Generator, figure: Figure, pose: Pose) -> np.ndarray:
     """A wall with the light of a window, and a wooden floor or carpet."""
     wall = pick(rng, (rgb(0.85, 0.80, 0.70), rgb(0.75, 0.72, 0.70), rgb(0.78, 0.66, 0.55), rgb(0.66, 0.70, 0.68)))
     canvas = _flat(wall, wall * 0.85)
-    window = scene_glow(rng.uniform(0, SIDE), rng.uniform(0, SIDE), rng.uniform(60, 130), rng.uniform(60, 130))
+    window = soft_spot(rng.uniform(0, SIDE), rng.uniform(0, SIDE), rng.uniform(60, 130), rng.uniform(60, 130))
     canvas *= 0.85 + 0.3 * window
     floor = pick(rng, (rgb(0.55, 0.36, 0.22), rgb(0.68, 0.50, 0.32), rgb(0.50, 0.44, 0.40)))
     row = _ground_row(rng, figure, pose, 60.0)
     grain = floor[:, None, None] * (1.0 + 0.12 * noise(rng, 90, 6) + 0.10 * noise(rng, 7, 3))
-    raster_blend(canvas, grain * raster_ramp([(0.3, rgb(0.75, 0.75, 0.75)), (1.0, rgb(1.1, 1.1, 1.1))]),
-          below_in_scene(row, 1.5))  # fmt: skip
+    blend_colour(canvas, grain * vertical_gradient([(0.3, rgb(0.75, 0.75, 0.75)), (1.0, rgb(1.1, 1.1, 1.1))]),
+          below_row(row, 1.5))  # fmt: skip
     canvas[:, max(int(row) - 5, 0) : max(int(row), 0)] *= 0.8  # the skirting board
     return canvas
 
@@ -197,7 +197,7 @@ def _flower(rng: np.random.Generator, figure: Figure, pose: Pose) -> Style:
     x, y = pose.apply(np.array([(0.0, -0.32)]))[0]
     reach = 0.34 * pose.scale * SIDE / 2
     # Petals are deeper in colour towards the heart, leaves have a fine grain.
-    deep = 1.08 - 0.45 * scene_glow(x, y, reach, reach) + 0.06 * noise(rng, 40, 40)
+    deep = 1.08 - 0.45 * soft_spot(x, y, reach, reach) + 0.06 * noise(rng, 40, 40)
     textures = {"petal": deep, "leaf": 1.0 + 0.14 * noise(rng, 24, 24, 2), "heart": 1.0 + 0.35 * noise(rng, 70, 70)}
     return Style(bokeh(rng, green, hsv(rng.uniform(0.16, 0.30), 0.45, 0.8)), palette, textures, gloss=0.10)
 
@@ -234,13 +234,13 @@ def _sea(rng: np.random.Generator, sea: Colour, horizon: float) -> np.ndarray:
         hills = horizon - 4.0 - 16.0 * np.abs(enlarged_raster(rng.uniform(-1, 1, (2, 6)))[:1])
         coast = hsv(rng.uniform(0.30, 0.6), 0.25, rng.uniform(0.35, 0.6))
         at = np.arange(SIDE, dtype=np.float32)[:, None]
-        raster_blend(canvas, coast, np.clip(at - hills, 0.0, 1.0).astype(np.float32))
+        blend_colour(canvas, coast, np.clip(at - hills, 0.0, 1.0).astype(np.float32))
     # Crests are finer near the horizon: two scales, mixed by the distance below it.
-    near = below_in_scene(horizon + 60.0, 120.0)
+    near = below_row(horizon + 60.0, 120.0)
     waves = noise(rng, 80, 16) * (1.0 - near) + (0.7 * noise(rng, 34, 9) + 0.5 * noise(rng, 80, 30)) * near
-    depth = raster_ramp([(max(horizon, 0.0) / SIDE, sea * 0.5 + 0.35), (1.0, sea * 0.75)])
+    depth = vertical_gradient([(max(horizon, 0.0) / SIDE, sea * 0.5 + 0.35), (1.0, sea * 0.75)])
     water = depth * (1.0 + 0.30 * waves) + 0.25 * np.clip(waves - 0.55, 0.0, 1.0)
-    raster_blend(canvas, water, below_in_scene(horizon, 1.5))
+    blend_colour(canvas, water, below_row(horizon, 1.5))
     return canvas
 
 
@@ -271,12 +271,12 @@ def _jungle(rng: np.random.Generator, figure: Figure, pose: Pose, grass: Colour,
         trunk = np.array(
             [(x - width, 0), (x + width, 0), (x + 1.1 * width + rng.normal(0, 8), SIDE), (x - 1.1 * width, SIDE)]
         )
-        mask = raster_area_mask([trunk])
+        mask = outline_coverage([trunk])
         if mask is not None:
-            raster_blend(canvas[:, mask.rows, mask.columns], shade * 0.45, mask.alpha * np.float32(0.75))
+            blend_colour(canvas[:, mask.rows, mask.columns], shade * 0.45, mask.alpha * np.float32(0.75))
     row = _ground_row(rng, figure, pose, 50.0)
-    field = raster_ramp([(row / SIDE - 0.01, grass * 0.7), (1.0, grass)]) * (1.0 + 0.25 * noise(rng, 48, 60))
-    raster_blend(canvas, field, below_in_scene(row, 14.0))
+    field = vertical_gradient([(row / SIDE - 0.01, grass * 0.7), (1.0, grass)]) * (1.0 + 0.25 * noise(rng, 48, 60))
+    blend_colour(canvas, field, below_row(row, 14.0))
     return canvas
 
 

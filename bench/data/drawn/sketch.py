@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageDraw
 
-from bench.data.drawn.raster import OVERSAMPLING, noise, raster_part_mask, raster_window
+from bench.data.drawn.raster import OVERSAMPLING, noise, outline_window, part_coverage
 from bench.data.drawn.shapes import SIDE, Figure, Part, resampled, ribbon
 
 
@@ -54,7 +54,7 @@ def sketch(rng: np.random.Generator, figure: Figure) -> np.ndarray:
     for part in figure.parts:
         if part.pen == "none" and not part.name:
             continue
-        mask = raster_part_mask(part, named) if part.pen == "outline" or part.name else None
+        mask = part_coverage(part, named) if part.pen == "outline" or part.name else None
         if mask is not None and part.pen == "outline":
             # A part hides the strokes behind it, as an artist leaves hidden lines out.
             seen = blank[mask.rows, mask.columns]
@@ -68,7 +68,7 @@ def _ink_part(
     rng: np.random.Generator, blank: np.ndarray, part: Part, hand: Hand, named: dict[str, np.ndarray]
 ) -> None:
     """Darken `blank` (SIDE, SIDE) by the strokes of one part."""
-    rows, columns = raster_window(part.outlines, margin=8.0)
+    rows, columns = outline_window(part.outlines, margin=8.0)
     if rows.start >= rows.stop or columns.start >= columns.stop:
         return
     size = (OVERSAMPLING * (columns.stop - columns.start), OVERSAMPLING * (rows.stop - rows.start))

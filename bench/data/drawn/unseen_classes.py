@@ -16,7 +16,7 @@ from PIL import Image
 
 from bench.core.randomness import derived_seed
 from bench.data.drawn.digits import DIGIT_SIDE
-from bench.data.drawn.letters import LETTERS, letter_by_hand, letter_on_wall
+from bench.data.drawn.letters import LETTERS, painted_letter, pen_letter
 from bench.data.drawn.objects import OBJECTS
 from bench.data.drawn.pictures import paint_picture
 from bench.data.drawn.raster import hsv, noise
@@ -65,7 +65,7 @@ def draw_unseen_class(label: int, style: int, split: SplitName, index: int) -> n
     seed = derived_seed("others", OTHERS_VERSION, name, STYLES[0 if letter else 1][style], split, index)
     rng = np.random.default_rng(seed)
     if letter:
-        return (letter_by_hand, letter_on_wall)[style](rng, LETTERS[label])
+        return (pen_letter, painted_letter)[style](rng, LETTERS[label])
     figure = OBJECTS[name](rng)
     pose = draw_shape_pose(rng, figure, scale=(0.76, 0.97), tilt=8.0)
     if style == 0:

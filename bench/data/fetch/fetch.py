@@ -61,7 +61,7 @@ def list_fetchable(names: Iterable[str] = ()) -> list[FileStatus]:
     """Status of every entry of the manifest (or of the groups, tasks or entries named), present or not."""
     chosen = list(names)
     rows = []
-    for entry in locate.entries_to_locate(chosen) if chosen else ENTRIES:
+    for entry in locate.manifest_entries(chosen) if chosen else ENTRIES:
         place = locate.locate_entry(entry)
         form = entry.archive or entry.forms[0]
         if form.verifiable:
@@ -75,7 +75,7 @@ def list_fetchable(names: Iterable[str] = ()) -> list[FileStatus]:
     return rows
 
 
-def list_missing_to_fetch(names: Iterable[str] = ()) -> list[FileStatus]:
+def list_missing_files(names: Iterable[str] = ()) -> list[FileStatus]:
     """The entries that are in no root."""
     return [row for row in list_fetchable(names) if row.path is None]
 
@@ -94,7 +94,7 @@ def fetch(
     failures: list[BenchError] = []
     if from_dir is not None and not from_dir.is_dir():
         raise BenchError(f"--from {from_dir}: no such folder", "name the folder that holds the files")
-    for entry in locate.entries_to_locate(list(names)):
+    for entry in locate.manifest_entries(list(names)):
         try:
             result = _fetch_entry(entry, from_dir)
         except BenchError as error:
@@ -124,7 +124,7 @@ def _fetch_entry(entry: ManifestEntry, from_dir: Path | None) -> Fetched:
     if present is not None:
         return present
     target = root / entry.forms[0].path
-    locate.make_located_folder(target.parent)
+    locate.create_folder(target.parent)
     with FileLock(target.with_name(f".{target.name}.lock")):  # a second `fetch` waits instead of writing the same .part
         present = _present(entry, root)
         if present is not None:
@@ -142,7 +142,7 @@ def _present(entry: ManifestEntry, root: Path) -> Fetched | None:
     if place is None:
         return None
     try:
-        return Fetched(entry.name, place[1], "present", locate.check_located_file(*place))
+        return Fetched(entry.name, place[1], "present", locate.check_published_file(*place))
     except BenchError:
         if place[1].is_relative_to(root):
             return None
@@ -159,10 +159,10 @@ class _TransferError(Exception):
 def _download_unpacked(entry: ManifestEntry, archive: ManifestForm, root: Path) -> Fetched:
     """The archive is there only until it is unpacked; one that a kill left behind is not loaded again."""
     packed, target = root / archive.path, root / entry.forms[0].path
-    check = locate.check_located_file(archive, packed) if packed.is_file() else _download(entry, root).check
+    check = locate.check_published_file(archive, packed) if packed.is_file() else _download(entry, root).check
     unpack_archive(packed, target, entry.forms[0].holds)
     packed.unlink()
-    locate.located_record_path(packed).unlink(missing_ok=True)
+    locate.digest_record_path(packed).unlink(missing_ok=True)
     return Fetched(entry.name, target, "downloaded", check)
 
 
@@ -198,11 +198,11 @@ def _transfer(url: str, part: Path, name: str) -> None:
             offset = _begins_at(response, offset)
             length = response.headers.get("Content-Length")
             total = None if length is None else offset + int(length)
-            locate.check_located_space(part.parent, (total or 0) - offset)
+            locate.check_disk_space(part.parent, (total or 0) - offset)
             write_json(note, {"url": url, "validator": _validator(response)})
             bar = progress(name, total, "bytes", offset) if total else nullcontext(lambda count: None)
             with part.open("ab" if offset else "wb") as file, bar as advance:
-                for chunk in locate.chunks_of_located_file(response):
+                for chunk in locate.read_chunks(response):
                     file.write(chunk)
                     advance(len(chunk))
     except (OSError, HTTPException, ValueError) as error:
@@ -268,14 +268,14 @@ def _reason(error: Exception) -> str:
 def _put_in_place(part: Path, target: Path, form: ManifestForm) -> locate.Verification:
     """Verify `part` and give it its name; record its digest where none is published. A bad part is removed."""
     try:
-        result = locate.check_located_file(form, part)
+        result = locate.check_published_file(form, part)
     except BenchError as error:
         part.unlink(missing_ok=True)
         raise BenchError(error.what.replace(str(part), str(target)), error.remedy) from error
-    record = None if form.verifiable else locate.make_located_record(part)
+    record = None if form.verifiable else locate.make_digest_record(part)
     os.replace(part, target)
     if record is not None:
-        write_json(locate.located_record_path(target), record)
+        write_json(locate.digest_record_path(target), record)
     return result
 
 
@@ -294,7 +294,7 @@ def _copy(entry: ManifestEntry, from_dir: Path, root: Path) -> Fetched:
             continue
         for source in sorted(path for path in from_dir.rglob(Path(form.path).name) if path.is_file()):
             try:
-                locate.check_located_file(form, source)
+                locate.check_published_file(form, source)
                 return _copy_file(entry, form, source, root / form.path)
             except BenchError as error:
                 wrong.append(error)
@@ -302,7 +302,7 @@ def _copy(entry: ManifestEntry, from_dir: Path, root: Path) -> Fetched:
         for source in sorted(path for path in from_dir.rglob(name) if path.is_file()):
             target = root / entry.forms[0].path
             try:
-                check = locate.check_located_file(entry.archive, source) if entry.archive else "unverified"
+                check = locate.check_published_file(entry.archive, source) if entry.archive else "unverified"
             except BenchError as error:
                 wrong.append(error)
                 continue
@@ -315,8 +315,8 @@ def _copy(entry: ManifestEntry, from_dir: Path, root: Path) -> Fetched:
 
 
 def _copy_file(entry: ManifestEntry, form: ManifestForm, source: Path, target: Path) -> Fetched:
-    locate.make_located_folder(target.parent)
-    locate.check_located_space(target.parent, source.stat().st_size)
+    locate.create_folder(target.parent)
+    locate.check_disk_space(target.parent, source.stat().st_size)
     part = target.with_name(f"{target.name}.part")
     try:
         shutil.copyfile(source, part)

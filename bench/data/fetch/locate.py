@@ -44,13 +44,13 @@ def locate_cache() -> Path:
     return Path(chosen).expanduser() if chosen else Path(platformdirs.user_cache_dir("udt-bench"))
 
 
-def locate_search_paths() -> list[Path]:
+def search_folders() -> list[Path]:
     """Roots in the order in which they are searched."""
     folders = os.environ.get("UDT_BENCH_FILES", "").split(os.pathsep)
     return [*(Path(folder).expanduser() for folder in folders if folder), locate_cache()]
 
 
-def entries_to_locate(names: list[str]) -> list[ManifestEntry]:
+def manifest_entries(names: list[str]) -> list[ManifestEntry]:
     """The manifest's entries of groups, tasks or entry names, each once, in the manifest's order."""
     valid = sorted({entry.group for entry in ENTRIES} | set(TASK_GROUPS) | {entry.name for entry in ENTRIES})
     wanted: set[str] = set()
@@ -67,12 +67,12 @@ def locate_file(name: str) -> Path | None:
         if entry.name == name:
             place = locate_entry(entry)
             return place[1] if place else None
-    return next((root / name for root in locate_search_paths() if (root / name).exists()), None)
+    return next((root / name for root in search_folders() if (root / name).exists()), None)
 
 
 def locate_entry(entry: ManifestEntry) -> tuple[ManifestForm, Path] | None:
     """(form, path) of the first form of `entry` that exists: root after root, each in all forms; else None."""
-    for root in locate_search_paths():
+    for root in search_folders():
         for form in entry.forms:
             path = root / form.path
             if path.is_dir() and all((path / part).is_dir() for part in form.holds) if form.folder else path.is_file():
@@ -83,7 +83,7 @@ def locate_entry(entry: ManifestEntry) -> tuple[ManifestForm, Path] | None:
 def locate_in_folder(folder: Path, group: str) -> dict[str, tuple[ManifestForm, Path]]:
     """Entry name -> (form, path) of the group's files that lie in `folder` itself, under their own names."""
     found: dict[str, tuple[ManifestForm, Path]] = {}
-    for entry in entries_to_locate([group]):
+    for entry in manifest_entries([group]):
         places = [(form, folder / Path(form.path).name) for form in entry.forms]
         if present := [(form, path) for form, path in places if path.is_file()]:
             found[entry.name] = present[0]
@@ -91,30 +91,30 @@ def locate_in_folder(folder: Path, group: str) -> dict[str, tuple[ManifestForm, 
 
 
 def locate_folder(name: str) -> Path | None:
-    """The folder `name`: as a path, or relative to one of `locate_search_paths`; None where there is none."""
-    places = [Path(name).expanduser(), *(root / name for root in locate_search_paths())]
+    """The folder `name`: as a path, or relative to one of `search_folders`; None where there is none."""
+    places = [Path(name).expanduser(), *(root / name for root in search_folders())]
     return next((place for place in places if place.is_dir()), None)
 
 
-def files_not_located(name: str) -> list[str]:
+def missing_files(name: str) -> list[str]:
     """Relative paths (as downloaded) of what is absent of a group, task or entry; empty: every file is there."""
-    return [entry.forms[0].path for entry in entries_to_locate([name]) if locate_entry(entry) is None]
+    return [entry.forms[0].path for entry in manifest_entries([name]) if locate_entry(entry) is None]
 
 
 def locate_required(name: str, verify: bool = True) -> dict[str, Path]:
-    """Entry name -> path for every entry of a group or task, each checked (`check_located_file`) if `verify`.
+    """Entry name -> path for every entry of a group or task, each checked (`check_published_file`) if `verify`.
 
     Raises BenchError naming what is missing and the command that fetches it, or the file that is damaged.
     """
     paths: dict[str, Path] = {}
     absent: list[ManifestEntry] = []
-    for entry in entries_to_locate([name]):
+    for entry in manifest_entries([name]):
         place = locate_entry(entry)
         if place is None:
             absent.append(entry)
             continue
         if verify:
-            check_located_file(*place)
+            check_published_file(*place)
         paths[entry.name] = place[1]
     if absent:
         raise BenchError(f"missing: {', '.join(entry.forms[0].path for entry in absent)}", _how_to_get(absent))
@@ -137,7 +137,7 @@ def locate_weights(name: str) -> Path | None:
 # -------------------------------------------------------------------------------------------------- verification
 
 
-def check_located_file(form: ManifestForm, path: Path) -> Verification:
+def check_published_file(form: ManifestForm, path: Path) -> Verification:
     """Compare `path` with what is known of `form`. Raises BenchError naming the file, the expected and the
     actual value."""
     if form.folder:
@@ -149,21 +149,21 @@ def check_located_file(form: ManifestForm, path: Path) -> Verification:
         _check_members(form, path)
     if form.verifiable:
         return "verified"
-    return "recorded" if matches_located_record(path) else "unverified"
+    return "recorded" if matches_digest_record(path) else "unverified"
 
 
-def is_located_as_published(form: ManifestForm, path: Path) -> bool:
+def is_published_file(form: ManifestForm, path: Path) -> bool:
     """Whether `path` has the size and checksum that the publisher states, where one is stated."""
     try:
-        check_located_file(form, path)
+        check_published_file(form, path)
     except BenchError:
         return False
     return True
 
 
 def _compare(form: ManifestForm, path: Path) -> None:
-    size, sha256 = digest_located_file(path, form.unpacked, limit=form.size)
-    md5 = digest_located_file(path, form.unpacked, "md5")[1] if form.md5 else ""
+    size, sha256 = file_digest(path, form.unpacked, limit=form.size)
+    md5 = file_digest(path, form.unpacked, "md5")[1] if form.md5 else ""
     what = "unpacked " if form.unpacked else ""
     comparisons = (
         (f"{what}size", None if form.size is None else str(form.size), str(size)),
@@ -173,10 +173,10 @@ def _compare(form: ManifestForm, path: Path) -> None:
     )
     for label, expected, actual in comparisons:
         if expected is not None and expected != actual:
-            raise damaged_located_file(path, f"{label}: expected {expected}, got {actual}")
+            raise damaged_file_error(path, f"{label}: expected {expected}, got {actual}")
 
 
-def damaged_located_file(path: Path | str, detail: str) -> BenchError:
+def damaged_file_error(path: Path | str, detail: str) -> BenchError:
     """The BenchError for a file that is not what it should be."""
     return BenchError(
         f"{path} is damaged or another file: {detail}",
@@ -184,7 +184,7 @@ def damaged_located_file(path: Path | str, detail: str) -> BenchError:
     )
 
 
-def digest_located_file(
+def file_digest(
     path: Path, unpacked: bool = False, algorithm: Literal["sha256", "md5"] = "sha256", limit: int | None = None
 ) -> tuple[int, str]:
     """(bytes, hex digest) of a file, or of what a .gz file holds. Raises BenchError if it cannot be read.
@@ -193,25 +193,25 @@ def digest_located_file(
     """
     size, state = 0, hashlib.new(algorithm, usedforsecurity=False)
     try:
-        with open_located_file(path, unpacked) as file:
-            for chunk in chunks_of_located_file(file):
+        with open_checked_file(path, unpacked) as file:
+            for chunk in read_chunks(file):
                 size += len(chunk)
                 state.update(chunk)
                 if limit is not None and size > limit:
                     break
     except (OSError, EOFError, zlib.error) as error:
-        raise damaged_located_file(path, str(error)) from error
+        raise damaged_file_error(path, str(error)) from error
     return size, state.hexdigest()
 
 
-def open_located_file(path: Path, unpacked: bool) -> IO[bytes]:
+def open_checked_file(path: Path, unpacked: bool) -> IO[bytes]:
     """The file's bytes, or what its gzip stream holds."""
     if unpacked:
         return cast(IO[bytes], gzip.open(path, "rb"))
     return path.open("rb")
 
 
-def chunks_of_located_file(file: IO[bytes]) -> Iterator[bytes]:
+def read_chunks(file: IO[bytes]) -> Iterator[bytes]:
     """The rest of `file` in pieces of 1 MiB."""
     while chunk := file.read(CHUNK):
         yield chunk
@@ -220,7 +220,7 @@ def chunks_of_located_file(file: IO[bytes]) -> Iterator[bytes]:
 def _check_folder(form: ManifestForm, path: Path) -> None:
     for part in form.holds:
         if not (path / part).is_dir():
-            raise damaged_located_file(path, f"the folder '{part}' is missing")
+            raise damaged_file_error(path, f"the folder '{part}' is missing")
 
 
 def _check_members(form: ManifestForm, path: Path) -> None:
@@ -228,52 +228,52 @@ def _check_members(form: ManifestForm, path: Path) -> None:
         with zipfile.ZipFile(path) as archive:
             present = {name.rpartition("/")[0] for name in archive.namelist() if not name.endswith("/")}
     except BROKEN_ARCHIVE as error:
-        raise damaged_located_file(path, str(error)) from error
+        raise damaged_file_error(path, str(error)) from error
     absent = [part for part in form.holds if part not in present]
     if absent:
-        raise damaged_located_file(path, f"nothing in {', '.join(absent)}")
+        raise damaged_file_error(path, f"nothing in {', '.join(absent)}")
 
 
 # ------------------------------------------------------- files without a published checksum: trust on first use
 
 
-def located_record_path(path: Path) -> Path:
+def digest_record_path(path: Path) -> Path:
     """Path of the recorded digest of a file without a published checksum, beside the file."""
     return path.with_name(f"{path.name}.sha256.json")
 
 
-def make_located_record(path: Path) -> dict[str, str | int]:
+def make_digest_record(path: Path) -> dict[str, str | int]:
     """The digest of `path` with the size and time by which an unchanged file is recognised without reading it."""
     status = path.stat()
-    return {"sha256": digest_located_file(path)[1], "size": status.st_size, "mtime_ns": status.st_mtime_ns}
+    return {"sha256": file_digest(path)[1], "size": status.st_size, "mtime_ns": status.st_mtime_ns}
 
 
-def matches_located_record(path: Path) -> bool:
+def matches_digest_record(path: Path) -> bool:
     """True: equal to the digest recorded at the first download; False: none was recorded. Raises if it differs.
 
     An archive of gigabytes is read again only when its size or time has changed since the record.
     """
-    record = located_record_path(path)
+    record = digest_record_path(path)
     if not record.is_file():
         return False
     try:
         kept = read_json(record)
         expected, size, mtime = kept["sha256"], kept["size"], kept["mtime_ns"]
     except (ValueError, KeyError, TypeError) as error:
-        raise damaged_located_file(record, f"not a record of a digest ({error})") from error
+        raise damaged_file_error(record, f"not a record of a digest ({error})") from error
     status = path.stat()
     if (status.st_size, status.st_mtime_ns) == (size, mtime):
         return True
-    actual = digest_located_file(path)[1]
+    actual = file_digest(path)[1]
     if actual != expected:
-        raise damaged_located_file(path, f"sha256 recorded at the first download: expected {expected}, got {actual}")
+        raise damaged_file_error(path, f"sha256 recorded at the first download: expected {expected}, got {actual}")
     return True
 
 
 # -------------------------------------------------------------------------------------------------------- writing
 
 
-def make_located_folder(folder: Path) -> None:
+def create_folder(folder: Path) -> None:
     """Create `folder` and its parents; raises BenchError where that is not allowed."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -283,7 +283,7 @@ def make_located_folder(folder: Path) -> None:
         ) from error
 
 
-def check_located_space(folder: Path, needed: int) -> None:
+def check_disk_space(folder: Path, needed: int) -> None:
     """Raise BenchError if `needed` bytes do not fit on the disk of `folder`, which must exist."""
     free = shutil.disk_usage(folder).free
     if needed + SPARE > free:

@@ -35,14 +35,14 @@ def unpack_archive(archive: Path, target: Path, holds: tuple[str, ...] = ()) -> 
     """
     if target.exists():
         raise BenchError(f"{target} is already there", "remove it to unpack it again")
-    locate.make_located_folder(target.parent)
+    locate.create_folder(target.parent)
     temporary = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}.", suffix=".part"))
     try:
         _unpack(archive, temporary)
         temporary.chmod(0o755)  # mkdtemp makes private folders
         os.replace(_find_folder(temporary, holds, archive), target)
     except locate.BROKEN_ARCHIVE as error:
-        raise locate.damaged_located_file(archive, str(error)) from error
+        raise locate.damaged_file_error(archive, str(error)) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
@@ -51,7 +51,7 @@ def _unpack(archive: Path, folder: Path) -> None:
     if zipfile.is_zipfile(archive):
         with zipfile.ZipFile(archive) as packed:
             members = ((info.filename, info.file_size, _is_plain(info)) for info in packed.infolist())
-            locate.check_located_space(folder, _checked_size(members, archive))
+            locate.check_disk_space(folder, _checked_size(members, archive))
             for info in packed.infolist():
                 if "/" not in info.filename:  # some programs of Windows separate folders by backslashes
                     info.filename = info.filename.replace("\\", "/")
@@ -59,7 +59,7 @@ def _unpack(archive: Path, folder: Path) -> None:
         return
     with _open_tar(archive) as tape:
         members = ((info.name, info.size, info.isfile() or info.isdir()) for info in tape)
-        locate.check_located_space(folder, _checked_size(members, archive))
+        locate.check_disk_space(folder, _checked_size(members, archive))
         tape.extractall(folder, filter="data")
 
 
@@ -72,7 +72,7 @@ def _open_tar(archive: Path) -> tarfile.TarFile:
     try:
         return tarfile.open(archive, tarinfo=_TarInfo)
     except tarfile.ReadError as error:
-        raise locate.damaged_located_file(archive, "neither a zip nor a tar file") from error
+        raise locate.damaged_file_error(archive, "neither a zip nor a tar file") from error
 
 
 class _TarInfo(tarfile.TarInfo):
@@ -119,4 +119,4 @@ def _find_folder(top: Path, holds: tuple[str, ...], archive: Path) -> Path:
         if all((folder / part).is_dir() for part in holds):
             return folder
     names = ", ".join(path.name for path in below[:5]) or "no folder"
-    raise locate.damaged_located_file(archive, f"no folder in it holds {', '.join(holds)} (it holds {names})")
+    raise locate.damaged_file_error(archive, f"no folder in it holds {', '.join(holds)} (it holds {names})")

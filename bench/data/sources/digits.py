@@ -40,7 +40,7 @@ class _Digits:
         whole = hashlib.sha256(f"{self.domain}-1".encode())
         for split in SPLITS:
             for path in self.paths[split]:
-                whole.update(bytes.fromhex(locate.digest_located_file(path, path.suffix == ".gz")[1]))
+                whole.update(bytes.fromhex(locate.file_digest(path, path.suffix == ".gz")[1]))
         return whole.hexdigest()
 
     @classmethod
@@ -90,9 +90,9 @@ class Mnist(_Digits):
         images = read_digits_idx(self.paths[split][0], dims=3)
         labels = read_digits_idx(self.paths[split][1], dims=1).astype(np.int64)
         if len(images) != len(labels):
-            raise locate.damaged_located_file(self.paths[split][1], f"{len(labels)} labels for {len(images)} images")
+            raise locate.damaged_file_error(self.paths[split][1], f"{len(labels)} labels for {len(images)} images")
         if images.shape[1:] != (28, 28):
-            raise locate.damaged_located_file(
+            raise locate.damaged_file_error(
                 self.paths[split][0], f"images of {images.shape[1]}x{images.shape[2]}, 28x28 expected"
             )
         _check_labels(self.paths[split][1], labels)
@@ -113,24 +113,24 @@ def read_digits_idx(path: Path, dims: int) -> np.ndarray:
     header = 4 + 4 * dims
     magic = 0x0800 + dims  # 0x08: unsigned bytes, then the number of dimensions
     try:
-        with locate.open_located_file(path, path.suffix == ".gz") as file:
+        with locate.open_checked_file(path, path.suffix == ".gz") as file:
             head = file.read(header)
             if len(head) < header or int.from_bytes(head[:4], "big") != magic:
-                raise locate.damaged_located_file(
+                raise locate.damaged_file_error(
                     path, f"does not begin like an idx file of {dims} dimensions (magic number {magic})"
                 )
             shape = tuple(int.from_bytes(head[4 + 4 * axis : 8 + 4 * axis], "big") for axis in range(dims))
             expected = math.prod(shape)
             if expected > MAX_BYTES:
-                raise locate.damaged_located_file(
+                raise locate.damaged_file_error(
                     path, f"its shape {shape} is that of {expected:,} bytes; no data set here has it"
                 )
             data = file.read(expected + 1)
     except (OSError, EOFError, zlib.error) as error:
-        raise locate.damaged_located_file(path, str(error)) from error
+        raise locate.damaged_file_error(path, str(error)) from error
     if len(data) != expected:
         length = header + len(data) if len(data) < expected else "more"
-        raise locate.damaged_located_file(path, f"{header + expected} bytes expected for shape {shape}, got {length}")
+        raise locate.damaged_file_error(path, f"{header + expected} bytes expected for shape {shape}, got {length}")
     return np.frombuffer(data, np.uint8).reshape(shape)
 
 
@@ -152,10 +152,10 @@ class Svhn(_Digits):
         path = self.paths[split][0]
         content = read_digits_mat(path)
         if "X" not in content or "y" not in content:
-            raise locate.damaged_located_file(path, "no variables X and y in it")
+            raise locate.damaged_file_error(path, "no variables X and y in it")
         images, labels = content["X"], content["y"].ravel().astype(np.int64)  # (32, 32, 3, N)
         if images.shape != (32, 32, 3, len(labels)) or images.dtype != np.uint8:
-            raise locate.damaged_located_file(
+            raise locate.damaged_file_error(
                 path, f"X is {images.dtype} {images.shape}, expected uint8 (32, 32, 3, {len(labels)})"
             )
         labels[labels == 10] = 0  # the publisher writes the digit 0 as 10
@@ -200,7 +200,7 @@ class Usps(_Digits):
         pixels, labels = self._read_all(path, split) if path.suffix == ".mat" else read_digits_libsvm(path)
         expected = self.train_count if split == "train" else self.total - self.train_count
         if len(labels) != expected:
-            raise locate.damaged_located_file(path, f"{len(labels)} {split} images, {expected} expected")
+            raise locate.damaged_file_error(path, f"{len(labels)} {split} images, {expected} expected")
         _check_labels(path, labels)
         return pixels.reshape(-1, 16, 16), labels
 
@@ -209,11 +209,11 @@ class Usps(_Digits):
         arrays = [value for name, value in read_digits_mat(path).items() if not name.startswith("__")]
         shapes = [getattr(value, "shape", None) for value in arrays]
         if (256, 1100, 10) in shapes:
-            raise locate.damaged_located_file(
+            raise locate.damaged_file_error(
                 path, "this is the selection of 1,100 images per digit without a train/test split, not the 9,298 digits"
             )
         if shapes != [(self.total, 257)] or arrays[0].dtype != np.uint8:
-            raise locate.damaged_located_file(path, f"expected one uint8 array ({self.total}, 257), got {shapes}")
+            raise locate.damaged_file_error(path, f"expected one uint8 array ({self.total}, 257), got {shapes}")
         rows = arrays[0][: self.train_count] if split == "train" else arrays[0][self.train_count :]
         return rows[:, :256], rows[:, 256].astype(np.int64) - 1
 
@@ -236,9 +236,9 @@ def read_digits_libsvm(path: Path) -> tuple[np.ndarray, np.ndarray]:
         values = np.array([[field.partition(":")[2] for field in row[1:]] for row in rows], dtype=np.float32)
         labels = np.array([int(row[0]) for row in rows], dtype=np.int64) - 1
     except (OSError, EOFError, ValueError, IndexError, OverflowError) as error:
-        raise locate.damaged_located_file(path, str(error)) from error
+        raise locate.damaged_file_error(path, str(error)) from error
     if values.ndim != 2 or values.shape[1] != 256 or not (np.abs(values) <= 1.0).all():
-        raise locate.damaged_located_file(path, f"256 values in [-1, 1] a line expected, got an array {values.shape}")
+        raise locate.damaged_file_error(path, f"256 values in [-1, 1] a line expected, got an array {values.shape}")
     return ((values + 1) / 2 * 255).astype(np.uint8), labels
 
 
@@ -265,15 +265,15 @@ def read_digits_mat(path: Path) -> dict[str, np.ndarray]:
 
     for name, shape, kind in _mat_listing(path):
         if kind not in MAT_TYPES:
-            raise locate.damaged_located_file(path, f"{name} is of the type {kind}, arrays of numbers expected")
+            raise locate.damaged_file_error(path, f"{name} is of the type {kind}, arrays of numbers expected")
         if (size := math.prod(shape) * MAT_TYPES[kind]) > MAX_BYTES or min(shape, default=0) < 0:
-            raise locate.damaged_located_file(
+            raise locate.damaged_file_error(
                 path, f"{name}: its shape {shape} is that of {size:,} bytes; no data set here has it"
             )
     try:
         return loadmat(path)
     except Exception as error:  # scipy's reader raises whatever it stumbles over: zlib, struct, Type, Value, OS errors
-        raise locate.damaged_located_file(path, f"{type(error).__name__}: {error}") from error
+        raise locate.damaged_file_error(path, f"{type(error).__name__}: {error}") from error
 
 
 def _mat_listing(path: Path) -> list[tuple[str, tuple[int, ...], str]]:
@@ -283,17 +283,17 @@ def _mat_listing(path: Path) -> list[tuple[str, tuple[int, ...], str]]:
     try:
         return whosmat(path)
     except Exception as error:  # see read_mat
-        raise locate.damaged_located_file(path, f"{type(error).__name__}: {error}") from error
+        raise locate.damaged_file_error(path, f"{type(error).__name__}: {error}") from error
 
 
 def _mat_shape(path: Path, name: str) -> tuple[int, ...]:
     shapes = {variable: shape for variable, shape, _ in _mat_listing(path)}
     if name not in shapes:
-        raise locate.damaged_located_file(path, f"no variable {name} in it")
+        raise locate.damaged_file_error(path, f"no variable {name} in it")
     return shapes[name]
 
 
 def _check_labels(path: Path, labels: np.ndarray) -> None:
     if len(labels) == 0 or labels.min() < 0 or labels.max() > 9:
         span = f"{labels.min()} to {labels.max()}" if len(labels) else "none"
-        raise locate.damaged_located_file(path, f"labels of the digits 0 to 9 expected, got {span}")
+        raise locate.damaged_file_error(path, f"labels of the digits 0 to 9 expected, got {span}")

@@ -20,7 +20,7 @@ from bench.core.errors import BenchError
 from bench.data.fetch import locate
 from bench.data.fetch.manifest import DOMAINNET_CLASSES
 from bench.data.sources.decode import DECODING_VERSION, decode_rgb
-from bench.data.sources.folder import image_files_in_folder, read_image_in_folder
+from bench.data.sources.folder import class_image_files, read_image_bytes
 from bench.data.sources.walk import SUFFIXES
 from bench.data.types import Item, SplitName
 
@@ -90,8 +90,8 @@ class DomainNet:
         pictures = []
         for name in self.classes:
             folder = self.path / name
-            for path in image_files_in_folder(folder) if folder.is_dir() else []:
-                data = read_image_in_folder(path)
+            for path in class_image_files(folder) if folder.is_dir() else []:
+                data = read_image_bytes(path)
                 pictures.append(_Picture(f"{name}/{path.name}", len(data), zlib.crc32(data)))
         return pictures
 
@@ -116,7 +116,7 @@ class DomainNet:
     @contextmanager
     def _reader(self) -> Iterator[Callable[[str], bytes]]:
         if self.path.is_dir():
-            yield lambda member: read_image_in_folder(self.path / member)
+            yield lambda member: read_image_bytes(self.path / member)
             return
         with _opened(self.path) as archive:
             yield lambda member: _read_member(archive, f"{self.domain}/{member}", self.path)
@@ -127,7 +127,7 @@ def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
     try:
         archive = zipfile.ZipFile(path)
     except locate.BROKEN_ARCHIVE as error:
-        raise locate.damaged_located_file(path, str(error)) from error
+        raise locate.damaged_file_error(path, str(error)) from error
     with archive:
         yield archive
 
@@ -138,4 +138,4 @@ def _read_member(archive: zipfile.ZipFile, member: str, path: Path) -> bytes:
             raise ValueError(f"{size:,} bytes are more than a picture has")
         return archive.read(member)
     except locate.BROKEN_ARCHIVE as error:
-        raise locate.damaged_located_file(path, f"member {member}: {error}") from error
+        raise locate.damaged_file_error(path, f"member {member}: {error}") from error

@@ -38,7 +38,7 @@ SPLIT_VERSION = "sha256-first-fifth-1"
 OWN_SPLIT_VERSION = "own-split-1"
 
 
-def image_files_in_folder(folder: Path) -> list[Path]:
+def class_image_files(folder: Path) -> list[Path]:
     """The images in `folder`, sorted by name. Raises BenchError for anything else that is not ignored."""
     paths = visible_in(folder)
     results_or_errors(paths, _check_image_file)
@@ -93,7 +93,7 @@ class FolderDomain:
         self.domain = domain
         self.classes = tuple(classes)
         self._own_split = any(part.split is not None for part in parts)
-        listed = results_or_errors(parts, lambda part: [(part, path) for path in image_files_in_folder(part.folder)])
+        listed = results_or_errors(parts, lambda part: [(part, path) for path in class_image_files(part.folder)])
         self._images = [image for of_part in listed for image in of_part]
         results_or_errors(sorted({part.label for part in parts}), lambda label: self._check_count(label, parts))
 
@@ -116,7 +116,7 @@ class FolderDomain:
     def _files(self) -> list[_File]:
         """Every file with its digest and split, class by class."""
         hashed = sorted(
-            (part.label, hashlib.sha256(read_image_in_folder(path)).hexdigest(), path, part.split)
+            (part.label, hashlib.sha256(read_image_bytes(path)).hexdigest(), path, part.split)
             for part, path in self._images
         )
         listed = []
@@ -145,10 +145,10 @@ class FolderDomain:
 
 
 def _decode_file(path: Path) -> np.ndarray:
-    return decode_rgb(read_image_in_folder(path), printable(path))
+    return decode_rgb(read_image_bytes(path), printable(path))
 
 
-def read_image_in_folder(path: Path) -> bytes:
+def read_image_bytes(path: Path) -> bytes:
     """The file's bytes; raises BenchError naming it if it cannot be read."""
     try:
         return path.read_bytes()

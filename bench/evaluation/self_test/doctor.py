@@ -30,7 +30,7 @@ SHOWN = 34
 """Characters of a right answer in the table; of a wrong one all are shown."""
 
 
-def examine_by_doctor() -> list[CaseResult]:
+def run_self_test() -> list[CaseResult]:
     """Results of all cases, computed now: half a second, on the CPU. Raises nothing and changes no random state."""
     return [outcome for module, names in GROUPS.items() for name in names for outcome in _group(module, name)]
 
@@ -66,8 +66,8 @@ def _one_thread() -> Iterator[None]:
 
 @cache
 def _checks() -> tuple[CaseResult, ...]:
-    """`examine_by_doctor`, once in a process: its versions do not change."""
-    return tuple(examine_by_doctor())
+    """`run_self_test`, once in a process: its versions do not change."""
+    return tuple(run_self_test())
 
 
 def doctor_record() -> dict[str, Any]:

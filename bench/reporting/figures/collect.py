@@ -258,7 +258,7 @@ def collect_figure_cells(
 
 def _of_request(stored: Sequence[SettingRecords], request: FigureRequest, load: Load) -> list[SettingRecords]:
     """The cells of the preset, budget, kind and version of data that was asked for."""
-    from bench.data.load import loaded_data_kind
+    from bench.data.load import data_kind_of_choice
 
     chosen = [records for records in stored if records.setting.preset == request.preset]
     trained = any(records.setting.budget != GIVEN for records in chosen)
@@ -267,7 +267,7 @@ def _of_request(stored: Sequence[SettingRecords], request: FigureRequest, load: 
     elif trained:
         chosen = [records for records in chosen if records.setting.budget != GIVEN]
     if request.data != "auto" or len({records.setting.data_kind for records in chosen}) > 1:
-        kind = loaded_data_kind(get_task(request.task), request.data)
+        kind = data_kind_of_choice(get_task(request.task), request.data)
         chosen = [records for records in chosen if records.setting.data_kind == kind]
     if len({records.setting.data_version for records in chosen}) > 1:
         version = load(chosen[0].setting.data_kind).version

@@ -208,7 +208,7 @@ def _computed(request: FigureRequest, data: TaskData) -> EmbeddedFeatures:
     from bench.spec.methods import method_config_with_clusters, method_settings
     from bench.spec.presets import get_preset
     from bench.spec.run_spec import spec_config
-    from bench.training.pretrained import pretrained_weights_for
+    from bench.training.pretrained import weights_loader
     from bench.training.stages import StageStore
     from bench.training.train import training_domains
     from methods.base import Context
@@ -227,7 +227,7 @@ def _computed(request: FigureRequest, data: TaskData) -> EmbeddedFeatures:
         raise _not_stored(request, names)
     runtime = Runtime("auto", data.size)
     store = StageStore(request.results / "semantics" / request.task, data.version, 0, runtime)
-    context = Context(pretrained_weights_for(request.results, runtime), store)
+    context = Context(weights_loader(request.results, runtime), store)
     say(f"features: none are stored; by the encoder {config.semantics.encoder}, now")
     try:
         with runtime.threads_pinned(runtime.threads):

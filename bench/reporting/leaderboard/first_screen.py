@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.core.terminal import fitted_to_terminal, writable_text
+from bench.core.terminal import fit_to_terminal, writable_text
 from bench.reporting.leaderboard.build import board_events
 from bench.reporting.leaderboard.columns import MeasuredColumn, better_direction
 from bench.reporting.leaderboard.direction import Direction
@@ -52,7 +52,7 @@ def first_screen(root: Path, task: str, width: int, wanted: Callable[[Setting], 
         return ""
     shown = max(chosen, key=lambda records: _newest(root, task, records))
     others = [records.setting for records in settings if records is not shown]
-    return fitted_to_terminal(writable_text("\n".join(_lines(root, task, shown, others, width))), width)
+    return fit_to_terminal(writable_text("\n".join(_lines(root, task, shown, others, width))), width)
 
 
 def _newest(root: Path, task: str, records: SettingRecords) -> float:

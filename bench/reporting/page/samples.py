@@ -15,7 +15,7 @@ from bench.core.errors import BenchError
 from bench.data import prepare as store
 from bench.data.fetch import locate
 from bench.data.types import Split
-from bench.evaluation.translate import first_to_translate
+from bench.evaluation.translate import first_rows_of_each_class
 from bench.reporting.page.collect import PageResults, StoredCell, read_table_for_page
 from bench.reporting.page.opening import MOST_ROWS
 from bench.spec.presets import AS_CLASSES
@@ -205,7 +205,7 @@ def _index(split: Split, stored: _Stored) -> np.ndarray | None:
     score = stored.cell.scores[stored.style]
     counts = [r["n"] for r in score["records"] if r["metric"] == "accuracy" and r["label"] != ALL]
     limit = score["size"]["sources_per_class"] if "size" in score else max(counts, default=None)
-    index = first_to_translate(split.labels, limit)
+    index = first_rows_of_each_class(split.labels, limit)
     ids = hashlib.sha256("\n".join(split.ids[row] for row in index).encode()).hexdigest()
     sound = len(index) == len(stored.images) and stored.origin.get("sources", ids) == ids
     return index if sound else None

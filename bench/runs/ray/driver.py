@@ -19,8 +19,8 @@ from bench.core.signals import stop_signals
 from bench.evaluation.encoders import Encoders, make_encoders
 from bench.evaluation.judge import judge_folder
 from bench.runs.cell import is_cell_settled
-from bench.runs.ray.node import NodeOrder, NodeOutcome, do_cell_on_node, do_judges_on_node
-from bench.runs.ray.transfer import pack_transfer, store_transfer_cell, store_unit, transfer_units
+from bench.runs.ray.node import NodeOrder, NodeOutcome, run_cell_on_node, train_judges_on_node
+from bench.runs.ray.transfer import pack_transfer, store_gathered_cell, store_unit, transfer_units
 from bench.runs.request import Job, Request, Session, method_to_ask
 from bench.store.cell import Cell
 
@@ -187,7 +187,9 @@ class _Run:
             "num_cpus": room.cpus, "num_gpus": room.gpus, "max_calls": 1, "max_retries": RETRIES,
             "retry_exceptions": [Interrupted],
         }  # fmt: skip
-        self.do_cell, self.do_judges = (ray.remote(**options)(work) for work in (do_cell_on_node, do_judges_on_node))
+        self.do_cell, self.do_judges = (
+            ray.remote(**options)(work) for work in (run_cell_on_node, train_judges_on_node)
+        )
 
     def judges(self, wanted: Sequence[Wanted], stop: Sequence[int]) -> None:
         """Train the judges that the cells will ask for, where one is missing: once, whatever nodes the cells get.
@@ -282,7 +284,7 @@ def _gathered(request: Request, job: Job, outcome: NodeOutcome) -> bool:
         say(f"{_label(job)}: error on {outcome.node}: {BenchError(*outcome.problem)}")
     _gather_units(outcome, request.results)
     cell = Cell(request.results, job.spec)
-    if outcome.cell is not None and not store_transfer_cell(outcome.cell, cell):
+    if outcome.cell is not None and not store_gathered_cell(outcome.cell, cell):
         say(f"{_label(job)}: finished by another command meanwhile, kept as it is ({cell.folder.name})")
     return outcome.good
 

@@ -72,12 +72,12 @@ class NodeOutcome:
     """What cells share and was made here, unless it is in its place."""
 
 
-def do_cell_on_node(order: NodeOrder) -> NodeOutcome:
+def run_cell_on_node(order: NodeOrder) -> NodeOutcome:
     """Bring the cell to its end from wherever it stands. Raises Interrupted (state saved)."""
     return _guarded(order, _do_cell)
 
 
-def do_judges_on_node(order: NodeOrder) -> NodeOutcome:
+def train_judges_on_node(order: NodeOrder) -> NodeOutcome:
     """Train the judges of the cell's task, if they are not there."""
     return _guarded(order, _do_judges)
 

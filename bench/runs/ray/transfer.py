@@ -36,7 +36,7 @@ def unpack_transfer(files: Files, folder: Path, last: str) -> None:
         write_atomically(folder / name, lambda file, content=content: file.write(content))  # type: ignore[misc]
 
 
-def store_transfer_cell(files: Files, cell: Cell) -> bool:
+def store_gathered_cell(files: Files, cell: Cell) -> bool:
     """Put a cell that was made elsewhere in its place; False if another training of it is finished there, and stays.
 
     Raises BenchError if another process is working on it.

@@ -19,7 +19,7 @@ from bench.evaluation.feature_cache import FeatureCache
 from bench.evaluation.judge import Judge, get_judge
 from bench.evaluation.record import Record
 from bench.evaluation.score import score_direction
-from bench.evaluation.translate import Translations, style_name_to_translate, translate_test_images
+from bench.evaluation.translate import Translations, chosen_style_source, translate_test_images
 from bench.spec.presets import EvaluationSize, JudgeSettings
 from bench.spec.protocols import ALL, FREE, PROTOCOLS
 from bench.store.cell import Cell
@@ -96,7 +96,7 @@ def measure_translating(run: TinyRun, stored: Mapping[str, Tensor], judge: Judge
     method.load_state_dict(stored)
     store_weights(method, cell)
     method = load_trained_weights(job.build, cell, run.runtime)
-    style = style_name_to_translate(method)
+    style = chosen_style_source(method)
     encoders = make_translating_encoders(judge, run.folder, JUDGED)
     records = evaluate_cell(method, data, method.directions, cell, encoders, style)
     for source, target in method.directions:
