@@ -18,6 +18,7 @@ task: mnist2svhn
 preset: [quick, paper]
 data: some/where else
 domains: a,b
+val: train
 budget: images=100
 protocols: [fid-clean-v1, fd-dinov2-v1]
 seeds: [0, 7]
@@ -41,18 +42,19 @@ def write(folder: Path, text: str | bytes) -> Path:
 def test_every_key(tmp_path: Path) -> None:
     sweep = load_sweep(write(tmp_path, FULL))
     assert (sweep.name, sweep.summary, sweep.task) == ("own", "All that there is", "mnist2svhn")
-    assert (sweep.presets, sweep.data, sweep.domains) == (("quick", "paper"), "some/where else", "a,b")
+    assert (sweep.presets, sweep.data) == (("quick", "paper"), "some/where else")
+    assert (sweep.domains, sweep.val) == ("a,b", "train")
     assert (sweep.budget, sweep.seeds) == ("images=100", (0, 7))
     assert sweep.protocols == ("fid-clean-v1", "fd-dinov2-v1")
     first, second = sweep.entries
-    assert first == SweepEntry(("cyclegan", "cats_udt:no_sem"), {}, {}, (), (), line=10)
+    assert first == SweepEntry(("cyclegan", "cats_udt:no_sem"), {}, {}, (), (), line=11)
     assert second == SweepEntry(
         methods=("my_package.module:Class",),
         settings={"semantics.imsat.scale": "[0.5, 1.5]", "base_width": "null", "transfer": ""},
         grid={"lambda_sem": ("0", "1e-1"), "pairing": ("union",)},
         seeds=(3,),
         presets=("paper",),
-        line=11,
+        line=12,
     )
     assert (
         sweep_file_cells(sweep.chosen()) == 2 * 2 * 2 + 2

@@ -3,7 +3,7 @@
     summary: What lambda_sem does             # optional, for `sweep --list`
     task: mnist2svhn                          # see: list tasks
     preset: quick                             # one or a list; default quick
-    data: auto                                # as for `run`, and so are `domains` and `budget`
+    data: auto                                # as for `run`, and so are `domains`, `val` and `budget`
     protocols: fid-pytorch-v1                 # one or a list, measured beside the usual ones
     seeds: [0, 1, 2]                          # default 0
     cells:
@@ -38,7 +38,7 @@ MAX_BYTES = 65_536
 MAX_DEPTH = 8
 """Of lists and mappings in each other; the format needs 5."""
 
-KEYS = ("summary", "task", "preset", "data", "domains", "budget", "protocols", "seeds", "cells", "cells_of")
+KEYS = ("summary", "task", "preset", "data", "domains", "val", "budget", "protocols", "seeds", "cells", "cells_of")
 ENTRY_KEYS = ("method", "set", "grid", "seeds", "preset")
 # Narrow on purpose: such a text means the same to everybody who reads it later, and nothing to any interpreter.
 SETTING = re.compile(r"[A-Za-z_]\w*(\.\w+)*", re.ASCII)
@@ -86,6 +86,8 @@ class SweepFile:
     data: str
     """As for `run`."""
     domains: str
+    """As for `run`."""
+    val: str
     """As for `run`."""
     budget: str
     """As for `run`; empty: the preset's."""
@@ -190,6 +192,7 @@ class _Reader:
             presets=self.presets(top["preset"]) if "preset" in top else ("quick",),
             data=self.text(top["data"]) if "data" in top else "auto",
             domains=self.text(top["domains"]) if "domains" in top else "",
+            val=self.text(top["val"]) if "val" in top else "",
             budget=self.text(top["budget"]) if "budget" in top else "",
             protocols=self.unique(top["protocols"], PROTOCOL, "a protocol", "see: list protocols")
             if "protocols" in top

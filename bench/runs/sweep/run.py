@@ -138,7 +138,8 @@ def expand_sweep(sweep: SweepFile, request: SweepRequest) -> list[SweepPart]:
             entry.line,
             Request(
                 task=sweep.task, methods=(method,), preset=preset, data=request.data or sweep.data,
-                domains=sweep.domains, seeds=seeds, budget=request.budget or sweep.budget, results=request.results,
+                domains=sweep.domains, val=sweep.val, seeds=seeds, budget=request.budget or sweep.budget,
+                results=request.results,
                 overrides=tuple(f"{method}.{key}={value}" for key, value in settings.items()), **execution,
             ),
         )
