@@ -74,6 +74,27 @@ def test_what_stands_on_it(tmp_path: Path) -> None:
     assert "python -m bench report" in text
 
 
+def test_a_weak_judges_values_are_never_the_best(tmp_path: Path) -> None:
+    """Where another judge is there, and is not weak, its values stand in place of them."""
+    for method, value in (("cyclegan", 60.0), ("munit", 10.0)):
+        judged = {"metric": "accuracy", "protocol": "accuracy-judge-v1", "n_reference": 0, "deviation": 3.0}
+        add(tmp_path, [record(value, **judged, on_real=55.0)], method=method)
+    text = first_screen(tmp_path, "folder", 100)
+    assert "60.00?" in text
+    assert "10.00?" in text
+    assert "?: weak judge: right on 55 % of real images, at least 80 % wanted" in text
+    assert "*" not in text
+    assert "no mark" not in text
+    for method, value in (("cyclegan", 50.0), ("munit", 20.0)):
+        judged = {"metric": "accuracy", "n_reference": 0, "deviation": 3.0}
+        weak = record(value + 10, **judged, protocol="accuracy-judge-v1", on_real=55.0)
+        probe = record(value, **judged, protocol="accuracy-probe-v1", on_real=95.0, encoder="probe")
+        add(tmp_path, [weak, probe], method=method, data_version="v2")
+    text = first_screen(tmp_path, "folder", 100, lambda setting: setting.data_version == "v2")
+    assert "by accuracy-probe-v1" in text
+    assert "50.00*" in text
+
+
 def test_two_directions_are_two_tables(tmp_path: Path) -> None:
     six_methods(tmp_path, ("ink->paint", "paint->ink"), seeds=2)
     lines = first_screen(tmp_path, "folder", 100).split("\n")

@@ -39,6 +39,7 @@ LONGEST_NAME = 24
 OTHERS = 4
 """Other settings that are named, at most."""
 BEST = "*"
+WEAK_JUDGE = "?"
 
 Named = tuple[str, MeasuredColumn]
 """Name of a column, and its values."""
@@ -108,12 +109,13 @@ def _print_command(task: str, setting: Setting) -> str:
 
 
 def main_columns(direction: Direction) -> list[Named]:
-    """One column a metric: of its protocols the one with most values, of equals the first. Those without are left."""
+    """One column a metric: of its protocols the one with most values, of equals one whose judge is not weak, then the
+    first. Those without are left."""
     columns: list[Named] = []
     for name, metrics in METRICS.items():
         held = [c for c in direction.headline if PROTOCOLS[c.protocol].metric in metrics and c.measurements]
         if held and not (name == "diversity" and any(known == "LPIPS" for known, _ in columns)):
-            columns.append((name, max(held, key=lambda column: len(column.measurements))))
+            columns.append((name, max(held, key=lambda column: (len(column.measurements), not column.weak))))
     return columns
 
 
@@ -174,7 +176,8 @@ def _body(direction: Direction, column: MeasuredColumn) -> Iterator[str]:
             cell = (
                 TableCell(value=over.mean, deviation=over.deviation, seeds=(over.k, len(row.cells))) if over else None
             )
-            yield (shown_value(cell) if cell else "-") + (BEST if column.bold(i) else " ")
+            sign = WEAK_JUDGE if column.weak else BEST if column.bold(i) else " "
+            yield (shown_value(cell) if cell else "-") + sign
     for cells in ([column.on_real()], column.floors()[:1]):
         yield next((f"{shown_value(TableCell(value=cell.value))} " for cell in cells if cell.value is not None), "")
 
@@ -195,14 +198,17 @@ def _about(setting: Setting) -> str:
 
 def _about_marks(directions: Sequence[Direction], columns: Sequence[Sequence[Named]]) -> Iterator[str]:
     """What the mark means, once, and that one seed says nothing of other trainings."""
-    marked = any(column.best and column.best.members for chosen in columns for _, column in chosen)
+    named = {f"{WEAK_JUDGE}: {column.weak}": None for chosen in columns for _, column in chosen if column.weak}
+    yield from named
+    trusted = [column for chosen in columns for _, column in chosen if not column.weak]
+    marked = any(column.best and column.best.members for column in trusted)
     several = any(len(scores.cells) > 1 for direction in directions for scores in direction.scores if scores)
     seeds = "over seeds" if several else "over the images of one seed, not over other trainings"
     if marked:
         yield f"{BEST}: not distinguishable from the best ({seeds})" + (
             "; ±: deviation between seeds" if several else ""
         )
-    elif sum(len(direction.entries) for direction in directions) > len(directions):
+    elif (trusted or not named) and sum(len(direction.entries) for direction in directions) > len(directions):
         yield "no mark: nothing could be tested (--seeds 0,1,2 trains more)"
 
 
