@@ -82,6 +82,21 @@ def test_exit_codes_and_every_report(
     assert summary.read_text().count("# main: ") == 4
 
 
+def test_without_seeds_every_new_training_is_compared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The trainings of the user's own `run`, and not those of a rerun, which there was not."""
+    train(tmp_path, range(STORED))
+    save_baseline(tmp_path)
+    base = ["check", "--baseline", "main", "--results", str(tmp_path)]
+    assert call(monkeypatch, *base) == Verdict.CANNOT_DECIDE
+    assert "no new training in the baseline's setting |" in capsys.readouterr().out
+    train(tmp_path, NEW)
+    assert call(monkeypatch, *base) == Verdict.PASS
+    train(tmp_path, range(30, 50), accuracy=-30.0)
+    assert call(monkeypatch, *base) == Verdict.REGRESSED
+
+
 def test_the_code_check_alone_and_its_weight(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     train(tmp_path, range(STORED))
     save_baseline(tmp_path)

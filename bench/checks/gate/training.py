@@ -95,7 +95,7 @@ def _wanted(
     seeds: Sequence[int] | Mapping[str, Sequence[int]],
 ) -> dict[str, list[int]]:
     """Method -> seeds that are compared."""
-    if not isinstance(seeds, Mapping):
+    if not isinstance(seeds, Mapping) or not seeds:
         every = sorted(set(seeds)) or sorted({seed for by_seed in like.values() for seed in by_seed})
         seeds = dict.fromkeys(baseline.methods, every)
     wanted = {name: sorted(set(seeds.get(name, ()))) for name in baseline.methods}
