@@ -95,9 +95,10 @@ def _wanted(
     seeds: Sequence[int] | Mapping[str, Sequence[int]],
 ) -> dict[str, list[int]]:
     """Method -> seeds that are compared."""
-    if not isinstance(seeds, Mapping) or not seeds:
-        every = sorted(set(seeds)) or sorted({seed for by_seed in like.values() for seed in by_seed})
-        seeds = dict.fromkeys(baseline.methods, every)
+    if not seeds:
+        seeds = sorted({seed for by_seed in like.values() for seed in by_seed})
+    if not isinstance(seeds, Mapping):
+        seeds = dict.fromkeys(baseline.methods, seeds)
     wanted = {name: sorted(set(seeds.get(name, ()))) for name in baseline.methods}
     if again := sorted({seed for chosen in wanted.values() for seed in chosen} & set(baseline.seeds)):
         raise BenchError(
