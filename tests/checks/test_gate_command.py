@@ -16,6 +16,7 @@ import pytest
 import tiny
 import toys
 from gate_cells import NEW, RECORDED, STORED, save_baseline, stand_in_code_check, train
+from stored_cells import fid, store
 
 from bench.checks.gate.baseline import load_baseline
 from bench.checks.gate.report import GateReport, gate_report_json, gate_report_junit, gate_report_markdown
@@ -24,9 +25,11 @@ from bench.checks.gate.verdict import Finding, Verdict
 from bench.cli.commands import main
 from bench.core.errors import Interrupted
 from bench.runs.request import Request
-from bench.spec.run_spec import Budget
+from bench.spec.run_spec import Budget, spec_config_from
 from bench.store.cell import read_cells
 from methods.base import Phase
+from methods.cats_udt import CatsUDT
+from methods.munit import MUNIT
 
 VERDICTS = {verdict.words: verdict for verdict in Verdict}
 
@@ -286,12 +289,25 @@ def test_a_default_that_changed_since_is_set_back_for_the_rerun(tmp_path: Path) 
     train(tmp_path, range(2), ("munit",))
     save_baseline(tmp_path)
     baseline = load_baseline(tmp_path, "main")
-    config = dict(baseline.methods["munit"].config)
+    config = spec_config_from(MUNIT.Config, baseline.methods["munit"].config)
     assert _overrides(baseline, {"munit": config}) == []
-    changed = {**config, "betas": [0.1, 0.2], "batch_size": 77}
+    changed = replace(config, betas=(0.1, 0.2), batch_size=77)
     assert set(_overrides(baseline, {"munit": changed})) == {
-        f"munit.betas={json.dumps(config['betas'])}", f"munit.batch_size={config['batch_size']}"
+        f"munit.betas={json.dumps(list(config.betas))}", f"munit.batch_size={config.batch_size}"
     }  # fmt: skip
+
+
+def test_a_setting_that_came_since_has_its_default_in_the_rerun(tmp_path: Path) -> None:
+    """The preset's new value of it is not what the baseline was trained with."""
+    for seed in range(2):
+        store(tmp_path, "cats_udt", [fid(1.0 + seed)], seed=seed)
+    save_baseline(tmp_path, methods=("cats_udt",))
+    baseline = load_baseline(tmp_path, "main")
+    config = spec_config_from(CatsUDT.Config, baseline.methods["cats_udt"].config)
+    assert _overrides(baseline, {"cats_udt": config}) == []
+    semantics = replace(config.semantics, spectral=replace(config.semantics.spectral, sample=9))
+    now = replace(config, semantics=semantics)
+    assert _overrides(baseline, {"cats_udt": now}) == ["cats_udt.semantics.spectral.sample=0"]
 
 
 def test_the_code_of_a_method_from_outside_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
