@@ -92,4 +92,5 @@ def test_the_judge_is_ready_for_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
         with HostCopies() as watch:
             found = encoder(torch.empty(128, 3, SIZE, SIZE, dtype=torch.uint8, device=CUDA))
         assert found.shape == (128, network.width)
-        assert watch.seen == ["aten._to_copy.default"] * 2
+        assert len(watch.seen) == 2
+        assert set(watch.seen) <= {"aten._to_copy.default", "aten.to.dtype_layout"}  # with and without inference mode

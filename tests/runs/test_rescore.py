@@ -30,7 +30,7 @@ def test_what_cannot_be_scored_is_named(
         assert rescore(again(shapes, tmp_path, "exemplar")) == 0
     said = capsys.readouterr().err
     assert "toys:Toy seed 0: passed over: this method takes styles from ('noise',), not from 'exemplar'" in said
-    with pytest.raises(BenchError, match="no trained cell of folder with this data and preset"):
+    with pytest.raises(BenchError, match="no trained cell of cyclegan on folder with this data and preset"):
         rescore(again(shapes, tmp_path, methods=("cyclegan",)))
     monkeypatch.setattr(toys.Toy, "version", toys.Toy.version + 1)
     with pytest.raises(BenchError, match=r"no trained cell[\s\S]*python -m bench run --task folder --preset quick"):
