@@ -105,9 +105,7 @@ def test_without_classes_the_distance_of_patches_is_compared(tmp_path: Path) -> 
     save_baseline(tmp_path, val="train")
     baseline = load_baseline(tmp_path, "main")
     assert baseline.val == "train"
-    assert [(of.method, of.measure.protocol) for of in watched_series(baseline)] == [
-        ("cyclegan", protocol.WEIGHTLESS)
-    ]
+    assert [(of.method, of.measure.protocol) for of in watched_series(baseline)] == [("cyclegan", protocol.WEIGHTLESS)]
     run_seeds(NEW, worse=0.2)
     assert verdicts(baseline, tmp_path)["cyclegan swd"].verdict is Verdict.REGRESSED
 
