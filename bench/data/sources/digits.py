@@ -13,11 +13,10 @@ from typing import Literal, Self
 import numpy as np
 
 from bench.data.fetch import locate
+from bench.data.sources.matlab import MAX_BYTES, read_mat_variables
 from bench.data.types import SPLITS, Item, SplitName
 from bench.spec.tasks import DIGITS
 
-MAX_BYTES = 1 << 30
-"""Largest array in bytes: SVHN's training images, the largest that is read here, have 225 million."""
 MAX_TEXT = 1 << 26
 """Largest text in bytes: USPS has 22 million, and Python needs several times as much to split it."""
 MNIST_NAMES: dict[SplitName, str] = {"train": "train", "test": "t10k"}
@@ -206,7 +205,7 @@ class Usps(_Digits):
 
     def _read_all(self, path: Path, split: SplitName) -> tuple[np.ndarray, np.ndarray]:
         """(pixels uint8 (N, 256), labels int64 (N,)) of one split."""
-        arrays = [value for name, value in read_digits_mat(path).items() if not name.startswith("__")]
+        arrays = list(read_digits_mat(path).values())
         shapes = [getattr(value, "shape", None) for value in arrays]
         if (256, 1100, 10) in shapes:
             raise locate.damaged_file_error(
@@ -251,43 +250,13 @@ def _bunzip2(path: Path) -> bytes:
     return content
 
 
-MAT_TYPES = {"uint8": 1, "int8": 1, "uint16": 2, "int16": 2, "uint32": 4, "int32": 4, "single": 4, "double": 8}
-"""MATLAB's types of numbers -> bytes."""
-
-
 def read_digits_mat(path: Path) -> dict[str, np.ndarray]:
-    """The variables of a MATLAB v5 file, arrays of numbers.
-
-    Raises BenchError naming the file if it cannot be read, or holds anything else (structures may be nested without
-    end, and objects are what MATLAB makes of them) or more than MAX_BYTES.
-    """
-    from scipy.io import loadmat  # half a second of imports that only these files need
-
-    for name, shape, kind in _mat_listing(path):
-        if kind not in MAT_TYPES:
-            raise locate.damaged_file_error(path, f"{name} is of the type {kind}, arrays of numbers expected")
-        if (size := math.prod(shape) * MAT_TYPES[kind]) > MAX_BYTES or min(shape, default=0) < 0:
-            raise locate.damaged_file_error(
-                path, f"{name}: its shape {shape} is that of {size:,} bytes; no data set here has it"
-            )
-    try:
-        return loadmat(path)
-    except Exception as error:  # scipy's reader raises whatever it stumbles over: zlib, struct, Type, Value, OS errors
-        raise locate.damaged_file_error(path, f"{type(error).__name__}: {error}") from error
-
-
-def _mat_listing(path: Path) -> list[tuple[str, tuple[int, ...], str]]:
-    """(name, shape, type) of every variable, from the headers."""
-    from scipy.io import whosmat
-
-    try:
-        return whosmat(path)
-    except Exception as error:  # see read_mat
-        raise locate.damaged_file_error(path, f"{type(error).__name__}: {error}") from error
+    """Name -> array of the variables of a MATLAB v5 file. Raises BenchError as `read_mat_variables` does."""
+    return {variable.name: variable.array() for variable in read_mat_variables(path)}
 
 
 def _mat_shape(path: Path, name: str) -> tuple[int, ...]:
-    shapes = {variable: shape for variable, shape, _ in _mat_listing(path)}
+    shapes = {variable.name: variable.shape for variable in read_mat_variables(path)}
     if name not in shapes:
         raise locate.damaged_file_error(path, f"no variable {name} in it")
     return shapes[name]
