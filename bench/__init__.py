@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from bench.cli.library import load_results, run, score
+    from bench.cli.api import load_results, run, score
 
 __all__ = ["load_results", "run", "score"]
 
@@ -17,9 +17,9 @@ def __getattr__(name: str) -> Any:
     """One of `__all__`, imported when it is first asked for: every command imports this package."""
     if name not in __all__:
         raise AttributeError(f"module 'bench' has no attribute '{name}'")
-    from bench.cli import library
+    from bench.cli import api
 
-    return getattr(library, name)
+    return getattr(api, name)
 
 
 def __dir__() -> list[str]:

@@ -53,7 +53,7 @@ def allowed(importer: str, target: str) -> bool:
         return top in ("bench", target_top)
     if top != "bench":
         return False
-    if folder not in LEVEL:  # bench/__init__.py, which offers cli/library.py to programs, and __main__.py
+    if folder not in LEVEL:  # bench/__init__.py, which offers cli/api.py to programs, and __main__.py
         return folder in ("", "__main__") and target_folder == "cli"
     return folder == target_folder or LEVEL.get(target_folder, len(LAYERS)) < LEVEL[folder]
 
@@ -96,7 +96,7 @@ def test_every_folder_has_its_place_and_the_house_stays_small() -> None:
         ("bench.data.load", "bench.spec.tasks", True),
         ("bench.runs.run", "bench.reporting.compare", False),
         ("bench.cli.commands", "bench.runs.run", True),
-        ("bench", "bench.cli.library", True),
+        ("bench", "bench.cli.api", True),
         ("bench", "bench.runs.run", False),
         ("methods.munit", "bench.core.errors", False),
         ("metrics.frechet", "methods.base", False),
