@@ -159,13 +159,17 @@ class Loop:
 
 
 def losses_in_short(means: Mapping[str, float]) -> str:
-    """`discriminator 0.523, generator 1.87`: the sum of each phase's losses, under the name of its first network."""
+    """`discriminator 0.523, generator 1.87 + 2.1`: the sum of each phase's losses, under the name of its first network;
+    `+` where several phases train it."""
     sums: dict[str, float] = {}
     for name, value in means.items():
         phase, loss = name.rpartition(".")[::2]
         if loss != "grad_norm":
             sums[phase] = sums.get(phase, 0.0) + value
-    return ", ".join(f"{phase.partition(':')[2].partition('+')[0]} {value:.3g}" for phase, value in sums.items())
+    networks: dict[str, list[str]] = {}
+    for phase, value in sums.items():
+        networks.setdefault(phase.partition(":")[2].partition("+")[0], []).append(f"{value:.3g}")
+    return ", ".join(f"{network} {' + '.join(values)}" for network, values in networks.items())
 
 
 def loop_state(trained: Any) -> dict[str, Any]:

@@ -125,9 +125,10 @@ def test_what_is_no_part_of_the_contract_is_a_note_and_keeps_no_check_from_runni
         assert "1 noted (no part of the contract)" in conformance_text(name, outcomes, 1.0, 120)
 
 
-@pytest.mark.parametrize("name", ["Bridged", "OneDirection", "Forth"])
-def test_code_that_draws_globally_and_one_that_learns_one_direction_conform(name: str) -> None:
-    """Dropout and numpy inside a step, under `global_draws`; networks for the directions that the task scores alone."""
+@pytest.mark.parametrize("name", ["Bridged", "Clipped", "OneDirection", "Forth"])
+def test_what_existing_code_does_conforms(name: str) -> None:
+    """Dropout and numpy inside a step, under `global_draws`; clipped weights; networks for the directions that the task
+    scores alone."""
     assert not wrong(conform(f"misfits:{name}", sizes=(32,)))
 
 

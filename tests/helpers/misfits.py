@@ -6,6 +6,7 @@ import gc
 import random
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -213,6 +214,20 @@ class Bridged(Fit):
         with global_draws(batch.seed):
             x = torch.dropout(batch.x, 0.5, True) * float(np.random.uniform(0.5, 1))  # noqa: NPY002
         yield from super().training_step(replace(batch, x=x))
+
+
+class Clipped(Fit):
+    """Keeps the contract: weights are clipped after each step, by the optimiser itself."""
+
+    def __init__(self, config: FitConfig, image_size: int) -> None:
+        super().__init__(config, image_size)
+        for name, optimizer in self.optimizers.items():
+            optimizer.register_step_post_hook(partial(self._clip, name))
+
+    @torch.no_grad()
+    def _clip(self, name: str, *_: object) -> None:
+        for weight in getattr(self, name).parameters():
+            weight.clamp_(-0.1, 0.1)
 
 
 class GlobalDraw(Fit):

@@ -109,4 +109,5 @@ def test_the_losses_stand_in_the_progress_line(
 def test_losses_in_short() -> None:
     means = {"0:d_a+d_b.real": 0.25, "0:d_a+d_b.fake": 0.5, "0:d_a+d_b.grad_norm": 9.0, "1:g.adv": 12.3456}
     assert losses_in_short(means) == "d_a 0.75, g 12.3"
+    assert losses_in_short({"0:d.a": 1.0, "1:d.a": 2.0, "2:g+s.a": 3.0}) == "d 1 + 2, g 3"
     assert losses_in_short({}) == ""

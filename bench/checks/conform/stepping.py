@@ -65,7 +65,8 @@ def stepping_gradients(subject: ConformSubject) -> str:
 
 
 @conform_check(
-    "a trained network changes in the phases that name it and at no other moment",
+    "a trained network changes in the phases that name it and at no other moment (weights are clipped in a "
+    "`register_step_post_hook` of the optimiser)",
     look="training_step", needs=("training", "optimizers_in_the_state"), sizes="first",
 )  # fmt: skip
 def stepping_weights_change_in_phases(subject: ConformSubject) -> str:
