@@ -170,8 +170,7 @@ def _pairs(count: int) -> int:
 
 def _above_diagonal(matrices: Tensor) -> np.ndarray:
     """(s, K, K) -> (s, K(K-1)/2), i < j in row order."""
-    rows, columns = torch.triu_indices(matrices.shape[1], matrices.shape[1], offset=1).tolist()
-    return matrices[:, rows, columns].cpu().numpy()
+    return matrices.cpu().numpy()[:, *np.triu_indices(matrices.shape[1], k=1)]
 
 
 def _check_styles(images: Images, at_least: int) -> None:
