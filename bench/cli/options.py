@@ -56,6 +56,10 @@ LaunchOption = Annotated[str, typer.Option("--launch", help="local, or ray: cell
 AddressOption = Annotated[
     str, typer.Option("--address", help="HOST:PORT of the Ray cluster; default: one that is here.")
 ]
+TensorboardOption = Annotated[
+    bool,
+    typer.Option("--tensorboard", help="Also write losses and samples for TensorBoard, in each cell's folder."),
+]
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="List the cells and their cost; train nothing.")]
 RateOption = Annotated[
     float, typer.Option("--rate", min=0, help="With --dry-run: TFLOP/s of another card; default: measured here.")

@@ -25,6 +25,7 @@ from bench.cli.options import (
     ResultsOption,
     SetOption,
     TaskOption,
+    TensorboardOption,
     ValOption,
     one_of_options,
     seeds_option,
@@ -49,10 +50,7 @@ def run(
     jobs: Annotated[int, typer.Option(min=0, help="Cells at once; 0: as many as fill the machine.")] = 0,
     protocols: ProtocolsOption = "",
     profile: Annotated[bool, typer.Option("--profile", help="Also say where a training step's time goes.")] = False,
-    tensorboard: Annotated[
-        bool,
-        typer.Option("--tensorboard", help="Also write losses and samples for TensorBoard, in each cell's folder."),
-    ] = False,
+    tensorboard: TensorboardOption = False,
     launch: LaunchOption = "local",
     address: AddressOption = "",
     results: ResultsOption = DEFAULT_RESULTS,
@@ -168,7 +166,7 @@ def sweep(
             autocompletion=completion.complete_one(completion.complete_sweeps),
         ),
     ] = "",
-    preset: Annotated[str, typer.Option(help="quick or paper, instead of the file's.")] = "",
+    preset: Annotated[str, typer.Option(help="quick, small or paper, instead of the file's.")] = "",
     seeds: Annotated[str, typer.Option(help="Such as 0,1,2 or 0-19, instead of the file's.")] = "",
     data: Annotated[str, typer.Option(help="As for run, instead of the file's.")] = "",
     budget: Annotated[str, typer.Option(help="As for run, instead of the file's.")] = "",
@@ -177,6 +175,7 @@ def sweep(
     devices: DevicesOption = 1,
     jobs: Annotated[int, typer.Option(min=0, help="Cells at once; 0: as many as fill the machine.")] = 0,
     protocols: ProtocolsOption = "",
+    tensorboard: TensorboardOption = False,
     launch: LaunchOption = "local",
     address: AddressOption = "",
     results: ResultsOption = DEFAULT_RESULTS,
@@ -204,6 +203,7 @@ def sweep(
     request = SweepRequest(
         name=name, presets=split_option(preset), seeds=seeds_option(seeds) if seeds else (), data=data, budget=budget,
         device=device, precision=precision, devices=devices, jobs=jobs, protocols=split_option(protocols),
+        tensorboard=tensorboard,
         launch=one_of_options("--launch", launch, ("local", "ray")), address=address, results=results,
     )  # fmt: skip
     if dry_run:

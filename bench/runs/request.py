@@ -47,6 +47,8 @@ class Execution:
     """`auto`, `float32` or `bf16`: of the methods' training, see bench/core/device.py."""
     devices: int = 1
     """How many one training is divided over, see bench/training/several_devices.py."""
+    tensorboard: bool = False
+    """Whether trainings are also written for TensorBoard, see bench/training/tensorboard.py."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,8 +63,6 @@ class Request(Where, Execution):
     """`method.key=value`."""
     profile: bool = False
     """Whether to profile some training steps of each cell, see bench/training/profiling.py."""
-    tensorboard: bool = False
-    """Whether trainings are also written for TensorBoard, see bench/training/tensorboard.py."""
 
 
 @dataclass(frozen=True)

@@ -240,6 +240,13 @@ def test_cells_are_made_then_skipped(sweep: Run, tmp_path: Path, capsys: pytest.
     assert all(path.stat().st_mtime_ns == time for path, time in before.items())
 
 
+def test_trainings_of_a_sweep_are_written_for_tensorboard(sweep: Run, tmp_path: Path) -> None:
+    assert sweep(TOYS, seeds=(0,), tensorboard=True) == 0
+    cells = [path.parent for path in tmp_path.rglob("runs/**/weights.safetensors")]
+    assert len(cells) == 3
+    assert all(list((cell / "tensorboard").glob("events.*")) for cell in cells)
+
+
 def test_a_failing_cell_and_a_broken_plugin_cost_one_row_each(
     sweep: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
