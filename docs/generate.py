@@ -2,8 +2,8 @@
 
 They stand in the pages between `<!-- generated: NAME ARGUMENTS -->` and `<!-- end -->`; the rest of a page is written
 by hand. Settings come from the fields of the methods' Config and their lines of documentation, differences and traps
-from the modules' docstrings, protocols, tasks, sweeps and seconds from where the commands have them. `--check` writes
-nothing and fails if a page is out of date; a test does the same.
+from the modules' docstrings, protocols, tasks and sweeps from where the commands have them, results from
+`results/leaderboards/`. `--check` writes nothing and fails if a page is out of date; a test does the same.
 """
 
 from __future__ import annotations
@@ -20,14 +20,16 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 DOCS = Path(__file__).resolve().parent
-sys.path.insert(0, str(DOCS.parent))  # this checkout's code, whatever is installed
+sys.path[:0] = [str(DOCS.parent), str(DOCS)]  # this checkout's code, whatever is installed
+
+from leaderboards import joined_leaderboard, stored_leaderboard  # noqa: E402  # found by the line above
 
 BLOCK = re.compile(r"(<!-- generated: (.+?) -->\n).*?(<!-- end -->)", flags=re.DOTALL)
 
 
 def pages() -> list[Path]:
-    """All pages, in order of name."""
-    return sorted(DOCS.rglob("*.md"))
+    """The README and all pages, in order of name."""
+    return [DOCS.parent / "README.md", *sorted(DOCS.rglob("*.md"))]
 
 
 def rendered(text: str) -> str:
@@ -334,10 +336,24 @@ def baseline(name: str) -> str:
     return table([cell(header) for header in [*headers, "new seeds"]], [[cell(text) for text in row] for row in rows])
 
 
+def leaderboard(name: str, *protocols: str) -> str:
+    """The means of a stored leaderboard, a table for each direction."""
+    return "\n\n".join(
+        f"{cell(direction)}:\n\n{table(headings, rows)}"
+        for direction, headings, rows in stored_leaderboard(name, *protocols)
+    )
+
+
+def board(name: str, *protocols: str) -> str:
+    """The means of a stored leaderboard in one table."""
+    headings, rows = joined_leaderboard(name, *protocols)
+    return table([cell(heading) for heading in headings], rows)
+
+
 BLOCKS: Mapping[str, Callable[..., str]] = {
     "facts": facts, "settings": settings, "docstring": docstring, "protocols": protocols, "list": listing,
     "sweeps": sweeps, "memory": memory, "figures": figures, "exit-status": exit_status,
-    "baseline": baseline,
+    "baseline": baseline, "leaderboard": leaderboard, "board": board,
 }  # fmt: skip
 
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from types import ModuleType
 
 import docs_commands
+import pandas as pd
 import pytest
 import tiny
 import yaml
@@ -61,6 +62,27 @@ def test_a_changed_setting_makes_its_page_stale(generate: ModuleType) -> None:
     page = (DOCS / "methods" / "cyclegan.md").read_text("utf-8")
     assert generate.rendered(page.replace("| `pool_size` | `50` |", "| `pool_size` | `51` |")) == page
     assert "`50`" in page
+
+
+def test_the_tables_of_results_are_those_of_the_records(generate: ModuleType) -> None:
+    """Computed anew with pandas, from every folder that a page shows; what made it lies beside it."""
+    shown_blocks = [
+        match.split()
+        for page in generate.pages()
+        for match in re.findall(r"<!-- generated: (?:leaderboard|board) (.+?) -->", page.read_text("utf-8"))
+    ]
+    assert shown_blocks
+    for name, *protocols in shown_blocks:
+        folder = ROOT / "results" / "leaderboards" / name
+        assert (folder / "README.md").is_file()
+        records = pd.read_csv(folder / "records.csv", keep_default_na=False, na_values=[""])
+        assert set(records["revision"].str.len()) == {40}
+        chosen = records[(records["class"] == "all") & records["protocol"].isin(protocols) & records["value"].notna()]
+        values = chosen.groupby(["direction", "protocol", "method", "variant"], dropna=False)["value"]
+        table = generate.leaderboard(name, *protocols)
+        for mean, deviation, count in zip(values.mean(), values.std(), values.count(), strict=True):
+            shown_values = [f"{mean:.{k}f}" + (f" ± {deviation:.{k}f}" if count > 1 else "") for k in (1, 2, 3)]
+            assert any(f"| {text} |" in table for text in shown_values), (name, shown_values)
 
 
 @pytest.mark.parametrize("method", BUILT_IN)
@@ -176,7 +198,7 @@ def test_the_package_that_is_shown_installs_beside_a_results_folder() -> None:
 def test_no_picture_or_link_of_the_readme_leads_nowhere() -> None:
     """Those of the pages are checked by the builder."""
     linked = re.findall(r"\]\(([^)#]+)", (ROOT / "README.md").read_text("utf-8"))
-    assert "docs/images/sketch2real-quick.png" in linked
+    assert "docs/images/mnist2svhn-real-quick.png" in linked
     assert [path for path in linked if "://" not in path and not (ROOT / path).exists()] == []
 
 

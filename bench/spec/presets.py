@@ -259,7 +259,7 @@ PRESETS: dict[str, dict[str, KindPreset]] = {
                     "downsamplings": 1,
                     "discriminator_layers": 2,
                 },
-                "drit": {**QUICK_DRIT, **DRIT_DIGITS, "batch_size": 4},
+                "drit": {**QUICK_DRIT, **DRIT_DIGITS, "batch_size": 2},
                 "stargan_v2": {
                     **QUICK_STARGAN_V2,
                     **STARGAN_V2_DIGITS,
