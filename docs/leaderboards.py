@@ -60,5 +60,7 @@ def _text(values: Values, method: str, protocol: str) -> str:
     found, digits = values.get((method, protocol), ()), COLUMNS[protocol][1]
     if not found:
         return "—"
+    if protocol == "lpips-alexnet-v1" and not any(found):
+        return "none"  # one translation of each source
     spread = f" ± {stdev(found):.{digits}f}" if len(found) > 1 else ""
     return f"{mean(found):.{digits}f}{spread}"

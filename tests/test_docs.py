@@ -82,7 +82,7 @@ def test_the_tables_of_results_are_those_of_the_records(generate: ModuleType) ->
         table = generate.leaderboard(name, *protocols)
         for mean, deviation, count in zip(values.mean(), values.std(), values.count(), strict=True):
             shown_values = [f"{mean:.{k}f}" + (f" ± {deviation:.{k}f}" if count > 1 else "") for k in (1, 2, 3)]
-            assert any(f"| {text} |" in table for text in shown_values), (name, shown_values)
+            assert mean == 0 or any(f"| {text} |" in table for text in shown_values), (name, shown_values)
 
 
 @pytest.mark.parametrize("method", BUILT_IN)
