@@ -241,8 +241,8 @@ PRESETS: dict[str, dict[str, KindPreset]] = {
             images=9_600,
             judge=replace(QUICK_JUDGE, augment=False),
             evaluation=EvaluationSize(sources_per_class=50, reference_per_class=100),
-            # Batches, rates and averages: the best of two or three for each method on real MNIST and SVHN, at half of
-            # these images and a seed of its own (docs/results.md has what was tried).
+            # Batches, rates and averages: the best of two or three for each method but DRIT on real MNIST and SVHN, at
+            # half of these images and a seed of its own (docs/results.md has what was tried).
             methods={
                 "cyclegan": {
                     **QUICK_CYCLEGAN,
