@@ -30,14 +30,14 @@ METHODS = {
     },
     "cats_udt": {
         "base_width": 4, "max_width": 8, "mapping_width": 16, "style_dim": 8, "batch_size": 4, "bottleneck_blocks": 1,
-        "semantics.imsat.width": 4, "semantics.imsat.critic_width": 8, "semantics.imsat.steps": 40,
-        "semantics.imsat.batch_size": 8, "semantics.adaptation.width": 4, "semantics.adaptation.steps": 40,
+        "semantics.imsat.width": 4, "semantics.imsat.critic_width": 8, "semantics.imsat.steps": 20,
+        "semantics.imsat.batch_size": 8, "semantics.adaptation.width": 4, "semantics.adaptation.steps": 20,
         "semantics.adaptation.batch_size": 8,
     },
     "drit": {"width": 4, "discriminator_scales": 2, "content_discriminator": "small"},
     "egsc_it": {
         "width": 4, "discriminator_width": 4, "discriminator_layers": 3, "perceptual": "stand_in", "batch_size": 1,
-        "generator_updates": 1, "autoencoder_steps": 40, "stages": 2, "init_std": 0.2,
+        "generator_updates": 1, "autoencoder_steps": 20, "stages": 2, "init_std": 0.2,
     },
 }  # fmt: skip
 

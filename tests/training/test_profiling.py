@@ -66,13 +66,26 @@ def test_time_is_found_where_it_was_spent(tmp_path: Path) -> None:
     assert "aten::convolution" in names
 
 
+@pytest.mark.usefixtures("tiny_preset", "no_real_files")
+@pytest.mark.parametrize(
+    ("method", "part"),
+    [
+        ("cyclegan", "0 generator_ab + generator_ba: backward"),
+        # whose steps need what its stages have learned
+        pytest.param("cats_udt", "2 generator + mapping_network + style_encoder: backward", marks=pytest.mark.slow),
+    ],
+)
 def test_the_command_profiles_a_cell_and_changes_nothing_else(
-    tmp_path: Path, shapes: Path, tiny_preset: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    method: str,
+    part: str,
+    tmp_path: Path,
+    shapes: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """CatS-UDT, whose steps need what its stages have learned."""
 
     def run(results: Path, *more: str) -> str:
-        words = ["run", "--task", "folder", "--data", str(shapes), "--methods", "cats_udt", "--jobs", "1"]
+        words = ["run", "--task", "folder", "--data", str(shapes), "--methods", method, "--jobs", "1"]
         monkeypatch.setattr("sys.argv", ["bench", *words, "--device", "cpu", "--results", str(results), *more])
         with pytest.raises(SystemExit) as stop:
             main()
@@ -84,7 +97,7 @@ def test_the_command_profiles_a_cell_and_changes_nothing_else(
     (folder,) = (tmp_path / "with" / "runs").glob("*/*/*/profile")
     assert {path.name for path in folder.iterdir()} == {"steps.txt", "steps.json", "trace.json.gz"}
     assert (folder / "steps.txt").read_text() in printed
-    assert "2 generator + mapping_network + style_encoder: backward" in printed
+    assert part in printed
     (own,), (other,) = (list((tmp_path / name / "runs").glob("*/*/*/weights*")) for name in ("with", "without"))
     assert own.read_bytes() == other.read_bytes()
     assert "where a training step's time goes" in run(tmp_path / "with", "--profile")  # a finished cell, too
