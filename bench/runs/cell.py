@@ -22,7 +22,7 @@ from bench.runs.request import Job, Request, Session, method_to_ask, open_reques
 from bench.spec.tasks import Task
 from bench.store.cell import Cell, read_cell_metrics
 from bench.training.loop import TrainingFailed
-from bench.training.pretrained import weights_loader
+from bench.training.pretrained import MissingWeights, weights_loader
 from bench.training.several_devices import Join, Processes, leading_devices
 from bench.training.train import follow_training, train, training_domains
 from bench.training.weights import load_trained_weights, store_weights
@@ -57,6 +57,10 @@ def run_cell(job: Job, session: Session, domains: Domains, encoders: Encoders, r
             return True
         except TrainingFailed as error:
             cell.set_state("failed", reason=error.reason, step=error.step)
+            say(f"{label}: FAILED: {error}")
+            return False
+        except MissingWeights as error:  # no step is noted: the same command tries again
+            cell.set_state("failed", reason=str(error))
             say(f"{label}: FAILED: {error}")
             return False
         except (BenchError, Interrupted):

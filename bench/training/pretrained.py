@@ -28,9 +28,13 @@ def weights_loader(results: Path, runtime: Runtime) -> Weights:
     return weights
 
 
+class MissingWeights(LookupError):
+    """A network that a method asks for was not fetched: nothing is wrong with the method. Says what to type."""
+
+
 def fetched_weights(name: str) -> Mapping[str, torch.Tensor]:
-    """The state dict of a fetched network; raises LookupError with the remedy if it is absent."""
+    """The state dict of a fetched network; raises MissingWeights if it is absent."""
     path = locate_weights(name)
     if path is None:
-        raise LookupError(f"no weights called '{name}': bench fetch {name}")
+        raise MissingWeights(f"no weights called '{name}': bench fetch {name}")
     return torch.load(path, map_location="cpu", weights_only=True)
