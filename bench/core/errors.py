@@ -1,5 +1,6 @@
 """Exceptions that end a command: a problem that the user can solve, and a signal to stop."""
 
+import re
 import signal
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
@@ -14,13 +15,14 @@ class BenchError(Exception):
     """A problem that the user can solve: `what` went wrong and where, and the `remedy`, what to type or change next.
 
     The command line prints it as two lines (more for several problems of one kind) and exits with status 2. No file is
-    left half written.
+    left half written. Names of files may hold bytes that are not UTF-8, which nothing could print: both texts have
+    replacement characters for them.
     """
 
     def __init__(self, what: str, remedy: str) -> None:
-        super().__init__(what, remedy)
-        self.what = what
-        self.remedy = remedy
+        self.what = _without_surrogates(what)
+        self.remedy = _without_surrogates(remedy)
+        super().__init__(self.what, self.remedy)
 
     def __str__(self) -> str:
         return "\n".join([*_first(self.what.split("\n")), *(f"  {line}" for line in _first(self.remedy.split("\n")))])
@@ -35,6 +37,10 @@ class Interrupted(Exception):
 
     def __str__(self) -> str:
         return f"interrupted by {signal.Signals(self.number).name}; saved: the same command resumes"
+
+
+def _without_surrogates(text: str) -> str:
+    return re.sub("[\ud800-\udfff]", "\ufffd", text)
 
 
 def all_true_or_errors(orders: Iterable[T], work: Callable[[T], bool]) -> bool:

@@ -95,6 +95,7 @@ LETTERS = st.text(min_size=1, max_size=40).map(lambda text: text.encode("utf-8",
 @settings(max_examples=1000, deadline=None, database=None)
 @given(names=st.lists((NAME | LETTERS).map(lambda x: x.replace("\0", "")), min_size=3, max_size=3, unique=True))
 @example(["x", "x2x", "disc"])
+@example(["trainA", os.fsdecode(b"caf\xe9"), "disc"])  # an error that names a stranger beside splits
 def test_a_name_is_used_as_it_is_or_refused_with_a_reason(names: list[str]) -> None:
     """What is accepted can be stored, printed, put in a file's name, and told from every other."""
     names = [name for name in names if name and name not in (".", "..") and len(os.fsencode(name)) <= 255]
