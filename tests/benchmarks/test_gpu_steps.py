@@ -11,6 +11,7 @@ from pathlib import Path
 
 import gpu_checks
 import gpu_steps
+import pytest
 import torch
 
 from methods.registry import BUILT_IN
@@ -46,6 +47,7 @@ def our_dependencies() -> set[str]:
     return {MODULES.get(package, package) for package in packages} - {"torch", "numpy"} | {"timm"}
 
 
+@pytest.mark.slow
 def test_it_measures_everything_with_torch_and_numpy_alone(tmp_path: Path) -> None:
     out = tmp_path / "found.json"
     names = {"root": str(ROOT), "folder": str(SCRIPT.parent), "out": str(out), "script": str(SCRIPT)}

@@ -38,8 +38,13 @@ SUBJECTS = [
 @pytest.fixture(autouse=True)
 def libraries_of_the_baseline(monkeypatch: pytest.MonkeyPatch) -> None:
     """Planted faults are told from the libraries' whatever is installed: its versions pass for the recorded ones."""
-    recorded = json.loads((SHIPPED / "expected.json").read_text())["recorded_with"]
-    monkeypatch.setattr(gate, "_libraries", lambda: recorded)
+    monkeypatch.setattr(gate, "_libraries", shipped_libraries)
+
+
+def shipped_libraries() -> dict[str, str]:
+    """Name -> version that the shipped baseline was recorded with."""
+    recorded: dict[str, str] = json.loads((SHIPPED / "expected.json").read_text())["recorded_with"]
+    return recorded
 
 
 def regressed(*subjects: str) -> list[Finding]:
@@ -408,6 +413,7 @@ def with_outside(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("outside")
     patch = pytest.MonkeyPatch()
     patch.setattr(gate, "METHODS", {})  # ours are recorded elsewhere
+    patch.setattr(gate, "_libraries", shipped_libraries)  # as in each test
     try:
         record_code_check(folder, ["misfits:Fit", "misfits:Bridged", "misfits:OneDirection", "misfits:Single"])
     finally:

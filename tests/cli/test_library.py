@@ -58,7 +58,7 @@ def test_the_page_runs_from_top_to_bottom(tmp_path: Path, monkeypatch: pytest.Mo
     assert trained.attrs["failed"] == []
     assert set(trained["method"]) == {"cyclegan", "stargan_v2"}
     assert set(trained["seed"]) == {0, 1}
-    assert set(trained["budget"]) == {"images=200"}
+    assert set(trained["budget"]) == {"images=40"}
     assert trained.equals(everything)
     assert set(row["method"]) == {"identity"}
     assert row["value"].notna().any()

@@ -44,7 +44,7 @@ def test_two_processes_give_the_bytes_of_one(shapes: Path, tmp_path: Path) -> No
         assert one == two, name
 
 
-@pytest.mark.parametrize("jobs", ["1", "2"])
+@pytest.mark.parametrize("jobs", [pytest.param("1", marks=pytest.mark.slow), "2"])
 def test_on_a_terminal_one_process_draws_the_bars_of_all(shapes: Path, tmp_path: Path, jobs: str) -> None:
     import pty
 
@@ -77,7 +77,7 @@ def test_on_a_terminal_one_process_draws_the_bars_of_all(shapes: Path, tmp_path:
         assert wanted in text, text[-3000:]
 
 
-@pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("ending", [pytest.param(signal.SIGTERM, marks=pytest.mark.slow), signal.SIGKILL])
 def test_when_the_parent_ends_the_children_save_and_end(shapes: Path, tmp_path: Path, ending: signal.Signals) -> None:
     results = tmp_path / "results"
     arguments = ("--methods", "cyclegan", "--seeds", "0,1", "--jobs", "2", "--budget", "images=20000")
