@@ -83,7 +83,6 @@ def test_the_command_profiles_a_cell_and_changes_nothing_else(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-
     def run(results: Path, *more: str) -> str:
         words = ["run", "--task", "folder", "--data", str(shapes), "--methods", method, "--jobs", "1"]
         monkeypatch.setattr("sys.argv", ["bench", *words, "--device", "cpu", "--results", str(results), *more])
