@@ -22,7 +22,7 @@ from bench.core.files import (
     write_atomically,
     write_json,
 )
-from bench.core.progress import say
+from bench.core.progress import explained, say
 from bench.core.randomness import randomness, seeded
 from bench.store.checkpoints import CheckpointFolder
 from bench.training.loop import Loop, LossLog, load_loop_state, loop_state
@@ -74,7 +74,8 @@ class StageStore:
         stage.train()
         loop.run()
         stage.eval()
-        with seeded(*_streams(self.seed, stage.attempt), "finish", stage.name), torch.no_grad():
+        random = seeded(*_streams(self.seed, stage.attempt), "finish", stage.name)
+        with explained(f"{loop.label}: computing its results"), random, torch.no_grad():
             stage.finish()
         tensors = {name: value.detach().cpu().contiguous() for name, value in stage.state_dict().items()}
         payload = save(tensors)

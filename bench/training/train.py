@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from bench.core.device import Runtime, device_precision
 from bench.core.files import read_json, write_json
+from bench.core.progress import explained
 from bench.core.randomness import randomness, seeded
 from bench.data.types import TaskData
 from bench.spec.run_spec import RunSpec
@@ -115,7 +116,8 @@ def prepare_method(
         method = build()
     method.to(runtime.device)
     method.train()
-    with seeded(spec.seed, "prepare"), runtime.threads_pinned(runtime.threads):
+    named = f"{spec.method} seed {spec.seed}: preparing what its first step needs"
+    with explained(named), seeded(spec.seed, "prepare"), runtime.threads_pinned(runtime.threads):
         method.prepare(domains, context)
     return method
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,10 +12,13 @@ import torch
 from torch import Tensor
 
 from bench.core import progress as progress_module
+from bench.core.device import Runtime
 from bench.core.files import file_lock
 from bench.core.progress import explained, hand_progress_to, progress
 from bench.evaluation import translate
 from bench.spec.protocols import TRANSLATION
+from bench.training.stages import StageStore
+from methods.base import Stage
 
 
 @pytest.fixture(autouse=True)
@@ -51,7 +56,7 @@ def test_a_process_whose_progress_is_shown_elsewhere_is_silent(capsys: pytest.Ca
     assert (heard, capsys.readouterr().err) == ([], "")
 
 
-def test_waiting_for_another_process_is_explained(tmp_path, capsys: pytest.CaptureFixture[str]) -> None:  # type: ignore[no-untyped-def]
+def test_waiting_for_another_process_is_explained(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     import threading
 
     def hold() -> None:
@@ -92,3 +97,19 @@ def test_translating_advances_with_every_batch(monkeypatch: pytest.MonkeyPatch) 
     made = translate._translate_block(Method(), Data(), 0, 1, "none", pairs, TRANSLATION, counts.append)  # type: ignore[arg-type]
     assert made.shape[0] == len(pairs)
     assert counts == [TRANSLATION.batch, TRANSLATION.batch, 1]
+
+
+def test_a_stage_that_computes_of_all_images_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Features and clusters of thousands of photographs are minutes without a step."""
+
+    class Slow(Stage):
+        name = "slow"
+
+        def identity(self) -> dict[str, Any]:
+            return {}
+
+        def finish(self) -> None:
+            time.sleep(0.6)
+
+    StageStore(tmp_path, "data", 0, Runtime("cpu", 32))(Slow)
+    assert "slow seed 0: computing its results ...\n" in capsys.readouterr().err
