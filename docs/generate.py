@@ -88,7 +88,7 @@ def sections(module: str) -> dict[str, list[str]]:
     """Paragraphs of the docstring: `about` until the first difference or trap, `traps`, and `differences`, the rest."""
     paragraphs: dict[str, list[str]] = {"about": [], "differences": [], "traps": []}
     current = "about"
-    for paragraph in (import_module(module).__doc__ or "").strip().split("\n\n"):
+    for paragraph in (inspect.getdoc(import_module(module)) or "").split("\n\n"):
         if paragraph.startswith(TRAPS):
             paragraphs["traps"].append(paragraph)
             continue
@@ -164,7 +164,7 @@ def settings(method: str) -> str:
         [f"`{key}`", f"`{value_text(default)}`", preset_values(method, key), cell(text)]
         for key, default, text in leaves(method_class(method).Config)
     ]
-    about = escaped((method_class(method).Config.__doc__ or "").strip())
+    about = escaped(inspect.getdoc(method_class(method).Config) or "")
     return f"{about}\n\n" + table(["setting", "default", "presets", "what it is"], rows)
 
 
