@@ -16,13 +16,15 @@ WRITE = "UDT_BENCH_WRITE_GOLDEN"
 
 
 def check_golden(name: str, text: str) -> None:
-    """`text` equals tests/golden/`name`, byte for byte; numbers of a CSV, which has all digits, to 1e-9 relative: the
-    last digit of a sum depends on the processor, and the eleventh of a quantile of Student's t on SciPy's version."""
+    """`text` equals tests/golden/`name`, byte for byte; long decimals of a CSV or page to 1e-9 relative.
+
+    The last digit of a sum depends on the processor, the eleventh of a quantile of Student's t on SciPy's version.
+    """
     path = GOLDEN / name
     if os.environ.get(WRITE) == "1":
         path.write_bytes(text.encode())
     found, wanted = text, path.read_bytes().decode()
-    if name.endswith(".csv"):
+    if name.endswith((".csv", ".html")):
         found, wanted = _rounded(found), _rounded(wanted)
     assert found == wanted, f"{name} differs; if that is meant: {WRITE}=1 pytest tests/reporting"
 
@@ -119,5 +121,5 @@ class Measurements:
 
 
 def _rounded(text: str) -> str:
-    """`text` of a CSV with its long decimals cut to nine significant digits."""
+    """`text` with its long decimals cut to nine significant digits."""
     return re.sub(r"-?\d+\.\d{9,}(e-?\d+)?", lambda number: f"{float(number[0]):.9g}", text)
