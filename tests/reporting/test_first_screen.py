@@ -8,8 +8,6 @@ from pathlib import Path
 import pytest
 from board_cells import FLOOR, add, record
 
-from bench.core import terminal
-from bench.reporting import table_command
 from bench.reporting.leaderboard.first_screen import first_screen
 from bench.reporting.table_command import TableRequest, run_table_command
 from bench.spec.run_spec import Budget
@@ -144,8 +142,7 @@ def test_a_terminal_gets_it_and_full_and_pipes_get_everything(
 
     piped = printed()
     monkeypatch.setattr("sys.stdout.isatty", lambda: True)
-    for module in (table_command.shutil, terminal.shutil):
-        monkeypatch.setattr(module, "get_terminal_size", lambda: os.terminal_size((100, 30)))
+    monkeypatch.setenv("COLUMNS", "100")
     assert printed() == first_screen(tmp_path, "folder", 100) + "\n"
     assert "95 % over images" in printed(full=True)
     assert "95 % over images" in piped
